@@ -1,0 +1,90 @@
+"""L2. Feature extractors by name: a network, how it wants its images, and nothing else.
+
+Every network maps images to {"layer1", "layer2", "layer3"} at strides 4, 8 and 16. Weights come from
+``ddad_jax.weights``.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from ddad_jax.backbones.efficientnet_lite import EfficientNetLite0
+from ddad_jax.backbones.wide_resnet import resnet50, wide_resnet50_2, wide_resnet101_2
+from ddad_jax.errors import InputError
+from ddad_jax.types import Array, FeatureFn, Image, Variables
+
+_MEAN = np.array([[[[0.485, 0.456, 0.406]]]], np.float32)
+_STD = np.array([[[[0.229, 0.224, 0.225]]]], np.float32)
+
+
+def imagenet_normalise(images: Image) -> Array:
+    """((x + 1) / 2 - mean) / std per channel, torchvision's constants; x [b, h, w, 3] in [-1, 1]."""
+    return ((images + 1.0) / 2.0 - _MEAN) / _STD
+
+
+def lite_normalise(images: Image) -> Array:
+    """(v - 127) / 128 with v = 127.5 (x + 1) in 0..255; x [b, h, w, 3] in [-1, 1]."""
+    return (127.5 * images + 0.5) / 128.0
+
+
+class Backbone(NamedTuple):
+    """A feature extractor without its weights.
+
+    name: key of BACKBONES.
+    module: ``init(key, x)`` -> {"params", "batch_stats"}; ``apply(variables, x, train=False)`` ->
+      {"layer1", "layer2", "layer3"}; with train=True also ``mutable=["batch_stats"]``.
+    normalise: images in [-1, 1] (not clipped) -> what the module was trained on.
+    min_size: smallest height and width in pixels (layer3 is then 2 x 2).
+    """
+
+    name: str
+    module: nn.Module
+    normalise: Callable[[Image], Array]
+    min_size: int
+
+
+BACKBONES: dict[str, Backbone] = {
+    "efficientnet_lite0": Backbone("efficientnet_lite0", EfficientNetLite0(), lite_normalise, 32),
+    "resnet50": Backbone("resnet50", resnet50(), imagenet_normalise, 32),
+    "wide_resnet50_2": Backbone("wide_resnet50_2", wide_resnet50_2(), imagenet_normalise, 32),
+    "wide_resnet101_2": Backbone("wide_resnet101_2", wide_resnet101_2(), imagenet_normalise, 32),
+}
+"""All of them, computing in float32; ``get_backbone`` for another type."""
+
+
+def get_backbone(name: str, dtype: jnp.dtype = jnp.float32) -> Backbone:
+    """The backbone of that name, computing in ``dtype`` (for example jnp.bfloat16).
+
+    Raises:
+      InputError: no backbone has that name; the message lists those that exist.
+    """
+    if name not in BACKBONES:
+        raise InputError(f"no backbone is called {name!r}; choose one of {', '.join(sorted(BACKBONES))}")
+    found = BACKBONES[name]
+    return found._replace(module=found.module.clone(dtype=dtype))
+
+
+def feature_fn(backbone: Backbone, variables: Variables) -> FeatureFn:
+    """images in [-1, 1] -> features, with the stored BatchNorm statistics (evaluation mode).
+
+    Args:
+      backbone: from ``get_backbone``.
+      variables: {"params", "batch_stats"}, frozen or adapted.
+
+    The returned function takes float32 [b, h, w, 3] and returns features in the backbone's type.
+    Raises InputError where h or w is below ``backbone.min_size``.
+    """
+
+    def features(images: Image) -> dict[str, Array]:
+        h, w = images.shape[1:3]
+        if min(h, w) < backbone.min_size:
+            raise InputError(
+                f"{backbone.name} needs images of at least {backbone.min_size} px, these are {h} x {w}"
+            )
+        outputs: Any = backbone.module.apply(variables, backbone.normalise(images), train=False)
+        return outputs
+
+    return features

@@ -1,0 +1,42 @@
+"""L3. Conditioning on a target image: EpsFn -> EpsFn.
+
+With f the network's prediction of the clean image from x_t, the conditioned prediction is a blend
+towards the target, in closed form:
+
+    x0_hat = f + w (1 - alpha_bar_t) (y - f)
+
+No second network call and no gradient, so any solver can use it, and w may be traced.
+"""
+
+import jax.numpy as jnp
+
+from ddad_jax.schedule import alpha_bar_at, per_image, perturb
+from ddad_jax.types import Array, EpsFn, Image
+
+
+def denoised(x_t: Array, eps: Array, alpha_bar_t: Array) -> Array:
+    """f = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: DDAD Eq. 2."""
+    a = per_image(alpha_bar_t, x_t)
+    return (x_t - jnp.sqrt(1.0 - a) * eps) / jnp.sqrt(a)
+
+
+def conditioned(eps_fn: EpsFn, y: Image, *, w: Array | float, alpha_bar: Array) -> EpsFn:
+    """eps_hat = eps - w sqrt(1 - alpha_bar_t) (y_t - x_t),  y_t = sqrt(alpha_bar_t) y + sqrt(1 - alpha_bar_t) eps.
+
+    Args:
+      eps_fn: the network.
+      y: target images [b, h, w, c] in [-1, 1]; at test time the input itself.
+      w: strength >= 0, scalar or [b]; 0 leaves the network as it is. The blend leaves [0, 1], so the
+        prediction goes beyond the target, where w (1 - alpha_bar_t) > 1 (T' = 250: w above about 2.1).
+      alpha_bar: table [T].
+
+    Source: DDAD Eq. 6 and Algorithm 1, lines 3 and 4.
+    """
+
+    def conditioned_eps(x_t: Array, t: Array) -> Array:
+        a = alpha_bar_at(alpha_bar, t)
+        eps = eps_fn(x_t, t)
+        y_t = perturb(y, eps, a)
+        return eps - per_image(w, x_t) * per_image(jnp.sqrt(1.0 - a), x_t) * (y_t - x_t)
+
+    return conditioned_eps

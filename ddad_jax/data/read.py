@@ -1,0 +1,222 @@
+"""L1. From picture files to arrays: every pixel format to 8-bit RGB, resized as the published code does.
+
+Order of events: decode, turn upright (EXIF), bring to 8 bits, resize with Pillow's bilinear filter
+(antialiased when shrinking, rounded to uint8), aspect ratio not kept.
+Releases of Pillow before 13 round differently: a shrunken picture may differ by one grey level there.
+
+How each pixel format becomes 8-bit RGB:
+
+- grey, 1-bit: the value in all three channels (1-bit: 0 and 255);
+- palette, CMYK, YCbCr, Lab, HSV: Pillow's conversion;
+- transparency of any kind: composited over black, because the colour stored under a transparent pixel
+  is arbitrary and must not reach the network;
+- 16-bit grey: round(value / 257), so that 65535 becomes 255 and nothing is clipped. A 12-bit camera's
+  values must be shifted up before they are saved, else they come out dark: no picture is stretched by
+  its own maximum, since that would make a score depend on the brightest pixel;
+- 16-bit colour: Pillow keeps the upper byte;
+- floating point: values must lie in [0, 1].
+"""
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from ddad_jax.errors import InputError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+"""Endings taken for pictures, in any case."""
+
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+# A fixed list, so that a file with a harmless ending cannot wake one of Pillow's rarer decoders.
+
+_HALF = 128 / 255
+
+_BROKEN = (
+    OSError,  # missing, unreadable, unknown format, truncated
+    SyntaxError,  # what Pillow's PNG reader raises for a damaged chunk
+    ValueError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+def read_image(path: str | Path, size: int, *, orient: bool = True) -> np.ndarray:
+    """One picture as the network's input before scaling.
+
+    Args:
+      path: a file ending in one of `SUFFIXES`; of several frames the first is taken.
+      size: side of the result in pixels.
+      orient: turn the picture upright as its EXIF tag says.
+        Deviation: the published code ignores the tag, so a telephone's pictures lie on their side;
+        False does the same. Files without the tag are unaffected.
+
+    Returns:
+      uint8 [size, size, 3], RGB.
+
+    Raises:
+      InputError: the file is missing, not a picture, truncated, or holds values with no 8-bit meaning.
+
+    Source: DDAD, published code, data set class (resize); formats beyond RGB and grey are ours.
+    """
+    picture = _to_eight_bits(_decode(Path(path), orient), Path(path))
+    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
+    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
+
+
+def read_mask(
+    path: str | Path,
+    size: int,
+    *,
+    image: str | Path | None = None,
+    any_nonzero: bool = False,
+    orient: bool = True,
+) -> np.ndarray:
+    """A ground-truth mask at the one rule all default metrics share: m = (resized value / full scale) > 0.5.
+
+    Args:
+      path, size, image, any_nonzero, orient: see `read_mask_float`.
+
+    Returns:
+      bool [size, size], True = defective. A defect thinner than about half a pixel of the result vanishes.
+        Deviation: the published metrics read one grey-edged mask at two rules (> 0 for pixel AUROC, = 1 for
+        the regions of PRO); they get the grey edges from `read_mask_float`.
+
+    Raises:
+      InputError: see `read_mask_float`.
+    """
+    return read_mask_float(path, size, image=image, any_nonzero=any_nonzero, orient=orient) > 0.5
+
+
+def read_mask_float(
+    path: str | Path,
+    size: int,
+    *,
+    image: str | Path | None = None,
+    any_nonzero: bool = False,
+    orient: bool = True,
+) -> np.ndarray:
+    """A ground-truth mask resized like its image, with the grey edges the resize leaves.
+
+    Full scale is 255 (65535 at 16 bits, 1 for floating point). A mask whose largest value is at most about
+    half of that (128 of 255) would come out empty or eaten away; it holds class numbers (0/1, 0/1/2, ...) and
+    every value but 0 counts as full scale. In a colour mask the brightest channel counts; in a palette mask
+    every colour but black is full scale.
+
+    Args:
+      path: the mask's file.
+      size: side of the result in pixels.
+      image: the picture it belongs to; when given, both must be of the same size before resizing.
+      any_nonzero: every value but 0 is full scale, whatever the largest value (VisA's class numbers).
+        Deviation: the published code reads masks as grey values only; files of 0 and 255 are unaffected.
+      orient: as in `read_image`; applies to the mask and, for the comparison of sizes, to its image.
+
+    Returns:
+      float32 [size, size] in [0, 1].
+
+    Raises:
+      InputError: the file is unreadable, or its size differs from its image's; both files are named.
+
+    Source: DDAD, published code, data set class.
+    """
+    path = Path(path)
+    picture = _decode(path, orient)
+    if image is not None:
+        _require_same_size(path, picture, Path(image), orient)
+    values, full_scale = _mask_values(picture, path)
+    if any_nonzero or picture.mode in ("P", "PA") or values.max() <= _HALF * full_scale:
+        eight_bit = np.where(values > 0, 255, 0).astype(np.uint8)
+    else:
+        eight_bit = np.round(values * (255.0 / full_scale)).astype(np.uint8)
+    resized = Image.fromarray(eight_bit).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized, np.float32) / np.float32(255)
+
+
+def image_size(path: str | Path, *, orient: bool = True) -> tuple[int, int]:
+    """(height, width) in pixels of a picture as `read_image` sees it before resizing; reads the header only.
+
+    Raises:
+      InputError: the file is missing or not a picture.
+    """
+    path = Path(path)
+    try:
+        with _open(path) as picture:
+            width, height = picture.size
+            turned = orient and picture.getexif().get(0x0112, 1) in (
+                5,
+                6,
+                7,
+                8,
+            )  # the tags that swap the sides
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+    return (width, height) if turned else (height, width)
+
+
+def _open(path: Path) -> Image.Image:
+    return Image.open(path, formats=_FORMATS)
+
+
+def _decode(path: Path, orient: bool) -> Image.Image:
+    try:
+        with _open(path) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture) if orient else picture.copy()
+    except _BROKEN as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: BaseException) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: no such file. Check the path, or restore the file.")
+    return InputError(
+        f"{path}: cannot be read as an image ({error}). It may be truncated or not a picture "
+        f"({', '.join(sorted(SUFFIXES))} are read): copy it again from its source, or remove it."
+    )
+
+
+def _to_eight_bits(picture: Image.Image, path: Path) -> Image.Image:
+    """Mode "L" for grey, "RGB" for everything else; the module docstring says how."""
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values, full_scale = _wide_values(picture, path)
+        return Image.fromarray(np.round(values * (255.0 / full_scale)).astype(np.uint8))
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        black = Image.new("RGBA", layers.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, layers).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+
+
+def _wide_values(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+    """Values of more than 8 bits as float64 [h, w], and what counts as white: 65535, or 1 for floats."""
+    values = np.asarray(picture).astype(np.float64)
+    full_scale = 1.0 if picture.mode == "F" else 65535.0
+    if not (values.min() >= 0 and values.max() <= full_scale):  # also catches NaN
+        raise InputError(
+            f"{path}: pixel values from {values.min():g} to {values.max():g}; expected 0 to {full_scale:g} "
+            f"(mode {picture.mode}). Save it as 8-bit or 16-bit PNG or TIFF."
+        )
+    return values, full_scale
+
+
+def _mask_values(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return _wide_values(picture, path)
+    values = np.asarray(_to_eight_bits(picture, path)).astype(np.float64)
+    return (values.max(-1) if values.ndim == 3 else values), 255.0
+
+
+def _require_same_size(mask_path: Path, mask: Image.Image, image_path: Path, orient: bool) -> None:
+    expected, found = image_size(image_path, orient=orient), (mask.height, mask.width)
+    if found != expected:
+        hint = ""
+        if orient and found == image_size(image_path, orient=False):
+            hint = " The mask fits the image before its EXIF orientation is applied: pass orient=False."
+        raise InputError(
+            f"mask {mask_path} is {found[0]} x {found[1]} pixels (height x width), but its image "
+            f"{image_path} is {expected[0]} x {expected[1]}. Save the mask at the image's size.{hint}"
+        )

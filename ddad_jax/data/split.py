@@ -1,0 +1,70 @@
+"""L1. Parts of an `ImageSet`, above all the normal pictures held out of training, and its fingerprint."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from ddad_jax.data import ImageSet
+from ddad_jax.errors import InputError
+
+
+def hold_out(
+    train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed: int = 0
+) -> tuple[ImageSet, ImageSet]:
+    """Keeps normal pictures from training; constants and stopping times are measured on them, without labels.
+
+    n_held = min(max(round(fraction n), minimum), floor(n / 2)), drawn by ``seed``; both parts keep the order.
+      Deviation: the published code trains on every normal picture and chooses on the test set.
+
+    Args:
+      train: at least 2 pictures.
+      fraction: share held out, in (0, 1).
+      minimum: held out at least, where the set has twice as many.
+      seed: of the draw; the same seed and number of pictures give the same parts.
+
+    Returns:
+      (fit, held_out), disjoint, together ``train``, neither empty.
+
+    Raises:
+      InputError: fewer than 2 pictures; fraction or minimum out of range.
+    """
+    n = len(train.names)
+    if n < 2:
+        raise InputError(
+            f"{n} training image(s): at least 2 are needed, one to learn from and one held out. "
+            f"Add normal pictures to train/good."
+        )
+    if not 0 < fraction < 1:
+        raise InputError(
+            f"held-out fraction {fraction}: expected a number between 0 and 1, for example 0.15."
+        )
+    if minimum < 1:
+        raise InputError(f"held-out minimum {minimum}: expected at least 1.")
+    n_held = min(max(round(fraction * n), minimum), n // 2)
+    drawn = np.random.default_rng(seed).permutation(n)
+    return subset(train, np.sort(drawn[n_held:])), subset(train, np.sort(drawn[:n_held]))
+
+
+def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:
+    """The pictures at ``indices`` (int [m], in that order, repeats allowed), copied."""
+    chosen = np.asarray(indices, np.int64)
+    return ImageSet(
+        images=images.images[chosen],
+        labels=images.labels[chosen],
+        masks=images.masks[chosen],
+        has_mask=images.has_mask[chosen],
+        defects=tuple(images.defects[i] for i in chosen),
+        names=tuple(images.names[i] for i in chosen),
+    )
+
+
+def fingerprint(images: ImageSet) -> str:
+    """SHA-256 (hexadecimal) of all arrays, names and kinds in order: equal where the data were the same."""
+    digest = hashlib.sha256()
+    for array in (images.images, images.labels, images.masks, images.has_mask):
+        digest.update(json.dumps([str(array.dtype), array.shape]).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    digest.update(json.dumps([images.defects, images.names]).encode())
+    return digest.hexdigest()

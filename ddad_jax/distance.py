@@ -1,0 +1,60 @@
+"""L3. How far an image is from its reconstruction: per pixel, and per patch of deep features."""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+
+from ddad_jax.image import upsample
+from ddad_jax.types import Array, Image
+
+
+def pixel_distance(x0: Image, y: Image) -> Array:
+    """D_p = mean over channels of |x0 - y|; images [b, h, w, c] in [-1, 1] -> [b, h, w], 0 .. 2.
+
+    Source: DDAD section 4.3 (L1 norm); the published code takes the mean over channels.
+    """
+    return jnp.abs(x0 - y).mean(-1)
+
+
+def patch_average(features: Array) -> Array:
+    """3x3 mean around each position, zeros outside; [b, h, w, c]. The cosine that follows is blind to
+    how many neighbours a border position has.
+
+    Source: feature_map averaging of the published code (the paper says adaptive average pooling).
+    """
+    total = jax.lax.reduce_window(features, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    return total / 9.0
+
+
+def cosine_distance(a: Array, b: Array) -> Array:
+    """1 - cos(a, b) over the last axis, in float32; [..., c] -> [...], 0 .. 2."""
+    a, b = a.astype(jnp.float32), b.astype(jnp.float32)
+    norms = jnp.maximum(jnp.linalg.norm(a, axis=-1), 1e-8) * jnp.maximum(jnp.linalg.norm(b, axis=-1), 1e-8)
+    return 1.0 - (a * b).sum(-1) / norms
+
+
+def feature_distances(features_x0: Mapping[str, Array], features_y: Mapping[str, Array]) -> dict[str, Array]:
+    """For every layer, 1 - cos of the patch-averaged features at the layer's own size; [b, h_j, w_j].
+
+    Kept per layer, so that which layers to sum is a choice made after the network has run.
+
+    Source: DDAD Eq. 8.
+    """
+    return {
+        layer: cosine_distance(patch_average(features_x0[layer]), patch_average(features_y[layer]))
+        for layer in features_y
+    }
+
+
+def feature_distance(distances: Mapping[str, Array], layers: Sequence[str], size: int) -> Array:
+    """D_f = sum over layers of the distances upsampled with aligned corners to [b, size, size].
+
+    Args:
+      distances: what ``feature_distances`` returned.
+      layers: the set J; the paper uses layer2 and layer3.
+
+    Source: DDAD Eq. 8.
+    """
+    parts = [upsample(distances[layer][..., None], size)[..., 0] for layer in layers]
+    return jnp.stack(parts).sum(0)

@@ -1,0 +1,77 @@
+"""L1. Resampling and filtering of maps and images inside a compiled program."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddad_jax.types import Array
+
+
+def _align_corners_matrix(n_in: int, n_out: int) -> np.ndarray:
+    """Rows of linear interpolation at source positions i (n_in - 1) / (n_out - 1); float32 [n_out, n_in]."""
+    at = np.linspace(0.0, n_in - 1.0, n_out) if n_out > 1 else np.zeros(1)
+    low = np.minimum(at.astype(int), max(n_in - 2, 0))
+    matrix = np.zeros((n_out, n_in))
+    matrix[np.arange(n_out), low] = 1.0 - (at - low)
+    matrix[np.arange(n_out), np.minimum(low + 1, n_in - 1)] += at - low
+    return matrix.astype(np.float32)
+
+
+def upsample(x: Array, size: int) -> Array:
+    """Bilinear with aligned corners, [b, h, w, c] -> [b, size, size, c].
+
+    ``jax.image.resize`` has no aligned corners; two fixed matrices do it.
+
+    Source: anomaly_map.py of the published code (interpolate, align_corners=True).
+    """
+    rows, columns = _align_corners_matrix(x.shape[1], size), _align_corners_matrix(x.shape[2], size)
+    return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
+
+
+def resize(x: Array, size: int) -> Array:
+    """Bilinear, antialiased when shrinking, [b, h, w, c] -> [b, size, size, c]; unchanged at that size."""
+    if x.shape[1:3] == (size, size):
+        return x
+    return jax.image.resize(x, (x.shape[0], size, size, x.shape[3]), "linear")
+
+
+def gaussian_kernel(sigma: float) -> np.ndarray:
+    """exp(-i^2 / (2 sigma^2)), |i| <= round(4 sigma), summing to 1; float32. sigma = 4 gives 33 taps."""
+    radius = int(4.0 * sigma + 0.5)
+    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    return (kernel / kernel.sum()).astype(np.float32)
+
+
+def gaussian_blur(maps: Array, sigma: float) -> Array:
+    """Separable Gaussian blur of maps [n, h, w]; the border is reflected without repeating the edge pixel.
+
+    Args:
+      sigma: in pixels; 0 leaves the maps as they are. Decides a shape: bind it before ``jit``. The paper's
+        4 belongs to 256 px.
+
+    Source: DDAD supplement 7 (sigma_g = 4); kornia's gaussian_blur2d in the published code.
+    """
+    if sigma == 0:
+        return maps
+    n, h, w = maps.shape
+    # A linear map along each axis: the reflected border is folded into a matrix, exact at any size.
+    return jnp.einsum("ih,nhw,jw->nij", _blur_matrix(h, sigma), maps, _blur_matrix(w, sigma))
+
+
+def _blur_matrix(n: int, sigma: float) -> np.ndarray:
+    kernel = gaussian_kernel(sigma)
+    radius = len(kernel) // 2
+    at = np.arange(n)[:, None] + np.arange(-radius, radius + 1)[None]
+    # Reflection about the edge pixel has period 2 (n - 1).
+    period = max(2 * (n - 1), 1)
+    at = np.abs((at + period) % period)
+    at = np.where(at >= n, period - at, at)
+    matrix = np.zeros((n, n))
+    np.add.at(matrix, (np.repeat(np.arange(n), len(kernel)), at.ravel()), np.tile(kernel, n))
+    return matrix.astype(np.float32)
+
+
+def centre_crop(maps: Array, size: int) -> Array:
+    """The middle size x size of maps [n, h, w]. Source: the published code crops 256 to 224."""
+    top, left = (maps.shape[1] - size) // 2, (maps.shape[2] - size) // 2
+    return maps[:, top : top + size, left : left + size]

@@ -1,0 +1,90 @@
+"""L3. Distances -> anomaly map -> image score.
+
+The pixel term is brought to the scale of the feature term by a factor r. Two ways to choose it:
+
+* from held-out normal images, once, stored with the model (``Scale``): a score then depends on its own
+  image alone;
+* ``batch_ratio``, the published code's: both maxima over the whole test batch, so that a score changes
+  with its batch mates.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from ddad_jax.errors import InputError
+from ddad_jax.image import centre_crop, gaussian_blur
+from ddad_jax.types import Array
+
+
+class Scale(NamedTuple):
+    """What D_p and D_f reach on held-out normal images; float, > 0."""
+
+    pixel: float
+    feature: float
+
+    @property
+    def ratio(self) -> float:
+        """r = max D_f / max D_p, the factor that gives both terms the same upper bound (DDAD section 4.3)."""
+        return self.feature / self.pixel
+
+
+def scale_from_normal(d_p: np.ndarray, d_f: np.ndarray) -> Scale:
+    """The median over held-out normal images of each image's largest distance; *host*.
+
+    Args:
+      d_p, d_f: distances of normal images the model was not trained on, [n, h, w].
+
+    Deviation: DDAD Eq. 9 does not say over what its maxima are taken and the published code takes the
+      test batch; here they come from normal images alone and are fixed. The median over images replaces
+      one single largest pixel, on which the scale would otherwise rest.
+
+    Raises:
+      InputError: no images, or a distance that is zero everywhere or not finite.
+    """
+    if len(d_p) == 0:
+        raise InputError("no held-out normal images to take the normalising constants from")
+    tops = [float(np.median(d.reshape(len(d), -1).max(1))) for d in (d_p, d_f)]
+    if not all(np.isfinite(top) and top > 0 for top in tops):
+        raise InputError(
+            f"distances on held-out normal images peak at {tops[0]} (pixel) and {tops[1]} (feature); "
+            "expected finite numbers above 0. Has the model been trained?"
+        )
+    return Scale(*tops)
+
+
+def batch_ratio(d_p: Array, d_f: Array) -> Array:
+    """max D_f / max D_p over the whole batch, before blur and crop. Source: the published anomaly_map.py."""
+    return d_f.max() / d_p.max()
+
+
+def combine(d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float) -> Array:
+    """A = D_f + v r D_p, [n, h, w].
+
+    Args:
+      v: weight of the pixel term, >= 0; 0 leaves features alone. Paper: 1 for MVTec, 7 for VisA.
+      ratio: r, from ``Scale.ratio`` or ``batch_ratio``.
+
+    Source: DDAD Eq. 9.
+    """
+    return d_f + v * ratio * d_p
+
+
+def anomaly_map(
+    d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float, sigma: float, crop: int = 0
+) -> Array:
+    """The blurred combination. Blurring is linear, so a caller may blur both distances once and ``combine`` after.
+
+    Args:
+      sigma: of the blur in pixels (the paper's 4 belongs to 256 px).
+      crop: side of the centre that is kept, 0 for everything. The published code keeps 224 of 256, which
+        also drops defects that lie in the border only.
+    """
+    blurred = gaussian_blur(combine(d_p, d_f, v=v, ratio=ratio), sigma)
+    return centre_crop(blurred, crop) if crop else blurred
+
+
+def image_score(maps: Array) -> Array:
+    """The largest value of each map [n, h, w] -> [n]. Source: DDAD section 5.1."""
+    return jnp.asarray(maps).max((1, 2))

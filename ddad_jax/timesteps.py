@@ -1,0 +1,78 @@
+"""L1. Which times a sampler visits. A grid is three integer arrays, so T' may be traced and vmapped;
+only the number of steps decides a shape.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ddad_jax.errors import InputError
+from ddad_jax.schedule import T
+
+
+class TimeGrid(NamedTuple):
+    """start: the time the image is noised to, []. t: the K times the network is called at, falling [K].
+    s: where each step goes, [K]; the last is -1, the clean image."""
+
+    start: np.ndarray
+    t: np.ndarray
+    s: np.ndarray
+
+
+def _grid(start: int, t: np.ndarray) -> TimeGrid:
+    t = np.asarray(t, np.int32)
+    return TimeGrid(np.int32(start), t, np.append(t[1:], -1).astype(np.int32))
+
+
+def _check(t_prime: int, steps: int) -> None:
+    if not 1 <= t_prime < T:
+        raise InputError(f"T' = {t_prime}: expected a start time from 1 to {T - 1}")
+    if not 1 <= steps <= t_prime:
+        raise InputError(f"steps = {steps}: expected 1 to T' = {t_prime} (every step visits another time)")
+
+
+def reference(t_prime: int, steps: int) -> TimeGrid:
+    """What the published code visits: T' - skip, ..., skip, 0, with skip = T' // steps.
+
+    The image is noised to T', a time that is never visited: the first network call is told T' - skip.
+
+    Raises:
+      InputError: T' outside 1 .. T-1, steps outside 1 .. T', or T' no multiple of steps (the published
+        code then takes another number of steps than the name DDAD-n says).
+
+    Source: reconstruction.py of the published code; paper settings T' = 250, skip = 25 (DDAD-10).
+    """
+    _check(t_prime, steps)
+    if t_prime % steps:
+        raise InputError(f"T' = {t_prime} with steps = {steps}: the reference grid needs T' divisible by steps")
+    return _grid(t_prime, np.arange(0, t_prime, t_prime // steps)[::-1])
+
+
+def trailing(t_prime: int, steps: int) -> TimeGrid:
+    """t_i = round(T' (1 - i / K)), i = 0 .. K-1: from T' itself down to T'/K, then the clean image.
+
+    Deviation: the start time is visited, so the noise in the image is the noise the network is told of.
+
+    Source: DDAD Algorithm 1 (t = T', ..., 1); "trailing" after Lin et al. 2024, table 2.
+    """
+    _check(t_prime, steps)
+    return _grid(t_prime, np.round(t_prime * (1.0 - np.arange(steps) / steps)))
+
+
+def uniform(t_prime: int, steps: int) -> TimeGrid:
+    """K times evenly from T' to 0, both visited. One step visits T' alone."""
+    _check(t_prime, steps)
+    return _grid(t_prime, np.round(np.linspace(t_prime, 0, steps)))
+
+
+def quadratic(t_prime: int, steps: int) -> TimeGrid:
+    """t_i = round(T' (1 - i / K)^2): denser near the clean image. Source: Song et al. 2021 (DDIM), D.2."""
+    _check(t_prime, steps)
+    t = np.round(t_prime * (1.0 - np.arange(steps) / steps) ** 2)
+    if len(np.unique(t)) < steps:
+        raise InputError(f"quadratic grid of {steps} steps from T' = {t_prime} visits a time twice: use fewer steps")
+    return _grid(t_prime, t)
+
+
+GRIDS = {"reference": reference, "trailing": trailing, "uniform": uniform, "quadratic": quadratic}
+"""The names a config may use."""

@@ -1,0 +1,250 @@
+"""L2. The noise predictor eps_theta(x_t, t): the guided-diffusion U-Net as DDAD configures it.
+
+Source: Dhariwal and Nichol 2021; DDAD section 5.2 (DDAD: base 64, 32.95 M parameters; DDAD-S: base 32,
+8.26 M). Module names follow the published checkpoint ("down.1.0.in_layers.2" is
+["down_1_0"]["in_layers_2"]), so that a name table can load it.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddad_jax.types import Array
+
+CHANNEL_MULT: dict[int, tuple[float, ...]] = {
+    32: (1, 2, 2, 2),
+    64: (1, 2, 3, 4),
+    128: (1, 1, 2, 3, 4),
+    256: (1, 1, 2, 2, 4, 4),
+    512: (0.5, 1, 1, 2, 2, 4, 4),
+}
+"""Widths per level in units of the base, by image size. 64 to 256 as published; 512 is guided-diffusion's
+table (the published code crashes there on its fractional width); 32 is ours."""
+
+
+def _uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
+    """U(+-1/sqrt(fan_in)), PyTorch's default for weights and for biases."""
+
+    def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
+        bound = 1.0 / math.sqrt(fan_in)
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+def _conv(x: Array, features: int, size: int, name: str, dtype: jnp.dtype, zero: bool = False) -> Array:
+    init = nn.initializers.zeros if zero else _uniform_fan_in(size * size * x.shape[-1])
+    pad = size // 2
+    conv = nn.Conv(
+        features,
+        (size, size),
+        padding=((pad, pad), (pad, pad)),
+        kernel_init=init,
+        bias_init=init,
+        dtype=dtype,
+        name=name,
+    )
+    return conv(x)
+
+
+def _dense(x: Array, features: int, name: str, dtype: jnp.dtype, zero: bool = False) -> Array:
+    init = nn.initializers.zeros if zero else _uniform_fan_in(x.shape[-1])
+    return nn.Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)(x)
+
+
+class GroupNorm32(nn.Module):
+    """Group normalisation over 32 groups (fewer where there are fewer channels), eps 1e-5, in float32.
+
+    mean and variance of each image and group in one pass over the data; scale and bias per channel are
+    folded with them into one multiply-add, which XLA fuses with the SiLU that follows.
+    """
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        c = x.shape[-1]
+        groups = math.gcd(32, c)
+        scale = self.param("scale", nn.initializers.ones, (c,))
+        bias = self.param("bias", nn.initializers.zeros, (c,))
+        spatial = tuple(range(1, x.ndim - 1))
+        x32 = x.astype(jnp.float32)
+        # Channel moments first, then groups of channels: no reshape of the image itself. Centring on the
+        # first pixel keeps E[x^2] - E[x]^2 from cancelling where a group's mean is far from zero.
+        pivot = x32[(slice(None),) + (slice(0, 1),) * len(spatial)]
+        centred = x32 - jax.lax.stop_gradient(pivot)
+        shift = jax.lax.stop_gradient(pivot).reshape(x.shape[0], groups, c // groups)
+        m1 = centred.mean(spatial).reshape(x.shape[0], groups, c // groups)
+        m2 = (centred**2).mean(spatial).reshape(x.shape[0], groups, c // groups)
+        channel_mean = m1 + shift
+        mean = channel_mean.mean(-1, keepdims=True)
+        var = (m2 - m1**2 + (channel_mean - mean) ** 2).mean(-1, keepdims=True)
+        inv = jax.lax.rsqrt(var + 1e-5)
+        gain = jnp.broadcast_to(inv, channel_mean.shape).reshape(x.shape[0], c) * scale[None]
+        offset = bias[None] - jnp.broadcast_to(mean, channel_mean.shape).reshape(x.shape[0], c) * gain
+        per = (x.shape[0],) + (1,) * len(spatial) + (c,)
+        return (x32 * gain.reshape(per) + offset.reshape(per)).astype(x.dtype)
+
+
+def sinusoid(t: Array, width: int) -> Array:
+    """[sin(t w_k) | cos(t w_k)], w_k = 10000^(-k / (width / 2)); t [b] in 0..999 -> float32 [b, width].
+
+    The published order is sin then cos (guided-diffusion has cos first), t enters unscaled.
+    """
+    half = width // 2
+    frequency = np.exp(-np.arange(half) * math.log(10000.0) / half).astype(np.float32)
+    angle = t.astype(jnp.float32)[:, None] * frequency[None]
+    return jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1)
+
+
+class TimeEmbedding(nn.Module):
+    """sinusoid -> Linear -> SiLU -> Linear: times [b] -> [b, 4 base]."""
+
+    base: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, t: Array) -> Array:
+        h = _dense(sinusoid(t, self.base), 4 * self.base, "linear_1", self.dtype)
+        return _dense(nn.silu(h), 4 * self.base, "linear_3", self.dtype)
+
+
+def _pixels_to_channels(x: Array, p: int) -> Array:
+    b, h, w, c = x.shape
+    x = x.reshape(b, h // p, p, w // p, p, c)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h // p, w // p, p * p * c)
+
+
+def _channels_to_pixels(x: Array, p: int) -> Array:
+    b, h, w, c = x.shape
+    x = x.reshape(b, h, w, p, p, c // (p * p))
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(b, h * p, w * p, c // (p * p))
+
+
+def _resample(x: Array, how: str) -> Array:
+    if how == "down":
+        return nn.avg_pool(x, (2, 2), (2, 2))
+    if how == "up":
+        return jnp.repeat(jnp.repeat(x, 2, axis=1), 2, axis=2)
+    return x
+
+
+class ResBlock(nn.Module):
+    """GN, SiLU, [resample], conv; + time; GN, SiLU, dropout, conv (zero at init); + skip.
+
+    resample: "" | "down" (2x2 mean) | "up" (nearest x2), applied to both paths.
+    """
+
+    features: int
+    resample: str = ""
+    dropout: float = 0.0
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, emb: Array, train: bool = False) -> Array:
+        h = nn.silu(GroupNorm32(name="in_layers_0")(x))
+        h, x = _resample(h, self.resample), _resample(x, self.resample)
+        h = _conv(h, self.features, 3, "in_layers_2", self.dtype)
+        h = h + _dense(nn.silu(emb), self.features, "embed_layers_1", self.dtype)[:, None, None, :]
+        h = nn.silu(GroupNorm32(name="out_layers_0")(h))
+        h = nn.Dropout(self.dropout, deterministic=not train)(h)
+        h = _conv(h, self.features, 3, "out_layers_3", self.dtype, zero=True)
+        if x.shape[-1] != self.features:
+            x = _conv(x, self.features, 1, "skip_connection", self.dtype)
+        return x + h
+
+
+class AttentionBlock(nn.Module):
+    """x + proj(softmax(q k^T / sqrt(d)) v) over all positions; softmax in float32; proj zero at init.
+
+    The 3C channels of qkv are head-major: [q | k | v] inside each head.
+    """
+
+    heads: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:
+        b, h, w, c = x.shape
+        qkv = _dense(GroupNorm32(name="norm")(x).reshape(b, h * w, c), 3 * c, "to_qkv", self.dtype)
+        q, k, v = jnp.moveaxis(qkv.reshape(b, h * w, self.heads, 3, c // self.heads), 3, 0)
+        scale = (c // self.heads) ** -0.25
+        logits = jnp.einsum("bqhd,bkhd->bhqk", q * scale, k * scale, preferred_element_type=jnp.float32)
+        weights = nn.softmax(logits).astype(v.dtype)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", weights, v).reshape(b, h * w, c)
+        return x + _dense(mixed, c, "proj_out", self.dtype, zero=True).reshape(x.shape)
+
+
+class UNet(nn.Module):
+    """eps_theta(x_t, t): images [b, size, size, c] and times, scalar or [b] -> predicted noise, float32.
+
+    Attributes:
+      image_size: side in pixels; must be divisible by patch * 2^(levels - 1).
+      base: width unit (DDAD 64, DDAD-S 32).
+      channel_mult: width of each level in units of ``base``; empty means the table of the image size.
+      res_blocks: per level.
+      attention_sizes: feature sizes in pixels that have attention.
+      heads: attention heads (DDAD 4, DDAD-S 2: the paper's "attention layers" are heads in its code).
+      dropout: in every ResBlock (DDAD 0, DDAD-S 0.3 in the published code, absent from the paper).
+      patch: Deviation: published 1. With p > 1 each p x p square of pixels becomes one position with p^2
+        times the channels, and back at the end: a p times larger image at the cost of the smaller one.
+      dtype: of the computation; parameters, normalisation and softmax stay float32.
+    """
+
+    image_size: int = 256
+    base: int = 64
+    channel_mult: tuple[float, ...] = ()
+    res_blocks: int = 2
+    attention_sizes: tuple[int, ...] = (32, 16, 8)
+    heads: int = 4
+    dropout: float = 0.0
+    patch: int = 1
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Array, t: Array, train: bool = False) -> Array:
+        if x.shape[1:3] != (self.image_size, self.image_size):
+            raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}, the network is for {self.image_size} px")
+        x = _pixels_to_channels(x, self.patch)
+        mults = self.channel_mult or CHANNEL_MULT[self.image_size // self.patch]
+        widths = [int(m * self.base) for m in mults]
+        emb = TimeEmbedding(self.base, self.dtype, name="time_embedding")(jnp.broadcast_to(t, x.shape[:1]))
+
+        def res(h: Array, name: str, features: int, resample: str = "") -> Array:
+            return ResBlock(features, resample, self.dropout, self.dtype, name=name)(h, emb, train)
+
+        def attend(h: Array, name: str) -> Array:
+            return AttentionBlock(self.heads, self.dtype, name=name)(h)
+
+        h = _conv(x.astype(self.dtype), widths[0], 3, "down_0_0", self.dtype)
+        skips = [h]
+        for level, width in enumerate(widths):
+            for _ in range(self.res_blocks):
+                stage = f"down_{len(skips)}"
+                h = res(h, f"{stage}_0", width)
+                if h.shape[1] in self.attention_sizes:
+                    h = attend(h, f"{stage}_1")
+                skips.append(h)
+            if level < len(widths) - 1:
+                h = res(h, f"down_{len(skips)}_0", width, "down")
+                skips.append(h)
+
+        h = res(attend(res(h, "middle_0", widths[-1]), "middle_1"), "middle_2", widths[-1])
+
+        stage_count = 0
+        for level, width in reversed(list(enumerate(widths))):
+            for block in range(self.res_blocks + 1):
+                stage = f"up_{stage_count}"
+                h = res(jnp.concatenate([h, skips.pop()], axis=-1), f"{stage}_0", width)
+                layer = 1
+                if h.shape[1] in self.attention_sizes:
+                    h = attend(h, f"{stage}_{layer}")
+                    layer += 1
+                if level and block == self.res_blocks:
+                    h = res(h, f"{stage}_{layer}", width, "up")
+                stage_count += 1
+
+        h = nn.silu(GroupNorm32(name="out_0")(h))
+        h = _conv(h, x.shape[-1], 3, "out_2", self.dtype, zero=True)
+        return _channels_to_pixels(h, self.patch).astype(jnp.float32)

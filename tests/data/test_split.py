@@ -1,0 +1,78 @@
+"""Held-out pictures: disjoint, complete, repeatable; and the fingerprint that tells two sets apart."""
+
+import numpy as np
+import pytest
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import fingerprint, hold_out, subset
+from ddad_jax.errors import InputError
+
+
+def numbered(n: int) -> ImageSet:
+    images = np.arange(n, dtype=np.uint8)[:, None, None, None] * np.ones((1, 4, 4, 3), np.uint8)
+    return ImageSet(
+        images=images,
+        labels=np.zeros(n, np.int32),
+        masks=np.zeros((n, 4, 4), bool),
+        has_mask=np.ones(n, bool),
+        defects=("good",) * n,
+        names=tuple(f"{i:03d}" for i in range(n)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "held"), [(2, 1), (3, 1), (5, 2), (8, 4), (9, 4), (28, 4), (31, 5), (100, 15), (200, 30)]
+)
+def test_parts_are_disjoint_complete_and_of_the_stated_size(n: int, held: int) -> None:
+    fit, held_out = hold_out(numbered(n))
+    assert len(held_out.names) == held
+    assert not set(fit.names) & set(held_out.names)
+    assert sorted(fit.names + held_out.names) == list(numbered(n).names)
+    for part in (fit, held_out):
+        assert list(part.names) == sorted(part.names)
+        assert part.images[:, 0, 0, 0].tolist() == [int(name) for name in part.names]
+
+
+def test_seed_decides() -> None:
+    parts = [hold_out(numbered(40), seed=s)[1].names for s in (3, 3, 4)]
+    assert parts[0] == parts[1] != parts[2]
+
+
+def test_fraction_and_minimum() -> None:
+    assert len(hold_out(numbered(100), fraction=0.5)[1].names) == 50
+    assert len(hold_out(numbered(100), fraction=0.01, minimum=7)[1].names) == 7
+    for fraction in (0.0, 1.0, float("nan")):
+        with pytest.raises(InputError, match="fraction"):
+            hold_out(numbered(10), fraction=fraction)
+    with pytest.raises(InputError, match="minimum 0"):
+        hold_out(numbered(10), minimum=0)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_fewer_than_two_pictures_cannot_be_parted(n: int) -> None:
+    with pytest.raises(InputError, match=f"{n} training image.*at least 2"):
+        hold_out(numbered(n))
+
+
+def test_subset_keeps_the_order_asked_for() -> None:
+    got = subset(numbered(6), [4, 1, 1])
+    assert got.names == ("004", "001", "001")
+    assert got.images[:, 0, 0, 0].tolist() == [4, 1, 1]
+
+
+def test_fingerprint_sees_every_field_and_nothing_else() -> None:
+    base = numbered(4)
+    assert fingerprint(base) == fingerprint(numbered(4))
+    assert fingerprint(base) == fingerprint(base._replace(images=np.asfortranarray(base.images)))
+    assert len(fingerprint(base)) == 64
+    changed = [
+        base._replace(images=base.images + np.uint8(1)),
+        base._replace(labels=1 - base.labels),
+        base._replace(masks=~base.masks),
+        base._replace(has_mask=~base.has_mask),
+        base._replace(defects=("dent",) * 4),
+        base._replace(names=base.names[::-1]),
+        subset(base, [1, 0, 2, 3]),
+        subset(base, [0, 1, 2]),
+    ]
+    assert len({fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
