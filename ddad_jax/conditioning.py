@@ -21,7 +21,9 @@ def denoised(x_t: Array, eps: Array, alpha_bar_t: Array) -> Array:
 
 
 def conditioned(eps_fn: EpsFn, y: Image, *, w: Array | float, alpha_bar: Array) -> EpsFn:
-    """eps_hat = eps - w sqrt(1 - alpha_bar_t) (y_t - x_t),  y_t = sqrt(alpha_bar_t) y + sqrt(1 - alpha_bar_t) eps.
+    """eps_hat = eps - w sqrt(1 - alpha_bar_t) (y_t - x_t), where
+
+    y_t = sqrt(alpha_bar_t) y + sqrt(1 - alpha_bar_t) eps is the target noised with the network's own noise.
 
     Args:
       eps_fn: the network.

@@ -18,12 +18,12 @@ def pixel_distance(x0: Image, y: Image) -> Array:
 
 
 def patch_average(features: Array) -> Array:
-    """3x3 mean around each position, zeros outside; [b, h, w, c]. The cosine that follows is blind to
-    how many neighbours a border position has.
+    """3x3 mean around each position in float32, zeros outside; [b, h, w, c]. The cosine that follows is
+    blind to how many neighbours a border position has.
 
     Source: feature_map averaging of the published code (the paper says adaptive average pooling).
     """
-    total = jax.lax.reduce_window(features, 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+    total = jax.lax.reduce_window(features.astype(jnp.float32), 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
     return total / 9.0
 
 

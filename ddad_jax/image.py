@@ -4,7 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddad_jax.errors import InputError
 from ddad_jax.types import Array
+
+_EXACT = jax.lax.Precision.HIGHEST
+"""Accelerators otherwise multiply float32 matrices in 8 or 11 bits; here that would cost the maps their precision."""
 
 
 def _align_corners_matrix(n_in: int, n_out: int) -> np.ndarray:
@@ -25,7 +29,7 @@ def upsample(x: Array, size: int) -> Array:
     Source: anomaly_map.py of the published code (interpolate, align_corners=True).
     """
     rows, columns = _align_corners_matrix(x.shape[1], size), _align_corners_matrix(x.shape[2], size)
-    return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns)
+    return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
 
 
 def resize(x: Array, size: int) -> Array:
@@ -55,7 +59,7 @@ def gaussian_blur(maps: Array, sigma: float) -> Array:
         return maps
     n, h, w = maps.shape
     # A linear map along each axis: the reflected border is folded into a matrix, exact at any size.
-    return jnp.einsum("ih,nhw,jw->nij", _blur_matrix(h, sigma), maps, _blur_matrix(w, sigma))
+    return jnp.einsum("ih,nhw,jw->nij", _blur_matrix(h, sigma), maps, _blur_matrix(w, sigma), precision=_EXACT)
 
 
 def _blur_matrix(n: int, sigma: float) -> np.ndarray:
@@ -72,6 +76,12 @@ def _blur_matrix(n: int, sigma: float) -> np.ndarray:
 
 
 def centre_crop(maps: Array, size: int) -> Array:
-    """The middle size x size of maps [n, h, w]. Source: the published code crops 256 to 224."""
+    """The middle size x size of maps [n, h, w]. Source: the published code crops 256 to 224.
+
+    Raises:
+      InputError: the maps are smaller than ``size``.
+    """
+    if size > min(maps.shape[1:]):
+        raise InputError(f"crop = {size}: expected at most the size of the maps, {maps.shape[1]} x {maps.shape[2]}")
     top, left = (maps.shape[1] - size) // 2, (maps.shape[2] - size) // 2
     return maps[:, top : top + size, left : left + size]

@@ -30,9 +30,7 @@ def ddim_step(x_t: Array, eps: Array, a_t: Array, a_s: Array, *, eta: Array | fl
     x0_hat = denoised(x_t, eps, a_t)
     sigma = eta * jnp.sqrt((1.0 - a_t / a_s) * (1.0 - a_s) / (1.0 - a_t))
     along_eps = jnp.sqrt(jnp.maximum(1.0 - a_s - sigma**2, 0.0))
-    return (
-        per_image(jnp.sqrt(a_s), x_t) * x0_hat + per_image(along_eps, x_t) * eps + per_image(sigma, x_t) * noise
-    )
+    return per_image(jnp.sqrt(a_s), x_t) * x0_hat + per_image(along_eps, x_t) * eps + per_image(sigma, x_t) * noise
 
 
 class Trajectory(NamedTuple):
@@ -77,9 +75,11 @@ def reconstruct(
     alpha_bar: Array,
     noise_fn: NoiseFn,
 ) -> Array:
-    """Noise ``x`` to T', then denoise it towards ``y``: DDAD Algorithm 1. Returns x0 [b, h, w, c], not clipped.
+    """Noise ``x`` to T', then denoise it towards ``y``. Returns x0 [b, h, w, c], not clipped.
 
     ``w``, ``eta``, the grid's times and the noise may all be traced: one compilation serves every value.
+
+    Source: DDAD Algorithm 1.
     """
     x_start = perturb(x, noise_fn(jnp.asarray(0)), alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
     steered = conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar)

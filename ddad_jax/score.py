@@ -8,7 +8,7 @@ The pixel term is brought to the scale of the feature term by a factor r. Two wa
   with its batch mates.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -59,8 +59,8 @@ def batch_ratio(d_p: Array, d_f: Array) -> Array:
     return d_f.max() / d_p.max()
 
 
-def combine(d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float) -> Array:
-    """A = D_f + v r D_p, [n, h, w].
+def combine(d_p: Any, d_f: Any, *, v: Any, ratio: Any) -> Any:
+    """A = D_f + v r D_p, [n, h, w]; JAX or NumPy arrays, which come out as they went in.
 
     Args:
       v: weight of the pixel term, >= 0; 0 leaves features alone. Paper: 1 for MVTec, 7 for VisA.
@@ -74,7 +74,7 @@ def combine(d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float) -
 def anomaly_map(
     d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float, sigma: float, crop: int = 0
 ) -> Array:
-    """The blurred combination. Blurring is linear, so a caller may blur both distances once and ``combine`` after.
+    """The blurred combination. Blurring is linear: a caller may blur both distances once, ``combine`` after.
 
     Args:
       sigma: of the blur in pixels (the paper's 4 belongs to 256 px).

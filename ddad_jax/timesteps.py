@@ -21,7 +21,7 @@ class TimeGrid(NamedTuple):
 
 def _grid(start: int, t: np.ndarray) -> TimeGrid:
     t = np.asarray(t, np.int32)
-    return TimeGrid(np.int32(start), t, np.append(t[1:], -1).astype(np.int32))
+    return TimeGrid(np.asarray(start, np.int32), t, np.append(t[1:], -1).astype(np.int32))
 
 
 def _check(t_prime: int, steps: int) -> None:

@@ -238,9 +238,7 @@ def read_state_dict(path: Path | str) -> dict[str, np.ndarray]:
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         endings = ", ".join(s for s in SUFFIXES if s)
-        raise InputError(
-            f"{path}: weights are read from {endings} or files without ending, not {path.suffix}"
-        )
+        raise InputError(f"{path}: weights are read from {endings} or files without ending, not {path.suffix}")
     if not path.is_file():
         raise InputError(f"{path}: no such weights file")
     if path.suffix.lower() == ".safetensors":
@@ -256,6 +254,5 @@ def read_state_dict(path: Path | str) -> dict[str, np.ndarray]:
         raise  # a ValueError too, and already worded
     except _BROKEN as error:
         raise InputError(
-            f"{path}: truncated, damaged or not a PyTorch file; fetch it again "
-            f"({type(error).__name__}: {error})"
+            f"{path}: truncated, damaged or not a PyTorch file; fetch it again ({type(error).__name__}: {error})"
         ) from error

@@ -55,17 +55,29 @@ def init_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
     return TrainState(jnp.zeros((), jnp.int32), params, jax.tree.map(jnp.copy, params), tx.init(params))
 
 
-def noise_loss(eps_hat: Array, noise: Array, *, reduce: str = "mean") -> Array:
-    """Mean over the batch of |noise - eps_hat|^2, per image summed or averaged over its elements.
+def noise_loss(eps_hat: Array, noise: Array, *, reduce: str = "mean", weight: Array | float = 1.0) -> Array:
+    """Mean over the batch of weight |noise - eps_hat|^2, per image summed or averaged over its elements.
 
     Args:
+      weight: of each image, scalar or [b].
       reduce: "sum" as published, "mean" so that the loss and the decay that belongs to it mean the same
         at every image size.
 
     Source: Ho et al. 2020, Eq. 14; loss.py of the published code.
     """
     squared = (noise - eps_hat) ** 2
-    return squared.sum((1, 2, 3)).mean() if reduce == "sum" else squared.mean()
+    per_image = squared.sum((1, 2, 3)) if reduce == "sum" else squared.mean((1, 2, 3))
+    return (weight * per_image).mean()
+
+
+def min_snr_weight(alpha_bar_t: Array, gamma: float) -> Array:
+    """min(SNR, gamma) / SNR with SNR = alpha_bar / (1 - alpha_bar); the shape of ``alpha_bar_t``, in (0, 1].
+
+    An error of eps moves the predicted clean image by 1 / sqrt(SNR) of it, so at small t it hardly shows,
+    and yet it is largest there. Source: Hang et al. 2023 (Min-SNR-gamma), for noise prediction.
+    """
+    snr = alpha_bar_t / (1.0 - alpha_bar_t)
+    return jnp.minimum(snr, gamma) / snr
 
 
 def loss_at(
@@ -78,10 +90,12 @@ def loss_at(
     alpha_bar: Array,
     dropout_key: Array | None = None,
     reduce: str = "mean",
+    min_snr: float = 0.0,
 ) -> Array:
-    """The loss for given images [b, h, w, c], times [b] and noise."""
-    x_t = perturb(x, noise, alpha_bar_at(alpha_bar, t))
-    return noise_loss(apply(params, x_t, t, dropout_key), noise, reduce=reduce)
+    """The loss for given images [b, h, w, c], times [b] and noise; the rest as in ``train_step``."""
+    a = alpha_bar_at(alpha_bar, t)
+    weight = min_snr_weight(a, min_snr) if min_snr else 1.0
+    return noise_loss(apply(params, perturb(x, noise, a), t, dropout_key), noise, reduce=reduce, weight=weight)
 
 
 def train_step(
@@ -95,6 +109,7 @@ def train_step(
     t_max: int = T,
     ema_decay: float = 0.999,
     reduce: str = "mean",
+    min_snr: float = 0.0,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update on a batch: t ~ U{0 .. t_max - 1} an image, fresh noise.
 
@@ -107,6 +122,8 @@ def train_step(
       ema_decay: Deviation: average of the parameters, min(ema_decay, (1 + step) / (10 + step)); 0 keeps
         none (published).
       reduce: see ``noise_loss``.
+      min_snr: Deviation: gamma of ``min_snr_weight``, 0 for equal weights; published 0. A short training
+        learns the picture sooner when it does not spend itself on the noise of almost clean images.
 
     Returns:
       the new state, and {"loss", "grad_norm"}. A loss that is not finite leaves the state as it was, step
@@ -117,7 +134,17 @@ def train_step(
     noise = jax.random.normal(noise_key, x.shape)
 
     def loss_fn(params: Any) -> Array:
-        return loss_at(apply, params, x, t, noise, alpha_bar=alpha_bar, dropout_key=dropout_key, reduce=reduce)
+        return loss_at(
+            apply,
+            params,
+            x,
+            t,
+            noise,
+            alpha_bar=alpha_bar,
+            dropout_key=dropout_key,
+            reduce=reduce,
+            min_snr=min_snr,
+        )
 
     loss, grads = jax.value_and_grad(loss_fn)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)

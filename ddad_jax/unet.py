@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddad_jax.errors import InputError
 from ddad_jax.types import Array
 
 CHANNEL_MULT: dict[int, tuple[float, ...]] = {
@@ -190,6 +191,10 @@ class UNet(nn.Module):
       patch: Deviation: published 1. With p > 1 each p x p square of pixels becomes one position with p^2
         times the channels, and back at the end: a p times larger image at the cost of the smaller one.
       dtype: of the computation; parameters, normalisation and softmax stay float32.
+
+    Raises:
+      InputError: a size without published widths, or one that the levels do not divide.
+      ValueError: images of another size than ``image_size``.
     """
 
     image_size: int = 256
@@ -206,8 +211,13 @@ class UNet(nn.Module):
     def __call__(self, x: Array, t: Array, train: bool = False) -> Array:
         if x.shape[1:3] != (self.image_size, self.image_size):
             raise ValueError(f"images are {x.shape[1]}x{x.shape[2]}, the network is for {self.image_size} px")
+        mults = self.channel_mult or CHANNEL_MULT.get(self.image_size // self.patch, ())
+        if not mults or self.image_size % (self.patch * 2 ** (len(mults) - 1)):
+            raise InputError(
+                f"image_size = {self.image_size} with patch = {self.patch}: expected image_size / patch to be one of "
+                f"{', '.join(map(str, CHANNEL_MULT))}, or channel_mult whose levels halve it without remainder"
+            )
         x = _pixels_to_channels(x, self.patch)
-        mults = self.channel_mult or CHANNEL_MULT[self.image_size // self.patch]
         widths = [int(m * self.base) for m in mults]
         emb = TimeEmbedding(self.base, self.dtype, name="time_embedding")(jnp.broadcast_to(t, x.shape[:1]))
 

@@ -177,9 +177,7 @@ def _underscored(key: str) -> str:
     return ".".join([m if m.isdigit() else f"_{m}" for m in modules] + [leaf])
 
 
-def backbone_variables(
-    name: str, state: Mapping[str, np.ndarray], *, source: str = "the state dict"
-) -> Variables:
+def backbone_variables(name: str, state: Mapping[str, np.ndarray], *, source: str = "the state dict") -> Variables:
     """A feature extractor's {"params", "batch_stats"} from its published state dict.
 
     Args:

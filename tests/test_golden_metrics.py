@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import golden_files as golden
 import numpy as np
 import pytest
 
@@ -14,7 +15,6 @@ from ddad_jax.metrics import (
     reference_pro,
     youden_threshold,
 )
-import golden_files as golden
 
 # One entry a set of maps: the case, and the prefix its results carry.
 SETS = [

@@ -38,9 +38,7 @@ def test_image_is_resized_exactly_and_scaled(name: str, case: dict, key: str, tm
 
 
 @pytest.mark.parametrize(("name", "case", "key"), MASKS, ids=[f"{n}-{k}" for n, _, k in MASKS])
-def test_mask_keeps_its_grey_edges_and_is_cut_at_half(
-    name: str, case: dict, key: str, tmp_path: Path
-) -> None:
+def test_mask_keeps_its_grey_edges_and_is_cut_at_half(name: str, case: dict, key: str, tmp_path: Path) -> None:
     path, arrays = stored(case, key, tmp_path)
     expected = arrays[f"{key}_out"][0]
     golden.assert_close(read_mask_float(path, case["out_size"]), expected, 2e-7)

@@ -38,9 +38,7 @@ EXPECTED: dict[str, np.ndarray] = {
     "empty": np.zeros((0, 3), np.float32),
     "int8": np.array([-128, 127], np.int8),
 }
-LEGACY_HEAD = b"".join(
-    pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
-)
+LEGACY_HEAD = b"".join(pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}))
 
 
 def _assert_equal(state: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -174,9 +172,7 @@ def test_every_name_outside_the_list_is_refused_by_name(module: str, name: str, 
         read_state_dict(_zip(tmp_path / "w.pth", dotted, {}))
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict")]
-)
+@pytest.mark.parametrize(("module", "name"), [("torch._utils", "_rebuild_tensor_v2"), ("collections", "OrderedDict")])
 def test_a_pickle_cannot_set_attributes_on_what_it_is_given(module: str, name: str, tmp_path: Path) -> None:
     state = b"(" + b"N}" + _text("__doc__") + _text("changed") + b"st"
     before = collections.OrderedDict.__doc__

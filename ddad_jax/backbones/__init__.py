@@ -81,9 +81,7 @@ def feature_fn(backbone: Backbone, variables: Variables) -> FeatureFn:
     def features(images: Image) -> dict[str, Array]:
         h, w = images.shape[1:3]
         if min(h, w) < backbone.min_size:
-            raise InputError(
-                f"{backbone.name} needs images of at least {backbone.min_size} px, these are {h} x {w}"
-            )
+            raise InputError(f"{backbone.name} needs images of at least {backbone.min_size} px, these are {h} x {w}")
         outputs: Any = backbone.module.apply(variables, backbone.normalise(images), train=False)
         return outputs
 

@@ -125,9 +125,7 @@ class EfficientNetLite0(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
-        stem = nn.Conv(
-            32, (3, 3), strides=(2, 2), padding="SAME", use_bias=False, dtype=self.dtype, name="conv_stem"
-        )
+        stem = nn.Conv(32, (3, 3), strides=(2, 2), padding="SAME", use_bias=False, dtype=self.dtype, name="conv_stem")
         norm = TorchBatchNorm(eps=1e-3, momentum=0.99, name="bn0")
         h = nn.relu6(norm(stem(x.astype(self.dtype)), use_running_average=not train))
         outputs = {}

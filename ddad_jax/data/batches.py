@@ -108,6 +108,4 @@ def _require_positive(batch_size: int) -> None:
 
 def _require_pictures(n: int) -> None:
     if n < 1:
-        raise InputError(
-            "there are no training images to make a batch of. Add normal pictures to train/good."
-        )
+        raise InputError("there are no training images to make a batch of. Add normal pictures to train/good.")

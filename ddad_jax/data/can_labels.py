@@ -41,9 +41,7 @@ class Sleeve:
         mixed = self.rgb + np.clip(alpha, 0, 1)[..., None] * (np.array(colour) - self.rgb.astype(np.float32))
         self.rgb = np.round(mixed).astype(np.uint8)
 
-    def ellipse(
-        self, u: float, v: float, axes: tuple[float, float], colour: Colour, angle: float = 0.0
-    ) -> None:
+    def ellipse(self, u: float, v: float, axes: tuple[float, float], colour: Colour, angle: float = 0.0) -> None:
         """A filled ellipse with half axes in fractions of the sleeve's height."""
         size = (round(axes[0] * self.rgb.shape[0]), round(axes[1] * self.rgb.shape[0]))
         for turn in (-1, 0, 1):

@@ -16,9 +16,7 @@ PRODUCTS: tuple[str, ...] = tuple(can_labels.ART)
 
 def check(product: str, size: int) -> None:
     if product not in PRODUCTS:
-        raise InputError(
-            f"product {product!r} is not one of the synthetic cans: choose from {', '.join(PRODUCTS)}"
-        )
+        raise InputError(f"product {product!r} is not one of the synthetic cans: choose from {', '.join(PRODUCTS)}")
     if size < 32:
         raise InputError(f"size {size} is too small to draw a can: give at least 32 pixels")
 
@@ -77,9 +75,7 @@ def _touch(hit: CanHit, view: np.ndarray, phase: float, defect: Defect | None) -
     if isinstance(defect, Dent):
         amount = np.where(hit.inside, 0.0, defect.depth_at(theta, point[:, 2]))
         deep = np.flatnonzero(amount > 0)
-        point[deep], normal[deep], missed = march_dent(
-            point[deep], view[hit.ray[deep]], phase, defect.depth_at
-        )
+        point[deep], normal[deep], missed = march_dent(point[deep], view[hit.ray[deep]], phase, defect.depth_at)
         theta[deep] = np.arctan2(point[deep, 1], point[deep, 0]) - phase
         there = defect.depth_at(theta[deep], point[deep, 2])
         seen[deep], sunk[deep] = ~missed, there / defect.depth

@@ -34,9 +34,7 @@ def surroundings(scene: Scene, point: np.ndarray, direction: np.ndarray, soft: n
     room = 0.05 + 0.28 * smoothstep(-0.6, 0.0, z) + scene.ceiling * smoothstep(0.12, 0.7, z)
     # The door side, where the camera looks in, is dark; one side wall is nearer than the other.
     room *= (1.0 - 0.22 * np.sin(azimuth)) * (1 - 0.45 * np.exp(-((azimuth / 0.3) ** 2)))
-    standing = smoothstep(scene.light_low - 0.8, scene.light_low + 0.8, reach) * (
-        1 - smoothstep(6.5, 9.0, reach)
-    )
+    standing = smoothstep(scene.light_low - 0.8, scene.light_low + 0.8, reach) * (1 - smoothstep(6.5, 9.0, reach))
     out = room
     for centre, width, power in zip(scene.light_azimuth, scene.light_width, scene.light_power, strict=True):
         inside = np.clip(0.5 + (width - np.abs(azimuth - centre)) / soft, 0.0, 1.0)
@@ -44,9 +42,7 @@ def surroundings(scene: Scene, point: np.ndarray, direction: np.ndarray, soft: n
     return out
 
 
-def irradiance(
-    scene: Scene, point: np.ndarray, normal: np.ndarray, shadow_of: np.ndarray | None
-) -> np.ndarray:
+def irradiance(scene: Scene, point: np.ndarray, normal: np.ndarray, shadow_of: np.ndarray | None) -> np.ndarray:
     """Diffuse light [m]: the room's ambient plus both boxes, cut off softly behind the can for the disk."""
     out = scene.ambient * (0.68 + 0.32 * normal[:, 2])
     for centre, power in zip(scene.light_azimuth, scene.light_power, strict=True):
@@ -103,9 +99,7 @@ def lid_albedo(point: np.ndarray, phase: float) -> np.ndarray:
     return STEEL * art[row, column, None]
 
 
-def shade_station(
-    scene: Scene, origin: np.ndarray, direction: np.ndarray, phase: float, can: np.ndarray
-) -> np.ndarray:
+def shade_station(scene: Scene, origin: np.ndarray, direction: np.ndarray, phase: float, can: np.ndarray) -> np.ndarray:
     """Radiance [m, 3] of rays that miss the can: turning disk, its edge, the floor of the box, the back wall.
 
     Args:

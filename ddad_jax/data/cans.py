@@ -77,9 +77,7 @@ def visible_defect(kind: str, product: str, scene: Scene, phase: float, rng: np.
     return best
 
 
-def _frame(
-    product: str, size: int, seed: int, split: int, kind: str, i: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _frame(product: str, size: int, seed: int, split: int, kind: str, i: int) -> tuple[np.ndarray, np.ndarray]:
     """Frame i of a split and kind: it belongs to video i % videos, second i // videos."""
     p, k = PRODUCTS.index(product), KINDS.index(kind)
     videos = TEST_VIDEOS if split else TRAIN_VIDEOS

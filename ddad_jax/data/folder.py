@@ -62,9 +62,7 @@ def mvtec_folder(
 
 
 def _find_category(root: Path, category: str) -> Path:
-    require_folder(
-        root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...)."
-    )
+    require_folder(root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...).")
     found = [p.name for p in subfolders(root) if (p / "train").is_dir()]
     base = root / category
     if base.is_dir() and category:
@@ -83,9 +81,7 @@ def _pictures_of(folder: Path, mend: str) -> list[Path]:
     parent = folder.parent
     if parent.is_dir() and not folder.is_dir():
         there = listed([p.name for p in sorted(parent.iterdir())])
-        mend = (
-            f"{parent} holds: {there}. The folder of normal pictures must be named exactly {GOOD!r}. {mend}"
-        )
+        mend = f"{parent} holds: {there}. The folder of normal pictures must be named exactly {GOOD!r}. {mend}"
     require_folder(folder, "normal training pictures", mend)
     pictures = picture_files(folder)
     if not pictures:
@@ -121,9 +117,7 @@ def _mask_of(picture: Path, masks: dict[str, list[Path]]) -> Path | None:
     for stem in (picture.stem + "_mask", picture.stem):
         found = masks.get(stem, [])
         if len(found) > 1:
-            raise InputError(
-                f"{picture} has more than one mask: {listed([str(p) for p in found])}. Keep one."
-            )
+            raise InputError(f"{picture} has more than one mask: {listed([str(p) for p in found])}. Keep one.")
         if found:
             return found[0]
     return None

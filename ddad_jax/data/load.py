@@ -46,9 +46,7 @@ def load(
       InputError: the first picture (in the list's order) that cannot be used; a size below 1.
     """
     if size < 1:
-        raise InputError(
-            f"size {size}: the side of the images in pixels must be at least 1, for example 256."
-        )
+        raise InputError(f"size {size}: the side of the images in pixels must be at least 1, for example 256.")
     n = len(pictures)
     images = np.zeros((n, size, size, 3), np.uint8)
     masks = np.zeros((n, size, size), bool)
@@ -57,9 +55,7 @@ def load(
         picture = pictures[i]
         images[i] = read_image(picture.path, size, orient=orient)
         if picture.mask is not None:
-            masks[i] = read_mask(
-                picture.mask, size, image=picture.path, any_nonzero=any_nonzero, orient=orient
-            )
+            masks[i] = read_mask(picture.mask, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
 
     # Pillow releases the interpreter's lock while it decodes and resizes, so threads are enough.
     with ThreadPoolExecutor(threads or (os.cpu_count() or 1) + 2) as pool:

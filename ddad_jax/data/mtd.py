@@ -42,16 +42,12 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
     Source: Huang, Qiu and Yuan, The Visual Computer 2020 (data); DDAD, section 5.1 (rule).
     """
     if not 0 < train_fraction < 1:
-        raise InputError(
-            f"train_fraction {train_fraction}: expected a number between 0 and 1; the paper's is 0.8."
-        )
+        raise InputError(f"train_fraction {train_fraction}: expected a number between 0 and 1; the paper's is 0.8.")
     root = Path(root)
     require_folder(root, "the root of MTD", f"Pass the folder that holds {FREE} (--config.data.root=...).")
     good = [Picture(p, p.relative_to(root).as_posix()) for p in _pictures_of(root, FREE)]
     if len(good) < 2:
-        raise InputError(
-            f"{root / FREE} holds 1 picture; at least 2 are needed, to learn from and to test on."
-        )
+        raise InputError(f"{root / FREE} holds 1 picture; at least 2 are needed, to learn from and to test on.")
     n_train = min(max(round(train_fraction * len(good)), 1), len(good) - 1)
     drawn = np.random.default_rng(seed).permutation(len(good))
     train = [good[i] for i in sorted(drawn[:n_train])]

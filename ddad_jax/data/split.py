@@ -10,9 +10,7 @@ from ddad_jax.data import ImageSet
 from ddad_jax.errors import InputError
 
 
-def hold_out(
-    train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed: int = 0
-) -> tuple[ImageSet, ImageSet]:
+def hold_out(train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed: int = 0) -> tuple[ImageSet, ImageSet]:
     """Keeps normal pictures from training; constants and stopping times are measured on them, without labels.
 
     n_held = min(max(round(fraction n), minimum), floor(n / 2)), drawn by ``seed``; both parts keep the order.
@@ -37,9 +35,7 @@ def hold_out(
             f"Add normal pictures to train/good."
         )
     if not 0 < fraction < 1:
-        raise InputError(
-            f"held-out fraction {fraction}: expected a number between 0 and 1, for example 0.15."
-        )
+        raise InputError(f"held-out fraction {fraction}: expected a number between 0 and 1, for example 0.15.")
     if minimum < 1:
         raise InputError(f"held-out minimum {minimum}: expected at least 1.")
     n_held = min(max(round(fraction * n), minimum), n // 2)

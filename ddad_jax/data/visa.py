@@ -50,9 +50,7 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
             pictures[row["split"]].append(_picture(root, row))
     for split, chosen in pictures.items():
         if not chosen:
-            raise InputError(
-                f"{table} lists no {split} pictures of {category!r}. Restore the published file."
-            )
+            raise InputError(f"{table} lists no {split} pictures of {category!r}. Restore the published file.")
     odd = [p.name for p in pictures["train"] if p.defect != GOOD]
     if odd:
         raise InputError(
@@ -60,8 +58,7 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
             f"Training takes normal pictures only: use the published one-class table."
         )
     train, test = (
-        load(sorted(pictures[split], key=lambda p: p.name), size, any_nonzero=True, orient=False)
-        for split in _SPLITS
+        load(sorted(pictures[split], key=lambda p: p.name), size, any_nonzero=True, orient=False) for split in _SPLITS
     )
     return DataSet(category, train, test)
 

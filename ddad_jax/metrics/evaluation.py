@@ -67,8 +67,7 @@ def missing(labels: Any, masks: Any, has_mask: Any) -> list[str]:
         said.append(f"The test set has no good image ({n} defect ones): {image} are undefined.")
     if left_out := int((anomalous & ~known).sum()):
         said.append(
-            f"{left_out} of {n_bad} defect images have no mask: they are left out of {pixel}; "
-            "image metrics use them."
+            f"{left_out} of {n_bad} defect images have no mask: they are left out of {pixel}; image metrics use them."
         )
     if empty := int((anomalous & known & ~drawn).sum()):
         said.append(f"{empty} of {n_bad} defect images have an empty mask: all their pixels count as normal.")

@@ -50,16 +50,12 @@ def label_regions(masks: Any, known: Any = None) -> Regions:
     """
     masks = np.asarray(masks)
     if masks.dtype != bool or masks.ndim != 3:
-        raise InputError(
-            f"masks: expected bool [n, h, w], got {masks.dtype} {masks.shape}; binarise grey masks first"
-        )
+        raise InputError(f"masks: expected bool [n, h, w], got {masks.dtype} {masks.shape}; binarise grey masks first")
     normal = ~masks
     if known is not None:
         known = np.asarray(known, bool)
         if known.shape != masks.shape[:1]:
-            raise InputError(
-                f"known: expected one flag for each of {masks.shape[0]} masks, got {known.shape}"
-            )
+            raise InputError(f"known: expected one flag for each of {masks.shape[0]} masks, got {known.shape}")
         masks, normal = masks & known[:, None, None], normal & known[:, None, None]
     ids = np.zeros(masks.shape, np.int32)
     count = ndimage.label(masks, _EIGHT, output=ids)

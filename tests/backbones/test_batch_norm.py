@@ -38,9 +38,7 @@ def test_evaluation_uses_the_stored_statistics_and_leaves_them() -> None:
     x, v = rng.standard_normal((2, 4, 4, 3)).astype(np.float32), _variables(rng, 3)
     y, kept = TorchBatchNorm().apply(v, x, True, mutable=["batch_stats"])
     p, s = (jax.tree.map(np.asarray, v[k]) for k in ("params", "batch_stats"))
-    np.testing.assert_allclose(
-        y, (x - s["mean"]) / np.sqrt(s["var"] + 1e-5) * p["scale"] + p["bias"], atol=2e-6
-    )
+    np.testing.assert_allclose(y, (x - s["mean"]) / np.sqrt(s["var"] + 1e-5) * p["scale"] + p["bias"], atol=2e-6)
     jax.tree.map(np.testing.assert_array_equal, kept["batch_stats"], v["batch_stats"])
 
 

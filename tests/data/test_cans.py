@@ -114,9 +114,7 @@ def test_camera_noise_is_the_same_for_a_sound_and_a_defective_can():
 @pytest.mark.parametrize("defect", [BUMP, STAIN])
 def test_the_mask_converges_with_finer_sampling(defect):
     defect = defect._replace(theta=FACING + 0.4)
-    coarse, fine = (
-        expose(PRODUCTS[0], size=64, phase=0.0, scene=Scene(), defect=defect, step=s)[1] for s in (3, 9)
-    )
+    coarse, fine = (expose(PRODUCTS[0], size=64, phase=0.0, scene=Scene(), defect=defect, step=s)[1] for s in (3, 9))
     assert np.abs(coarse - fine).max() < 0.4 and np.abs(coarse - fine).mean() < 5e-3
     assert ((coarse > 0.5) != (fine > 0.5)).sum() <= 0.06 * (fine > 0.5).sum()
 
@@ -146,8 +144,7 @@ def test_a_dent_on_the_contour_lets_the_background_through():
 
 def test_highlights_stay_while_the_print_turns():
     sound, turned = (
-        expose("lemon_soda", size=64, phase=p, scene=Scene(offset=(0.0, 0.0)))[0].mean(axis=2)
-        for p in (0.0, 1.0)
+        expose("lemon_soda", size=64, phase=p, scene=Scene(offset=(0.0, 0.0)))[0].mean(axis=2) for p in (0.0, 1.0)
     )
     _, share = expose("lemon_soda", size=64, phase=0.0, scene=Scene())
     origin, direction = rays(Scene(), 64)
@@ -216,9 +213,7 @@ def test_textures_are_shared_read_only_and_wrap():
     assert sleeve.min() >= 0 and sleeve.max() <= 1
     row = np.full(3, 40.0)
     seam = can_labels.sample(sleeve, np.array([-0.25, 199.75, 399.75]), row, wrap=True)
-    np.testing.assert_allclose(
-        seam, np.tile(0.25 * sleeve[40, 199] + 0.75 * sleeve[40, 0], (3, 1)), atol=1e-5
-    )
+    np.testing.assert_allclose(seam, np.tile(0.25 * sleeve[40, 199] + 0.75 * sleeve[40, 0], (3, 1)), atol=1e-5)
     flat = can_labels.sample(sleeve[..., 0], np.array([-9.0, 500.0]), np.array([-3.0, 1e4]))
     np.testing.assert_allclose(flat, [sleeve[0, 0, 0], sleeve[-1, -1, 0]])
 

@@ -23,9 +23,7 @@ def test_order_does_not_depend_on_threads(tmp_path: Path) -> None:
 def test_fields_agree_with_what_is_known(tmp_path: Path) -> None:
     image = save(pixels(0), tmp_path / "a.png")
     mask = save(square_mask(), tmp_path / "m.png")
-    got = load(
-        [Picture(image, "g"), Picture(image, "d", "dent", mask), Picture(image, "u", "dent")], 8, threads=2
-    )
+    got = load([Picture(image, "g"), Picture(image, "d", "dent", mask), Picture(image, "u", "dent")], 8, threads=2)
     assert (got.images.dtype, got.labels.dtype, got.masks.dtype) == (np.uint8, np.int32, bool)
     assert got.images.shape == (3, 8, 8, 3) and got.masks.shape == (3, 8, 8)
     assert got.labels.tolist() == [0, 1, 1]

@@ -113,9 +113,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
     data[40:60] = b"\xff" * 20
     (tmp_path / "damaged.png").write_bytes(data)
     (tmp_path / "text.png").write_text("not a picture")
-    (tmp_path / "postscript.png").write_text(
-        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"
-    )
+    (tmp_path / "postscript.png").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n")
     for name in ("damaged.png", "text.png", "postscript.png", "missing.png"):
         with pytest.raises(InputError, match=name):
             read_image(tmp_path / name, SIZE)
@@ -125,9 +123,7 @@ def test_damaged_foreign_and_missing_files_are_named(tmp_path: Path) -> None:
         image_size(tmp_path / "missing.png")
 
 
-def test_an_image_that_decompresses_beyond_reason_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_image_that_decompresses_beyond_reason_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(RGB, tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     with pytest.raises(InputError, match=r"huge\.png"):
@@ -139,9 +135,7 @@ def test_any_foreground_value_gives_the_same_mask(tmp_path: Path, value: int) ->
     expected = resized(square_mask()) > 127
     got = read_mask(save(square_mask(value=value), tmp_path / "m.png"), SIZE)
     assert got.dtype == bool
-    if (
-        value == 200
-    ):  # a grey value, not a class number: its blurred edge falls below half of full scale sooner
+    if value == 200:  # a grey value, not a class number: its blurred edge falls below half of full scale sooner
         assert 0 < got.sum() <= expected.sum()
     else:
         np.testing.assert_array_equal(got, expected)
@@ -177,9 +171,7 @@ def test_float_masks_keep_the_grey_edges_the_bool_mask_cuts_at_half(tmp_path: Pa
     assert grey.dtype == np.float32
     assert ((grey > 0) & (grey < 1)).any()
     np.testing.assert_array_equal(hard, grey > 0.5)
-    assert (
-        (grey == 1).sum() < hard.sum() < (grey > 0).sum()
-    )  # the published metrics' two rules differ from it
+    assert (grey == 1).sum() < hard.sum() < (grey > 0).sum()  # the published metrics' two rules differ from it
 
 
 def test_empty_mask_is_empty(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.metrics import auroc, average_precision, max_f1, ranking
 
 
-def draw(
-    seed: int, n: int = 200, levels: int | None = None, share: float = 0.2
-) -> tuple[np.ndarray, np.ndarray]:
+def draw(seed: int, n: int = 200, levels: int | None = None, share: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = rng.random(n) < share
     labels[:2] = False, True

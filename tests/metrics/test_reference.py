@@ -49,9 +49,7 @@ def test_two_ground_truths_are_kept_apart_from_ours():
     assert abs(reference_pixel_auroc(maps, masks) - auroc(maps, binarise(masks))) > 1e-3
     eroded = (masks == 1).astype(np.float32)
     assert np.array_equal(reference_pro(maps, masks).overlap[-20:], reference_pro(maps, eroded).overlap[-20:])
-    assert (
-        abs(reference_pro(maps, masks).pro - reference_pro(maps, eroded).pro) > 1e-3
-    )  # the rim's false alarms
+    assert abs(reference_pro(maps, masks).pro - reference_pro(maps, eroded).pro) > 1e-3  # the rim's false alarms
 
 
 @pytest.mark.parametrize("decimals", [0, 1, 6])

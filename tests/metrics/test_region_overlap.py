@@ -59,9 +59,7 @@ def test_is_its_definition(levels):
 def test_limit_that_falls_on_a_point_of_the_curve():
     masks = np.zeros((1, 1, 11), bool)
     masks[0, 0, 0] = True
-    maps = np.arange(11, 0, -1, dtype=np.float32).reshape(
-        masks.shape
-    )  # the defect first, then 10 normal pixels
+    maps = np.arange(11, 0, -1, dtype=np.float32).reshape(masks.shape)  # the defect first, then 10 normal pixels
     assert aupro(maps, masks, (0.3,)) == ({0.3: 1.0}, {0.3: 1.0})
     maps[0, 0, 0] = 8.0  # as the third normal pixel: level at 0 up to FPR 2/10, then a slope to (3/10, 1)
     found = aupro(maps, masks, (0.2, 0.25, 0.3))

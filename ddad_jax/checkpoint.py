@@ -1,0 +1,72 @@
+"""L4. Saving and restoring plain trees of arrays (Orbax)."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from ddad_jax.errors import InputError
+
+
+class Checkpoints:
+    """Numbered checkpoints in one folder; a save is complete or absent, so a kill leaves the one before.
+
+    Args:
+      folder: made when the first checkpoint is saved.
+      keep: how many of the newest stay; None for all (adaptation keeps every epoch).
+    """
+
+    def __init__(self, folder: Path | str, keep: int | None = 2) -> None:
+        self.folder = Path(folder).absolute()
+        self.keep = keep
+
+    def steps(self) -> list[int]:
+        """Numbers of the complete checkpoints, rising."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
+
+    def save(self, step: int, tree: Any) -> None:
+        """Write ``tree`` as number ``step``; an existing one of that number is replaced."""
+        target = self.folder / f"{step}"
+        with ocp.StandardCheckpointer() as checkpointer:
+            checkpointer.save(target, jax.tree.map(np.asarray, tree), force=True)
+        if self.keep is not None:
+            for old in self.steps()[: -self.keep]:
+                shutil.rmtree(self.folder / f"{old}")
+
+    def restore(self, template: Any, step: int | None = None) -> Any:
+        """The tree saved as ``step`` (default: the newest), in the structure and types of ``template``.
+
+        Raises:
+          InputError: there is none, or its arrays have other names or shapes than ``template``.
+        """
+        found = self.steps()
+        if step is None and found:
+            step = found[-1]
+        if step not in found:
+            raise InputError(f"{self.folder}: no checkpoint {'' if step is None else step}; found {found or 'none'}")
+        abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), template)
+        with ocp.StandardCheckpointer() as checkpointer:
+            path = self.folder / f"{step}"
+            stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
+            wanted = _shapes(abstract)
+            if stored != wanted:
+                differing = sorted(set(stored.items()) ^ set(wanted.items()))[:6]
+                raise InputError(
+                    f"{path}: the saved arrays are not those this configuration builds; first differences "
+                    f"{differing}. Was it made with another model? Use another workdir"
+                )
+            return checkpointer.restore(path, abstract)
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    """Leaf name -> shape. Names as bare words: Orbax gives tuples back as dicts or lists."""
+    leaves, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return {
+        "/".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in path): tuple(leaf.shape)
+        for path, leaf in leaves
+    }

@@ -1,0 +1,256 @@
+"""L5. A grid of settings as one batched program a compiled shape.
+
+Every (grid point, image) pair is one element of a flattened batch with its own w, eta, visited times and
+noise key, so that all points of one step count share a compilation and nothing is recomputed for a
+choice that does not touch the reconstruction: v, layers and blur work on the distances kept per point.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed
+from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
+from ddad_jax.errors import InputError
+from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.timesteps import GRIDS, TimeGrid
+from ddad_jax.types import Array, EpsFn, FeatureFn
+
+
+class ReconPoint(NamedTuple):
+    """What decides a reconstruction. w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of
+    ``timesteps.GRIDS``; seed of the noise (points of equal seed share each image's noise)."""
+
+    w: float
+    t_prime: int
+    steps: int
+    eta: float
+    grid: str
+    seed: int
+
+
+class ScorePoint(NamedTuple):
+    """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels."""
+
+    v: float
+    layers: tuple[str, ...]
+    sigma: float
+
+
+def recon_grid(
+    *,
+    w: Sequence[float],
+    t_prime: Sequence[int],
+    steps: Sequence[int],
+    eta: Sequence[float],
+    grid: str,
+    seed: Sequence[int],
+) -> list[ReconPoint]:
+    """The product of all values, checked, ordered so that points of one step count follow each other.
+
+    Raises:
+      InputError: a value out of range or not a number, an unknown grid, or an empty list.
+    """
+    if grid not in GRIDS:
+        raise InputError(f"grid = {grid!r}: expected one of {', '.join(sorted(GRIDS))}")
+    for name, values in {"w": w, "t_prime": t_prime, "steps": steps, "eta": eta, "seed": seed}.items():
+        if not len(values):
+            raise InputError(f"{name}: expected at least one value, got none")
+    for value in w:
+        if not (np.isfinite(value) and value >= 0):
+            raise InputError(f"w = {value}: expected a finite number, 0 (no conditioning) or more")
+    for value in eta:
+        if not 0 <= value <= 1:
+            raise InputError(f"eta = {value}: expected a number from 0 (deterministic) to 1 (DDPM variance)")
+    points = [
+        ReconPoint(float(w_), int(t_), int(k_), float(e_), grid, int(s_))
+        for k_, t_, e_, w_, s_ in itertools.product(steps, t_prime, eta, w, seed)
+    ]
+    for point in points:
+        time_grid(point)
+    return list(dict.fromkeys(points))
+
+
+def time_grid(point: ReconPoint) -> TimeGrid:
+    """The times ``point`` visits; raises InputError as its grid does."""
+    return GRIDS[point.grid](point.t_prime, point.steps)
+
+
+class Distances(NamedTuple):
+    """Of n images at one grid point, host arrays. x0: float16 [n, h, w, c] or None. pixel: [n, h, w].
+    features: layer -> [n, h_j, w_j]. seconds: [n], of each image's share of its chunk, compilation apart."""
+
+    x0: np.ndarray | None
+    pixel: np.ndarray
+    features: dict[str, np.ndarray]
+    seconds: np.ndarray
+
+
+class PairInput(NamedTuple):
+    """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
+    w, eta: float32 [p]. grid: start [p], t and s [K, p]."""
+
+    images: Array
+    image_seed: Array
+    seed: Array
+    w: Array
+    eta: Array
+    grid: TimeGrid
+
+
+def pair_keys(seed: Array, image_seed: Array) -> Array:
+    """A key for each pair from the run's seed and the image's own content, so from no batch mate."""
+    return jax.vmap(lambda s, i: jax.random.fold_in(jax.random.key(s), i))(seed, image_seed)
+
+
+class PairProgram:
+    """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
+
+    Args:
+      eps_fn, features: networks with their weights bound.
+      alpha_bar: table [T].
+      feature_size: Deviation: side in pixels at which image and reconstruction enter the feature network, 0
+        for their own; a network made for 224 px sees little in a 64 px picture.
+      clip: Deviation: reconstructions are clipped to [-1, 1] before any distance; the published code does
+        not, so a large w leads both distances outside the range of pictures.
+
+    Attributes:
+      compilations: how many shapes have been compiled; one a step count.
+    """
+
+    def __init__(
+        self,
+        eps_fn: EpsFn,
+        features: FeatureFn,
+        *,
+        alpha_bar: Array,
+        feature_size: int = 0,
+        clip: bool = True,
+    ) -> None:
+        def program(pairs: PairInput) -> tuple[Array, Array, dict[str, Array]]:
+            y = to_float(pairs.images)
+            noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
+            x0 = reconstruct(eps_fn, y, y, pairs.grid, w=pairs.w, eta=pairs.eta, alpha_bar=alpha_bar, noise_fn=noise_fn)
+            if clip:
+                x0 = jnp.clip(x0, -1.0, 1.0)
+            size = feature_size or y.shape[1]
+            layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
+            return x0, pixel_distance(x0, y), layers
+
+        self._program = jax.jit(program)
+        self._compiled: dict[tuple, Callable] = {}
+
+    @property
+    def compilations(self) -> int:
+        return len(self._compiled)
+
+    def compiled(self, pairs: PairInput) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
+        """The program for the shapes of ``pairs``, compiled now if it was not before."""
+        shape = (pairs.images.shape, pairs.grid.t.shape)
+        if shape not in self._compiled:
+            self._compiled[shape] = self._program.lower(pairs).compile()
+        return self._compiled[shape]
+
+
+def sweep_distances(
+    program: PairProgram,
+    images: np.ndarray,
+    points: Sequence[ReconPoint],
+    *,
+    chunk: int,
+    keep_x0: bool = False,
+    timer: Callable[[], float],
+    progress: Callable[[int], None] = lambda pairs: None,
+) -> Iterator[tuple[ReconPoint, Distances]]:
+    """Distances of all images at every point, one point at a time, in the order of ``points``.
+
+    The flattened (point, image) list of each step count is cut into chunks of equal size (the last one
+    padded), so memory holds one chunk and at most the points it touches, however many points there are.
+
+    Args:
+      images: uint8 [n, h, w, c].
+      chunk: pairs in one call.
+      keep_x0: also return reconstructions (float16).
+      timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
+      progress: called with the number of pairs each chunk finished.
+    """
+    seeds = np.array([image_seed(image) for image in images], np.uint32)
+    for _, group in itertools.groupby(points, key=lambda p: p.steps):
+        todo = list(group)
+        grids = [time_grid(p) for p in todo]
+        total = len(todo) * len(images)
+        parts: list[Distances] = []
+        held, done = 0, 0
+        for first in range(0, total, chunk):
+            flat = np.minimum(np.arange(first, first + chunk), total - 1)
+            valid = min(chunk, total - first)
+            of_point, of_image = flat // len(images), flat % len(images)
+            at = [todo[i] for i in of_point]
+            pairs = PairInput(
+                jnp.asarray(images[of_image]),
+                jnp.asarray(seeds[of_image]),
+                jnp.asarray([p.seed for p in at], jnp.uint32),
+                jnp.asarray([p.w for p in at], jnp.float32),
+                jnp.asarray([p.eta for p in at], jnp.float32),
+                TimeGrid(
+                    np.array([grids[i].start for i in of_point]),
+                    np.stack([grids[i].t for i in of_point], 1),
+                    np.stack([grids[i].s for i in of_point], 1),
+                ),
+            )
+            run = program.compiled(pairs)
+            started = timer()
+            x0, pixel, layers = run(pairs)
+            kept = np.asarray(x0[:valid]).astype(np.float16) if keep_x0 else None
+            part = Distances(
+                kept,
+                np.asarray(pixel)[:valid],
+                {k: np.asarray(d)[:valid] for k, d in layers.items()},
+                np.full(valid, (timer() - started) / valid),
+            )
+            parts.append(part)
+            held += valid
+            progress(valid)
+            while held >= len(images):
+                whole = _joined(parts)
+                yield todo[done], _rows(whole, slice(0, len(images)))
+                parts, held, done = [_rows(whole, slice(len(images), None))], held - len(images), done + 1
+
+
+def _joined(parts: list[Distances]) -> Distances:
+    return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
+
+
+def _rows(distances: Distances, rows: slice) -> Distances:
+    return jax.tree.map(lambda d: d[rows], distances)
+
+
+def blurred(
+    distances: Distances, layers: tuple[str, ...], sigma: float, *, batch: int = 64
+) -> tuple[np.ndarray, np.ndarray]:
+    """(D_p, D_f) of all images, D_f over ``layers`` at the size of D_p, both blurred; float32 [n, h, w].
+
+    Blurring is linear, so any v combines these two without another blur.
+    """
+    n, size = distances.pixel.shape[:2]
+    out_p, out_f = np.empty_like(distances.pixel), np.empty_like(distances.pixel)
+    for first in range(0, n, batch):
+        at = np.minimum(np.arange(first, first + batch), n - 1)
+        part = {k: distances.features[k][at] for k in layers}
+        d_p, d_f = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma)
+        out_p[first : first + batch] = np.asarray(d_p)[: n - first]
+        out_f[first : first + batch] = np.asarray(d_f)[: n - first]
+    return out_p, out_f
+
+
+@jax.jit(static_argnames=("layers", "size", "sigma"))
+def _blurred(
+    pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float
+) -> tuple[Array, Array]:
+    return gaussian_blur(pixel, sigma), gaussian_blur(feature_distance(features, layers, size), sigma)

@@ -1,0 +1,22 @@
+"""Adapt the feature extractor, training first what is missing: ``python -m experiments.adapt --config= --workdir=``."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import entry
+from experiments.adapting import adapted
+from experiments.model import load_data
+from experiments.training import trained
+from experiments.workdir import open_workdir
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    folder = open_workdir(workdir, config)
+    data = load_data(config)
+    _, epoch = adapted(config, folder, data, trained(config, folder, data))
+    print(f"extractor: epoch {epoch} of {folder / 'adapt'}" if epoch else "extractor: as it came (no epoch was better)")
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,173 @@
+"""The adaptation loop: the feature extractor learns what reconstruction does to normal images.
+
+One checkpoint an epoch; epoch 0 is the extractor as it came. Which epoch is used is decided by the contrast
+measured on held-out normal images, so adaptation that does not help switches itself off.
+"""
+
+import functools
+import json
+import logging
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ddad_jax.adapt import adapt_step, contrast, cut_paste, init_adapt, optimiser, pairs, stop_epoch
+from ddad_jax.backbones import feature_fn
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed, padded_batches
+from ddad_jax.distance import feature_distance, feature_distances
+from ddad_jax.errors import InputError
+from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.timesteps import GRIDS
+from ddad_jax.types import Array, Variables
+from ddad_jax.weights import load_backbone
+from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
+from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+
+log = logging.getLogger(__name__)
+
+
+def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Variables, int]:
+    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing."""
+    original = load_backbone(c.backbone.name, c.backbone.weights or None)
+    if not c.adapt.epochs:
+        return original, 0
+    chosen_file = workdir / "adapt" / "chosen.json"
+    epochs = Checkpoints(workdir / "adapt" / "epochs", keep=None)
+    if not chosen_file.exists():
+        _adapt(c, workdir, data, params, original, epochs)
+    chosen = int(json.loads(chosen_file.read_text())["epoch"])
+    return (jax.tree.map(jnp.asarray, epochs.restore(original, chosen)) if chosen else original), chosen
+
+
+def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints) -> None:
+    backbone = build_backbone(c)
+    tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
+    step_fn = jax.jit(
+        functools.partial(
+            adapt_step,
+            backbone=backbone,
+            tx=tx,
+            lambda_dl=c.adapt.lambda_dl,
+            batch_norm=c.adapt.batch_norm,
+            feature_size=c.backbone.feature_size or None,
+        )
+    )
+    sample = _sampler(c, params)
+    measure = _contrast(c, data, sample)
+    history_file = workdir / "adapt.jsonl"
+    states = Checkpoints(workdir / "adapt" / "state", keep=1)
+    state = init_adapt(original, tx)
+    first = 0
+    if states.steps():
+        first = states.steps()[-1]
+        state = jax.tree.map(jnp.asarray, states.restore(state))
+        write_jsonl(history_file, [row for row in read_jsonl(history_file) if row["epoch"] <= first])
+    else:
+        write_jsonl(history_file, [])
+        append_jsonl(history_file, {"epoch": 0, "contrast": measure(original), "seconds": 0.0})
+    rows = read_jsonl(history_file)
+    started = time.perf_counter() - rows[-1]["seconds"]
+    limit = c.adapt.max_minutes * 60.0
+
+    for epoch in range(first + 1, c.adapt.epochs + 1):
+        targets, inputs = pairs(len(data.fit.labels), 2 * c.adapt.batch_size, epoch=epoch, seed=c.seed)
+        losses = []
+        for step, (to, of) in enumerate(
+            tqdm(
+                zip(targets, inputs, strict=True),
+                total=len(targets),
+                desc=f"adapt {epoch}",
+                unit="step",
+                mininterval=2.0,
+            )
+        ):
+            y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(c.seed + 2), epoch), step)
+            point = (c.adapt.w, c.adapt.eta, GRIDS[c.sample.grid](c.adapt.t_prime, c.adapt.steps))
+            x0 = sample(x, y, jax.random.split(key, len(x)), *point)
+            state, metrics = step_fn(state, x0, y, original)
+            losses.append(float(metrics["loss"]))
+            if not np.isfinite(losses[-1]):
+                raise InputError(
+                    f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]}. Epochs up to {epoch - 1} are "
+                    f"saved. Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
+                )
+        epochs.save(epoch, state.variables)
+        row = {
+            "epoch": epoch,
+            "loss": float(np.mean(losses)),
+            "contrast": measure(state.variables),
+            "seconds": time.perf_counter() - started,
+        }
+        append_jsonl(history_file, row)
+        states.save(epoch, state)
+        rows.append(row)
+        best, stop = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+        log.info(
+            "adapt epoch %d: loss %.4f contrast %.4f (best: epoch %d)",
+            epoch,
+            row["loss"],
+            row["contrast"],
+            best,
+        )
+        if stop or (limit and time.perf_counter() - started >= limit):
+            break
+    best, _ = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+    write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+
+
+def _number(value: float | None) -> float:
+    """The journal says null for NaN."""
+    return float("nan") if value is None else float(value)
+
+
+def _sampler(c: ConfigDict, params: Any) -> Any:
+    """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
+    network = eps_fn(build_unet(c), params)
+
+    @jax.jit
+    def sample(x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
+        noise_fn = noise_of(keys, x.shape[1:])
+        x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
+        return jnp.clip(x0, -1.0, 1.0) if c.sample.clip else x0
+
+    return sample
+
+
+def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
+    """variables -> contrast on held-out normal images. They and their probes are reconstructed once, here."""
+    normal = data.held_out.images[: c.data.calibration]
+    probes, masks = cut_paste(normal, seed=c.seed)
+    images = np.concatenate([normal, probes])
+    grid = GRIDS[c.sample.grid](c.sample.t_prime, c.sample.steps)
+    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in images], jnp.uint32))
+    backbone, size = build_backbone(c), c.data.size
+    sigma = c.score.sigma * size / 256.0
+    batch = min(c.sample.batch_size, len(images))
+    x0 = np.empty(images.shape, np.float32)
+    for at, valid in padded_batches(len(images), batch):
+        y = to_float(images[at])
+        x0[at[valid]] = np.asarray(sample(y, y, keys[at], c.sample.w, c.sample.eta, grid))[valid]
+
+    @jax.jit
+    def distances(variables: Variables, x0: Array, y: Array) -> Array:
+        features, to = feature_fn(backbone, variables), c.backbone.feature_size or size
+        layers = feature_distances(features(resize(x0, to)), features(resize(y, to)))
+        return gaussian_blur(feature_distance(layers, c.score.layers, size), sigma)
+
+    def measure(variables: Variables) -> float:
+        d_f = np.empty(images.shape[:3], np.float32)
+        for at, valid in padded_batches(len(images), batch):
+            d_f[at[valid]] = np.asarray(distances(variables, x0[at], to_float(images[at])))[valid]
+        return contrast(d_f[: len(normal)], d_f[len(normal) :], masks)
+
+    return measure

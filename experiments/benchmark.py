@@ -1,0 +1,146 @@
+"""How long things take: ``python -m experiments.benchmark --config=... --what=detector,metrics,sweep``.
+
+Compilation is timed apart, every repetition waits for its result, medians are reported. Weights are random:
+time does not depend on them. Prints a table and, with ``--json=FILE``, writes the figures with the environment
+they were measured in.
+
+* detector: reconstruction, features and distances of the config's selected point, for each ``--batch_sizes``.
+* metrics: all image and pixel metrics, and exact AUPRO of 100 maps of 256 x 256.
+* sweep: the whole of a 300-point grid (60 reconstructions of a test set) against the 60 reconstructions alone.
+"""
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from absl import flags
+from ml_collections import ConfigDict
+
+from ddad_jax.backbones import feature_fn
+from ddad_jax.data.cans import cans
+from ddad_jax.data.split import hold_out, subset
+from ddad_jax.metrics import time_aupro
+from ddad_jax.sweep import PairInput, PairProgram, sweep_distances, time_grid
+from ddad_jax.timesteps import TimeGrid
+from ddad_jax.weights import random_backbone
+from experiments import entry, sweeping
+from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn, init_params
+from experiments.tables import format_table, write_text
+from experiments.workdir import environment
+
+WHAT = flags.DEFINE_list("what", ["detector", "metrics"], "Which of detector, metrics, sweep to time.")
+BATCHES = flags.DEFINE_list("batch_sizes", ["4"], "Images in one call of the detector.")
+REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound=1)
+JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
+
+
+def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
+    """Milliseconds an image of reconstruction + features + distances at the selected point."""
+    unet = build_unet(c)
+    params = init_params(unet, 0)
+    point = sweeping.plan(c, sweep=False).selected[0]
+    grid = time_grid(point)
+    program = _program(c, params)
+    rng = np.random.default_rng(0)
+    pairs = PairInput(
+        jnp.asarray(rng.integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)),
+        jnp.arange(batch, dtype=jnp.uint32),
+        jnp.zeros(batch, jnp.uint32),
+        jnp.full(batch, point.w),
+        jnp.full(batch, point.eta),
+        TimeGrid(*(jnp.broadcast_to(jnp.asarray(v)[..., None], (*np.shape(v), batch)) for v in grid)),  # type: ignore[arg-type]
+    )
+    started = time.perf_counter()
+    run: Any = program.compiled(pairs)
+    compile_s = time.perf_counter() - started
+    jax.block_until_ready(run(pairs))
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        jax.block_until_ready(run(pairs))
+        times.append((time.perf_counter() - started) / batch)
+    cost = jax.jit(unet.apply).lower({"params": params}, jnp.zeros((1, c.data.size, c.data.size, 3)), jnp.zeros(1))
+    flops = (cost.compile().cost_analysis() or {}).get("flops", float("nan"))
+    return {
+        "what": f"{c.data.size} px, base {c.model.base}, {c.backbone.name}",
+        "batch": batch,
+        "dtype": c.model.dtype,
+        "unet_calls": point.steps,
+        "ms_per_image": 1e3 * float(np.median(times)),
+        "p95_ms": 1e3 * float(np.quantile(times, 0.95)),
+        "compile_s": compile_s,
+        "unet_gmac": flops / 2e9,
+        "parameters": sum(int(np.size(p)) for p in jax.tree.leaves(params)),
+    }
+
+
+def time_sweep(c: ConfigDict) -> dict[str, Any]:
+    """Seconds of w(5) x T'(3) x steps(2) x eta(2) x v(5) = 300 points, against their 60 reconstructions alone."""
+    with c.unlocked():
+        c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0))
+        c.sweep.update(v=(0.0, 0.5, 1.0, 2.0, 4.0), layers=(), sigma=())
+        c.sample.update(w=3.0, t_prime=250, steps=5, eta=1.0)
+        c.score.update(v=1.0)
+    dataset = cans(c.data.size, n_train=60, n_test_good=20, n_defect=20)
+    data = Data(dataset.name, *hold_out(dataset.train, fraction=0.2), dataset.test)
+    params = init_params(build_unet(c), 0)
+    variables = random_backbone(c.backbone.name, jax.random.key(0))
+    todo = sweeping.plan(c, sweep=True)
+    held_out = subset(data.held_out, np.arange(min(len(data.held_out.labels), c.data.calibration)))
+    images = np.concatenate([held_out.images, data.test.images])
+    program = _program(c, params)
+    spent = 0.0
+    for _, distances in sweep_distances(
+        program, images, todo.recon, chunk=c.sample.batch_size, timer=time.perf_counter
+    ):
+        spent += float(distances.seconds.sum())
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        rows = sweeping.run(c, Path(folder), data, params, variables, 0, todo)
+        whole = time.perf_counter() - started
+    return {
+        "what": f"sweep, {c.data.size} px, {len(images)} images",
+        "points": len(rows),
+        "reconstructions": len(todo.recon),
+        "compilations": program.compilations,
+        "reconstructions_s": spent,
+        "sweep_s": whole,
+    }
+
+
+def _program(c: ConfigDict, params: Any) -> PairProgram:
+    variables = random_backbone(c.backbone.name, jax.random.key(0))
+    features = feature_fn(build_backbone(c), variables)
+    return PairProgram(
+        eps_fn(build_unet(c), params),
+        features,
+        alpha_bar=alpha_bar(),
+        feature_size=c.backbone.feature_size,
+        clip=c.sample.clip,
+    )
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    del workdir
+    rows: list[dict[str, Any]] = []
+    if "detector" in WHAT.value:
+        rows += [time_detector(config, int(batch), REPEATS.value) for batch in BATCHES.value]
+    if "metrics" in WHAT.value:
+        times = time_aupro()
+        rows.append({"what": "AUPRO, 100 maps of 256 x 256", "seconds": times.aupro})
+    if "sweep" in WHAT.value:
+        rows.append(time_sweep(config))
+    for row in rows:
+        print(format_table([row], list(row)) + "\n")
+    if JSON.value:
+        write_text(JSON.value, json.dumps({"environment": environment(), "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    flags.FLAGS.set_default("workdir", ".")
+    entry.run(main)

@@ -1,0 +1,201 @@
+"""The settings of a run: one nested config with a default for everything, and its checks.
+
+Config files in ``experiments/configs`` start from ``base()`` and change what they need.
+"""
+
+import math
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddad_jax.backbones import BACKBONES
+from ddad_jax.errors import InputError
+from ddad_jax.timesteps import GRIDS
+from ddad_jax.unet import CHANNEL_MULT
+
+MODEL_SECTIONS = ("seed", "data", "model", "train", "backbone", "adapt")
+"""What a trained model depends on. A workdir belongs to one set of these; the rest may change between runs."""
+
+
+def base() -> ConfigDict:
+    """Defaults a careful engineer would ship, at the papers' size (256 px, DDAD-S)."""
+    c = ConfigDict()
+    c.seed = 0
+
+    c.data = ConfigDict()
+    c.data.kind = "folder"  # folder (MVTec AD layout) | visa | mtd | cans
+    c.data.root = ""
+    c.data.category = ""
+    c.data.size = 256  # side in pixels, aspect ratio not kept
+    c.data.held_out = 0.15  # share of the normal training images kept for validation and calibration
+    c.data.calibration = 32  # at most so many of them are reconstructed at every grid point
+    c.data.flips = ""  # "", "h", "v" or "hv": random flips in training; the papers use none
+
+    c.model = ConfigDict()
+    c.model.base = 32
+    c.model.channel_mult = ()  # empty: the published table for the size
+    c.model.res_blocks = 2
+    c.model.attention_sizes = (32, 16, 8)
+    c.model.heads = 2
+    c.model.dropout = 0.0
+    c.model.patch = 1
+    c.model.dtype = "float32"
+
+    c.train = ConfigDict()
+    c.train.steps = 20_000
+    c.train.max_minutes = 0.0  # 0: no limit
+    c.train.batch_size = 16
+    c.train.learning_rate = 3e-4
+    c.train.weight_decay = 2.5e-7
+    c.train.reduce = "mean"
+    c.train.warmup_steps = 200
+    c.train.clip_norm = 1.0
+    c.train.accumulate = 1
+    c.train.ema_decay = 0.999
+    c.train.t_max = 1000
+    c.train.min_snr = 0.0  # 5: weight by min(SNR, 5) / SNR, for short trainings; published 0
+    c.train.log_every = 50
+    c.train.validate_every = 500
+    c.train.checkpoint_every = 500
+
+    c.backbone = ConfigDict()
+    c.backbone.name = "efficientnet_lite0"
+    c.backbone.weights = ""  # path; empty: the usual place
+    c.backbone.feature_size = 0  # side at which pictures enter it; 0: their own
+    c.backbone.dtype = "float32"
+
+    c.adapt = ConfigDict()
+    c.adapt.epochs = 8  # 0: no adaptation
+    c.adapt.max_minutes = 0.0
+    c.adapt.patience = 3
+    c.adapt.batch_size = 8  # pairs
+    c.adapt.learning_rate = 1e-4
+    c.adapt.weight_decay = 0.01
+    c.adapt.lambda_dl = 0.1
+    c.adapt.batch_norm = "frozen"
+    c.adapt.w = 3.0
+    c.adapt.t_prime = 250
+    c.adapt.steps = 10
+    c.adapt.eta = 1.0
+
+    # The point a verdict uses. Nothing here was chosen by looking at labels of a test set.
+    c.sample = ConfigDict()
+    c.sample.w = 3.0
+    c.sample.t_prime = 250
+    c.sample.steps = 10
+    c.sample.eta = 1.0
+    c.sample.grid = "trailing"
+    c.sample.clip = True
+    c.sample.batch_size = 16  # (point, image) pairs in one call
+
+    c.score = ConfigDict()
+    c.score.v = 1.0
+    c.score.layers = ("layer2", "layer3")
+    c.score.sigma = 4.0  # of the blur, in pixels of a 256 px image; scaled with the size
+    c.score.normalise = "held_out"  # | batch (published: whole test set maxima)
+    c.score.batch = 16  # images a batch when normalise = batch
+    c.score.crop = 0  # side of the centre that is scored, 0: everything
+
+    # What a sweep tries besides the point above; an empty tuple means that point's value alone.
+    c.sweep = ConfigDict()
+    c.sweep.w = ()
+    c.sweep.t_prime = ()
+    c.sweep.steps = ()
+    c.sweep.eta = ()
+    c.sweep.seed = (0,)
+    c.sweep.v = ()
+    c.sweep.layers = ()
+    c.sweep.sigma = ()
+
+    c.output = ConfigDict()
+    c.output.maps = False  # also float32 .tiff anomaly maps at the size of the original pictures
+    c.output.examples = 12  # rows of the picture grid
+    return c.lock()
+
+
+def reference(c: ConfigDict) -> ConfigDict:
+    """Turn ``c`` into what the published code does, quirks included; the caller keeps data and category."""
+    with c.unlocked():
+        c.model.update(base=64, heads=4, dropout=0.0, patch=1, channel_mult=(), res_blocks=2)
+        c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
+        c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
+        c.backbone.update(name="wide_resnet101_2", feature_size=0)
+        c.adapt.update(batch_norm="train", patience=0)
+        c.sample.update(grid="reference", clip=False)
+        c.score.update(normalise="batch", crop=224, sigma=4.0)
+    return c
+
+
+def check(c: ConfigDict) -> ConfigDict:
+    """``c`` itself.
+
+    Raises:
+      InputError: naming the first flag whose value cannot be used.
+    """
+
+    def need(flag: str, good: bool, expected: str) -> None:
+        if not good:
+            raise InputError(f"--config.{flag}={_get(c, flag)!r}: expected {expected}")
+
+    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
+    if c.data.kind != "cans":
+        need("data.root", bool(c.data.root), "the folder that holds the data set")
+    need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
+    need("data.calibration", c.data.calibration >= 1, "at least 1")
+    need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
+    need("model.dtype", c.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
+    need("backbone.dtype", c.backbone.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
+    need(
+        "model.patch",
+        c.model.patch >= 1 and c.data.size % max(c.model.patch, 1) == 0,
+        "a divisor of data.size",
+    )
+    inner = c.data.size // c.model.patch
+    if not c.model.channel_mult:
+        need(
+            "data.size",
+            inner in CHANNEL_MULT,
+            f"{sorted(CHANNEL_MULT)} (times model.patch), or give model.channel_mult",
+        )
+    levels = len(c.model.channel_mult or CHANNEL_MULT[inner])
+    need(
+        "data.size",
+        inner % 2 ** (levels - 1) == 0,
+        f"a multiple of {c.model.patch * 2 ** (levels - 1)} for {levels} levels",
+    )
+    widths = [int(m * c.model.base) for m in c.model.channel_mult or CHANNEL_MULT[inner]]
+    need("model.base", all(w >= 8 and w % 8 == 0 for w in widths), "widths that are multiples of 8")
+    need("model.heads", all(w % c.model.heads == 0 for w in widths), "a divisor of every width")
+    need("model.dropout", 0 <= c.model.dropout < 1, "0 up to below 1")
+    for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
+        need(f"train.{name}", c.train[name] >= 1, "at least 1")
+    need("train.learning_rate", c.train.learning_rate > 0, "above 0")
+    need("train.reduce", c.train.reduce in ("mean", "sum"), "mean or sum")
+    need("train.t_max", 1 <= c.train.t_max <= 1000, "1 to 1000")
+    need("train.ema_decay", 0 <= c.train.ema_decay < 1, "0 (none) up to below 1")
+    need("train.min_snr", math.isfinite(c.train.min_snr) and c.train.min_snr >= 0, "0 (off) or above, usually 5")
+    need("backbone.name", c.backbone.name in BACKBONES, f"one of {', '.join(sorted(BACKBONES))}")
+    need("adapt.batch_norm", c.adapt.batch_norm in ("frozen", "train"), "frozen or train")
+    need("adapt.epochs", c.adapt.epochs >= 0, "0 (no adaptation) or more")
+    need("sample.grid", c.sample.grid in GRIDS, f"one of {', '.join(sorted(GRIDS))}")
+    need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
+    need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
+    for section, name in (("score", "v"), ("sweep", "v"), ("score", "sigma"), ("sweep", "sigma")):
+        values = c[section][name]
+        for value in values if isinstance(values, tuple) else (values,):
+            need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
+    for layers in (c.score.layers, *c.sweep.layers):
+        known = bool(layers) and set(layers) <= {"layer1", "layer2", "layer3"}
+        need("score.layers", known, "a tuple of layer1, layer2, layer3")
+    need(
+        "train.t_max",
+        max((c.sample.t_prime, *c.sweep.t_prime)) < c.train.t_max or c.train.t_max == 1000,
+        "more than every T' that is sampled",
+    )
+    return c
+
+
+def _get(c: ConfigDict, dotted: str) -> Any:
+    for name in dotted.split("."):
+        c = c[name]
+    return c

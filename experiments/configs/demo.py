@@ -1,0 +1,25 @@
+"""The embedded default: simulated printed cans on a rotating disk, 64 px, small enough for two CPU cores.
+
+Stands in for the station of Huynh et al. 2025 (three can products; normal, dented, painted). Cost: about
+five minutes on two cores. ``demo.py:coffee`` names another product.
+"""
+
+from ml_collections import ConfigDict
+
+from experiments.config import base
+
+
+def get_config(product: str = "winter_melon") -> ConfigDict:
+    c = base()
+    with c.unlocked():
+        c.data.update(kind="cans", category=product, size=64)
+        c.model.update(base=32, channel_mult=(1, 2, 4), res_blocks=1, attention_sizes=(8,), patch=2)
+        c.train.update(
+            steps=4000, max_minutes=4.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=400, min_snr=5.0
+        )
+        c.backbone.feature_size = 128
+        c.adapt.update(epochs=2, max_minutes=0.75, steps=3)
+        c.sample.update(steps=3, batch_size=32)
+        c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(150, 250), v=(0.0, 1.0, 3.0, 7.0, 15.0))
+        c.sweep.layers = (("layer2", "layer3"), ("layer1", "layer2"))
+    return c

@@ -1,0 +1,16 @@
+"""Score the selected point alone: ``python -m experiments.evaluate --config= --workdir=``, training what is missing."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import entry
+from experiments.pipeline import run_all
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    run_all(config, workdir, sweep=False)
+
+
+if __name__ == "__main__":
+    entry.run(main)

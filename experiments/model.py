@@ -1,0 +1,89 @@
+"""From a config to its data, networks and key: the pieces every entry point puts together."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ddad_jax.backbones import Backbone, get_backbone
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.cans import cans
+from ddad_jax.data.folder import mvtec_folder
+from ddad_jax.data.mtd import mtd
+from ddad_jax.data.split import hold_out
+from ddad_jax.data.visa import visa
+from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.types import Array, EpsFn
+from ddad_jax.unet import UNet
+
+
+class Data(NamedTuple):
+    """name; fit: normal images trained on; held_out: normal images never trained on; test."""
+
+    name: str
+    fit: ImageSet
+    held_out: ImageSet
+    test: ImageSet
+
+
+def load_data(c: ConfigDict) -> Data:
+    """Read or render what ``c.data`` names and split the normal training images."""
+    dataset = _load(c)
+    fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
+    return Data(dataset.name, fit, held_out, dataset.test)
+
+
+def _load(c: ConfigDict) -> DataSet:
+    d = c.data
+    if d.kind == "cans":
+        return cans(d.size, seed=c.seed, **({"product": d.category} if d.category else {}))
+    if d.kind == "mtd":
+        return mtd(d.root, d.size, seed=c.seed)
+    if d.kind == "visa":
+        return visa(d.root, d.category, d.size)
+    return mvtec_folder(d.root, d.category, d.size)
+
+
+def build_unet(c: ConfigDict) -> UNet:
+    m = c.model
+    return UNet(
+        image_size=c.data.size,
+        base=m.base,
+        channel_mult=tuple(m.channel_mult),
+        res_blocks=m.res_blocks,
+        attention_sizes=tuple(m.attention_sizes),
+        heads=m.heads,
+        dropout=m.dropout,
+        patch=m.patch,
+        dtype=jnp.dtype(m.dtype),
+    )
+
+
+def init_params(unet: UNet, seed: int) -> Any:
+    size = unet.image_size
+    return jax.jit(unet.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
+
+
+def train_apply(unet: UNet) -> Callable[..., Array]:
+    """apply(params, x_t, t, dropout_key) with dropout on where a key is given and the network has any."""
+
+    def apply(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        if dropout_key is None or not unet.dropout:
+            return unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+        return unet.apply({"params": params}, x_t, t, train=True, rngs={"dropout": dropout_key})  # type: ignore[return-value]
+
+    return apply
+
+
+def eps_fn(unet: UNet, params: Any) -> EpsFn:
+    return lambda x_t, t: unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+
+
+def alpha_bar() -> Array:
+    return jnp.asarray(alpha_bar_table())
+
+
+def build_backbone(c: ConfigDict) -> Backbone:
+    return get_backbone(c.backbone.name, jnp.dtype(c.backbone.dtype))

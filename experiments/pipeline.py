@@ -1,0 +1,32 @@
+"""Data to report, every stage reusing what the workdir already holds."""
+
+import logging
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from ddad_jax.metrics import missing
+from experiments import results, sweeping
+from experiments.adapting import adapted
+from experiments.model import load_data
+from experiments.training import trained
+from experiments.workdir import open_workdir
+
+log = logging.getLogger(__name__)
+
+
+def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
+    """Train, adapt, reconstruct, score and report."""
+    todo = sweeping.plan(config, sweep=sweep)
+    folder = open_workdir(workdir, config)
+    data = load_data(config)
+    for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
+        log.warning("%s", sentence)
+    log.info(
+        "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
+        data.name, len(data.fit.labels), len(data.held_out.labels), len(data.test.labels), int(data.test.labels.sum()),
+    )  # fmt: skip
+    params = trained(config, folder, data)
+    variables, epoch = adapted(config, folder, data, params)
+    rows = sweeping.run(config, folder, data, params, variables, epoch, todo)
+    results.write(config, folder, data, rows, epoch)

@@ -1,0 +1,233 @@
+"""The report is one well-formed page that opens without network, says what must be said and trusts no name."""
+
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ddad_jax.errors import InputError
+from experiments.figures import roc_curve
+from experiments.report import Alarms, Report, found_warnings, write_report
+from experiments.report_table import best_by_label, points_table
+
+HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b"
+VOID = {"meta", "img", "br", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Collects tags, texts and attributes, and insists on balanced tags."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len(dict(attrs)) == len(attrs)
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.texts).split())
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def row(w: float, auroc: float | None, *, selected: bool = False, **more: Any) -> dict:
+    return {"w": w, "eta": 1.0, "layers": ["layer2"], "image_auroc": auroc, "aupro_30": math.nan} | {
+        "selected": selected,
+        **more,
+    }
+
+
+BARE = Report("Demo", "cans", n_train=200, n_held_out=30, n_good=60, n_defective=120, image_size=64)
+ROWS = [row(0, 0.9), row(3, 0.95, selected=True), row(11, 0.97), row(20, math.nan), row(30, None)]
+
+
+def page(report: Report, folder: Path) -> Page:
+    write_report(folder / "report.html", report)
+    text = (folder / "report.html").read_text("utf-8")
+    assert not re.search(r"https?:|//\w+\.\w|@import|url\(", text)
+    found = Page(text)
+    assert not found.all("link") and not found.all("iframe")
+    assert all("src" not in script for script in found.all("script")) and len(found.all("script")) == 1
+    for image in found.all("img"):
+        assert (image["src"] or "").startswith("data:image/png;base64,") and image["alt"]
+    ids = [a["id"] for _, a in found.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["href"] for a in found.all("a")} <= {f"#{i}" for i in ids}
+    return found
+
+
+@pytest.fixture
+def png(tmp_path: Path) -> Path:
+    path = roc_curve([0.1, 0.4, 0.4, 0.9], [0, 0, 1, 1], tmp_path / "roc.png")
+    assert path is not None
+    return path
+
+
+def full(png: Path) -> Report:
+    return replace(
+        BARE,
+        rows=ROWS,
+        notes=["DDAD-S."],
+        intervals={"image_auroc": (0.91, 0.99)},
+        alarms=Alarms(0.5, 100, 2, "99th percentile of held-out normal scores"),
+        examples=png,
+        scores=png,
+        roc=png,
+        curves={"image_auroc": png, "pixel_auroc": None},
+        training=png,
+        adaptation=png,
+        config={"data": {"root": Path("x"), "sizes": (1, 2)}, "nan": math.nan},
+        environment={"device": "cpu", "versions": {"jax": "0.10.2"}},
+        command="python -m experiments.sweep --config=a.py",
+    )
+
+
+def test_a_bare_report_leaves_out_what_it_lacks(tmp_path: Path) -> None:
+    found = page(BARE, tmp_path)
+    assert not found.all("section") and not found.all("img") and not found.all("table")
+    for said in ("200 pictures of good parts (cans)", "30 more", "60 good and 120 defective", "64 × 64"):
+        assert said in found.text
+
+
+def test_a_full_report_has_every_section(tmp_path: Path, png: Path) -> None:
+    found = page(full(png), tmp_path)
+    ids = [section["id"] for section in found.all("section")]
+    assert ids == ["warnings", "result", "examples", "scores", "settings", "points", "training", "reproduce"]
+    assert len(found.all("img")) == 6
+    assert all(int(image["width"] or 0) > 100 and int(image["height"] or 0) > 100 for image in found.all("img"))
+    for said in (
+        "0.950",  # the selected point's, not the best one's
+        "0.910 to 0.990",
+        "100 of 120",
+        "2 of 60 good pictures raised a false alarm",
+        "python -m experiments.sweep --config=a.py",
+        "versions.jax",
+        '"nan": null',
+    ):
+        assert said in found.text
+    assert (tmp_path / "report.html").stat().st_size < 400_000
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    hostile = replace(
+        BARE,
+        title=HOSTILE,
+        subject=HOSTILE,
+        rows=[{**row(0, 0.9, selected=True), HOSTILE: HOSTILE}, {**row(1, 0.9), HOSTILE: "b"}],
+        notes=[HOSTILE],
+        warnings=[HOSTILE],
+        alarms=Alarms(0.5, 1, 1, HOSTILE),
+        config={HOSTILE: HOSTILE},
+        environment={HOSTILE: {HOSTILE: [HOSTILE]}},
+        command=HOSTILE,
+    )
+    found = page(hostile, tmp_path)
+    assert not found.all("img")
+    assert not [a for _, attributes in found.tags for a in attributes if a.startswith("on")]
+    raw = (tmp_path / "report.html").read_text("utf-8")
+    assert "<script>alert" not in raw and "\x00" not in raw and "\x1b" not in raw
+    assert found.text.count("<script>alert(1)</script>") >= 10
+
+
+def test_a_name_that_is_no_utf8_does_not_stop_the_report(tmp_path: Path) -> None:
+    page(replace(BARE, title="a\udcffb"), tmp_path)
+
+
+def test_the_selected_row_and_the_peeked_row_are_marked(tmp_path: Path) -> None:
+    found = page(replace(BARE, rows=ROWS), tmp_path)
+    classes = [r.get("class") for r in found.all("tr")]
+    assert classes == [None, "selected", "by-label", None, None, None]
+    assert "The row marked ◆ (image AUROC 0.9700) was chosen by looking at test labels: do not report it." in (
+        found.text
+    )
+    assert found.text.count("◆ best by label") == 2  # legend and row
+
+
+def test_no_peeked_row_where_the_selected_one_is_best(tmp_path: Path) -> None:
+    rows = [row(0, 0.97), row(3, 0.97, selected=True), row(11, 0.9)]
+    assert best_by_label(rows) is rows[1]
+    found = page(replace(BARE, rows=rows), tmp_path)
+    assert "◆" not in found.text and [r.get("class") for r in found.all("tr")].count("selected") == 1
+
+
+def test_undefined_values_are_dashes_that_sort_last() -> None:
+    found = Page(points_table(ROWS, None))
+    cells = [a for a in found.all("td") if a.get("class") == "num"]
+    assert "nan" not in found.text.lower() and "None" not in found.text
+    assert [a["data-v"] for a in cells].count("") == 2 + 5  # two image AUROCs and every AUPRO
+    assert "η = 1" in found.text and "layers = layer2" in found.text
+
+
+def test_the_table_is_accessible() -> None:
+    found = Page(points_table(ROWS, ROWS[2]))
+    assert all(a.get("scope") in ("row", "col") for a in found.all("th"))
+    assert len(found.all("button")) == len([a for a in found.all("th") if a["scope"] == "col"])
+    assert found.all("div")[0]["tabindex"] == "0" and found.all("div")[0]["aria-label"]
+
+
+def test_a_huge_sweep_stays_small_and_keeps_the_marked_rows() -> None:
+    rng = np.random.default_rng(0)
+    rows = [row(w, float(rng.random()) * 0.9) for w in range(20_000)]
+    rows[-1]["selected"], rows[-2]["image_auroc"] = True, 0.99
+    text = points_table(rows, rows[-2], max_rows=500)
+    assert len(text) < 500_000 and text.count("<tr") == 501
+    assert "500 of 20000 points are shown" in text
+    assert 'class="selected"' in text and 'class="by-label"' in text
+
+
+def test_seeds_of_the_selected_point_are_averaged(tmp_path: Path) -> None:
+    rows = [row(3, auroc, selected=True, seed=seed) for seed, auroc in enumerate((0.9, 0.96))]
+    found = page(replace(BARE, rows=rows), tmp_path)
+    assert "0.930" in found.text and "Mean of 2 seeds, 0.900 to 0.960" in found.text
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"n_held_out": 3, "rows": ROWS}, "Only 3 normal pictures were held out"),
+        ({"n_defective": 4, "rows": ROWS}, "The test set is small (60 good, 4 defective)"),
+        ({"rows": ROWS[:1]}, "No row is marked as selected"),
+        ({"rows": ROWS}, "Undefined on this test set: AUPRO@0.3."),
+        ({"warnings": ["said before", "said before"]}, "said before"),
+    ],
+)
+def test_warnings(changes: dict, said: str) -> None:
+    found = found_warnings(replace(BARE, **changes))
+    assert sum(said in text for text in found) == 1
+
+
+def test_nothing_to_warn_of() -> None:
+    rows = [{"w": 3, "image_auroc": 0.9, "selected": True}]
+    assert found_warnings(replace(BARE, rows=rows)) == []
+
+
+def test_a_missing_figure_is_left_out(tmp_path: Path) -> None:
+    assert not page(replace(BARE, examples=tmp_path / "gone.png"), tmp_path).all("section")
+
+
+def test_an_unwritable_place_is_an_input_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(tmp_path / "file" / "report.html", BARE)

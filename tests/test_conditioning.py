@@ -1,0 +1,94 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddad_jax.conditioning import conditioned, denoised
+from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
+from ddad_jax.types import Array
+
+ALPHA_BAR = jnp.asarray(alpha_bar_table())
+
+
+def eps_fn(x_t: Array, t: Array) -> Array:
+    """Any function of both arguments will do."""
+    return jnp.tanh(x_t[..., ::-1] + 0.3) * jnp.cos(0.01 * jnp.broadcast_to(t, x_t.shape[:1]))[:, None, None, None]
+
+
+@pytest.fixture
+def images(key: jax.Array) -> tuple[Array, Array]:
+    x_t, y = jax.random.normal(key, (2, 4, 6, 6, 3))
+    return x_t, y
+
+
+def algorithm_1(x_t: Array, y: Array, eps: Array, a: float, w: float) -> np.ndarray:
+    """Lines 3 to 5 of Algorithm 1 as they stand, in float64."""
+    x64, y64, e64 = (np.asarray(v, np.float64) for v in (x_t, y, eps))
+    y_t = np.sqrt(a) * y64 + np.sqrt(1 - a) * e64
+    eps_hat = e64 - w * np.sqrt(1 - a) * (y_t - x64)
+    return (x64 - np.sqrt(1 - a) * eps_hat) / np.sqrt(a)
+
+
+@pytest.mark.parametrize("t", [0, 25, 225, 250, 500])
+@pytest.mark.parametrize("w", [0.0, 1.0, 3.0, 11.0])
+def test_the_closed_form_equals_algorithm_1(images: tuple[Array, Array], t: int, w: float) -> None:
+    """x0_hat = f + w (1 - alpha_bar_t) (y - f)."""
+    x_t, y = images
+    time, a = jnp.asarray(t), float(ALPHA_BAR[t])
+    eps = eps_fn(x_t, time)
+    expected = algorithm_1(x_t, y, eps, a, w)
+    f = np.asarray(denoised(x_t, eps, jnp.asarray(a)), np.float64)
+    closed = f + w * (1 - a) * (np.asarray(y, np.float64) - f)
+    limit = 1e-5 * np.abs(expected).max()
+    np.testing.assert_allclose(closed, expected, rtol=0, atol=limit)
+
+    eps_hat = conditioned(eps_fn, y, w=w, alpha_bar=ALPHA_BAR)(x_t, time)
+    np.testing.assert_allclose(denoised(x_t, eps_hat, jnp.asarray(a)), expected, rtol=0, atol=limit)
+
+
+def test_w_zero_is_the_network_itself(images: tuple[Array, Array]) -> None:
+    x_t, y = images
+    t = jnp.asarray(225)
+    np.testing.assert_array_equal(conditioned(eps_fn, y, w=0.0, alpha_bar=ALPHA_BAR)(x_t, t), eps_fn(x_t, t))
+
+
+def test_the_prediction_is_the_target_where_the_blend_is_one_and_passes_it_beyond(
+    images: tuple[Array, Array],
+) -> None:
+    x_t, y = images
+    t, a = jnp.asarray(250), jnp.asarray(ALPHA_BAR[250])
+    f = denoised(x_t, eps_fn(x_t, t), a)
+
+    def x0_hat(w: float) -> Array:
+        return denoised(x_t, conditioned(eps_fn, y, w=w, alpha_bar=ALPHA_BAR)(x_t, t), a)
+
+    np.testing.assert_allclose(x0_hat(1 / (1 - float(a))), y, atol=1e-5)
+    np.testing.assert_allclose(x0_hat(2 / (1 - float(a))), 2 * y - f, atol=2e-5)
+
+
+def test_w_and_t_may_differ_between_images(images: tuple[Array, Array]) -> None:
+    x_t, y = images
+    w, t = jnp.array([0.0, 1.0, 3.0, 11.0]), jnp.array([250, 100, 20, 0])
+    together = conditioned(eps_fn, y, w=w, alpha_bar=ALPHA_BAR)(x_t, t)
+    for i in range(4):
+        alone = conditioned(eps_fn, y[i : i + 1], w=w[i], alpha_bar=ALPHA_BAR)(x_t[i : i + 1], t[i])
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-5, atol=1e-6)
+
+
+def test_conditioning_may_be_stacked(images: tuple[Array, Array]) -> None:
+    """An EpsFn in, an EpsFn out: two targets leave (1 - k1) (1 - k2) of the network's own prediction."""
+    x_t, y = images
+    t, a = jnp.asarray(200), jnp.asarray(ALPHA_BAR[200])
+    k1, k2 = 0.5 * (1 - a), 1.5 * (1 - a)
+    inner = conditioned(eps_fn, y, w=0.5, alpha_bar=ALPHA_BAR)
+    both = conditioned(inner, -y, w=1.5, alpha_bar=ALPHA_BAR)
+    f = denoised(x_t, eps_fn(x_t, t), a)
+    expected = (1 - k1) * (1 - k2) * f + k1 * (1 - k2) * y + k2 * -y
+    np.testing.assert_allclose(denoised(x_t, both(x_t, t), a), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_denoising_undoes_perturbing(images: tuple[Array, Array]) -> None:
+    x, noise = images
+    for t in (0, 250, 700):
+        a = alpha_bar_at(ALPHA_BAR, jnp.asarray(t))
+        np.testing.assert_allclose(denoised(perturb(x, noise, a), noise, a), x, atol=1e-5)

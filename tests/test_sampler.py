@@ -1,0 +1,307 @@
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddad_jax.conditioning import conditioned, denoised
+from ddad_jax.sampler import ddim_step, noise_of, reconstruct, trajectory
+from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
+from ddad_jax.timesteps import GRIDS, TimeGrid, reference, trailing
+from ddad_jax.types import Array, EpsFn
+
+ALPHA_BAR = jnp.asarray(alpha_bar_table())
+MEAN, STD = 0.3, 0.4
+PAIRS = [(250, 225), (225, 200), (25, 0), (999, 500), (100, 99)]
+
+
+def eps_fn(x_t: Array, t: Array) -> Array:
+    """Any smooth function of both arguments that mixes nothing across the batch."""
+    time = jnp.cos(0.01 * jnp.broadcast_to(t, x_t.shape[:1]))[:, None, None, None]
+    return jnp.tanh(x_t.mean((1, 2), keepdims=True) - 0.5 * x_t) * time
+
+
+def gaussian_eps(mean: float, std: float) -> EpsFn:
+    """The exact noise prediction for pixels x ~ N(mean, std^2)."""
+
+    def exact(x_t: Array, t: Array) -> Array:
+        a = alpha_bar_at(ALPHA_BAR, t)
+        return jnp.sqrt(1 - a) * (x_t - jnp.sqrt(a) * mean) / (a * std**2 + 1 - a)
+
+    return exact
+
+
+def no_noise(i: Array) -> Array:
+    return jnp.zeros((1, 1, 1, 1))
+
+
+def run(x: Array, keys: Array, grid: TimeGrid, w: Any, eta: Any) -> Array:
+    noise_fn = noise_of(keys, x.shape[1:])
+    return reconstruct(eps_fn, x, x, grid, w=w, eta=eta, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+
+
+program = jax.jit(run)
+one_step = jax.jit(ddim_step)
+
+
+@jax.jit
+def gaussian_flow(x_start: Array, grid: TimeGrid) -> Array:
+    fn = gaussian_eps(MEAN, STD)
+    return trajectory(fn, x_start, grid, eta=0.0, alpha_bar=ALPHA_BAR, noise_fn=no_noise).x0
+
+
+@pytest.fixture
+def x(key: jax.Array) -> Array:
+    return jnp.clip(0.5 * jax.random.normal(key, (3, 4, 4, 2)), -1, 1)
+
+
+# One step
+
+
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+@pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])
+def test_a_step_keeps_the_noise_level_of_the_schedule(t: int, s: int, eta: float) -> None:
+    """The coefficients of eps and of the fresh noise square to 1 - alpha_bar_s, the clean image's to alpha_bar_s."""
+    a_t, a_s = (np.asarray(ALPHA_BAR)[i] for i in (t, s))
+    # Three images: only the clean image in x_t, only its noise, only the fresh noise.
+    x_t, eps, noise = (
+        np.array(v, np.float32).reshape(3, 1, 1, 1) for v in ([np.sqrt(a_t), np.sqrt(1 - a_t), 0], [0, 1, 0], [0, 0, 1])
+    )
+    of_x0, of_eps, of_noise = np.asarray(one_step(x_t, eps, a_t, a_s, eta=eta, noise=noise)).ravel()
+    assert of_x0**2 == pytest.approx(a_s, rel=1e-5)
+    assert of_eps**2 + of_noise**2 == pytest.approx(1 - a_s, rel=1e-4)
+    posterior = (1 - a_s) / (1 - a_t) * (1 - a_t / a_s)
+    assert of_noise**2 == pytest.approx(eta**2 * posterior, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+def test_a_deterministic_step_can_be_inverted(key: jax.Array, t: int, s: int) -> None:
+    x_t, eps = jax.random.normal(key, (2, 2, 4, 4, 3))
+    a_t, a_s = ALPHA_BAR[t], ALPHA_BAR[s]
+    x_s = one_step(x_t, eps, a_t, a_s, eta=0.0, noise=jnp.zeros_like(x_t))
+    back = perturb(denoised(x_s, eps, a_s), eps, a_t)
+    np.testing.assert_allclose(back, x_t, atol=1e-5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_a_step_to_the_clean_image_is_the_prediction_exactly(key: jax.Array, eta: float) -> None:
+    x_t, eps, noise = jax.random.normal(key, (3, 2, 4, 4, 3))
+    x_s = one_step(x_t, eps, ALPHA_BAR[25], jnp.asarray(1.0), eta=eta, noise=100 * noise)
+    np.testing.assert_array_equal(x_s, jax.jit(denoised)(x_t, eps, ALPHA_BAR[25]))
+
+
+def test_eta_and_times_may_differ_between_images(key: jax.Array) -> None:
+    x_t, eps, noise = jax.random.normal(key, (3, 3, 4, 4, 2))
+    a_t, a_s, eta = jnp.array([0.5, 0.6, 0.7]), jnp.array([0.8, 0.7, 1.0]), jnp.array([0.0, 1.0, 0.5])
+    together = one_step(x_t, eps, a_t, a_s, eta=eta, noise=noise)
+    for i in range(3):
+        one = np.s_[i : i + 1]
+        alone = one_step(x_t[one], eps[one], a_t[i], a_s[i], eta=eta[i], noise=noise[one])
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-5, atol=1e-6)
+
+
+# The loop
+
+
+@pytest.mark.parametrize("grid", [reference(250, 5), trailing(250, 4)], ids=["reference", "trailing"])
+def test_the_network_is_called_once_at_each_time_of_the_grid(x: Array, grid: TimeGrid) -> None:
+    visited = []
+
+    def watched(x_t: Array, t: Array) -> Array:
+        visited.append(int(t))
+        return eps_fn(x_t, t)
+
+    with jax.disable_jit():
+        trajectory(watched, x, grid, eta=0.0, alpha_bar=ALPHA_BAR, noise_fn=lambda i: jnp.zeros_like(x))
+    assert visited == grid.t.tolist()
+
+
+def test_a_trajectory_is_its_steps_and_ends_in_its_last_state(x: Array, key: jax.Array) -> None:
+    grid = trailing(250, 4)
+    noises = jax.random.normal(key, (5, *x.shape))
+    x0, states = trajectory(eps_fn, x, grid, eta=1.0, alpha_bar=ALPHA_BAR, noise_fn=lambda i: noises[i])
+    assert states.shape == (4, *x.shape)
+    np.testing.assert_array_equal(x0, states[-1])
+    at = x
+    for i, (t, s) in enumerate(zip(grid.t, grid.s, strict=True)):
+        a_t, a_s = alpha_bar_at(ALPHA_BAR, jnp.asarray(t)), alpha_bar_at(ALPHA_BAR, jnp.asarray(s))
+        at = ddim_step(at, eps_fn(at, jnp.asarray(t)), a_t, a_s, eta=1.0, noise=noises[i + 1])
+        np.testing.assert_allclose(states[i], at, rtol=1e-5, atol=1e-6)
+
+
+def test_reconstruction_noises_then_steers(x: Array, key: jax.Array) -> None:
+    @jax.jit
+    def both(x: Array, noises: Array, grid: TimeGrid) -> tuple[Array, Array]:
+        def noise_fn(i: Array) -> Array:
+            return noises[i]
+
+        y = x[::-1]
+        got = reconstruct(eps_fn, x, y, grid, w=3.0, eta=1.0, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+        x_start = perturb(x, noises[0], ALPHA_BAR[250])
+        steered = conditioned(eps_fn, y, w=3.0, alpha_bar=ALPHA_BAR)
+        by_hand = trajectory(steered, x_start, grid, eta=1.0, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+        return got, by_hand.x0
+
+    got, by_hand = both(x, jax.random.normal(key, (6, *x.shape)), reference(250, 5))
+    np.testing.assert_allclose(got, by_hand, rtol=1e-5, atol=1e-6)
+
+
+def test_w_zero_reconstructs_without_the_target(x: Array, key: jax.Array) -> None:
+    @jax.jit
+    def towards(y: Array, w: Array) -> tuple[Array, Array]:
+        grid, noise_fn = trailing(250, 5), noise_of(jax.random.split(key, 3), x.shape[1:])
+        steered = reconstruct(eps_fn, x, y, grid, w=w, eta=0.0, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+        x_start = perturb(x, noise_fn(jnp.asarray(0)), ALPHA_BAR[250])
+        free = trajectory(eps_fn, x_start, grid, eta=0.0, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+        return steered, free.x0
+
+    (to_x, free), (to_other, _) = (towards(y, jnp.float32(0)) for y in (x, -x))
+    np.testing.assert_array_equal(to_x, to_other)
+    np.testing.assert_allclose(to_x, free, rtol=1e-5, atol=1e-6)
+    assert np.abs(towards(x, jnp.float32(1))[0] - free).max() > 0.01
+
+
+def test_a_network_that_knows_the_image_gives_it_back(x: Array, key: jax.Array) -> None:
+    """Given the noise that is in x_t, whatever eta, w and grid do, the reconstruction of y = x is x."""
+
+    def oracle(x_t: Array, t: Array) -> Array:
+        a = alpha_bar_at(ALPHA_BAR, t)
+        return (x_t - jnp.sqrt(a) * x) / jnp.sqrt(1 - a)
+
+    @jax.jit
+    def back(grid: TimeGrid, w: Array, eta: Array) -> Array:
+        noise_fn = noise_of(jax.random.split(key, 3), x.shape[1:])
+        return reconstruct(oracle, x, x, grid, w=w, eta=eta, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+
+    for name, make in GRIDS.items():
+        for w, eta in ((0.0, 0.0), (3.0, 1.0)):
+            got = back(make(250, 5), jnp.float32(w), jnp.float32(eta))
+            np.testing.assert_allclose(got, x, atol=1e-4, err_msg=name)
+
+
+# Against the exact solution
+
+
+def error_on_gaussian_data(grid: TimeGrid) -> float:
+    """The probability flow keeps (x_t - sqrt(a) mean) / sqrt(a std^2 + 1 - a): the end is known."""
+    x_start = np.linspace(-2, 2, 9, dtype=np.float32).reshape(9, 1, 1, 1)
+    a = float(ALPHA_BAR[grid.start])
+    exact = MEAN + STD * (x_start - np.sqrt(a) * MEAN) / np.sqrt(a * STD**2 + 1 - a)
+    return float(np.abs(gaussian_flow(x_start, grid) - exact).max())
+
+
+def test_ddim_converges_to_the_exact_solution_at_first_order() -> None:
+    errors = np.array([error_on_gaussian_data(trailing(500, k)) for k in (10, 20, 40, 80, 500)])
+    assert errors[-1] < 5e-3
+    order = np.log2(errors[:-2] / errors[1:-1])
+    assert ((order > 0.9) & (order < 1.1)).all(), order
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_every_grid_converges_to_the_exact_solution(name: str) -> None:
+    few, some = (error_on_gaussian_data(GRIDS[name](250, k)) for k in (5, 10))
+    assert some < 0.65 * few
+
+
+def test_many_steps_return_the_distribution_of_the_data_whatever_eta(key: jax.Array) -> None:
+    x = MEAN + STD * jax.random.normal(jax.random.fold_in(key, 1), (10_000, 1, 1, 1))
+
+    @jax.jit
+    def sample(x: Array, eta: Array) -> Array:
+        def noise_fn(i: Array) -> Array:
+            return jax.random.normal(jax.random.fold_in(key, 10 + i), x.shape)
+
+        start, grid = perturb(x, noise_fn(jnp.asarray(0)), ALPHA_BAR[500]), trailing(500, 500)
+        fn = gaussian_eps(MEAN, STD)
+        return trajectory(fn, start, grid, eta=eta, alpha_bar=ALPHA_BAR, noise_fn=noise_fn).x0
+
+    for eta in (0.0, 0.5, 1.0):
+        x0 = np.asarray(sample(x, jnp.asarray(eta)))
+        assert x0.mean() == pytest.approx(MEAN, abs=0.015)
+        assert x0.std() == pytest.approx(STD, abs=0.012)
+
+
+# What may be traced, and what an image depends on
+
+
+def counted(f: Callable[..., Array]) -> tuple[Callable[..., Array], list[int]]:
+    traces: list[int] = []
+
+    def wrapped(*args: Any) -> Array:
+        traces.append(1)
+        return f(*args)
+
+    return wrapped, traces
+
+
+def stacked(grids: list[TimeGrid]) -> TimeGrid:
+    return TimeGrid(*(np.stack(v) for v in zip(*grids, strict=True)))
+
+
+def test_one_compilation_serves_all_w_times_eta_and_keys_of_a_step_count(x: Array, key: jax.Array) -> None:
+    wrapped, traces = counted(run)
+    compiled = jax.jit(wrapped)
+    results = [
+        program(
+            x, jax.random.split(jax.random.fold_in(key, seed), 3), make(t_prime, 5), jnp.float32(w), jnp.float32(eta)
+        )
+        for make in (reference, trailing)
+        for t_prime in (100, 250)
+        for w in (0.0, 3.0)
+        for eta in (0.0, 1.0)
+        for seed in (0, 1)
+    ]
+    assert len(traces) == 1
+    assert len({np.asarray(r).tobytes() for r in results}) == len(results)
+    compiled(x, jax.random.split(key, 3), trailing(250, 6), jnp.float32(3), jnp.float32(0))
+    assert len(traces) == 2
+
+
+def test_a_vmap_over_settings_equals_the_loop(x: Array, key: jax.Array) -> None:
+    grids = [trailing(250, 5), trailing(100, 5), reference(200, 5), reference(50, 5)]
+    w, eta = jnp.array([0.0, 1.0, 3.0, 11.0]), jnp.array([0.0, 1.0, 0.5, 0.0])
+    keys = jax.vmap(lambda k: jax.random.split(k, 3))(jax.random.split(key, 4))
+    together = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))(x, keys, stacked(grids), w, eta)
+    for i, grid in enumerate(grids):
+        np.testing.assert_allclose(together[i], program(x, keys[i], grid, w[i], eta[i]), rtol=1e-4, atol=1e-5)
+
+
+def test_every_image_may_have_its_own_settings(x: Array, key: jax.Array) -> None:
+    """Settings along the batch, times along [K, b]: what a sweep flattens grid points and images into."""
+    grids = [trailing(250, 5), reference(100, 5), trailing(50, 5)]
+    start, t, s = stacked(grids)
+    w, eta, keys = jnp.array([0.0, 3.0, 8.0]), jnp.array([1.0, 0.0, 0.5]), jax.random.split(key, 3)
+    together = program(x, keys, TimeGrid(start, t.T, s.T), w, eta)
+    for i, grid in enumerate(grids):
+        alone = program(x[i : i + 1], keys[i : i + 1], grid, w[i], eta[i])
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-4, atol=1e-5)
+
+
+def test_an_image_does_not_depend_on_its_batch_mates(x: Array, key: jax.Array) -> None:
+    keys, grid = jax.random.split(key, 3), trailing(250, 5)
+    together = program(x, keys, grid, 3.0, 1.0)
+    for i in range(3):
+        alone = program(x[i : i + 1], keys[i : i + 1], grid, 3.0, 1.0)
+        np.testing.assert_allclose(together[i], alone[0], rtol=1e-5, atol=1e-6)
+    order = jnp.array([2, 0, 1])
+    np.testing.assert_array_equal(program(x[order], keys[order], grid, 3.0, 1.0), together[order])
+
+
+def test_noise_is_new_for_every_step_and_image_and_repeats_for_a_key(key: jax.Array) -> None:
+    noise_fn = noise_of(jax.random.split(key, 2), (8, 8, 3))
+    drawn = [np.asarray(noise_fn(jnp.asarray(i))) for i in range(4)]
+    flat = np.concatenate(drawn).reshape(8, -1)
+    assert np.abs(np.corrcoef(flat) - np.eye(8)).max() < 0.3
+    assert flat.std() == pytest.approx(1.0, abs=0.1)
+    np.testing.assert_array_equal(noise_fn(jnp.asarray(2)), drawn[2])
+
+
+def test_the_states_of_a_reconstruction_are_not_kept_in_memory(x: Array, key: jax.Array) -> None:
+    def peak(steps: int) -> int:
+        lowered = program.lower(x, jax.random.split(key, 3), trailing(250, steps), 3.0, 0.0)
+        analysis: Any = lowered.compile().memory_analysis()
+        return analysis.temp_size_in_bytes
+
+    assert peak(50) - peak(5) < 5 * x.nbytes

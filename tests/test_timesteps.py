@@ -1,0 +1,74 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from ddad_jax.errors import InputError
+from ddad_jax.schedule import T
+from ddad_jax.timesteps import GRIDS, quadratic, reference, trailing, uniform
+
+SETTINGS = [(1, 1), (2, 1), (5, 5), (10, 3), (100, 7), (250, 5), (250, 10), (250, 25), (250, 250), (999, 333)]
+
+
+@pytest.mark.parametrize(("name", "setting"), list(itertools.product(GRIDS, SETTINGS)))
+def test_every_grid_falls_through_distinct_times_to_the_clean_image(name: str, setting: tuple[int, int]) -> None:
+    t_prime, steps = setting
+    if (name == "reference" and t_prime % steps) or (name == "quadratic" and steps > 1 and steps**2 > t_prime):
+        pytest.skip("such a grid does not exist")
+    grid = GRIDS[name](t_prime, steps)
+    assert grid.t.shape == grid.s.shape == (steps,) and grid.start == t_prime
+    assert grid.t.dtype == grid.s.dtype == np.int32
+    assert (np.diff(grid.t) < 0).all() and grid.t[-1] >= 0 and grid.t[0] <= t_prime
+    np.testing.assert_array_equal(grid.s[:-1], grid.t[1:])
+    assert grid.s[-1] == -1
+
+
+def test_every_trailing_and_uniform_grid_that_may_be_asked_for_visits_distinct_times() -> None:
+    for t_prime in (*range(1, 60), 249, 250, 998, 999):
+        for steps in range(1, t_prime + 1):
+            assert (np.diff(trailing(t_prime, steps).t) < 0).all()
+            assert (np.diff(uniform(t_prime, steps).t) < 0).all()
+
+
+@pytest.mark.parametrize(("steps", "first"), [(10, 225), (5, 200), (25, 240)])
+def test_the_reference_grid_never_visits_the_time_it_starts_from(steps: int, first: int) -> None:
+    grid = reference(250, steps)
+    assert grid.start == 250 and grid.t[0] == first and grid.t[-1] == 0
+    np.testing.assert_array_equal(grid.t, list(range(0, 250, 250 // steps))[::-1])
+
+
+def test_the_trailing_grid_visits_the_time_it_starts_from() -> None:
+    """The deviation: the network is told of the noise that is in the image."""
+    grid = trailing(250, 10)
+    assert grid.t[0] == grid.start == 250
+    np.testing.assert_array_equal(grid.t, np.arange(250, 0, -25))
+    for steps in (1, 5, 7, 250):
+        assert trailing(250, steps).t[0] == 250
+
+
+def test_the_uniform_grid_visits_both_ends() -> None:
+    assert uniform(250, 6).t.tolist() == [250, 200, 150, 100, 50, 0]
+    assert uniform(250, 1).t.tolist() == [250]
+
+
+def test_the_quadratic_grid_is_denser_near_the_clean_image() -> None:
+    grid = quadratic(250, 5)
+    assert grid.t.tolist() == [250, 160, 90, 40, 10]
+    assert (np.diff(-np.diff(grid.t)) < 0).all()
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize(("t_prime", "steps"), [(0, 1), (-5, 1), (T, 10), (250, 0), (250, 251), (250, -1)])
+def test_times_and_steps_out_of_range_are_refused(name: str, t_prime: int, steps: int) -> None:
+    with pytest.raises(InputError, match=r"(T'|steps) = -?\d+.*expected"):
+        GRIDS[name](t_prime, steps)
+
+
+def test_a_reference_grid_that_the_published_name_would_misstate_is_refused() -> None:
+    with pytest.raises(InputError, match="divisible"):
+        reference(250, 7)
+
+
+def test_a_quadratic_grid_too_dense_for_its_times_is_refused() -> None:
+    with pytest.raises(InputError, match="fewer steps"):
+        quadratic(250, 100)
