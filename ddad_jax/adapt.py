@@ -18,6 +18,7 @@ from ddad_jax.backbones import Backbone
 from ddad_jax.data.batches import epoch_order, image_seed
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
+from ddad_jax.metrics import ranking
 from ddad_jax.types import Array, Image, Variables
 
 LAYERS = ("layer1", "layer2", "layer3")
@@ -291,43 +292,44 @@ def _paste(rng: np.random.Generator, h: int, w: int) -> tuple[tuple[slice, slice
     return source, target
 
 
-def contrast(d_normal: np.ndarray, d_probe: np.ndarray, masks: np.ndarray, *, quantile: float = 0.9) -> float:
-    """How far a change stands out from what reconstruction alone does; needs no label and no defect; *host*.
+def contrast(d_normal: np.ndarray, d_probe: np.ndarray, masks: np.ndarray) -> float:
+    """How well a change stands out from what reconstruction alone does; no label, no defect; *host*.
 
-        median over probes of (mean of d_probe inside its mask)
-        / quantile over normal images of (max of d_normal)
-
-    Adaptation should lower the denominator, the peaks that raise false alarms. Forgetting lowers the
-    numerator, the response to a real change. Distances that shrink everywhere alike leave the ratio as it
-    was, so neither is mistaken for the other.
+    The average precision of finding the pasted pixels among all pixels of probes and normal images, by D_f.
+    Adaptation should calm normal pixels, so that fewer come before pasted ones. Forgetting lowers the
+    response to the paste, or smears it over its surroundings. Only the order counts: distances that shrink
+    everywhere alike change nothing.
 
     A probe is compared with the reconstruction of the image it was made from, as if it had been repaired
     perfectly: the choice is about the extractor, not about how well the diffusion model repairs a paste.
-    (Probes that are reconstructed themselves, and not repaired, have a ratio that falls while detection
-    improves.) Reconstructions do not depend on the extractor, so those of the held-out images, towards
-    themselves as at test time, serve all epochs.
+    Reconstructions do not depend on the extractor, so those of the held-out images, towards themselves as
+    at test time, serve all epochs.
+
+      Deviation: the published epochs were picked by hand for every category, test labels in view. Ratios of
+      response to normal peaks were tried, too: they go on rising after forgetting has set in, and with
+      probes that are reconstructed themselves they fall while detection improves.
 
     Args:
-      d_normal: D_f [n, h, w] of held-out normal images, layers and blur as in scoring.
-      d_probe, masks: D_f [m, h, w] between ``cut_paste``'s probes and those reconstructions, and the bool masks.
-      quantile: of the normal images' maxima, in [0, 1].
-        Deviation: the published epochs were picked by hand for every category with test labels in view.
+      d_normal: D_f [n, h, w] between held-out normal images and their reconstructions, layers and blur as in
+        scoring.
+      d_probe, masks: D_f [m, h, w] between ``cut_paste``'s probes and the same reconstructions, and the
+        bool masks [m, h, w].
 
     Returns:
-      a number >= 0, greater is better; NaN where a distance is not finite or no normal image has any.
+      a number in 0 .. 1, greater is better; NaN where a distance is not finite.
 
     Raises:
-      InputError: no normal images, no probes, or a probe with an empty mask.
+      InputError: no normal images, no probes, or nothing pasted.
     """
-    if len(d_normal) == 0 or len(d_probe) == 0 or not masks.any((1, 2)).all():
+    if len(d_normal) == 0 or not masks.any():
         raise InputError(
             f"{len(d_normal)} held-out normal images and {len(d_probe)} probes: choosing the adaptation "
-            "epoch needs at least one of each, and something pasted in every probe"
+            "epoch needs at least one of each"
         )
-    peaks = np.quantile(d_normal.max((1, 2)).astype(np.float64), quantile)
-    inside = np.where(masks, d_probe.astype(np.float64), 0.0).sum((1, 2)) / masks.sum((1, 2))
-    finite = np.isfinite(d_normal).all() and np.isfinite(d_probe).all()
-    return float(np.median(inside) / peaks) if finite and peaks > 0 else math.nan
+    scores = np.concatenate([d_normal, d_probe])
+    if not np.isfinite(scores).all():
+        return math.nan
+    return ranking(scores, np.concatenate([np.zeros(d_normal.shape, bool), masks])).ap
 
 
 def stop_epoch(history: Sequence[float], *, patience: int = 3) -> tuple[int, bool]:

@@ -21,6 +21,8 @@ def get_config(size: str = "cpu") -> ConfigDict:
         c.train.update(
             steps=100_000, max_minutes=15.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=600, min_snr=5.0
         )
+        # A network this small redraws softly, so pixels say more than features, as in the paper's VisA runs.
+        c.score.v = 7.0
         c.backbone.feature_size = 128
         c.adapt.update(epochs=8, max_minutes=3.0, steps=5)
         c.sample.update(steps=5, batch_size=32)

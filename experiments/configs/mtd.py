@@ -23,6 +23,8 @@ def get_config(size: str = "cpu") -> ConfigDict:
         c.train.update(
             steps=100_000, max_minutes=40.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=400, min_snr=5.0
         )
+        # A network this small redraws softly, so pixels say more than features, as in the paper's VisA runs.
+        c.score.v = 7.0
         c.backbone.feature_size = 256
         c.adapt.update(epochs=4, max_minutes=5.0, steps=5)
         c.sample.update(steps=5, batch_size=32)
