@@ -117,61 +117,64 @@ def run(
         timer=time.perf_counter,
         progress=bar.update,
     )
+    n = len(held_out.labels)
     for point, distances in pass_over:
+        prepared: dict[tuple, Prepared] = {}
         for score_point in todo.score:
-            maps, scores, normal_scores, ratio = score_maps(c, distances, len(held_out.labels), score_point)
+            side = (score_point.layers, score_point.sigma)
+            if side not in prepared:
+                prepared = {side: prepare(c, distances, n, *side)}
+            maps, scores = score_maps(c, prepared[side], score_point.v)
             settings = _settings(point, score_point)
-            is_selected = (point, score_point) == todo.selected
             if _key(settings) not in rows:
-                metrics = evaluate_maps(maps, scores, data.test.labels, masks, data.test.has_mask, regions=regions)
                 row = {
                     **settings,
-                    **metrics,
+                    **evaluate_maps(maps[n:], scores[n:], data.test.labels, masks, data.test.has_mask, regions=regions),
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
                     "unet_calls": point.steps,
-                    "ratio": float(np.mean(ratio)),
+                    "ratio": float(prepared[side].ratio[n:].mean()),
                     **made_with,
                 }
                 append_jsonl(journal, row)
                 rows[_key(row)] = read_back(row)
-            if is_selected:
-                _save_selected(
-                    shown,
-                    todo,
-                    made_with,
-                    maps,
-                    scores,
-                    normal_scores,
-                    ratio,
-                    distances,
-                    len(held_out.labels),
-                )
+            if (point, score_point) == todo.selected:
+                _save_selected(shown, todo, made_with, maps, scores, distances, n)
     bar.close()
     found = [rows[_key(_settings(p, s))] for p in todo.recon for s in todo.score]
     chosen = _key(_settings(*todo.selected))
     return [{**row, "selected": _key(row) == chosen} for row in found]
 
 
-def score_maps(
-    c: ConfigDict, distances: Distances, n_held_out: int, point: ScorePoint
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(test maps, test scores, held-out normal scores, ratio) of one score point; maps cropped as configured.
+class Prepared(NamedTuple):
+    """Blurred distances of the held-out normal images and, behind them, the test images; [n, h, w] each.
+    ratio: what brings the pixel term to the feature term's scale, one an image [n]."""
 
-    ``distances`` holds the held-out normal images first. The ratio is one number from them, or with
-    normalise = "batch" one for every batch of ``score.batch`` test images, as published.
+    pixel: np.ndarray
+    feature: np.ndarray
+    ratio: np.ndarray
+
+
+def prepare(c: ConfigDict, distances: Distances, n_held_out: int, layers: tuple[str, ...], sigma: float) -> Prepared:
+    """Everything that v does not touch. ``distances`` holds the held-out normal images first.
+
+    The ratio is one number from them, or with normalise = "batch" one for every batch of ``score.batch``
+    test images, as published.
     """
-    blurred_p, blurred_f = blurred(distances, point.layers, point.sigma)
     # The constants are taken before the blur, as the equation has them.
-    sharp_p, sharp_f = blurred(distances, point.layers, 0.0)
-    ratio = np.full(len(blurred_p), scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio)
+    sharp_p, sharp_f = blurred(distances, layers, 0.0)
+    ratio = np.full(len(sharp_p), scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio, np.float32)
     if c.score.normalise == "batch":
         for first in range(n_held_out, len(ratio), c.score.batch):
             rows = slice(first, min(first + c.score.batch, len(ratio)))
             ratio[rows] = sharp_f[rows].max() / sharp_p[rows].max()
-    maps = combine(blurred_p, blurred_f, v=np.float32(point.v), ratio=ratio[:, None, None].astype(np.float32))
-    maps = _crop(maps, c.score.crop)
-    scores = maps.max((1, 2))
-    return maps[n_held_out:], scores[n_held_out:], scores[:n_held_out], ratio[n_held_out:]
+    return Prepared(*blurred(distances, layers, sigma), ratio)
+
+
+def score_maps(c: ConfigDict, prepared: Prepared, v: float) -> tuple[np.ndarray, np.ndarray]:
+    """(maps, scores) of all images of ``prepared`` at pixel weight ``v``; maps cropped as configured."""
+    ratio = prepared.ratio[:, None, None]
+    maps = _crop(combine(prepared.pixel, prepared.feature, v=np.float32(v), ratio=ratio), c.score.crop)
+    return maps, maps.max((1, 2))
 
 
 def read_back(row: dict[str, Any]) -> dict[str, Any]:
@@ -180,7 +183,7 @@ def read_back(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def load_selected(workdir: Path) -> dict[str, np.ndarray]:
-    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature, ratio."""
+    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature."""
     with np.load(workdir / "selected.npz", allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
@@ -217,8 +220,6 @@ def _save_selected(
     made_with: dict[str, Any],
     maps: np.ndarray,
     scores: np.ndarray,
-    normal_scores: np.ndarray,
-    ratio: np.ndarray,
     distances: Distances,
     n_held_out: int,
 ) -> None:
@@ -229,10 +230,9 @@ def _save_selected(
     np.savez(
         buffer,
         made_of=np.array(_made_of(todo, made_with)),
-        maps=maps,
-        scores=scores,
-        normal_scores=normal_scores,
-        ratio=ratio,
+        maps=maps[n_held_out:],
+        scores=scores[n_held_out:],
+        normal_scores=scores[:n_held_out],
         x0=np.round((np.clip(x0[n_held_out:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
         pixel=pixel[n_held_out:].astype(np.float16),
         feature=feature[n_held_out:].astype(np.float16),
