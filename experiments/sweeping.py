@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import fingerprint, subset
-from ddad_jax.metrics import evaluate_maps, label_regions
+from ddad_jax.metrics import evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.score import combine, scale_from_normal
 from ddad_jax.sweep import (
     Distances,
@@ -130,6 +130,7 @@ def run(
                 row = {
                     **settings,
                     **evaluate_maps(maps[n:], scores[n:], data.test.labels, masks, data.test.has_mask, regions=regions),
+                    **(published_metrics(maps[n:], masks) if c.score.normalise == "batch" else {}),
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
                     "unet_calls": point.steps,
                     "ratio": float(prepared[side].ratio[n:].mean()),
@@ -175,6 +176,17 @@ def score_maps(c: ConfigDict, prepared: Prepared, v: float) -> tuple[np.ndarray,
     ratio = prepared.ratio[:, None, None]
     maps = _crop(combine(prepared.pixel, prepared.feature, v=np.float32(v), ratio=ratio), c.score.crop)
     return maps, maps.max((1, 2))
+
+
+def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """The published code's pixel AUROC and PRO beside ours, in the ``reference`` behaviour.
+
+    Its grey mask rims are not kept by our loaders: both metrics see the binarised masks here.
+    """
+    return {
+        "published_pixel_auroc": reference_pixel_auroc(maps, masks),
+        "published_pro": reference_pro(maps, masks).pro,
+    }
 
 
 def read_back(row: dict[str, Any]) -> dict[str, Any]:

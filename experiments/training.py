@@ -125,6 +125,10 @@ def _train(
             losses, mark_time, mark_step = [], time.perf_counter(), done
             shown = {k: f"{row[k]:.4g}" for k in ("loss", "validation_loss", "images_per_s") if k in row}
             bar.set_postfix(shown, refresh=False)
+            if limit:
+                # The time left is the limit's, not that of steps which will never be taken.
+                rate = row["images_per_s"] / size
+                bar.total = min(c.train.steps, done + int(rate * max(limit - row["seconds"], 0.0)))
         bar.update()
         if last:
             break
