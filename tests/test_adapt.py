@@ -58,9 +58,21 @@ def _images(seed: int, b: int = 4, size: int = 16) -> Array:
     return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (b, size, size, 3)), jnp.float32)
 
 
-def _step(frozen: Variables, backbone: Backbone = TINY, rate: float = 1e-4, **bound: Any) -> Any:
-    tx = optimiser(learning_rate=rate)
-    return init_adapt(frozen, tx), jax.jit(functools.partial(adapt_step, backbone=backbone, tx=tx, **bound))
+TX = optimiser(learning_rate=1e-2)
+
+
+@functools.cache
+def _compiled(batch_norm: str) -> Any:
+    return jax.jit(functools.partial(adapt_step, backbone=TINY, tx=TX, batch_norm=batch_norm))
+
+
+def _step(frozen: Variables, batch_norm: str = "frozen") -> Any:
+    """A fresh state, and step(state, x0, y, frozen), compiled once for all tests."""
+
+    def step(*args: Any, lambda_dl: float = 0.1, **kwargs: Any) -> Any:
+        return _compiled(batch_norm)(*args, lambda_dl=lambda_dl, **kwargs)
+
+    return init_adapt(frozen, TX), step
 
 
 def _assert_same(a: Any, b: Any) -> None:
@@ -157,7 +169,7 @@ def test_gradient_is_that_of_finite_differences(frozen: Variables) -> None:
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "train"])
 def test_steps_bring_reconstruction_and_target_together(batch_norm: str, frozen: Variables) -> None:
-    state, step = _step(frozen, rate=1e-2, batch_norm=batch_norm)
+    state, step = _step(frozen, batch_norm)
     y = _images(2)
     x0 = y + 0.3 * _images(1)
     losses = []
@@ -174,7 +186,7 @@ def test_distillation_holds_the_features_where_they_were(frozen: Variables) -> N
     x0 = y + 0.3 * _images(1)
     drift = []
     for lambda_dl in (0.0, 1.0):
-        state, step = _step(frozen, rate=1e-2)
+        state, step = _step(frozen)
         for _ in range(20):
             state, _ = step(state, x0, y, frozen, lambda_dl=lambda_dl)
         features = jax.jit(lambda v: feature_fn(TINY, v)(y))
@@ -194,7 +206,7 @@ def test_frozen_statistics_stay_and_distillation_starts_at_zero(frozen: Variable
 
 def test_published_statistics_move_twice_reconstruction_first(frozen: Variables) -> None:
     x0, y = _images(1), 0.5 * _images(2)
-    state, step = _step(frozen, batch_norm="train")
+    state, step = _step(frozen, "train")
     new, metrics = step(state, x0, y, frozen)
     moved = frozen
     forward = jax.jit(lambda v, x: TINY.module.apply(v, 0.5 * x, train=True, mutable=["batch_stats"])[1])
@@ -218,9 +230,9 @@ def test_frozen_statistics_make_the_loss_a_mean_over_images(frozen: Variables) -
 
 def test_padding_leaves_the_step_as_it_is(frozen: Variables) -> None:
     x0, y = _images(1), _images(2)
-    state, step = _step(frozen, rate=1e-2)
-    alone, _ = step(state, x0[:3], y[:3], frozen)
+    state, step = _step(frozen)
     padded, _ = step(state, x0, y, frozen, valid=jnp.array([True] * 3 + [False]))
+    alone, _ = step(state, x0[:3], y[:3], frozen)
     # Adam's first step is about the gradient's sign: compare what it is made of.
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-7),
@@ -234,7 +246,7 @@ def test_padding_leaves_the_step_as_it_is(frozen: Variables) -> None:
             y,
             frozen,
             backbone=TINY,
-            tx=optimiser(),
+            tx=TX,
             batch_norm="train",
             valid=jnp.ones(4, bool),
         )
@@ -242,7 +254,7 @@ def test_padding_leaves_the_step_as_it_is(frozen: Variables) -> None:
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "train"])
 def test_a_loss_that_is_not_finite_changes_nothing(batch_norm: str, frozen: Variables) -> None:
-    state, step = _step(frozen, batch_norm=batch_norm)
+    state, step = _step(frozen, batch_norm)
     new, metrics = step(state, _images(1).at[0, 0, 0, 0].set(jnp.nan), _images(2), frozen)
     assert not np.isfinite(metrics["loss"])
     _assert_same(new, state)
@@ -273,26 +285,42 @@ def test_an_unknown_batch_norm_is_refused(frozen: Variables) -> None:
 
 
 def test_one_compilation_serves_every_lambda_and_the_state_may_be_donated(frozen: Variables) -> None:
-    tx, traces = optimiser(), []
+    traces = []
 
     def counted(*args: Any, **kwargs: Any) -> Any:
         traces.append(1)
-        return adapt_step(*args, backbone=TINY, tx=tx, **kwargs)
+        return adapt_step(*args, backbone=TINY, tx=TX, **kwargs)
 
     step = jax.jit(counted, donate_argnums=0)
-    state = init_adapt(frozen, tx)
+    state = init_adapt(frozen, TX)
     for lambda_dl in (0.1, 0.01, 0.0):
         state, _ = step(state, _images(1), _images(2), frozen, lambda_dl=lambda_dl)
     assert len(traces) == 1
     assert int(state.step) == 3
 
 
-def test_every_parameter_of_the_offline_default_learns() -> None:
+def _lite() -> tuple[Variables, Any]:
     backbone = get_backbone("efficientnet_lite0")
-    frozen = random_backbone("efficientnet_lite0", jax.random.key(0))
-    state, step = _step(frozen, backbone)
+    # Nearly all of the time is compilation, so it is asked not to optimise.
+    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+    step = jax.jit(functools.partial(adapt_step, backbone=backbone, tx=TX), compiler_options=quick)
+    return random_backbone(backbone.name, jax.random.key(0)), step
+
+
+def test_a_step_of_the_offline_default_keeps_every_shape_and_type() -> None:
+    frozen, step = _lite()
+    state = init_adapt(frozen, TX)
+    new, metrics = jax.eval_shape(step, state, _images(1), _images(2), frozen)
+    # Equal in structure, shape and type: the next step compiles nothing.
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), new) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
+    assert metrics["terms"].shape == (3, len(LAYERS))
+
+
+@pytest.mark.slow
+def test_every_parameter_of_the_offline_default_learns() -> None:
+    frozen, step = _lite()
     y = _images(2, b=2, size=32)
-    new, metrics = step(state, y + 0.2 * _images(1, b=2, size=32), y, frozen)
+    new, metrics = step(init_adapt(frozen, TX), y + 0.2 * _images(1, b=2, size=32), y, frozen)
     assert np.isfinite(metrics["grad_norm"])
     for gradient in jax.tree.leaves(optax.tree.get(new.opt_state, "mu")):
         assert np.abs(gradient).max() > 0

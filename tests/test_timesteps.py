@@ -1,5 +1,3 @@
-import itertools
-
 import numpy as np
 import pytest
 
@@ -10,11 +8,18 @@ from ddad_jax.timesteps import GRIDS, quadratic, reference, trailing, uniform
 SETTINGS = [(1, 1), (2, 1), (5, 5), (10, 3), (100, 7), (250, 5), (250, 10), (250, 25), (250, 250), (999, 333)]
 
 
-@pytest.mark.parametrize(("name", "setting"), list(itertools.product(GRIDS, SETTINGS)))
+def exists(name: str, t_prime: int, steps: int) -> bool:
+    if name == "reference":
+        return t_prime % steps == 0
+    return name != "quadratic" or steps == 1 or steps**2 <= t_prime
+
+
+ALL = [(name, setting) for name in GRIDS for setting in SETTINGS if exists(name, *setting)]
+
+
+@pytest.mark.parametrize(("name", "setting"), ALL)
 def test_every_grid_falls_through_distinct_times_to_the_clean_image(name: str, setting: tuple[int, int]) -> None:
     t_prime, steps = setting
-    if (name == "reference" and t_prime % steps) or (name == "quadratic" and steps > 1 and steps**2 > t_prime):
-        pytest.skip("such a grid does not exist")
     grid = GRIDS[name](t_prime, steps)
     assert grid.t.shape == grid.s.shape == (steps,) and grid.start == t_prime
     assert grid.t.dtype == grid.s.dtype == np.int32

@@ -1,0 +1,290 @@
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ddad_jax.schedule import T, alpha_bar_at, alpha_bar_table, perturb
+from ddad_jax.train import (
+    TrainState,
+    init_state,
+    loss_at,
+    min_snr_weight,
+    noise_loss,
+    optimiser,
+    train_step,
+    validation_loss,
+)
+from ddad_jax.types import Array
+from ddad_jax.unet import UNet
+
+ALPHA_BAR = jnp.asarray(alpha_bar_table())
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> Array:
+    return jnp.asarray(RNG.standard_normal(shape, np.float32))
+
+
+X = jnp.clip(0.5 * normal(4, 3, 3, 2), -1, 1)
+
+
+def apply(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+    """The smallest noise predictor: a matrix on the channels, a bias, a gain by time."""
+    time = jnp.broadcast_to(t, x_t.shape[:1]).astype(jnp.float32)[:, None, None, None] / T
+    return jnp.einsum("bhwc,cd->bhwd", x_t, params["w"]) + params["b"][None, None, None] * time
+
+
+def fresh(tx: optax.GradientTransformation) -> TrainState:
+    return init_state({"w": 0.1 * jnp.ones((2, 2)), "b": jnp.array([0.1, -0.2])}, tx)
+
+
+def stepper(tx: optax.GradientTransformation, **options: Any) -> Any:
+    return jax.jit(partial(train_step, apply=apply, tx=tx, **{"alpha_bar": ALPHA_BAR} | options))
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+# The loss
+
+
+def test_the_sum_loss_is_the_mean_loss_times_the_elements_of_an_image() -> None:
+    a, b = normal(3, 4, 4, 2), normal(3, 4, 4, 2)
+    assert float(noise_loss(a, b)) == pytest.approx(float(((a - b) ** 2).mean()), rel=1e-6)
+    assert float(noise_loss(a, b, reduce="sum")) == pytest.approx(32 * float(noise_loss(a, b)), rel=1e-6)
+
+
+def test_the_loss_compares_the_prediction_with_the_noise_that_was_added() -> None:
+    noise, t = normal(*X.shape), jnp.array([0, 10, 250, 999])
+
+    def oracle(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        a = alpha_bar_at(ALPHA_BAR, t)[:, None, None, None]
+        return (x_t - jnp.sqrt(a) * X) / jnp.sqrt(1 - a)
+
+    def zero(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        return jnp.zeros_like(x_t)
+
+    assert float(loss_at(oracle, None, X, t, noise, alpha_bar=ALPHA_BAR)) < 1e-6
+    expected = float((noise**2).mean())
+    assert float(loss_at(zero, None, X, t, noise, alpha_bar=ALPHA_BAR)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_min_snr_weighs_almost_clean_images_less() -> None:
+    """Deviation: min_snr. Off, it changes nothing."""
+    a = jnp.array([0.999, 0.9, 0.5, 0.1])
+    snr = np.asarray(a) / (1 - np.asarray(a))
+    np.testing.assert_allclose(min_snr_weight(a, 5.0), np.minimum(snr, 5) / snr, rtol=1e-5)
+
+    noise, t = normal(*X.shape), jnp.array([0, 100, 400, 999])
+    params = fresh(optimiser()).params
+    loss = partial(loss_at, apply, params, alpha_bar=ALPHA_BAR)
+    each = jnp.stack([loss(X[i : i + 1], t[i : i + 1], noise[i : i + 1]) for i in range(4)])
+    assert float(loss(X, t, noise)) == pytest.approx(float(each.mean()), rel=1e-5)
+    weighted = (min_snr_weight(ALPHA_BAR[t], 5.0) * each).mean()
+    assert float(loss(X, t, noise, min_snr=5.0)) == pytest.approx(float(weighted), rel=1e-5)
+
+
+# The optimiser
+
+
+def updates(tx: optax.GradientTransformation, grads: list[np.ndarray], params: np.ndarray) -> list[np.ndarray]:
+    """The parameters after each of the gradients."""
+    state, trail = tx.init(params), []
+    update = jax.jit(tx.update)
+    for g in grads:
+        step, state = update(jnp.asarray(g), state, params)
+        params = optax.apply_updates(params, step)
+        trail.append(np.asarray(params))
+    return trail
+
+
+GRADS = [RNG.standard_normal(5).astype(np.float32) for _ in range(6)]
+START = np.linspace(-1, 1, 5, dtype=np.float32)
+
+
+def test_weight_decay_enters_the_gradient_before_the_moments() -> None:
+    rate, decay, theta = 3e-4, 0.05, START.astype(np.float64)
+    m, v = np.zeros(5), np.zeros(5)
+    got = updates(optimiser(learning_rate=rate, weight_decay=decay), GRADS, START)
+    for i, g in enumerate(GRADS, start=1):
+        g = g + decay * theta
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        theta = theta - rate * (m / (1 - 0.9**i)) / (np.sqrt(v / (1 - 0.999**i)) + 1e-8)
+        np.testing.assert_allclose(got[i - 1], theta, atol=1e-7)
+
+
+def test_warm_up_raises_the_rate_linearly() -> None:
+    """Deviation: warmup_steps. Adam answers a constant gradient with a step of the rate itself."""
+    ones = [np.ones(5, np.float32)] * 7
+    trail = updates(optimiser(learning_rate=0.1, weight_decay=0.0, warmup_steps=4), ones, START)
+    sizes = -np.diff([START, *trail], axis=0)[:, 0]
+    np.testing.assert_allclose(sizes, 0.1 * np.array([0, 0.25, 0.5, 0.75, 1, 1, 1]), atol=1e-4)
+
+
+def test_clipping_scales_a_large_gradient_and_leaves_a_small_one() -> None:
+    """Deviation: clip_norm."""
+    clipped = optimiser(learning_rate=0.1, clip_norm=1.0)
+    free = optimiser(learning_rate=0.1)
+    mixed = [GRADS[0] * 100, GRADS[1] * 0.01]
+    by_hand = [GRADS[0] / np.linalg.norm(GRADS[0]), GRADS[1] * 0.01]
+    np.testing.assert_allclose(updates(clipped, mixed, START), updates(free, by_hand, START), atol=1e-5)
+    assert np.abs(updates(clipped, mixed, START)[-1] - updates(free, mixed, START)[-1]).max() > 1e-3
+
+
+def test_accumulating_two_batches_equals_one_of_both() -> None:
+    """Deviation: accumulate. The mean loss over 4 images has the mean gradient of its halves."""
+    noise, t = normal(*X.shape), jnp.array([3, 100, 400, 999])
+    params = fresh(optimiser()).params
+
+    def gradient(rows: slice) -> Any:
+        return jax.grad(lambda p: loss_at(apply, p, X[rows], t[rows], noise[rows], alpha_bar=ALPHA_BAR))(params)
+
+    once, twice = (optimiser(weight_decay=0.05, accumulate=k) for k in (1, 2))
+    whole, _ = once.update(gradient(np.s_[:]), once.init(params), params)
+    first, state = twice.update(gradient(np.s_[:2]), twice.init(params), params)
+    second, _ = twice.update(gradient(np.s_[2:]), state, params)
+    assert_equal(first, jax.tree.map(jnp.zeros_like, params))
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-8), second, whole)
+
+
+# The step
+
+
+def test_a_step_is_the_loss_and_the_optimiser_at_fresh_times_and_noise(key: jax.Array) -> None:
+    tx = optimiser(learning_rate=0.01)
+    step, state = stepper(tx), fresh(tx)
+    for _ in range(2):
+        t_key, noise_key, _ = jax.random.split(jax.random.fold_in(key, state.step), 3)
+        t, noise = jax.random.randint(t_key, (4,), 0, T), jax.random.normal(noise_key, X.shape)
+        loss, grads = jax.value_and_grad(lambda p, t=t, n=noise: loss_at(apply, p, X, t, n, alpha_bar=ALPHA_BAR))(
+            state.params
+        )
+        expected, _ = tx.update(grads, state.opt_state, state.params)
+        before, (state, metrics) = state, step(state, X, key)
+        assert int(state.step) == int(before.step) + 1
+        assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-5)
+        assert float(metrics["grad_norm"]) == pytest.approx(float(optax.global_norm(grads)), rel=1e-5)
+        moved = jax.tree.map(jnp.subtract, state.params, before.params)
+        jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), moved, expected)
+
+
+def test_a_small_network_learns_a_single_picture(key: jax.Array) -> None:
+    net = UNet(8, base=8, channel_mult=(1,), res_blocks=1, attention_sizes=(), heads=1)
+
+    def predict(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Any:
+        return net.apply({"params": params}, x_t, t)
+
+    picture = jnp.asarray(np.sign(RNG.standard_normal((1, 8, 8, 3))), jnp.float32)
+    tx = optimiser(learning_rate=5e-3)
+    state = init_state(jax.jit(net.init)(key, picture, jnp.zeros((1,)))["params"], tx)
+    batch = jnp.repeat(picture, 8, axis=0)
+
+    @jax.jit
+    def train(state: TrainState) -> tuple[TrainState, Array]:
+        def body(state: TrainState, _: None) -> tuple[TrainState, Array]:
+            state, metrics = train_step(state, batch, key, apply=predict, tx=tx, alpha_bar=ALPHA_BAR)
+            return state, metrics["loss"]
+
+        return jax.lax.scan(body, state, length=250)
+
+    state, losses = train(state)
+    assert float(losses[0]) == pytest.approx(1.0, abs=0.2)
+    assert float(losses[-25:].mean()) < 0.3
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_a_loss_that_is_not_finite_leaves_the_state_as_it_was(key: jax.Array, bad: Array) -> None:
+    tx = optimiser(accumulate=2)
+    step = stepper(tx)
+    state, _ = step(fresh(tx), X, key)
+    after, metrics = step(state, X.at[0, 0, 0, 0].set(bad), key)
+    assert not np.isfinite(metrics["loss"])
+    assert_equal(after, state)
+    onward, metrics = step(after, X, key)
+    assert np.isfinite(metrics["loss"]) and int(onward.step) == 2
+
+
+def test_times_stay_below_t_max(key: jax.Array) -> None:
+    """Deviation: t_max. A table that is not a number from there on tells: it is never read there."""
+    tx = optimiser()
+    poisoned = ALPHA_BAR.at[50:].set(jnp.nan)
+    below, beyond = (stepper(tx, alpha_bar=poisoned, t_max=m) for m in (50, T))
+    state = fresh(tx)
+    for _ in range(30):
+        state, metrics = below(state, X, key)
+        assert np.isfinite(metrics["loss"])
+    assert not np.isfinite(beyond(state, X, key)[1]["loss"])
+
+
+def test_the_average_follows_its_formula(key: jax.Array) -> None:
+    """Deviation: ema_decay. Early steps count more: min(decay, (1 + step) / (10 + step))."""
+    tx = optimiser(learning_rate=0.05)
+    step, state = stepper(tx, ema_decay=0.3), fresh(tx)
+    assert_equal(state.ema, state.params)
+    average = np.asarray(state.params["w"], np.float64)
+    for i in range(8):
+        state, _ = step(state, X, key)
+        decay = min(0.3, (1 + i) / (10 + i))
+        average = decay * average + (1 - decay) * np.asarray(state.params["w"], np.float64)
+        np.testing.assert_allclose(state.ema["w"], average, atol=1e-6)
+
+
+def test_without_an_average_the_parameters_are_kept(key: jax.Array) -> None:
+    tx = optimiser(learning_rate=0.05)
+    state, _ = stepper(tx, ema_decay=0.0)(fresh(tx), X, key)
+    jax.tree.map(partial(np.testing.assert_allclose, atol=1e-7), state.ema, state.params)
+
+
+def test_a_resumed_run_equals_an_unbroken_one(key: jax.Array) -> None:
+    tx = optimiser(learning_rate=0.05, warmup_steps=3, accumulate=2)
+    step = stepper(tx)
+    unbroken = fresh(tx)
+    for _ in range(7):
+        unbroken, _ = step(unbroken, X, key)
+    first = fresh(tx)
+    for _ in range(4):
+        first, _ = step(first, X, key)
+    stored = jax.tree.map(np.asarray, first)
+    resumed = jax.tree.map(jnp.asarray, stored)
+    for _ in range(3):
+        resumed, _ = step(resumed, X, key)
+    assert_equal(resumed, unbroken)
+
+
+def test_another_key_is_another_run_and_every_step_draws_anew(key: jax.Array) -> None:
+    tx = optimiser(learning_rate=0.0, weight_decay=0.0)
+    step, state = stepper(tx), fresh(tx)
+    state, first = step(state, X, key)
+    _, second = step(state, X, key)
+    _, other = step(fresh(tx), X, jax.random.fold_in(key, 1))
+    assert len({float(m["loss"]) for m in (first, second, other)}) == 3
+
+
+# Validation
+
+
+def test_validation_is_fixed_by_each_image_and_blind_to_padding(key: jax.Array) -> None:
+    seen: list[Array | None] = []
+
+    def watched(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        seen.append(dropout_key)
+        return apply(params, x_t, t, dropout_key)
+
+    params, keys, times = fresh(optimiser()).params, jax.random.split(key, 4), jnp.array([10, 250, 700])
+    validate = jax.jit(partial(validation_loss, apply=watched, alpha_bar=ALPHA_BAR, times=times))
+    every = validate(params, X, jnp.ones(4, bool), keys)
+    assert every.shape == (4, 3) and seen == [None]
+    noise = jax.random.normal(jax.random.fold_in(keys[1], 250), X.shape[1:])[None]
+    x_t = perturb(X[1:2], noise, ALPHA_BAR[250])
+    expected = ((apply(params, x_t, jnp.asarray(250), None) - noise) ** 2).mean()
+    assert float(every[1, 1]) == pytest.approx(float(expected), rel=1e-5)
+
+    order, valid = jnp.array([2, 0, 3, 1]), jnp.array([True, True, False, False])
+    padded = validate(params, X[order].at[2:].set(jnp.nan), valid, keys[order])
+    np.testing.assert_array_equal(padded[2:], 0.0)
+    np.testing.assert_allclose(padded[:2], every[order[:2]], rtol=1e-6)

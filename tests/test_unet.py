@@ -1,0 +1,216 @@
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddad_jax.errors import InputError
+from ddad_jax.types import Array, Variables
+from ddad_jax.unet import GroupNorm32, UNet, _channels_to_pixels, _pixels_to_channels, sinusoid
+
+SMALL = UNet(16, base=8, channel_mult=(1, 2), res_blocks=1, attention_sizes=(8,), heads=2)
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape: int) -> Array:
+    return jnp.asarray(RNG.standard_normal(shape, np.float32))
+
+
+def shapes(net: UNet, channels: int = 3) -> tuple[Any, Variables]:
+    """What the network would return and hold, without computing anything."""
+    x = jnp.zeros((1, net.image_size, net.image_size, channels))
+    return jax.eval_shape(net.init_with_output, jax.random.key(0), x, jnp.zeros((1,), jnp.int32))
+
+
+def size_of(variables: Variables) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(variables))
+
+
+def randomised(net: UNet) -> Variables:
+    """Weights that are nowhere zero, so that every part of the network shows in its output."""
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> Array:
+        scale = np.sqrt(1.0 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.5
+        return scale * normal(*leaf.shape)
+
+    return jax.tree.map(draw, shapes(net)[1])
+
+
+@pytest.fixture(scope="module")
+def variables() -> Variables:
+    return randomised(SMALL)
+
+
+apply = jax.jit(SMALL.apply)
+
+
+@pytest.mark.parametrize(
+    ("net", "parameters"),
+    [
+        (UNet(256, 64, heads=4), 32_952_707),
+        (UNet(256, 32, heads=2, dropout=0.3), 8_257_731),
+        (UNet(128, 64), 25.02e6),
+        (UNet(64, 64), 24.25e6),
+        (UNet(32, 64), None),
+        (UNet(512, 32, heads=2), None),
+    ],
+    ids=lambda v: f"{v.image_size}px-base{v.base}" if isinstance(v, UNet) else None,
+)
+def test_every_size_builds_with_the_published_number_of_parameters(net: UNet, parameters: float | None) -> None:
+    out, variables = shapes(net)
+    assert out.shape == (1, net.image_size, net.image_size, 3) and out.dtype == jnp.float32
+    if isinstance(parameters, int):
+        assert size_of(variables) == parameters
+    elif parameters:
+        assert size_of(variables) == pytest.approx(parameters, abs=0.005e6)
+
+
+def test_the_output_at_init_is_exactly_zero_and_biases_are_drawn_as_weights_are(key: jax.Array) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([0, 999])
+    out, params = jax.jit(SMALL.init_with_output)(key, x, t)
+    np.testing.assert_array_equal(out, 0.0)
+    first = params["params"]["down_0_0"]
+    for leaf in (first["kernel"], first["bias"]):
+        assert 0.5 / np.sqrt(27) < np.abs(leaf).max() <= 1 / np.sqrt(27)
+
+
+def test_the_time_may_be_one_for_all_images_and_matters(variables: Variables) -> None:
+    x = normal(2, 16, 16, 3)
+    for_all = apply(variables, x, jnp.asarray(250))
+    np.testing.assert_allclose(for_all, apply(variables, x, jnp.array([250, 250])), rtol=1e-5, atol=1e-5)
+    mixed = apply(variables, x, jnp.array([250, 3]))
+    np.testing.assert_allclose(for_all[0], mixed[0], rtol=1e-5, atol=1e-5)
+    assert np.abs(for_all[1] - mixed[1]).max() > 0.01
+
+
+def test_an_image_does_not_depend_on_its_batch_mates(variables: Variables) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    together = apply(variables, x, t)
+    other_mate = apply(variables, x.at[1].multiply(-3.0), t)
+    np.testing.assert_allclose(together[0], other_mate[0], rtol=1e-5, atol=1e-5)
+
+
+def test_every_weight_has_a_gradient(variables: Variables) -> None:
+    """Nothing is left unconnected; biases before a norm of one channel a group excepted."""
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    grads = jax.jit(jax.grad(lambda v: (SMALL.apply(v, x, t) ** 2).sum()))(variables)
+    dead = [
+        jax.tree_util.keystr(path)
+        for path, g in jax.tree_util.tree_leaves_with_path(grads)
+        if path[-1].key == "kernel" and float(jnp.abs(g).max()) < 1e-6
+    ]
+    # With one channel a group the norm also removes what the time embedding adds to a whole channel.
+    assert all("embed_layers_1" in name or "time_embedding" in name for name in dead), dead
+
+
+def test_images_of_another_size_are_refused() -> None:
+    with pytest.raises(ValueError, match="32x32.*16 px"):
+        jax.eval_shape(SMALL.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros((1,)))
+
+
+@pytest.mark.parametrize(
+    "net", [UNet(224), UNet(20, channel_mult=(1, 2, 2, 2)), UNet(65, patch=2, channel_mult=(1,)), UNet(256, patch=16)]
+)
+def test_sizes_that_the_levels_do_not_divide_are_refused(net: UNet) -> None:
+    with pytest.raises(InputError, match=rf"image_size = {net.image_size} with patch = {net.patch}: expected"):
+        shapes(net)
+
+
+# Deviation: patch
+
+
+@pytest.mark.parametrize("p", [1, 2, 4])
+def test_patches_become_channels_and_pixels_again(p: int) -> None:
+    x = normal(2, 8, 8, 3)
+    folded = _pixels_to_channels(x, p)
+    assert folded.shape == (2, 8 // p, 8 // p, 3 * p * p)
+    np.testing.assert_array_equal(folded[:, 0, 0].reshape(2, p, p, 3), x[:, :p, :p])
+    np.testing.assert_array_equal(_channels_to_pixels(folded, p), x)
+
+
+def test_a_patched_network_is_the_smaller_one_with_other_ends() -> None:
+    out, patched = shapes(SMALL.clone(image_size=32, patch=2))
+    _, plain = shapes(SMALL)
+    assert out.shape == (1, 32, 32, 3)
+    patched, plain = (dict(v["params"]) for v in (patched, plain))
+    ends = {name: (patched.pop(name), plain.pop(name)) for name in ("down_0_0", "out_2")}
+    assert jax.tree.map(lambda v: v.shape, patched) == jax.tree.map(lambda v: v.shape, plain)
+    assert ends["down_0_0"][0]["kernel"].shape == (3, 3, 12, 8)
+    assert ends["out_2"][0]["bias"].shape == (12,)
+    assert shapes(UNet(512, 32, heads=2, patch=2))[0].shape == (1, 512, 512, 3)
+
+
+# bfloat16 and dropout
+
+
+def test_bfloat16_computes_near_float32_and_keeps_float32_weights(variables: Variables) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    half = SMALL.clone(dtype=jnp.bfloat16)
+    got, exact = jax.jit(half.apply)(variables, x, t), apply(variables, x, t)
+    assert got.dtype == jnp.float32
+    difference = np.sqrt(np.mean((got - exact) ** 2) / np.mean(exact**2))
+    assert 1e-5 < difference < 0.03
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes(half)[1])} == {jnp.dtype(jnp.float32)}
+
+
+def test_dropout_acts_in_training_alone(variables: Variables, key: jax.Array) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    net = SMALL.clone(dropout=0.5)
+    train = jax.jit(lambda k: net.apply(variables, x, t, train=True, rngs={"dropout": k}))
+    once, again = train(key), train(jax.random.fold_in(key, 1))
+    exact = apply(variables, x, t)
+    np.testing.assert_array_equal(once, train(key))
+    assert min(np.abs(once - again).max(), np.abs(once - exact).max()) > 0.1
+    np.testing.assert_allclose(jax.jit(net.apply)(variables, x, t), exact, rtol=1e-6, atol=1e-6)
+
+
+# Parts
+
+
+def test_the_sinusoid_is_sines_then_cosines_of_the_raw_time() -> None:
+    t, k = np.array([0, 7, 999]), np.arange(8)
+    angle = t[:, None] * np.exp(-k * np.log(10_000) / 8)
+    expected = np.concatenate([np.sin(angle), np.cos(angle)], axis=-1)
+    np.testing.assert_allclose(sinusoid(jnp.asarray(t), 16), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [32, 64, 96])
+def test_group_norm_and_its_gradient_are_those_of_flax(channels: int) -> None:
+    """Its one pass over data centred on a pixel must not show, least of all in the gradient."""
+    ours, flax = GroupNorm32(), nn.GroupNorm(num_groups=32, epsilon=1e-5)
+    x, cotangent = 2.0 + normal(2, 6, 6, channels), normal(2, 6, 6, channels)
+    params = {"params": {"scale": 1.0 + 0.1 * normal(channels), "bias": normal(channels)}}
+
+    def value_and_gradients(norm: nn.Module) -> Any:
+        out, back = jax.vjp(norm.apply, params, x)
+        return out, back(cotangent)
+
+    for got, expected in zip(
+        *(jax.tree.leaves(jax.jit(value_and_gradients, static_argnums=0)(n)) for n in (ours, flax)), strict=True
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=2e-5 * float(jnp.abs(expected).max()))
+
+
+@pytest.mark.parametrize("channels", [48, 16, 8])
+def test_group_norm_has_fewer_groups_where_32_do_not_fit(channels: int) -> None:
+    x = np.asarray(normal(2, 5, 5, channels), np.float64)
+    groups = np.gcd(32, channels)
+    g = x.reshape(2, 25, groups, -1)
+    expected = (g - g.mean((1, 3), keepdims=True)) / np.sqrt(g.var((1, 3), keepdims=True) + 1e-5)
+    norm = GroupNorm32()
+    got = norm.apply(
+        {"params": {"scale": jnp.ones(channels), "bias": jnp.zeros(channels)}}, jnp.asarray(x, jnp.float32)
+    )
+    np.testing.assert_allclose(got, expected.reshape(x.shape), atol=1e-5)
+
+
+def test_group_norm_is_exact_far_from_zero_and_on_a_constant() -> None:
+    centred = np.asarray(normal(1, 32, 32, 32), np.float64)
+    x = np.float32(300.0 + centred)
+    expected = (x - x.mean((1, 2), dtype=np.float64)) / np.sqrt(x.var((1, 2), dtype=np.float64) + 1e-5)
+    norm = jax.jit(GroupNorm32().apply)
+    params = {"params": {"scale": jnp.ones(32), "bias": jnp.zeros(32)}}
+    np.testing.assert_allclose(norm(params, x), expected, atol=3e-4)
+    np.testing.assert_allclose(norm(params, jnp.full((1, 8, 8, 32), 7.0)), 0.0, atol=1e-3)
