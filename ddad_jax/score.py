@@ -54,7 +54,7 @@ def scale_from_normal(d_p: np.ndarray, d_f: np.ndarray) -> Scale:
     return Scale(*tops)
 
 
-def batch_ratio(d_p: Array, d_f: Array) -> Array:
+def batch_ratio(d_p: Any, d_f: Any) -> Any:
     """max D_f / max D_p over the whole batch, before blur and crop. Source: the published anomaly_map.py."""
     return d_f.max() / d_p.max()
 

@@ -12,8 +12,8 @@ from experiments.workdir import open_workdir
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    folder = open_workdir(workdir, config)
     data = load_data(config)
+    folder = open_workdir(workdir, config, data)
     _, epoch = adapted(config, folder, data, trained(config, folder, data))
     print(f"extractor: epoch {epoch} of {folder / 'adapt'}" if epoch else "extractor: as it came (no epoch was better)")
 

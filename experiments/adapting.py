@@ -78,7 +78,15 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     started = time.perf_counter() - rows[-1]["seconds"]
     limit = c.adapt.max_minutes * 60.0
 
+    def best_and_stop() -> tuple[int, bool]:
+        best, stop = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+        late = bool(limit) and time.perf_counter() - started >= limit
+        return (rows[-1]["epoch"] if c.adapt.choose == "last" else best), stop or late
+
     for epoch in range(first + 1, c.adapt.epochs + 1):
+        # Asked before the epoch, so that a run killed after the last one does not begin another.
+        if best_and_stop()[1]:
+            break
         targets, inputs = pairs(len(data.fit.labels), 2 * c.adapt.batch_size, epoch=epoch, seed=c.seed)
         losses = []
         for step, (to, of) in enumerate(
@@ -96,7 +104,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
             x0 = sample(x, y, jax.random.split(key, len(x)), *point)
             state, metrics = step_fn(state, x0, y, original)
             losses.append(float(metrics["loss"]))
-            if not np.isfinite(losses[-1]):
+            if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
                 raise InputError(
                     f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]}. Epochs up to {epoch - 1} are "
                     f"saved. Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
@@ -111,17 +119,11 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         append_jsonl(history_file, row)
         states.save(epoch, state)
         rows.append(row)
-        best, stop = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
         log.info(
             "adapt epoch %d: loss %.4f contrast %.4f (best: epoch %d)",
-            epoch,
-            row["loss"],
-            row["contrast"],
-            best,
-        )
-        if stop or (limit and time.perf_counter() - started >= limit):
-            break
-    best, _ = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+            epoch, row["loss"], row["contrast"], best_and_stop()[0],
+        )  # fmt: skip
+    best, _ = best_and_stop()
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
 
 
@@ -144,19 +146,21 @@ def _sampler(c: ConfigDict, params: Any) -> Any:
 
 
 def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
-    """variables -> contrast on held-out normal images. They and their probes are reconstructed once, here."""
-    normal = data.held_out.images[: c.data.calibration]
+    """variables -> contrast on held-out normal images, which are reconstructed once, here.
+
+    A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
+    """
+    normal = data.calibration.images
     probes, masks = cut_paste(normal, seed=c.seed)
-    images = np.concatenate([normal, probes])
-    grid = GRIDS[c.sample.grid](c.sample.t_prime, c.sample.steps)
-    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in images], jnp.uint32))
+    grid = GRIDS[c.sample.grid](c.adapt.t_prime, c.adapt.steps)
+    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
     backbone, size = build_backbone(c), c.data.size
     sigma = c.score.sigma * size / 256.0
-    batch = min(c.sample.batch_size, len(images))
-    x0 = np.empty(images.shape, np.float32)
-    for at, valid in padded_batches(len(images), batch):
-        y = to_float(images[at])
-        x0[at[valid]] = np.asarray(sample(y, y, keys[at], c.sample.w, c.sample.eta, grid))[valid]
+    batch = min(c.sample.batch_size, len(normal))
+    x0 = np.empty(normal.shape, np.float32)
+    for at, valid in padded_batches(len(normal), batch):
+        y = to_float(normal[at])
+        x0[at[valid]] = np.asarray(sample(y, y, keys[at], c.adapt.w, c.adapt.eta, grid))[valid]
 
     @jax.jit
     def distances(variables: Variables, x0: Array, y: Array) -> Array:
@@ -165,9 +169,10 @@ def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
         return gaussian_blur(feature_distance(layers, c.score.layers, size), sigma)
 
     def measure(variables: Variables) -> float:
-        d_f = np.empty(images.shape[:3], np.float32)
-        for at, valid in padded_batches(len(images), batch):
-            d_f[at[valid]] = np.asarray(distances(variables, x0[at], to_float(images[at])))[valid]
-        return contrast(d_f[: len(normal)], d_f[len(normal) :], masks)
+        d_f = np.empty((2, *normal.shape[:3]), np.float32)
+        for at, valid in padded_batches(len(normal), batch):
+            for kind, images in enumerate((normal, probes)):
+                d_f[kind, at[valid]] = np.asarray(distances(variables, x0[at], to_float(images[at])))[valid]
+        return contrast(d_f[0], d_f[1], masks)
 
     return measure

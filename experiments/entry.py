@@ -1,4 +1,4 @@
-"""What every entry point shares: the flags, the compilation cache, and errors a user can read."""
+"""What every entry point shares: the flags, the memory setting, and errors a user can read."""
 
 import logging
 import os

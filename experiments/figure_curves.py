@@ -73,7 +73,7 @@ def training_curves(history: Sequence[Row], path: str | Path) -> Path | None:
         history: rows with "step" and any of "loss", "validation_loss", "images_per_s".
         path: PNG to write.
     """
-    loss, held_out, speed = (_series(history, "step", k) for k in ("loss", "validation_loss", "images_per_s"))
+    loss, held_out, speed = (_series(history, "step", k) for k in ("mse", "validation_loss", "images_per_s"))
     if not loss[0].size and not held_out[0].size:
         return None
     figure = Figure(figsize=(7.6, 2.9), layout="constrained")

@@ -49,7 +49,7 @@ def verdict(example: Example) -> str:
     """What a threshold makes of a picture: "found", "missed", "false alarm", "passed" or ""."""
     if example.threshold is None or not math.isfinite(example.threshold):
         return ""
-    alarm = example.score >= example.threshold
+    alarm = example.score > example.threshold
     return ("found" if alarm else "missed") if example.label else ("false alarm" if alarm else "passed")
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone, get_backbone
@@ -12,7 +13,7 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.cans import cans
 from ddad_jax.data.folder import mvtec_folder
 from ddad_jax.data.mtd import mtd
-from ddad_jax.data.split import hold_out
+from ddad_jax.data.split import hold_out, subset
 from ddad_jax.data.visa import visa
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.types import Array, EpsFn
@@ -20,19 +21,30 @@ from ddad_jax.unet import UNet
 
 
 class Data(NamedTuple):
-    """name; fit: normal images trained on; held_out: normal images never trained on; test."""
+    """name; fit: normal images trained on; held_out: normal images never trained on; test.
+
+    calibration: those of the held-out images that are reconstructed at every grid point.
+    """
 
     name: str
     fit: ImageSet
     held_out: ImageSet
+    calibration: ImageSet
     test: ImageSet
 
 
 def load_data(c: ConfigDict) -> Data:
     """Read or render what ``c.data`` names and split the normal training images."""
     dataset = _load(c)
+    return split(c, dataset)
+
+
+def split(c: ConfigDict, dataset: DataSet) -> Data:
+    """Hold out normal images and spread the calibration images evenly over them."""
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
-    return Data(dataset.name, fit, held_out, dataset.test)
+    n = len(held_out.labels)
+    spread = np.unique(np.linspace(0, n - 1, min(n, c.data.calibration)).round().astype(int))
+    return Data(dataset.name, fit, held_out, subset(held_out, spread), dataset.test)
 
 
 def _load(c: ConfigDict) -> DataSet:

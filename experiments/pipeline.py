@@ -6,6 +6,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from ddad_jax.metrics import missing
+from ddad_jax.weights import load_backbone
 from experiments import results, sweeping
 from experiments.adapting import adapted
 from experiments.model import load_data
@@ -18,8 +19,10 @@ log = logging.getLogger(__name__)
 def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     """Train, adapt, reconstruct, score and report."""
     todo = sweeping.plan(config, sweep=sweep)
-    folder = open_workdir(workdir, config)
     data = load_data(config)
+    # Weights that cannot be had are better missed now than after hours of training.
+    load_backbone(config.backbone.name, config.backbone.weights or None)
+    folder = open_workdir(workdir, config, data)
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
     log.info(
@@ -28,5 +31,5 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     )  # fmt: skip
     params = trained(config, folder, data)
     variables, epoch = adapted(config, folder, data, params)
-    rows = sweeping.run(config, folder, data, params, variables, epoch, todo)
+    rows = sweeping.run(config, folder, data, sweeping.program_of(config, params, variables), epoch, todo)
     results.write(config, folder, data, rows, epoch)

@@ -90,7 +90,7 @@ def _verdict(report: Report) -> str:
     if report.alarms is not None and math.isfinite(report.alarms.threshold):
         tiles.append(_alarm_tile(report, report.alarms))
     listed = ", ".join(f"{NAMES.get(k, k)} = {_setting(v)}" for k, v in settings.items())
-    said = "The selected point, fixed without looking at test labels" + (f": {listed}." if listed else ".")
+    said = f"The selected point, {report.selection}" + (f": {listed}." if listed else ".")
     return f'<div class="tiles">{"".join(tiles)}</div><p class="soft">{escape(said)}</p>'
 
 

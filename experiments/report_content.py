@@ -42,7 +42,7 @@ class Report:
     image_size: int
     """Side in pixels."""
     rows: Sequence[Row] = ()
-    """Result rows; ``selected`` marks what the label-free defaults use."""
+    """Result rows; ``selected`` marks the configured point."""
     notes: Sequence[str] = ()
     """Further sentences on the method: networks, sizes, epochs of adaptation."""
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
@@ -59,6 +59,8 @@ class Report:
     adaptation: Path | str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
+    selection: str = "fixed without looking at test labels"
+    """How the selected point was come by."""
     command: str = ""
     """The shell command that makes this run again."""
 

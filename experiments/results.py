@@ -23,16 +23,15 @@ from experiments.figures import (
 from experiments.model import Data
 from experiments.report import Alarms, Report, write_report
 from experiments.sweeping import SETTINGS, load_selected
-from experiments.tables import format_table, read_jsonl, write_csv, write_text
+from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl, write_text
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
 SHOWN = ("w", "t_prime", "steps", "eta", "v", "layers", *METRICS[:4], "ms_per_image", "selected")
 
 
 def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int) -> None:
-    """results.csv, scores.csv, calibration.json, figures/, report.html, anomaly maps on request; a table to read."""
-    for row in rows:
-        row["train_steps"] = _last(workdir / "train.jsonl").get("step")
+    """Every file of a run that is made from its rows, report.html last; prints a short table."""
+    write_jsonl(workdir / "results.jsonl", rows)
     write_csv(
         workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *sorted(rows[0].keys() - {*SETTINGS, *METRICS})]
     )
@@ -46,16 +45,21 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     print(format_table(ranked, SHOWN, max_rows=12))
-    print(f"\nThe first row is the selected point, fixed without test labels.\nreport: {workdir / 'report.html'}")
+    print(f"\nThe first row is the selected point, {c.sample.origin}.\nreport: {workdir / 'report.html'}")
 
 
 def _calibration(
     c: ConfigDict, data: Data, rows: list[dict[str, Any]], chosen: dict[str, np.ndarray], threshold: float
 ) -> dict[str, Any]:
-    """What a verdict needs besides the networks; every number from held-out normal images."""
+    """What a verdict needs besides the networks; every number from held-out normal images.
+
+    With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
+    """
     selected = next(row for row in rows if row["selected"])
+    kept = (*SETTINGS, "crop", "clip", "normalise", "adapt_epoch")
     return {
-        **{name: selected[name] for name in (*SETTINGS, "ratio", "crop", "clip", "normalise", "adapt_epoch")},
+        **{name: selected[name] for name in kept},
+        **({"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}),
         "threshold": threshold,
         "threshold_rule": "largest score of the held-out normal images",
         "held_out_images": len(chosen["normal_scores"]),
@@ -82,15 +86,12 @@ def _write_maps(c: ConfigDict, workdir: Path, data: Data, maps: np.ndarray) -> N
     """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size."""
     for name, anomaly in zip(data.test.names, maps, strict=True):
         picture = Path(c.data.root) / name
-        size = image_size(picture) if c.data.root and picture.is_file() and not c.score.crop else anomaly.shape
+        size = anomaly.shape
+        if c.data.root and picture.is_file() and not c.score.crop:
+            size = image_size(picture, orient=c.data.kind == "folder")
         target = workdir / "anomaly_maps" / Path(name).with_suffix(".tiff")
         target.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(target, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
-
-
-def _last(journal: Path) -> dict[str, Any]:
-    found = read_jsonl(journal)
-    return found[-1] if found else {}
 
 
 def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
@@ -143,13 +144,17 @@ def _report(
         f"Features: {c.backbone.name}, "
         + (f"adapted for {epoch} epochs (chosen on held-out normal pictures)." if epoch else "not adapted."),
     ]
+    if len(data.held_out.labels) > len(data.calibration.labels):
+        notes.append(
+            f"Of {len(data.held_out.labels)} held-out good pictures {len(data.calibration.labels)} set the scale."
+        )
     if c.data.kind == "cans":
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
         title=f"DDAD on {data.name}",
         subject=data.name,
         n_train=len(data.fit.labels),
-        n_held_out=len(data.held_out.labels),
+        n_held_out=len(data.calibration.labels),
         n_good=int((test.labels == 0).sum()),
         n_defective=int(test.labels.sum()),
         image_size=c.data.size,
@@ -173,5 +178,6 @@ def _report(
         adaptation=adaptation_curves(read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch),
         config=c.to_dict(),
         environment=environment,
+        selection=c.sample.origin,
         command=f"python -m {environment['command']}",
     )

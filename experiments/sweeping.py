@@ -12,9 +12,10 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
-from ddad_jax.data.split import fingerprint, subset
+from ddad_jax.data.split import fingerprint
+from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
-from ddad_jax.score import combine, scale_from_normal
+from ddad_jax.score import batch_ratio, combine, scale_from_normal
 from ddad_jax.sweep import (
     Distances,
     PairProgram,
@@ -56,6 +57,7 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     }
     names = tuple(one)
     recon = recon_grid(grid=s.grid, **one)
+    # Deviation: the papers' sigma belongs to 256 px; it scales with the picture.
     scaled = c.data.size / 256.0
     score = [ScorePoint(float(c.score.v), tuple(c.score.layers), c.score.sigma * scaled)]
     selected = (recon[0], score[0])
@@ -71,23 +73,35 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     return Plan(by_steps, list(dict.fromkeys([*score, selected[1]])), selected)
 
 
-def run(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, variables: Variables, epoch: int, todo: Plan
-) -> list[dict[str, Any]]:
-    """Rows of every point of the plan, computing those that results.jsonl does not hold yet.
+def program_of(c: ConfigDict, params: Any, variables: Variables) -> PairProgram:
+    """The networks of a run as the one program that reconstructs and measures."""
+    return PairProgram(
+        eps_fn(build_unet(c), params),
+        feature_fn(build_backbone(c), variables),
+        alpha_bar=alpha_bar(),
+        feature_size=c.backbone.feature_size,
+        clip=c.sample.clip,
+    )
+
+
+def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: int, todo: Plan) -> list[dict[str, Any]]:
+    """Rows of every point of the plan, computing those that journal.jsonl does not hold yet.
 
     Held-out normal images go through the same program as the test images: they give every point its
     normalising constants. What the report shows of the selected point is left in selected.npz.
     """
-    journal = workdir / "results.jsonl"
-    held_out = subset(data.held_out, np.arange(min(len(data.held_out.labels), c.data.calibration)))
+    journal = workdir / "journal.jsonl"
+    held_out = data.calibration
     made_with = {
+        "trained_on": fingerprint(data.fit)[:16],
+        "train_steps": trained_steps(workdir),
         "test_set": fingerprint(data.test)[:16],
         "held_out": fingerprint(held_out)[:16],
         "adapt_epoch": epoch,
         "normalise": c.score.normalise,
         "crop": c.score.crop,
         "clip": c.sample.clip,
+        **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
     }
     rows = {_key(row): row for row in read_jsonl(journal) if made_with.items() <= row.items()}
     shown = workdir / "selected.npz"
@@ -97,15 +111,8 @@ def run(
         if any(_key(_settings(point, s)) not in rows for s in todo.score)
         or (point == todo.selected[0] and not _holds(shown, todo, made_with))
     ]
-    program = PairProgram(
-        eps_fn(build_unet(c), params),
-        feature_fn(build_backbone(c), variables),
-        alpha_bar=alpha_bar(),
-        feature_size=c.backbone.feature_size,
-        clip=c.sample.clip,
-    )
     images = np.concatenate([held_out.images, data.test.images])
-    masks = _crop(data.test.masks, c.score.crop)
+    masks, known = _crop(data.test.masks, c.score.crop), data.test.has_mask
     regions = label_regions(masks, data.test.has_mask)
     bar = tqdm(total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0)
     pass_over = sweep_distances(
@@ -130,7 +137,7 @@ def run(
                 row = {
                     **settings,
                     **evaluate_maps(maps[n:], scores[n:], data.test.labels, masks, data.test.has_mask, regions=regions),
-                    **(published_metrics(maps[n:], masks) if c.score.normalise == "batch" else {}),
+                    **(published_metrics(maps[n:][known], masks[known]) if c.score.normalise == "batch" else {}),
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
                     "unet_calls": point.steps,
                     "ratio": float(prepared[side].ratio[n:].mean()),
@@ -142,8 +149,9 @@ def run(
                 _save_selected(shown, todo, made_with, maps, scores, distances, n)
     bar.close()
     found = [rows[_key(_settings(p, s))] for p in todo.recon for s in todo.score]
-    chosen = _key(_settings(*todo.selected))
-    return [{**row, "selected": _key(row) == chosen} for row in found]
+    # The selected point was run with every seed of the sweep.
+    chosen = _settings(*todo.selected)
+    return [{**row, "selected": all(row[k] == chosen[k] for k in SETTINGS if k != "seed")} for row in found]
 
 
 class Prepared(NamedTuple):
@@ -167,7 +175,7 @@ def prepare(c: ConfigDict, distances: Distances, n_held_out: int, layers: tuple[
     if c.score.normalise == "batch":
         for first in range(n_held_out, len(ratio), c.score.batch):
             rows = slice(first, min(first + c.score.batch, len(ratio)))
-            ratio[rows] = sharp_f[rows].max() / sharp_p[rows].max()
+            ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
     return Prepared(*blurred(distances, layers, sigma), ratio)
 
 
@@ -181,7 +189,7 @@ def score_maps(c: ConfigDict, prepared: Prepared, v: float) -> tuple[np.ndarray,
 def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
     """The published code's pixel AUROC and PRO beside ours, in the ``reference`` behaviour.
 
-    Its grey mask rims are not kept by our loaders: both metrics see the binarised masks here.
+    Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
     """
     return {
         "published_pixel_auroc": reference_pixel_auroc(maps, masks),
@@ -208,11 +216,14 @@ def _key(row: dict[str, Any]) -> str:
     return json.dumps({name: row[name] for name in SETTINGS})
 
 
-def _crop(maps: np.ndarray, size: int) -> np.ndarray:
-    if not size:
-        return maps
-    top, left = (maps.shape[1] - size) // 2, (maps.shape[2] - size) // 2
-    return maps[:, top : top + size, left : left + size]
+def _crop(maps: Any, size: int) -> Any:
+    return centre_crop(maps, size) if size else maps
+
+
+def trained_steps(workdir: Path) -> int:
+    """Steps the model of this workdir was trained for; 0 where it has no training history."""
+    rows = read_jsonl(workdir / "train.jsonl")
+    return int(rows[-1]["step"]) if rows else 0
 
 
 def _made_of(todo: Plan, made_with: dict[str, Any]) -> str:

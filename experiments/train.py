@@ -11,8 +11,9 @@ from experiments.workdir import open_workdir
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    folder = open_workdir(workdir, config)
-    trained(config, folder, load_data(config))
+    data = load_data(config)
+    folder = open_workdir(workdir, config, data)
+    trained(config, folder, data)
     print(f"model: {folder / 'train'}")
 
 

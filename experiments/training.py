@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.data import ImageSet, to_float
+from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.errors import InputError
 from ddad_jax.train import TrainState, init_state, optimiser, train_step, validation_loss
@@ -76,7 +76,7 @@ def _train(
         ),
         donate_argnums=0,
     )
-    validate = _validator(c, apply, data.held_out)
+    validate = _validator(c, apply, data.calibration.images)
     history = workdir / "train.jsonl"
     first = int(state.step)
     # Rows written after the checkpoint we resume from will be written again.
@@ -115,6 +115,7 @@ def _train(
             row = {
                 "step": done,
                 "loss": float(np.mean(losses)),
+                "mse": float(metrics["mse"]),
                 "grad_norm": float(metrics["grad_norm"]),
                 "images_per_s": (done - mark_step) * size / (now - mark_time),
                 "seconds": now - resumed_at,
@@ -153,9 +154,8 @@ def _flipped(images: np.ndarray, flips: str, seed: int, step: int) -> np.ndarray
     return out
 
 
-def _validator(c: ConfigDict, apply: Any, held_out: ImageSet) -> Any:
+def _validator(c: ConfigDict, apply: Any, chosen: np.ndarray) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
-    chosen = held_out.images[: c.data.calibration]
     times = jnp.asarray(np.linspace(0, c.train.t_max - 1, 8).astype(np.int32))
     loss = jax.jit(functools.partial(validation_loss, apply=apply, alpha_bar=alpha_bar(), times=times))
     seeds = np.array([image_seed(image) for image in chosen], np.uint32)

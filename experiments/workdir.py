@@ -13,8 +13,11 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
-from experiments.config import MODEL_SECTIONS
+from experiments.config import ADAPTED_WITH, TRAINED_WITH
+from experiments.model import Data
+from experiments.tables import write_text
 
 _PACKAGES = (
     "jax",
@@ -28,36 +31,49 @@ _PACKAGES = (
 )
 
 
-def open_workdir(path: Path | str, config: ConfigDict) -> Path:
-    """Make or reopen the folder; writes config.json and environment.json.
+def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
+    """Make or reopen the folder; writes config.json, data.json and environment.json.
+
+    What has not been made yet binds nobody: settings of the noise predictor count once it has a checkpoint,
+    those of the extractor once an adaptation has begun.
 
     Raises:
-      InputError: it cannot be written to, or its model was made with other settings (named in the message).
+      InputError: it cannot be written to, or what it holds was made with other settings or other normal images
+        (named in the message).
     """
     folder = Path(path).expanduser().absolute()
     settings = json.loads(json.dumps(config.to_dict()))
+    used = {"fit": fingerprint(data.fit), "held_out": fingerprint(data.held_out)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _write(folder / ".writable", "")
+        (folder / ".writable").touch()
         (folder / ".writable").unlink()
     except OSError as error:
         raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
     saved = folder / "config.json"
     if saved.exists():
         before = _read(saved)
+        bound = (
+            *(TRAINED_WITH if (folder / "train").exists() else ()),
+            *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
+        )
         differing = [
             f"{name}: there {old!r}, now {new!r}"
-            for section in MODEL_SECTIONS
-            for name, old, new in _differences(section, before.get(section), settings[section])
+            for section in bound
+            for name, old, new in _differences(section, _at(before, section), _at(settings, section))
         ]
+        made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
+        if (folder / "train").exists() and made_of != used:
+            differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
         if differing:
             raise InputError(
                 f"--workdir={folder} holds a model made with other settings:\n  "
                 + "\n  ".join(differing[:10])
                 + "\nName another --workdir, or delete this one to start again."
             )
-    _write(saved, json.dumps(settings, indent=1, sort_keys=True))
-    _write(folder / "environment.json", json.dumps(environment(), indent=1))
+    write_text(saved, json.dumps(settings, indent=1, sort_keys=True))
+    write_text(folder / "data.json", json.dumps(used, indent=1))
+    write_text(folder / "environment.json", json.dumps(environment(), indent=1))
     return folder
 
 
@@ -97,6 +113,13 @@ def _commit() -> str:
     return found.stdout.strip() if found and found.returncode == 0 else ""
 
 
+def _at(settings: dict[str, Any], dotted: str) -> Any:
+    value: Any = settings
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
 def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
@@ -109,10 +132,3 @@ def _read(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: not valid JSON ({error}); delete the workdir to start again") from None
-
-
-def _write(path: Path, text: str) -> None:
-    """Whole or not at all: a kill between the two lines leaves the old file."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text)
-    part.replace(path)

@@ -1,0 +1,158 @@
+"""The documents say what is there: the README's example runs, and every path, flag and setting they name exists."""
+
+import ast
+import importlib
+import re
+import runpy
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments.config import base, check
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+OWN = r"(?:ddad_jax|experiments|tests|launch|colab)"
+SECTIONS = "|".join(name for name, value in base().items() if isinstance(value, ConfigDict))
+
+
+def text(document: str) -> str:
+    return (ROOT / document).read_text()
+
+
+def found(pattern: str, document: str) -> list[str]:
+    return sorted(set(re.findall(pattern, text(document))))
+
+
+def has_setting(dotted: str) -> bool:
+    at: Any = base()
+    for name in dotted.split("."):
+        if not isinstance(at, ConfigDict) or name not in at:
+            return False
+        at = at[name]
+    return True
+
+
+def is_there(dotted: str) -> bool:
+    """A module of this repository, or a name in one."""
+    try:
+        importlib.import_module(dotted)
+        return True
+    except ModuleNotFoundError:
+        module, name = dotted.rsplit(".", 1)
+        return hasattr(importlib.import_module(module), name)
+
+
+def example() -> str:
+    blocks = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
+    assert len(blocks) == 1
+    return blocks[0]
+
+
+@pytest.fixture
+def quick_compilation() -> Iterator[None]:
+    """Programs that run once are done sooner when they are not optimised."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+def test_the_library_example_runs(tmp_path: Path) -> None:
+    code = example()
+    # The same lines, smaller: a network of one level at 32 px.
+    for old, new in {"cans(64,": "cans(32,", "UNet(64,": "UNet(32,", "(1, 2, 4)": "(1,)"}.items():
+        assert code.count(old) == 1, old
+        code = code.replace(old, new)
+    (tmp_path / "example.py").write_text(code)
+    d_p = np.asarray(runpy.run_path(str(tmp_path / "example.py"))["d_p"])
+    assert d_p.shape == (6, 32, 32)
+    assert np.isfinite(d_p).all() and d_p.min() >= 0 and d_p.max() > 0
+
+
+def test_the_library_example_is_ten_statements() -> None:
+    assert len(ast.parse(example()).body) == 10
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_paths(document: str) -> None:
+    named = found(rf"(?<![\w./]){OWN}(?:/[\w.]+)+(?<!\.)", document)
+    named += found(r"`((?:[\w-]+\.(?:md|toml|txt)|Makefile|LICENSE))`", document)
+    missing = [path for path in named if not (ROOT / path).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_config_flags_and_settings(document: str) -> None:
+    named = found(r"--config\.([a-z_.]+[a-z_])", document)
+    named += found(rf"`((?:{SECTIONS})\.[a-z_]+)[=`]", document)
+    missing = [name for name in named if not has_setting(name)]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_configs_load(document: str) -> None:
+    for named in found(r"experiments/configs/(\w+\.py(?::[\w,]+)?)", document):
+        name, _, argument = named.partition(":")
+        module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py')}")
+        config = module.get_config(*([argument] if argument else []))
+        config.data.root = config.data.root or "."
+        check(config)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_other_flags(document: str) -> None:
+    importlib.import_module("experiments.benchmark")
+    named = found(r"(?<![\w-])--([a-z_]+)(?=[= `\n])", document)
+    missing = [name for name in named if name not in flags.FLAGS]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_modules_and_names(document: str) -> None:
+    named = found(rf"(?:`|-m ){OWN}\.[\w.]+", document)
+    missing = [name for name in (n.removeprefix("-m ").strip("`") for n in named) if not is_there(name)]
+    assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_make_targets_and_extras(document: str) -> None:
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    blocks = re.findall(r"```bash\n(.*?)```", text(document), re.DOTALL) + found(r"`(make [\w-]+)`", document)
+    named = re.findall(r"^(?:\w+=\S+ )?make ([\w-]+)", "\n".join(blocks), re.MULTILINE)
+    missing = [name for name in named if name not in targets]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    missing += [name for name in found(r"'\.\[(\w+)\]'", document) if name not in extras]
+    assert not missing
+
+
+def test_files_a_run_leaves() -> None:
+    code = "".join(p.read_text() for p in (ROOT / "experiments").glob("*.py"))
+    table = text("README.md").split("| file | what |")[1].split("\n\n")[0]
+    named = re.findall(r"`([\w.]+)/?`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))
+    missing = [name for name in named if f'"{name}"' not in code]
+    assert named and not missing
+
+
+def test_selected_columns_exist() -> None:
+    code = (ROOT / "experiments" / "sweeping.py").read_text()
+    named = found(r"`(published_\w+)`", "README.md")
+    assert named and all(f'"{name}"' in code for name in named)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_no_path_of_a_machine(document: str) -> None:
+    assert not found(r"(?<![\w.])/(?:work|tmp|home|root|Users)/[\w/]*", document)
+
+
+def test_the_licence_is_apache() -> None:
+    licence = text("LICENSE")
+    assert "Apache License" in licence and "Version 2.0, January 2004" in licence
+    assert "END OF TERMS AND CONDITIONS" in licence and len(licence.splitlines()) > 200
