@@ -22,6 +22,7 @@ ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers
 
 
 LABEL_FREE = "fixed without looking at test labels"
+"""What a report says of the base settings; a config that knows more of its own says that."""
 
 
 def base() -> ConfigDict:

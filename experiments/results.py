@@ -29,6 +29,9 @@ METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "im
 SHOWN = ("w", "t_prime", "steps", "eta", "v", "layers", *METRICS[:4], "ms_per_image", "selected")
 
 
+_chosen_by = {"contrast": "chosen on held-out normal pictures", "last": "as configured"}
+
+
 def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table."""
     write_jsonl(workdir / "results.jsonl", rows)
@@ -142,7 +145,7 @@ def _report(
     notes = [
         f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps. "
         f"Features: {c.backbone.name}, "
-        + (f"adapted for {epoch} epochs (chosen on held-out normal pictures)." if epoch else "not adapted."),
+        + (f"adapted for {epoch} epochs ({_chosen_by[c.adapt.choose]})." if epoch else "not adapted."),
     ]
     if len(data.held_out.labels) > len(data.calibration.labels):
         notes.append(

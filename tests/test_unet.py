@@ -171,9 +171,9 @@ def test_every_block_of_the_network_drops_in_training_and_none_in_use(variables:
     net, x, t = SMALL.clone(dropout=0.5), jnp.zeros((1, 16, 16, 3)), jnp.zeros((1,))
     blocks = sum("out_layers_3" in block for block in variables["params"].values())
     for train in (True, False):
-        idle: list[bool] = []
+        idle: list[bool | None] = []
 
-        def watch(call: Any, args: Any, kwargs: Any, context: Any, idle: list[bool] = idle) -> Any:
+        def watch(call: Any, args: Any, kwargs: Any, context: Any, idle: list[bool | None] = idle) -> Any:
             if isinstance(context.module, nn.Dropout):
                 assert context.module.rate == 0.5
                 idle.append(context.module.deterministic)

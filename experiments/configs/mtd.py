@@ -25,6 +25,7 @@ def get_config(size: str = "cpu") -> ConfigDict:
         )
         # A network this small redraws softly, so pixels say more than features, as in the paper's VisA runs.
         c.score.v = 7.0
+        c.sample.origin = "fixed in the config before the run"
         c.backbone.feature_size = 256
         c.adapt.update(epochs=4, max_minutes=5.0, steps=5)
         c.sample.update(steps=5, batch_size=32)
