@@ -32,11 +32,19 @@ class Checkpoints:
     def save(self, step: int, tree: Any) -> None:
         """Write ``tree`` as number ``step``; an existing one of that number is replaced."""
         target = self.folder / f"{step}"
+        if self.folder.is_dir():
+            for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
+                shutil.rmtree(torn)
         with ocp.StandardCheckpointer() as checkpointer:
             checkpointer.save(target, jax.tree.map(np.asarray, tree), force=True)
         if self.keep is not None:
             for old in self.steps()[: -self.keep]:
                 shutil.rmtree(self.folder / f"{old}")
+
+    def clear(self) -> None:
+        """Remove every checkpoint."""
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
 
     def restore(self, template: Any, step: int | None = None) -> Any:
         """The tree saved as ``step`` (default: the newest), in the structure and types of ``template``.

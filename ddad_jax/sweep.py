@@ -207,7 +207,7 @@ def sweep_distances(
             run = program.compiled(pairs)
             started = timer()
             x0, pixel, layers = run(pairs)
-            kept = np.asarray(x0[:valid]).astype(np.float16) if keep_x0 else None
+            kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
             part = Distances(
                 kept,
                 np.asarray(pixel)[:valid],

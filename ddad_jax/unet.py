@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.errors import InputError
+from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, per_image
 from ddad_jax.types import Array
 
 CHANNEL_MULT: dict[int, tuple[float, ...]] = {
@@ -190,6 +191,10 @@ class UNet(nn.Module):
       dropout: in every ResBlock (DDAD 0, DDAD-S 0.3 in the published code, absent from the paper).
       patch: Deviation: published 1. With p > 1 each p x p square of pixels becomes one position with p^2
         times the channels, and back at the end: a p times larger image at the cost of the smaller one.
+      predict: Deviation: "x0" reads the network's output as the clean image and returns the noise that belongs
+        to it, (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t); published "eps", the output is the noise.
+        A picture passes through few channels, white noise does not: with patches of many pixels or a short
+        training, a network asked for noise leaves some of it in the picture.
       dtype: of the computation; parameters, normalisation and softmax stay float32.
 
     Raises:
@@ -205,6 +210,7 @@ class UNet(nn.Module):
     heads: int = 4
     dropout: float = 0.0
     patch: int = 1
+    predict: str = "eps"
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -217,7 +223,7 @@ class UNet(nn.Module):
                 f"image_size = {self.image_size} with patch = {self.patch}: expected image_size / patch to be one of "
                 f"{', '.join(map(str, CHANNEL_MULT))}, or channel_mult whose levels halve it without remainder"
             )
-        x = _pixels_to_channels(x, self.patch)
+        x_t, x = x, _pixels_to_channels(x, self.patch)
         widths = [int(m * self.base) for m in mults]
         emb = TimeEmbedding(self.base, self.dtype, name="time_embedding")(jnp.broadcast_to(t, x.shape[:1]))
 
@@ -257,4 +263,8 @@ class UNet(nn.Module):
 
         h = nn.silu(GroupNorm32(name="out_0")(h))
         h = _conv(h, x.shape[-1], 3, "out_2", self.dtype, zero=True)
-        return _channels_to_pixels(h, self.patch).astype(jnp.float32)
+        out = _channels_to_pixels(h, self.patch).astype(jnp.float32)
+        if self.predict == "eps":
+            return out
+        a = per_image(alpha_bar_at(jnp.asarray(alpha_bar_table()), t), out)
+        return (x_t - jnp.sqrt(a) * out) / jnp.sqrt(1.0 - a)

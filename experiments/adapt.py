@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from ddad_jax.weights import load_backbone
 from experiments import entry
 from experiments.adapting import adapted
 from experiments.model import load_data
@@ -13,6 +14,8 @@ from experiments.workdir import open_workdir
 
 def main(config: ConfigDict, workdir: Path) -> None:
     data = load_data(config)
+    # Weights that cannot be had are better missed now than after hours of training.
+    load_backbone(config.backbone.name, config.backbone.weights or None)
     folder = open_workdir(workdir, config, data)
     _, epoch = adapted(config, folder, data, trained(config, folder, data))
     print(f"extractor: epoch {epoch} of {folder / 'adapt'}" if epoch else "extractor: as it came (no epoch was better)")

@@ -66,15 +66,15 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     history_file = workdir / "adapt.jsonl"
     states = Checkpoints(workdir / "adapt" / "state", keep=1)
     state = init_adapt(original, tx)
-    first = 0
-    if states.steps():
-        first = states.steps()[-1]
+    first = (states.steps() or [0])[-1]
+    # The row of an epoch is written before its state, so it may be ahead of the state but never behind.
+    rows = [row for row in read_jsonl(history_file) if row["epoch"] <= first]
+    if first and [row["epoch"] for row in rows] == list(range(first + 1)):
         state = jax.tree.map(jnp.asarray, states.restore(state))
-        write_jsonl(history_file, [row for row in read_jsonl(history_file) if row["epoch"] <= first])
     else:
-        write_jsonl(history_file, [])
-        append_jsonl(history_file, {"epoch": 0, "contrast": measure(original), "seconds": 0.0})
-    rows = read_jsonl(history_file)
+        states.clear()
+        first, rows = 0, [{"epoch": 0, "contrast": measure(original), "seconds": 0.0}]
+    write_jsonl(history_file, rows)
     started = time.perf_counter() - rows[-1]["seconds"]
     limit = c.adapt.max_minutes * 60.0
 
@@ -106,8 +106,9 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
             losses.append(float(metrics["loss"]))
             if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
                 raise InputError(
-                    f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]}. Epochs up to {epoch - 1} are "
-                    f"saved. Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
+                    f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]} (gradient norm "
+                    f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
+                    f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
                 )
         epochs.save(epoch, state.variables)
         row = {

@@ -35,6 +35,8 @@ from experiments.workdir import environment
 
 WHAT = flags.DEFINE_list("what", ["detector", "metrics"], "Which of detector, metrics, sweep to time.")
 BATCHES = flags.DEFINE_list("batch_sizes", ["4"], "Images in one call of the detector.")
+flags.register_validator("what", lambda v: v and {*v} <= {"detector", "metrics", "sweep"}, "detector, metrics or sweep")
+flags.register_validator("batch_sizes", lambda v: all(b.isdigit() and int(b) for b in v), "whole numbers above 0")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound=1)
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
@@ -71,7 +73,7 @@ def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
         started = time.perf_counter()
         detect()
         times.append((time.perf_counter() - started) / batch)
-    cost = jax.jit(unet.apply).lower({"params": params}, jnp.zeros((1, c.data.size, c.data.size, 3)), jnp.zeros(1))
+    cost = jax.jit(unet.apply).lower({"params": params}, jnp.zeros((1, c.data.size, c.data.size, 3)), jnp.zeros(1, int))
     flops = (cost.compile().cost_analysis() or {}).get("flops", float("nan"))
     return {
         "what": f"{c.data.size} px, base {c.model.base}, {c.backbone.name}",

@@ -47,6 +47,7 @@ def base() -> ConfigDict:
     c.model.heads = 2
     c.model.dropout = 0.0
     c.model.patch = 1
+    c.model.predict = "eps"  # | "x0": for small networks and short trainings; published eps
     c.model.dtype = "float32"
 
     c.train = ConfigDict()
@@ -130,7 +131,7 @@ def reference(c: ConfigDict) -> ConfigDict:
       all of them and validates on none.
     """
     with c.unlocked():
-        c.model.update(base=64, heads=4, dropout=0.0, patch=1, channel_mult=(), res_blocks=2)
+        c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", channel_mult=(), res_blocks=2)
         c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
         c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
         c.backbone.update(name="wide_resnet101_2", feature_size=0)
@@ -155,10 +156,16 @@ def check(c: ConfigDict) -> ConfigDict:
     need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
     if c.data.kind != "cans":
         need("data.root", bool(c.data.root), "the folder that holds the data set")
-    need("sweep.seed", len(c.sweep.seed) >= 1, "a tuple of at least one seed")
+    for name in ("w", "eta", "v", "sigma"):
+        need(f"sweep.{name}", _each(c.sweep[name], (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
+    for name in ("t_prime", "steps", "seed"):
+        need(f"sweep.{name}", _each(c.sweep[name], int), "a tuple of whole numbers, such as (150, 250)")
+    need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
+         "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
     need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
     need("data.calibration", c.data.calibration >= 1, "at least 1")
     need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
+    need("model.predict", c.model.predict in ("eps", "x0"), "eps or x0")
     need("model.dtype", c.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
     need("backbone.dtype", c.backbone.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
     need(
@@ -181,7 +188,8 @@ def check(c: ConfigDict) -> ConfigDict:
     )
     widths = [int(m * c.model.base) for m in c.model.channel_mult or CHANNEL_MULT[inner]]
     need("model.base", all(w >= 8 and w % 8 == 0 for w in widths), "widths that are multiples of 8")
-    need("model.heads", all(w % c.model.heads == 0 for w in widths), "a divisor of every width")
+    need("model.heads", c.model.heads >= 1 and all(w % c.model.heads == 0 for w in widths), "a divisor of every width")
+    need("model.res_blocks", c.model.res_blocks >= 1, "at least 1")
     need("model.dropout", 0 <= c.model.dropout < 1, "0 up to below 1")
     for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
         need(f"train.{name}", c.train[name] >= 1, "at least 1")
@@ -200,12 +208,17 @@ def check(c: ConfigDict) -> ConfigDict:
     need("adapt.lambda_dl", math.isfinite(c.adapt.lambda_dl) and c.adapt.lambda_dl >= 0, "finite, 0 or more")
     need("adapt.max_minutes", c.adapt.max_minutes >= 0, "0 (no limit) or more")
     need("train.max_minutes", c.train.max_minutes >= 0, "0 (no limit) or more")
-    need("seed", c.seed >= 0, "0 or more")
+    need("train.warmup_steps", c.train.warmup_steps >= 0, "0 (no warm-up) or more")
+    need("train.clip_norm", c.train.clip_norm >= 0, "0 (no clipping) or more")
+    need("seed", 0 <= c.seed < 2**31, "0 to 2^31 - 1")
+    need("output.examples", c.output.examples >= 1, "at least 1")
     need("sample.batch_size", c.sample.batch_size >= 1, "at least 1")
     need("score.batch", c.score.batch >= 1, "at least 1")
     smallest = BACKBONES[c.backbone.name].min_size
     need("backbone.feature_size", c.backbone.feature_size in (0,) or c.backbone.feature_size >= smallest,
          f"0 (the pictures' own size) or at least {smallest}")  # fmt: skip
+    need("data.size", c.backbone.feature_size > 0 or c.data.size >= smallest,
+         f"at least {smallest} for {c.backbone.name}, or --config.backbone.feature_size={smallest}")  # fmt: skip
     try:
         a = c.adapt
         recon_grid(grid=c.sample.grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
@@ -221,12 +234,13 @@ def check(c: ConfigDict) -> ConfigDict:
     for layers in (c.score.layers, *c.sweep.layers):
         known = bool(layers) and set(layers) <= {"layer1", "layer2", "layer3"}
         need("score.layers", known, "a tuple of layer1, layer2, layer3")
-    need(
-        "train.t_max",
-        max((c.sample.t_prime, c.adapt.t_prime, *c.sweep.t_prime)) < c.train.t_max or c.train.t_max == 1000,
-        "more than every T' that is sampled",
-    )
+    largest = max((c.sample.t_prime, c.adapt.t_prime, *c.sweep.t_prime))
+    need("train.t_max", largest < c.train.t_max or c.train.t_max == 1000, f"more than every T' sampled ({largest})")
     return c
+
+
+def _each(values: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(values, tuple) and all(isinstance(v, kind) and not isinstance(v, bool) for v in values)
 
 
 def _get(c: ConfigDict, dotted: str) -> Any:

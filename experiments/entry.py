@@ -2,9 +2,11 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import absl.logging
 import jax
@@ -12,7 +14,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.errors import InputError
-from experiments.config import check
+from experiments.config import base, check
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings: a file of experiments/configs, as path.py or path.py:argument."
@@ -23,14 +25,13 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the model and the res
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Parse the flags, check the config and call ``main(config, workdir)``.
 
-    An InputError is printed without a traceback and the status is 2; other exceptions keep theirs.
+    An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; other
+    exceptions keep theirs.
     """
 
     def guarded(argv: list[str]) -> None:
         if len(argv) > 1:
-            raise app.UsageError(
-                f"unexpected arguments {argv[1:]}; every setting is a flag such as --config.train.steps=1000"
-            )
+            _refuse(InputError(f"{argv[1]}: not a flag; every setting is one, such as --config.train.steps=1000"))
         # Orbax reports every file it writes as INFO of absl; ours goes through the standard library.
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
@@ -39,12 +40,44 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
             config = check(CONFIG.value)
             main(config, Path(WORKDIR.value or ""))
         except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(2)
+            _refuse(error)
 
     flags.mark_flags_as_required(["config", "workdir"])
     _reuse_memory()
-    app.run(guarded)
+    app.run(guarded, flags_parser=_parse)
+
+
+def _refuse(error: BaseException) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _parse(argv: list[str]) -> list[str]:
+    """What is left of the command line behind its flags; a flag that cannot be used ends the program."""
+    known = base()
+    for flag in argv[1:]:
+        named = re.match(r"--?(?:no)?config\.([\w.]+)", flag)
+        if named and not _has(known, named[1]):
+            _refuse(InputError(f"--config.{named[1]}: there is no such setting; experiments/config.py has them all"))
+    try:
+        left = flags.FLAGS(argv)
+        # A config file that does not exist is not reported before a setting of it is asked for.
+        _ = CONFIG.value.seed
+    except (flags.Error, OSError) as error:
+        # What a config file itself refuses (a category without settings) comes wrapped in other exceptions.
+        cause: BaseException = error
+        while cause.__context__:
+            cause = cause.__context__
+        _refuse(cause if isinstance(cause, InputError) else error)
+    return left
+
+
+def _has(c: ConfigDict, dotted: str) -> bool:
+    for name in dotted.split("."):
+        if not isinstance(c, ConfigDict) or name not in c:
+            return False
+        c = c[name]
+    return True
 
 
 def _reuse_memory() -> None:

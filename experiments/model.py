@@ -69,13 +69,14 @@ def build_unet(c: ConfigDict) -> UNet:
         heads=m.heads,
         dropout=m.dropout,
         patch=m.patch,
+        predict=m.predict,
         dtype=jnp.dtype(m.dtype),
     )
 
 
 def init_params(unet: UNet, seed: int) -> Any:
     size = unet.image_size
-    return jax.jit(unet.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1))["params"]
+    return jax.jit(unet.init)(jax.random.key(seed), jnp.zeros((1, size, size, 3)), jnp.zeros(1, int))["params"]
 
 
 def train_apply(unet: UNet) -> Callable[..., Array]:

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import logging
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +14,9 @@ from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import fingerprint
+from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
-from ddad_jax.metrics import evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
+from ddad_jax.metrics import METRICS, evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.score import batch_ratio, combine, scale_from_normal
 from ddad_jax.sweep import (
     Distances,
@@ -27,7 +29,9 @@ from ddad_jax.sweep import (
 )
 from ddad_jax.types import Variables
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
-from experiments.tables import append_jsonl, read_jsonl, write_bytes
+from experiments.tables import append_jsonl, plain, read_jsonl, write_bytes
+
+log = logging.getLogger(__name__)
 
 SETTINGS = ("w", "t_prime", "steps", "eta", "grid", "seed", "v", "layers", "sigma")
 """The columns that tell one row from another."""
@@ -88,7 +92,8 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
     """Rows of every point of the plan, computing those that journal.jsonl does not hold yet.
 
     Held-out normal images go through the same program as the test images: they give every point its
-    normalising constants. What the report shows of the selected point is left in selected.npz.
+    normalising constants. What the report shows of the selected point is left in selected.npz. A point whose
+    maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
     """
     journal = workdir / "journal.jsonl"
     held_out = data.calibration
@@ -98,6 +103,8 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
         "test_set": fingerprint(data.test)[:16],
         "held_out": fingerprint(held_out)[:16],
         "adapt_epoch": epoch,
+        **{f"backbone_{name}": value for name, value in c.backbone.items()},
+        "dtype": c.model.dtype,
         "normalise": c.score.normalise,
         "crop": c.score.crop,
         "clip": c.sample.clip,
@@ -128,16 +135,25 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
     for point, distances in pass_over:
         prepared: dict[tuple, Prepared] = {}
         for score_point in todo.score:
+            settings, is_selected = _settings(point, score_point), (point, score_point) == todo.selected
+            if _key(settings) in rows and not is_selected:
+                continue
             side = (score_point.layers, score_point.sigma)
             if side not in prepared:
                 prepared = {side: prepare(c, distances, n, *side)}
             maps, scores = score_maps(c, prepared[side], score_point.v)
-            settings = _settings(point, score_point)
+            finite = bool(np.isfinite(scores).all())
             if _key(settings) not in rows:
+                if finite:
+                    metrics = evaluate_maps(maps[n:], scores[n:], data.test.labels, masks, known, regions=regions)
+                else:
+                    log.warning("%s: maps are not finite, so its metrics are left empty", settings)
+                    metrics = dict.fromkeys(METRICS, float("nan"))
+                if c.score.normalise == "batch":
+                    metrics |= published_metrics(maps[n:][known], masks[known]) if finite else {}
                 row = {
                     **settings,
-                    **evaluate_maps(maps[n:], scores[n:], data.test.labels, masks, data.test.has_mask, regions=regions),
-                    **(published_metrics(maps[n:][known], masks[known]) if c.score.normalise == "batch" else {}),
+                    **metrics,
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
                     "unet_calls": point.steps,
                     "ratio": float(prepared[side].ratio[n:].mean()),
@@ -145,8 +161,10 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
                 }
                 append_jsonl(journal, row)
                 rows[_key(row)] = read_back(row)
-            if (point, score_point) == todo.selected:
+            if is_selected and finite:
                 _save_selected(shown, todo, made_with, maps, scores, distances, n)
+            elif is_selected:
+                shown.unlink(missing_ok=True)
     bar.close()
     found = [rows[_key(_settings(p, s))] for p in todo.recon for s in todo.score]
     # The selected point was run with every seed of the sweep.
@@ -167,11 +185,16 @@ def prepare(c: ConfigDict, distances: Distances, n_held_out: int, layers: tuple[
     """Everything that v does not touch. ``distances`` holds the held-out normal images first.
 
     The ratio is one number from them, or with normalise = "batch" one for every batch of ``score.batch``
-    test images, as published.
+    test images, as published. Distances that give none make it NaN, and the maps with it.
     """
     # The constants are taken before the blur, as the equation has them.
     sharp_p, sharp_f = blurred(distances, layers, 0.0)
-    ratio = np.full(len(sharp_p), scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio, np.float32)
+    try:
+        from_normal = scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio
+    except InputError as error:
+        log.warning("%s", error)
+        from_normal = float("nan")
+    ratio = np.full(len(sharp_p), from_normal, np.float32)
     if c.score.normalise == "batch":
         for first in range(n_held_out, len(ratio), c.score.batch):
             rows = slice(first, min(first + c.score.batch, len(ratio)))
@@ -199,11 +222,20 @@ def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
 
 def read_back(row: dict[str, Any]) -> dict[str, Any]:
     """The row as the journal gives it back, so that a fresh and a resumed run return the same."""
-    return json.loads(json.dumps(row, default=list))
+    return json.loads(json.dumps(plain(row)))
 
 
 def load_selected(workdir: Path) -> dict[str, np.ndarray]:
-    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature."""
+    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature.
+
+    Raises:
+      InputError: the point diverged, so that there is nothing to show of it.
+    """
+    if not (workdir / "selected.npz").exists():
+        raise InputError(
+            f"{workdir}: the maps of the selected point (--config.sample, --config.score) are not finite, so there is "
+            "no verdict and no report. results.csv holds the other points; lower --config.sample.w, or train longer"
+        )
     with np.load(workdir / "selected.npz", allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 

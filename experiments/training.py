@@ -4,7 +4,7 @@ import functools
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,8 @@ def trained(c: ConfigDict, workdir: Path, data: Data) -> Any:
     Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
 
     Raises:
-      InputError: the loss became NaN or infinite; the last good parameters have been saved.
+      InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
+        has a finite validation loss, the first of them before the first step.
     """
     unet = build_unet(c)
     tx = optimiser(
@@ -96,21 +97,30 @@ def _train(
             int(state.step), {"state": state, "seconds": elapsed, "finished": np.asarray(finished, np.int32)}
         )
 
+    def stop(step: int, found: str) -> NoReturn:
+        bar.close()
+        if np.isfinite(validate(state.ema if c.train.ema_decay else state.params)):
+            save(finished=False)
+        raise InputError(
+            f"training stopped at step {step}: {found}. The last good parameters, of step "
+            f"{checkpoints.steps()[-1]}, are saved in {checkpoints.folder}. "
+            f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir"
+        )
+
+    if not checkpoints.steps():
+        save(finished=False)
     for step in range(first, c.train.steps):
         images = data.fit.images[batch_indices(step, n, size, c.seed)]
         state, metrics = step_fn(state, to_float(_flipped(images, c.data.flips, c.seed, step)), key)
         losses.append(float(metrics["loss"]))
         if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
-            bar.close()
-            save(finished=False)
-            raise InputError(
-                f"training stopped at step {step}: the loss is {losses[-1]} (gradient norm "
-                f"{float(metrics['grad_norm'])}). The last good parameters are saved in {checkpoints.folder}. "
-                f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir"
-            )
+            stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
         done = step + 1
         last = done == c.train.steps or (limit and time.perf_counter() - resumed_at >= limit)
-        if done % c.train.log_every == 0 or last:
+        to_log, to_validate, to_save = (
+            last or done % c.train[every] == 0 for every in ("log_every", "validate_every", "checkpoint_every")
+        )
+        if to_log or to_validate or to_save:
             now = time.perf_counter()
             row = {
                 "step": done,
@@ -120,8 +130,10 @@ def _train(
                 "images_per_s": (done - mark_step) * size / (now - mark_time),
                 "seconds": now - resumed_at,
             }
-            if done % c.train.validate_every == 0 or last:
+            if to_validate or to_save:
                 row["validation_loss"] = validate(state.ema if c.train.ema_decay else state.params)
+                if not np.isfinite(row["validation_loss"]):
+                    stop(done, f"the validation loss is {row['validation_loss']}")
             append_jsonl(history, row)
             losses, mark_time, mark_step = [], time.perf_counter(), done
             shown = {k: f"{row[k]:.4g}" for k in ("loss", "validation_loss", "images_per_s") if k in row}
@@ -133,7 +145,7 @@ def _train(
         bar.update()
         if last:
             break
-        if done % c.train.checkpoint_every == 0:
+        if to_save:
             save(finished=False)
     bar.close()
     save(finished=True)

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib import metadata
@@ -100,17 +101,12 @@ def _module() -> str:
 
 def _commit() -> str:
     """Commit of the checkout this file lies in, "+" behind it when files were changed; "" outside a checkout."""
-    here = Path(__file__).parent
-    found = (
-        subprocess.run(
-            ["git", "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"],
-            capture_output=True,
-            text=True,
-        )
-        if (here.parent / ".git").exists()
-        else None
-    )
-    return found.stdout.strip() if found and found.returncode == 0 else ""
+    here, git = Path(__file__).parent, shutil.which("git")
+    if not git or not (here.parent / ".git").exists():
+        return ""
+    command = [git, "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _at(settings: dict[str, Any], dotted: str) -> Any:
@@ -129,6 +125,9 @@ def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error}); delete the workdir to start again") from None
+        found = json.loads(path.read_text())
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected the settings of a run; delete the workdir to start again")
+    return found

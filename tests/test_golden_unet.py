@@ -39,7 +39,11 @@ def test_unet(name: str, case: dict[str, Any]) -> None:
     arrays = golden.arrays(case["file"])
     net = golden_unet.unet_of(case, case["img"])
     variables = golden_unet.loaded(net, case["state"])
-    out = golden.nchw(jax.jit(net.apply)(variables, golden.nhwc(arrays["x"]), arrays["t"]))
+    out = golden.nchw(
+        jax.jit(net.apply, compiler_options=golden_unet.fast_compile())(
+            variables, golden.nhwc(arrays["x"]), arrays["t"]
+        )
+    )
     try:
         golden.assert_close(out, arrays["out"], 1e-5)
         if "out_f64" in arrays:
@@ -65,7 +69,8 @@ def test_block(name: str, case: dict[str, Any]) -> None:
     variables = block_variables(golden.state(case["state"]), template, source=case["state"])
     out = golden.nchw(jax.jit(block.apply)(variables, *inputs))
     golden.assert_close(out, arrays[f"{key}_out"], 5e-6)
-    golden.assert_close(out, arrays[f"{key}_out_f64"], 5e-6)
+    if f"{key}_out_f64" in arrays:
+        golden.assert_close(out, arrays[f"{key}_out_f64"], 5e-6)
 
 
 @pytest.mark.parametrize(("name", "case"), TIMES, ids=[name for name, _ in TIMES])

@@ -179,10 +179,17 @@ def test_a_step_is_the_loss_and_the_optimiser_at_fresh_times_and_noise(key: jax.
         loss, norm, expected = by_hand(state)
         before, (state, metrics) = state, STEP(state, X, key)
         assert int(state.step) == int(before.step) + 1
-        assert float(metrics["loss"]) == pytest.approx(float(loss), rel=1e-5)
+        assert float(metrics["loss"]) == float(metrics["mse"]) == pytest.approx(float(loss), rel=1e-5)
         assert float(metrics["grad_norm"]) == pytest.approx(float(norm), rel=1e-5)
         moved = jax.tree.map(jnp.subtract, state.params, before.params)
         jax.tree.map(partial(np.testing.assert_allclose, atol=1e-6), moved, expected)
+
+
+def test_the_mean_squared_error_it_reports_knows_neither_weights_nor_sums(key: jax.Array) -> None:
+    _, plain = STEP(fresh(TX), X, key)
+    _, other = stepper(TX, reduce="sum", min_snr=5.0)(fresh(TX), X, key)
+    assert float(other["mse"]) == pytest.approx(float(plain["mse"]), rel=1e-5)
+    assert float(other["loss"]) != pytest.approx(float(plain["loss"]), rel=0.1)
 
 
 def test_training_on_one_picture_learns_it(key: jax.Array) -> None:

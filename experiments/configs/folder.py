@@ -8,10 +8,13 @@
 
 from ml_collections import ConfigDict
 
+from ddad_jax.errors import InputError
 from experiments.config import base
 
 
 def get_config(size: str = "cpu") -> ConfigDict:
+    if size not in ("cpu", "gpu"):
+        raise InputError(f"folder.py:{size}: expected folder.py (for two CPU cores) or folder.py:gpu")
     c = base()
     if size == "gpu":
         return c

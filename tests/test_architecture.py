@@ -1,0 +1,132 @@
+"""The arrows of the house: read from the imports, so that no picture can drift away from the code."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {
+    "types": 0, "errors": 0,
+    "schedule": 1, "timesteps": 1, "image": 1, "metrics": 1, "data": 1, "vision": 1,
+    "torch_file": 1, "backbone_files": 1,
+    "unet": 2, "backbones": 2,
+    "conditioning": 3, "sampler": 3, "distance": 3, "score": 3,
+    "train": 4, "adapt": 4, "weights": 4, "checkpoint": 4,
+    "sweep": 5,
+}  # fmt: skip
+"""Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""
+ABOVE = {"experiments": 6, "launch": 7}
+
+
+def modules(*folders: str) -> list[str]:
+    paths = [p.relative_to(ROOT) for folder in folders for p in sorted((ROOT / folder).rglob("*.py"))]
+    return [p.as_posix() for p in paths]
+
+
+def tree(path: str) -> ast.Module:
+    return ast.parse((ROOT / path).read_text("utf-8"))
+
+
+def imports(path: str) -> Iterator[str]:
+    """Every imported module and every name imported from one, dotted, wherever in the file it stands."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide the arrows"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def roots(path: str) -> set[str]:
+    return {name.partition(".")[0] for name in imports(path)}
+
+
+def said(path: str) -> int | None:
+    found = re.match(r"L(\d)\. ", ast.get_docstring(tree(path)) or "")
+    return int(found[1]) if found else None
+
+
+def layer(path: str) -> int | None:
+    """Of a module by where it lies; None for a package's empty __init__."""
+    top, _, rest = path.partition("/")
+    name = rest.split("/")[0].removesuffix(".py")
+    return ABOVE.get(top, LAYERS.get(name, said(path)))
+
+
+def layer_of_import(dotted: str) -> int | None:
+    parts = dotted.split(".")
+    if parts[0] in ABOVE:
+        return ABOVE[parts[0]]
+    if parts[0] != "ddad_jax" or len(parts) < 2:
+        return None
+    if parts[1] in LAYERS:
+        return LAYERS[parts[1]]
+    return said(f"ddad_jax/{parts[1]}.py")
+
+
+LIBRARY, RIM = modules("ddad_jax"), modules("experiments", "launch")
+NOT_EMPTY = [path for path in LIBRARY if (ROOT / path).read_text().strip()]
+
+
+def test_the_walk_finds_the_house() -> None:
+    assert {"ddad_jax/sweep.py", "ddad_jax/data/cans.py", "ddad_jax/metrics/ranking.py"} <= set(LIBRARY)
+    assert "experiments/sweep.py" in RIM
+
+
+@pytest.mark.parametrize("path", NOT_EMPTY)
+def test_a_module_says_its_layer(path: str) -> None:
+    assert said(path) is not None, "the docstring must begin with the layer, as in 'L3. ...'"
+    assert said(path) == layer(path)
+
+
+@pytest.mark.parametrize("path", LIBRARY + RIM)
+def test_arrows_point_down_only(path: str) -> None:
+    own = layer(path)
+    up = {name for name in imports(path) if own is not None and (layer_of_import(name) or 0) > own}
+    assert not up
+
+
+def test_the_library_knows_nothing_of_its_entry_points() -> None:
+    assert not {path for path in LIBRARY if roots(path) & {"experiments", "launch", "tests"}}
+
+
+@pytest.mark.parametrize(
+    ("packages", "allowed"),
+    [
+        ({"flax"}, r"ddad_jax/(unet|backbones/\w+)\.py"),
+        ({"orbax"}, r"ddad_jax/checkpoint\.py"),
+        ({"absl", "ml_collections"}, r"(experiments|launch)/.*"),
+        ({"torch", "torchvision", "tensorflow", "keras"}, r"nowhere"),
+    ],
+)
+def test_a_package_stays_where_it_belongs(packages: set[str], allowed: str) -> None:
+    users = {path for path in LIBRARY + RIM if roots(path) & packages}
+    assert {path for path in users if not re.fullmatch(allowed, path)} == set()
+
+
+def test_not_even_tests_need_torch_or_tensorflow() -> None:
+    assert not {path for path in modules("tests") if roots(path) & {"torch", "torchvision", "tensorflow"}}
+
+
+def test_the_sampler_takes_any_noise_predictor() -> None:
+    for path in ("ddad_jax/sampler.py", "ddad_jax/conditioning.py"):
+        assert not {name for name in imports(path) if "unet" in name or "backbones" in name}
+
+
+def test_pickles_are_read_in_one_place_only() -> None:
+    def unpickles(path: str) -> bool:
+        names = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
+        calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        trusting = any(
+            keyword.arg == "allow_pickle" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
+            for call in calls
+            for keyword in call.keywords
+        )
+        return trusting or "Unpickler" in names or bool(roots(path) & {"pickle", "joblib", "dill", "cloudpickle"})
+
+    assert [path for path in LIBRARY + RIM if unpickles(path)] == ["ddad_jax/torch_file.py"]
+    assert "pickle.load(" not in (ROOT / "ddad_jax/torch_file.py").read_text()

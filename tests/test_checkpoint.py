@@ -1,0 +1,116 @@
+"""A checkpoint comes back as it went or is refused; a kill leaves the one before."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.errors import InputError
+
+
+class State(NamedTuple):
+    """As the real ones: a step, parameters, and a tree of optax's named tuples."""
+
+    step: Any
+    params: Any
+    opt_state: Any
+
+
+def state(value: float = 1.0, width: int = 3) -> State:
+    params = {"down_0_0": {"kernel": jnp.full((2, width), value)}, "out": {"bias": jnp.full((width,), -value)}}
+    chain = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.1), optax.adam(1e-3))
+    return State(jnp.asarray(7, jnp.int32), params, chain.init(params))
+
+
+def assert_equal(left: Any, right: Any) -> None:
+    assert jax.tree.structure(left) == jax.tree.structure(right)
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_tree_comes_back_as_it_went(tmp_path: Path) -> None:
+    tree = {
+        "state": state(0.1),
+        "seconds": np.asarray(12.5),
+        "finished": np.asarray(1, np.int32),
+        "half": jnp.full((3,), 0.1, jnp.bfloat16),
+    }
+    Checkpoints(tmp_path).save(7, tree)
+    template = jax.tree.map(np.zeros_like, tree)
+    assert_equal(Checkpoints(tmp_path).restore(template), jax.tree.map(np.asarray, tree))
+
+
+def test_the_newest_stay_and_the_newest_is_the_default(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path / "a" / "b", keep=2)
+    assert found.steps() == []
+    for step in (0, 5, 10, 100):
+        found.save(step, {"x": np.asarray(step)})
+    assert found.steps() == [10, 100]
+    assert found.restore({"x": np.asarray(0)})["x"] == 100
+    assert found.restore({"x": np.asarray(0)}, 10)["x"] == 10
+
+
+def test_all_can_be_kept_and_a_number_replaced(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path, keep=None)
+    for step in (1, 2, 3):
+        found.save(step, {"x": np.asarray(step)})
+    found.save(2, {"x": np.asarray(20)})
+    assert found.steps() == [1, 2, 3]
+    assert found.restore({"x": np.asarray(0)}, 2)["x"] == 20
+    found.clear()
+    found.clear()
+    assert found.steps() == []
+
+
+def test_what_a_kill_left_is_no_checkpoint_and_goes_with_the_next_save(tmp_path: Path) -> None:
+    found = Checkpoints(tmp_path)
+    found.save(1, {"x": np.asarray(1)})
+    torn = tmp_path / "2.orbax-checkpoint-tmp"
+    torn.mkdir()
+    (torn / "half").write_bytes(b"x" * 100)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert found.steps() == [1]
+    assert found.restore({"x": np.asarray(0)})["x"] == 1
+    found.save(3, {"x": np.asarray(3)})
+    assert found.steps() == [1, 3] and not torn.exists() and (tmp_path / "notes.txt").exists()
+
+
+def test_nothing_to_restore_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no checkpoint.*found none"):
+        Checkpoints(tmp_path / "none").restore({"x": np.asarray(0)})
+    Checkpoints(tmp_path).save(4, {"x": np.asarray(0)})
+    with pytest.raises(InputError, match=r"no checkpoint 9; found \[4\]"):
+        Checkpoints(tmp_path).restore({"x": np.asarray(0)}, 9)
+
+
+def without_a_leaf() -> State:
+    found = state()
+    return found._replace(params={"down_0_0": found.params["down_0_0"]})
+
+
+def with_another_name() -> State:
+    found = state()
+    return found._replace(params={**found.params, "in": found.params["out"]})
+
+
+@pytest.mark.parametrize(
+    ("template", "named"),
+    [
+        (state(width=4), "down_0_0/kernel"),
+        (without_a_leaf(), "params/out/bias"),
+        (with_another_name(), "params/in/bias"),
+        (state()._replace(opt_state=optax.sgd(0.1).init({})), "opt_state"),
+    ],
+    ids=["shape", "missing", "extra", "optimiser"],
+)
+def test_another_template_is_refused_by_name(tmp_path: Path, template: State, named: str) -> None:
+    Checkpoints(tmp_path).save(1, state())
+    with pytest.raises(InputError, match=named) as caught:
+        Checkpoints(tmp_path).restore(template)
+    assert str(tmp_path) in str(caught.value) and "another model" in str(caught.value)

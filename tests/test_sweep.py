@@ -1,0 +1,277 @@
+"""A sweep gives what each point and image would give alone: the same numbers in bounded memory, compiled once a step
+count."""
+
+import functools
+import itertools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed
+from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
+from ddad_jax.errors import InputError
+from ddad_jax.image import resize
+from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.score import anomaly_map, combine
+from ddad_jax.sweep import (
+    Distances,
+    PairProgram,
+    ReconPoint,
+    blurred,
+    recon_grid,
+    sweep_distances,
+    time_grid,
+)
+from ddad_jax.timesteps import TimeGrid
+from ddad_jax.types import Array
+
+ALPHA_BAR = jnp.asarray(alpha_bar_table())
+SIZE, N = 16, 5
+LAYERS = ("layer1", "layer2", "layer3")
+
+
+def eps_fn(x_t: Array, t: Array) -> Array:
+    """Depends on pixels, on the whole image and on its own time, as a network does, and on no batch mate."""
+    time = jnp.cos(0.01 * jnp.broadcast_to(t, x_t.shape[:1]))[:, None, None, None]
+    return jnp.tanh(x_t.mean((1, 2), keepdims=True) + 0.7 * x_t) * time
+
+
+def features(x: Array) -> dict[str, Array]:
+    def pooled(stride: int) -> Array:
+        b, h, w, c = x.shape
+        blocks = x.reshape(b, h // stride, stride, w // stride, stride, c).transpose(0, 1, 3, 2, 4, 5)
+        return jnp.sin(3.0 * blocks.reshape(b, h // stride, w // stride, -1)) + 0.2
+
+    return {layer: pooled(stride) for layer, stride in zip(LAYERS, (2, 4, 8), strict=True)}
+
+
+@functools.cache
+def program(**how: Any) -> PairProgram:
+    """One for each set of options, so that the tests compile little."""
+    return PairProgram(eps_fn, features, alpha_bar=ALPHA_BAR, **how)
+
+
+def pictures(n: int = N, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, SIZE, SIZE, 3), np.uint8)
+
+
+def swept(images: np.ndarray, points: list[ReconPoint], chunk: int = 7, **how: Any) -> dict[ReconPoint, Distances]:
+    return dict(
+        sweep_distances(program(**how), images, points, chunk=chunk, keep_x0=True, timer=itertools.count().__next__)
+    )
+
+
+@jax.jit
+def of_one(y: Array, key: Array, grid: TimeGrid, w: Array, eta: Array) -> Array:
+    noise_fn = noise_of(key[None], y.shape[1:])
+    return reconstruct(eps_fn, y, y, grid, w=w, eta=eta, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+
+
+@functools.partial(jax.jit, static_argnames="size")
+def measured(x0: Array, y: Array, size: int) -> tuple[Array, dict[str, Array]]:
+    layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
+    return pixel_distance(x0, y)[0], {layer: d[0] for layer, d in layers.items()}
+
+
+def alone(
+    image: np.ndarray, point: ReconPoint, *, clip: bool = True, size: int = SIZE
+) -> tuple[Array, Array, dict[str, Array]]:
+    """(x0, D_p, {layer: D_f}) of one image at one point by the plain functions: no batch, no chunk."""
+    y = to_float(jnp.asarray(image[None]))
+    key = jax.random.fold_in(jax.random.key(point.seed), image_seed(image))
+    x0 = of_one(y, key, time_grid(point), point.w, point.eta)
+    x0 = jnp.clip(x0, -1, 1) if clip else x0
+    return x0[0], *measured(x0, y, size)
+
+
+def assert_same(left: Distances, right: Distances, rows: Any = slice(None)) -> None:
+    np.testing.assert_allclose(left.pixel, right.pixel[rows], atol=1e-5)
+    for layer in LAYERS:
+        np.testing.assert_allclose(left.features[layer], right.features[layer][rows], atol=1e-5)
+
+
+GRID = recon_grid(w=(0.0, 3.0), t_prime=(40, 250), steps=(1, 3), eta=(0.0, 0.7), grid="trailing", seed=(0, 9))
+
+
+def test_every_point_equals_its_own_evaluation() -> None:
+    images = pictures(3)
+    found = swept(images, GRID, 7)
+    assert list(found) == GRID
+    for point in GRID:
+        for i, image in enumerate(images):
+            x0, pixel, layers = alone(image, point)
+            np.testing.assert_allclose(found[point].x0[i], x0, atol=1e-3)  # kept as float16
+            np.testing.assert_allclose(found[point].pixel[i], pixel, atol=1e-4)
+            for layer in LAYERS:
+                np.testing.assert_allclose(found[point].features[layer][i], layers[layer], atol=1e-4)
+
+
+@pytest.mark.parametrize("grid", ["reference", "uniform", "quadratic"])
+def test_every_grid_of_times_can_be_swept(grid: str) -> None:
+    points = recon_grid(w=(2.0,), t_prime=(42, 240), steps=(3,), eta=(1.0,), grid=grid, seed=(0,))
+    images = pictures(3)
+    for point, distances in swept(images, points, 7).items():
+        np.testing.assert_allclose(distances.pixel[1], alone(images[1], point)[1], atol=1e-4)
+
+
+def test_the_chunk_does_not_show() -> None:
+    points = GRID[:6]
+    whole = swept(pictures(), points, 7)
+    for chunk in (1, 4):  # 5 images: 7 spans two points, 4 cuts one
+        for point, distances in swept(pictures(), points, chunk).items():
+            assert_same(distances, whole[point])
+            assert distances.seconds.shape == (N,)
+
+
+def test_order_and_batch_mates_do_not_show() -> None:
+    points, images = GRID[-3:], pictures()
+    found = swept(images, points)
+    order = np.array([3, 0, 4, 1, 2])
+    for point, distances in swept(images[order], points).items():
+        assert_same(distances, found[point], order)
+    with_another = images.copy()
+    with_another[1] = pictures(1, seed=99)[0]
+    for point, distances in swept(with_another, points).items():
+        others = [0, 2, 3, 4]
+        assert np.abs(distances.pixel[1] - found[point].pixel[1]).max() > 0.01
+        assert_same(jax.tree.map(lambda d: d[np.array(others)], distances), found[point], np.array(others))  # noqa: B023
+
+
+def test_one_compilation_a_step_count_whatever_else_varies() -> None:
+    one, points = PairProgram(eps_fn, features, alpha_bar=ALPHA_BAR), GRID
+    for _ in sweep_distances(one, pictures(), points, chunk=4, timer=lambda: 0.0):
+        pass
+    assert one.compilations == len({point.steps for point in points}) == 2
+    others = recon_grid(w=(1.5, 7.0), t_prime=(33, 120), steps=(3,), eta=(0.2,), grid="trailing", seed=(5,))
+    for _ in sweep_distances(one, pictures(9, seed=3), others, chunk=4, timer=lambda: 0.0):
+        pass
+    assert one.compilations == 2
+
+
+def test_points_come_one_by_one_and_memory_holds_one_chunk() -> None:
+    points, images, done = GRID, pictures(), []
+    pass_over = sweep_distances(program(), images, points, chunk=4, timer=lambda: 0.0, progress=done.append)
+    for i, point in enumerate(points):
+        assert next(pass_over)[0] == point
+        # No more is reconstructed before a point is handed over than the chunks that point lies in.
+        group = [p for p in points[: i + 1] if p.steps == point.steps]
+        before = sum(p.steps != point.steps for p in points[:i]) * len(images)
+        assert sum(done) - before <= math.ceil(len(group) * len(images) / 4) * 4
+    assert next(pass_over, None) is None
+    assert sum(done) == len(points) * len(images)
+
+
+def test_a_chunk_may_span_several_points() -> None:
+    points = GRID[:8]
+    found = list(sweep_distances(program(), pictures(2), points, chunk=7, timer=lambda: 0.0))
+    assert [point for point, _ in found] == points
+    assert all(distances.x0 is None and distances.pixel.shape == (2, SIZE, SIZE) for _, distances in found)
+
+
+def test_seeds_draw_other_noise_and_points_of_one_seed_share_it() -> None:
+    base = ReconPoint(0.0, 250, 1, 0.0, "trailing", 0)
+    zero, other = swept(pictures(), [base, base._replace(seed=1)]).values()
+    assert np.abs(zero.pixel - other.pixel).max() > 0.1
+    # With w = 1e-6 nothing but shared noise can make the reconstructions agree.
+    (near,) = swept(pictures(), [base._replace(w=1e-6)]).values()
+    np.testing.assert_allclose(near.pixel, zero.pixel, atol=1e-4)
+
+
+def test_equal_pictures_score_equally() -> None:
+    images = pictures()
+    images[4] = images[0]
+    (found,) = swept(images, [ReconPoint(3.0, 250, 3, 1.0, "trailing", 0)]).values()
+    np.testing.assert_array_equal(found.pixel[4], found.pixel[0])
+
+
+def test_clipping_is_an_option() -> None:
+    point = ReconPoint(60.0, 250, 1, 0.0, "trailing", 0)
+    for clip in (True, False):
+        (found,) = swept(pictures(), [point], clip=clip).values()
+        np.testing.assert_allclose(found.pixel[0], alone(pictures()[0], point, clip=clip)[1], rtol=1e-3, atol=1e-4)
+        assert (np.abs(found.x0).max() <= 1) == clip
+
+
+def test_pictures_may_enter_the_features_at_another_size() -> None:
+    point = ReconPoint(3.0, 250, 1, 0.0, "trailing", 0)
+    (found,) = swept(pictures(), [point], feature_size=32).values()
+    assert found.features["layer1"].shape == (N, 16, 16)
+    expected = alone(pictures()[2], point, size=32)[2]
+    for layer in LAYERS:
+        np.testing.assert_allclose(found.features[layer][2], expected[layer], atol=1e-4)
+
+
+def distances(n: int = 3, seed: int = 0) -> Distances:
+    rng = np.random.default_rng(seed)
+    layers = {layer: rng.random((n, s, s), np.float32) for layer, s in zip(LAYERS, (8, 4, 2), strict=True)}
+    return Distances(None, rng.random((n, SIZE, SIZE), np.float32), layers, np.zeros(n))
+
+
+def test_blurring_is_linear_so_v_needs_no_second_blur() -> None:
+    found, layers, sigma = distances(), ("layer2", "layer3"), 1.5
+    d_f = feature_distance({k: jnp.asarray(d) for k, d in found.features.items()}, layers, SIZE)
+    blurred_p, blurred_f = blurred(found, layers, sigma)
+    for v in (0.0, 1.0, 7.0):
+        expected = anomaly_map(jnp.asarray(found.pixel), d_f, v=v, ratio=0.3, sigma=sigma)
+        np.testing.assert_allclose(combine(blurred_p, blurred_f, v=v, ratio=0.3), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_blurring_sums_layers_and_scales() -> None:
+    found, sigma = distances(), 2.0
+    parts = [blurred(found, (layer,), sigma)[1] for layer in LAYERS]
+    np.testing.assert_allclose(blurred(found, LAYERS, sigma)[1], sum(parts), rtol=1e-5)
+    doubled = jax.tree.map(lambda d: 2 * d, found)
+    for once, twice in zip(blurred(found, LAYERS, sigma), blurred(doubled, LAYERS, sigma), strict=True):
+        np.testing.assert_allclose(twice, 2 * once, rtol=1e-5)
+
+
+def test_blurring_in_batches_pads_nothing_into_the_result() -> None:
+    found = distances(7)
+    for left, right in zip(blurred(found, LAYERS, 1.0, batch=3), blurred(found, LAYERS, 1.0), strict=True):
+        assert left.shape == (7, SIZE, SIZE)
+        np.testing.assert_allclose(left, right, rtol=1e-6)
+    sharp_p, _ = blurred(found, LAYERS, 0.0)
+    np.testing.assert_array_equal(sharp_p, found.pixel)
+
+
+def test_the_grid_is_the_product_in_groups_of_one_step_count() -> None:
+    assert len(GRID) == 2**5
+    assert [steps for steps, _ in itertools.groupby(GRID, key=lambda p: p.steps)] == [1, 3]
+    repeated = recon_grid(w=(1, 1.0), t_prime=(50, 50), steps=(2,), eta=(0,), grid="trailing", seed=(0,))
+    assert repeated == [ReconPoint(1.0, 50, 2, 0.0, "trailing", 0)]
+
+
+GOOD: dict[str, Any] = {"w": (3.0,), "t_prime": (250,), "steps": (10,), "eta": (1.0,), "grid": "trailing", "seed": (0,)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"w": (0.0, -1.0)}, r"w = -1"),
+        ({"w": (math.nan,)}, "w = nan"),
+        ({"w": (math.inf,)}, "w = inf"),
+        ({"eta": (1.01,)}, "eta = 1.01"),
+        ({"eta": (-0.1,)}, "eta = -0.1"),
+        ({"eta": (math.nan,)}, "eta = nan"),
+        ({"t_prime": (0,)}, "T' = 0"),
+        ({"t_prime": (1000,)}, "T' = 1000"),
+        ({"t_prime": (-5,)}, "T' = -5"),
+        ({"steps": (0,)}, "steps = 0"),
+        ({"steps": (251,)}, "steps = 251"),
+        ({"t_prime": (250, 5)}, "steps = 10"),
+        ({"grid": "reference", "steps": (7,)}, "divisible"),
+        ({"grid": "leading"}, "leading.*expected one of"),
+        ({"w": ()}, "w: expected at least one"),
+        ({"seed": ()}, "seed: expected at least one"),
+    ],
+    ids=str,
+)
+def test_values_out_of_range_are_refused_by_name(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        recon_grid(**{**GOOD, **changed})
