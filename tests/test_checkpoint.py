@@ -28,10 +28,11 @@ def state(value: float = 1.0, width: int = 3) -> State:
 
 
 def assert_equal(left: Any, right: Any) -> None:
-    assert jax.tree.structure(left) == jax.tree.structure(right)
-    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+    def same(a: Any, b: Any) -> None:
         assert np.asarray(a).dtype == np.asarray(b).dtype
         np.testing.assert_array_equal(a, b)
+
+    jax.tree.map(same, left, right)  # raises where the structures differ
 
 
 def test_a_tree_comes_back_as_it_went(tmp_path: Path) -> None:

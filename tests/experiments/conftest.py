@@ -7,7 +7,6 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 SETTINGS = {
-    "jax_disable_most_optimizations": True,
     "jax_persistent_cache_min_compile_time_secs": 0.0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }

@@ -153,7 +153,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, str,
         capture_output=True, text=True, cwd=base, env=environment, timeout=300,
     )  # fmt: skip
     assert driver.returncode == 0, driver.stderr
-    status = dict(map(int, line.split()) for line in driver.stdout.splitlines())
+    status = {int(number): int(code) for number, code in map(str.split, driver.stdout.splitlines())}
     return {
         name: (status[number], (base / f"{number}.txt").read_text(), folders[name]) for number, name in enumerate(CASES)
     }

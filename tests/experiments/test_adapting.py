@@ -1,0 +1,242 @@
+"""Adaptation: killed anywhere it ends as unbroken, stops by its rules, and scores with the epoch it chose."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs
+
+from ddad_jax.backbones import Backbone
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.errors import InputError
+from ddad_jax.types import Array, EpsFn
+from experiments import adapting
+from experiments.adapting import adapted
+from experiments.model import Data, load_data
+from experiments.tables import read_jsonl
+
+
+class Killed(BaseException):
+    """In the place of kill -9: nothing catches it."""
+
+
+class Small(nn.Module):
+    """Three layers of one convolution each, at strides 4, 8 and 16."""
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
+        self.variable("batch_stats", "mean", lambda: jnp.zeros(2))
+        found = {}
+        for i, stride in enumerate((4, 2, 2)):
+            x = jnp.tanh(nn.Conv(6, (stride, stride), (stride, stride), name=f"layer{i + 1}")(x))
+            found[f"layer{i + 1}"] = x
+        return found
+
+
+SMALL = Backbone("small", Small(), lambda x: x, 16)
+ORIGINAL = jax.tree.map(np.asarray, jax.jit(Small().init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+
+
+def noise_predictor(_unet: Any, params: Any) -> EpsFn:
+    return lambda x_t, t: 0.5 * x_t
+
+
+@pytest.fixture(autouse=True)
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapting, "build_backbone", lambda c: SMALL)
+    monkeypatch.setattr(adapting, "load_backbone", lambda name, path: ORIGINAL)
+    monkeypatch.setattr(adapting, "eps_fn", noise_predictor)
+
+
+@pytest.fixture
+def contrasts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What ``contrast`` will say, measure by measure; empty: what it really says."""
+    values: list[float] = []
+    real = adapting.contrast
+
+    def contrast(*args: Any) -> float:
+        return values.pop(0) if values else real(*args)
+
+    monkeypatch.setattr(adapting, "contrast", contrast)
+    return values
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def data(root: Path) -> Data:
+    return load_data(tiny_runs.config(root))
+
+
+def assert_equal(left: Any, right: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, left, right)
+
+
+def differ(left: Any, right: Any) -> bool:
+    return any(jax.tree.leaves(jax.tree.map(lambda a, b: bool(np.abs(a - b).max() > 0), left, right)))
+
+
+def epochs(workdir: Path) -> list[int]:
+    return [row["epoch"] for row in read_jsonl(workdir / "adapt.jsonl")]
+
+
+def test_no_epochs_leave_the_extractor_as_it_came(root: Path, data: Data, tmp_path: Path) -> None:
+    variables, epoch = adapted(tiny_runs.config(root), tmp_path, data, None)
+    assert epoch == 0 and variables is ORIGINAL and not (tmp_path / "adapt").exists()
+
+
+@pytest.mark.parametrize(
+    ("measured", "choose", "patience", "expected", "run"),
+    [
+        ([0.1, 0.2, 0.3, 0.2], "contrast", 3, 2, 3),
+        ([0.5, 0.2, 0.3, 0.2], "contrast", 3, 0, 3),
+        ([0.5, 0.2, 0.3, 0.2], "contrast", 1, 0, 1),
+        ([0.1, 0.2, 0.1, 0.9], "contrast", 1, 1, 2),
+        ([0.1, math.nan, 0.2, math.nan], "contrast", 3, 2, 3),
+        ([0.5, 0.2, 0.3, 0.2], "last", 0, 3, 3),
+    ],
+)
+def test_the_epoch_is_chosen_by_its_rule(
+    root: Path, data: Data, tmp_path: Path, contrasts: list[float],
+    measured: list[float], choose: str, patience: int, expected: int, run: int,
+) -> None:  # fmt: skip
+    contrasts += measured
+    c = tiny_runs.config(root, adapt__epochs=3, adapt__choose=choose, adapt__patience=patience)
+    variables, epoch = adapted(c, tmp_path, data, None)
+    assert epoch == expected and epochs(tmp_path) == list(range(run + 1))
+    saved = Checkpoints(tmp_path / "adapt" / "epochs", keep=None)
+    assert saved.steps() == list(range(1, run + 1)), "every epoch is kept"
+    assert differ(variables, ORIGINAL) == (expected > 0)
+    if expected:
+        assert_equal(variables, saved.restore(ORIGINAL, expected))
+    contrasts.clear()
+    again, same = adapted(c, tmp_path, data, None)
+    assert same == epoch and epochs(tmp_path) == list(range(run + 1))
+    assert_equal(again, variables)
+
+
+MOMENTS = [
+    ("contrast", 1),  # while epoch 0 is measured
+    ("step", 2),
+    ("step", 4),  # the second of the second epoch
+    ("epochs", 2),  # before the epoch's extractor is saved
+    ("journal", 2),  # before its row
+    ("state", 2),  # between its row and its state
+    ("choice", 1),  # after the last epoch
+]
+
+
+@pytest.mark.parametrize(("where", "count"), MOMENTS)
+def test_a_killed_adaptation_ends_as_an_unbroken_one(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, count: int
+) -> None:
+    c = tiny_runs.config(root, adapt__epochs=3, adapt__choose="last", adapt__batch_size=1)
+    left = [count]
+
+    def fatal(moment: str) -> None:
+        if moment == where:
+            left[0] -= 1
+            if not left[0]:
+                raise Killed
+
+    def dying(moment: str, real: Any) -> Any:
+        def call(*args: Any, **how: Any) -> Any:
+            fatal(moment)
+            return real(*args, **how)
+
+        return call
+
+    save = Checkpoints.save
+
+    def dying_save(self: Checkpoints, *args: Any) -> None:
+        fatal(self.folder.name)
+        save(self, *args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(adapting, "contrast", dying("contrast", adapting.contrast))
+        patch.setattr(adapting.jax.random, "split", dying("step", jax.random.split))
+        patch.setattr(adapting, "append_jsonl", dying("journal", adapting.append_jsonl))
+        patch.setattr(adapting, "write_text", dying("choice", adapting.write_text))
+        patch.setattr(Checkpoints, "save", dying_save)
+        with pytest.raises(Killed):
+            adapted(c, tmp_path / "killed", data, None)
+    resumed, epoch = adapted(c, tmp_path / "killed", data, None)
+    unbroken, same = adapted(c, tmp_path / "unbroken", data, None)
+    assert epoch == same == 3
+    assert_equal(resumed, unbroken)
+    rows = [[(row["epoch"], row["contrast"], row.get("loss")) for row in read_jsonl(tmp_path / name / "adapt.jsonl")]
+            for name in ("killed", "unbroken")]  # fmt: skip
+    assert rows[0] == rows[1]
+
+
+def test_finished_epochs_are_not_run_again(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c = tiny_runs.config(root, adapt__epochs=3, adapt__choose="last")
+    adapted(c, tmp_path, data, None)
+    (tmp_path / "adapt" / "chosen.json").unlink()
+    monkeypatch.setattr(adapting, "pairs", None)
+    assert adapted(c, tmp_path, data, None)[1] == 3
+
+
+def test_a_stop_decided_before_the_kill_stays_decided(
+    root: Path, data: Data, tmp_path: Path, contrasts: list[float]
+) -> None:
+    contrasts += [0.5, 0.2]
+    c = tiny_runs.config(root, adapt__epochs=5, adapt__patience=1)
+    assert adapted(c, tmp_path, data, None)[1] == 0
+    (tmp_path / "adapt" / "chosen.json").unlink()
+    assert adapted(c, tmp_path, data, None)[1] == 0
+    assert epochs(tmp_path) == [0, 1]
+
+
+@pytest.mark.parametrize("left", ["none", "gap", "torn"])
+def test_without_its_journal_adaptation_starts_again(root: Path, data: Data, tmp_path: Path, left: str) -> None:
+    c = tiny_runs.config(root, adapt__epochs=2, adapt__choose="last")
+    first, _ = adapted(c, tmp_path, data, None)
+    (tmp_path / "adapt" / "chosen.json").unlink()
+    journal = tmp_path / "adapt.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text({"none": "", "gap": lines[0] + lines[2], "torn": "".join(lines)[:-9]}[left])
+    again, epoch = adapted(c, tmp_path, data, None)
+    assert epoch == 2 and epochs(tmp_path) == [0, 1, 2]
+    assert_equal(again, first)
+
+
+def test_the_wall_clock_limit_ends_it_after_an_epoch(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 10**6, 60))
+    monkeypatch.setattr(adapting.time, "perf_counter", lambda: float(next(now)))
+    c = tiny_runs.config(root, adapt__epochs=500, adapt__patience=0, adapt__max_minutes=10.0)
+    adapted(c, tmp_path, data, None)
+    assert 1 < epochs(tmp_path)[-1] < 12
+    assert json.loads((tmp_path / "adapt" / "chosen.json").read_text())["epochs_run"] == epochs(tmp_path)[-1]
+
+
+@pytest.mark.parametrize("name", ["loss", "grad_norm"])
+def test_not_a_number_stops_and_keeps_the_epochs_before(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    real = adapting.adapt_step
+    per_epoch = len(adapting.pairs(len(data.fit.labels), 4, epoch=1, seed=0)[0])
+
+    def adapt_step(state: Any, *args: Any, **how: Any) -> Any:
+        new, metrics = real(state, *args, **how)
+        return new, {**metrics, name: jnp.where(state.step >= per_epoch, jnp.nan, metrics[name])}
+
+    monkeypatch.setattr(adapting, "adapt_step", adapt_step)
+    c = tiny_runs.config(root, adapt__epochs=3)
+    with pytest.raises(InputError, match=r"stopped in epoch 2.*Epochs up to 1 are saved.*adapt\.learning_rate"):
+        adapted(c, tmp_path, data, None)
+    assert Checkpoints(tmp_path / "adapt" / "epochs", keep=None).steps() == [1]
+    assert not (tmp_path / "adapt" / "chosen.json").exists()
