@@ -42,7 +42,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         except InputError as error:
             _refuse(error)
 
-    flags.mark_flags_as_required(["config", "workdir"])
+    flags.mark_flags_as_required(["config"] if WORKDIR.default else ["config", "workdir"])
     _reuse_memory()
     app.run(guarded, flags_parser=_parse)
 

@@ -106,9 +106,9 @@ def test_overlay_shows_the_picture_where_the_map_is_low_and_the_map_where_it_is_
 @pytest.mark.parametrize(
     ("label", "score", "threshold", "said"),
     [
-        (1, 1.0, 1.0, "found"),
+        (1, 1.1, 1.0, "found"),
         (1, 0.9, 1.0, "missed"),
-        (0, 1.0, 1.0, "false alarm"),
+        (0, 1.1, 1.0, "false alarm"),
         (0, 0.9, 1.0, "passed"),
         (0, 0.9, None, ""),
         (0, 0.9, math.nan, ""),
