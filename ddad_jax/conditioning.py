@@ -8,6 +8,8 @@ towards the target, in closed form:
 No second network call and no gradient, so any solver can use it, and w may be traced.
 """
 
+import math
+
 import jax.numpy as jnp
 
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
@@ -20,7 +22,15 @@ def denoised(x_t: Array, eps: Array, alpha_bar_t: Array) -> Array:
     return (x_t - jnp.sqrt(1.0 - a) * eps) / jnp.sqrt(a)
 
 
-def conditioned(eps_fn: EpsFn, y: Image, *, w: Array | float, alpha_bar: Array) -> EpsFn:
+def conditioned(
+    eps_fn: EpsFn,
+    y: Image,
+    *,
+    w: Array | float,
+    alpha_bar: Array,
+    fade: Array | float = 1.0,
+    blend_max: Array | float = math.inf,
+) -> EpsFn:
     """eps_hat = eps - w sqrt(1 - alpha_bar_t) (y_t - x_t), where
 
     y_t = sqrt(alpha_bar_t) y + sqrt(1 - alpha_bar_t) eps is the target noised with the network's own noise.
@@ -31,6 +41,10 @@ def conditioned(eps_fn: EpsFn, y: Image, *, w: Array | float, alpha_bar: Array) 
       w: strength >= 0, scalar or [b]; 0 leaves the network as it is. The blend leaves [0, 1], so the
         prediction goes beyond the target, where w (1 - alpha_bar_t) > 1 (T' = 250: w above about 2.1).
       alpha_bar: table [T].
+      fade: Deviation: the blend is w (1 - alpha_bar_t)^fade; published 1. 0 keeps it at w from the first step to the
+        last, above 1 it lets go sooner. Scalar or [b].
+      blend_max: Deviation: the blend is at most this; published without a limit. 1 ends at the target and never
+        beyond it. Scalar or [b].
 
     Source: DDAD Eq. 6 and Algorithm 1, lines 3 and 4.
     """
@@ -39,6 +53,8 @@ def conditioned(eps_fn: EpsFn, y: Image, *, w: Array | float, alpha_bar: Array) 
         a = alpha_bar_at(alpha_bar, t)
         eps = eps_fn(x_t, t)
         y_t = perturb(y, eps, a)
-        return eps - per_image(w, x_t) * per_image(jnp.sqrt(1.0 - a), x_t) * (y_t - x_t)
+        # (1 - a) (1 - a)^(fade - 1), so that the published fade leaves the equation as it stands.
+        blend_w = jnp.minimum(w * (1.0 - a) ** (jnp.asarray(fade) - 1.0), blend_max / (1.0 - a))
+        return eps - per_image(blend_w, x_t) * per_image(jnp.sqrt(1.0 - a), x_t) * (y_t - x_t)
 
     return conditioned_eps

@@ -1,36 +1,20 @@
-"""L3. Step rules and the one loop that runs them.
+"""L3. The one loop that runs a solver, and the reconstruction of an image with it.
 
 The loop knows neither a network nor a target: it takes an EpsFn, which a U-Net, a distilled student
 or an analytic Gaussian can be.
 """
 
-from typing import NamedTuple
+import math
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from ddad_jax.conditioning import conditioned, denoised
+from ddad_jax.conditioning import conditioned
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
+from ddad_jax.solvers import DDIM, Solver, Step
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array, EpsFn, Image, NoiseFn
-
-
-def ddim_step(x_t: Array, eps: Array, a_t: Array, a_s: Array, *, eta: Array | float, noise: Array) -> Array:
-    """x_s = sqrt(a_s) x0_hat + sqrt(1 - a_s - sigma^2) eps + sigma noise,
-
-    sigma = eta sqrt((1 - a_t / a_s) (1 - a_s) / (1 - a_t)): eta = 0 is deterministic, eta = 1 has the
-    variance of the DDPM posterior. At a_s = 1 the result is x0_hat exactly.
-
-    Args:
-      x_t, eps, noise: [b, h, w, c]; a_t, a_s: alpha_bar at this and the next time, scalar or [b].
-      eta: in [0, 1], scalar or [b].
-
-    Source: DDAD Eqs. 3 and 7; Song et al. 2021 (DDIM), Eqs. 12 and 16.
-    """
-    x0_hat = denoised(x_t, eps, a_t)
-    sigma = eta * jnp.sqrt((1.0 - a_t / a_s) * (1.0 - a_s) / (1.0 - a_t))
-    along_eps = jnp.sqrt(jnp.maximum(1.0 - a_s - sigma**2, 0.0))
-    return per_image(jnp.sqrt(a_s), x_t) * x0_hat + per_image(along_eps, x_t) * eps + per_image(sigma, x_t) * noise
 
 
 class Trajectory(NamedTuple):
@@ -41,26 +25,37 @@ class Trajectory(NamedTuple):
 
 
 def trajectory(
-    eps_fn: EpsFn, x_start: Array, grid: TimeGrid, *, eta: Array | float, alpha_bar: Array, noise_fn: NoiseFn
+    eps_fn: EpsFn,
+    x_start: Array,
+    grid: TimeGrid,
+    *,
+    eta: Array | float,
+    alpha_bar: Array,
+    noise_fn: NoiseFn,
+    solver: Solver = DDIM,
 ) -> Trajectory:
-    """Run ``ddim_step`` over the grid and keep every state: one ``lax.scan``, K calls of ``eps_fn``.
+    """Run the solver over the grid and keep every state: one ``lax.scan``, K steps.
 
     Args:
       x_start: the noised images [b, h, w, c].
       grid: K times and where each leads; traced or not.
-      eta: in [0, 1], scalar or [b].
+      eta: in [0, 1], scalar or [b]; only DDIM has noise of its own, the other solvers are deterministic.
       alpha_bar: table [T].
       noise_fn: i -> noise of step i = 1 .. K (0 belongs to the start).
+      solver: bound before ``jit``. Deviation: any but DDIM.
     """
 
-    def step(x_t: Array, at: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+    def advance(carry: tuple[Array, Any], at: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any], Array]:
+        x_t, memory = carry
         i, t, s = at
-        a_t, a_s = alpha_bar_at(alpha_bar, t), alpha_bar_at(alpha_bar, s)
-        x_s = ddim_step(x_t, eps_fn(x_t, t), a_t, a_s, eta=eta, noise=noise_fn(i))
-        return x_s, x_s
+        noise = noise_fn(i) if solver.stochastic else jnp.zeros_like(x_t)
+        step = Step(i, t, s, alpha_bar_at(alpha_bar, t), alpha_bar_at(alpha_bar, s), eta, noise)
+        x_s, memory = solver.advance(eps_fn, memory, x_t, step)
+        return (x_s, memory), x_s
 
-    steps = jnp.arange(1, grid.t.shape[0] + 1)
-    x0, states = jax.lax.scan(step, x_start, (steps, jnp.asarray(grid.t), jnp.asarray(grid.s)))
+    numbers = jnp.arange(1, grid.t.shape[0] + 1)
+    begin = (x_start, solver.begin(x_start))
+    (x0, _), states = jax.lax.scan(advance, begin, (numbers, jnp.asarray(grid.t), jnp.asarray(grid.s)))
     return Trajectory(x0, states)
 
 
@@ -74,16 +69,26 @@ def reconstruct(
     eta: Array | float,
     alpha_bar: Array,
     noise_fn: NoiseFn,
+    solver: Solver = DDIM,
+    start_noise: Array | float = 1.0,
+    fade: Array | float = 1.0,
+    blend_max: Array | float = math.inf,
 ) -> Array:
     """Noise ``x`` to T', then denoise it towards ``y``. Returns x0 [b, h, w, c], not clipped.
 
-    ``w``, ``eta``, the grid's times and the noise may all be traced: one compilation serves every value.
+    Everything but the solver and the number of steps may be traced: one compilation serves every value.
+
+    Args:
+      w, fade, blend_max: of ``conditioned``; solver, eta, alpha_bar, noise_fn: of ``trajectory``.
+      start_noise: scalar or [b]. Deviation: the noise of the start is multiplied by this; published 1. With 0 the
+        start is the scaled image sqrt(alpha_bar) x, deterministic: nothing of the image is drowned in noise.
 
     Source: DDAD Algorithm 1.
     """
-    x_start = perturb(x, noise_fn(jnp.asarray(0)), alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
-    steered = conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar)
-    return trajectory(steered, x_start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn).x0
+    noise = per_image(start_noise, x) * noise_fn(jnp.asarray(0))
+    x_start = perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
+    steered = conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar, fade=fade, blend_max=blend_max)
+    return trajectory(steered, x_start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver).x0
 
 
 def noise_of(keys: Array, shape: tuple[int, ...]) -> NoiseFn:

@@ -1,13 +1,14 @@
 """L5. A grid of settings as one batched program a compiled shape.
 
 Every (grid point, image) pair is one element of a flattened batch with its own w, eta, visited times and
-noise key, so that all points of one step count share a compilation and nothing is recomputed for a
+noise key, so that all points of one step count and solver share a compilation and nothing is recomputed for a
 choice that does not touch the reconstruction: v, layers and blur work on the distances kept per point.
 """
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +20,18 @@ from ddad_jax.distance import feature_distance, feature_distances, pixel_distanc
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
 from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array, EpsFn, FeatureFn
 
 
 class ReconPoint(NamedTuple):
-    """What decides a reconstruction. w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of
-    ``timesteps.GRIDS``; seed of the noise (points of equal seed share each image's noise)."""
+    """What decides a reconstruction.
+
+    w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS``; seed of the noise
+    (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0, fade
+    and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit.
+    """
 
     w: float
     t_prime: int
@@ -33,6 +39,15 @@ class ReconPoint(NamedTuple):
     eta: float
     grid: str
     seed: int
+    solver: str = "ddim"
+    start_noise: float = 1.0
+    fade: float = 1.0
+    blend_max: float = 0.0
+
+    @property
+    def calls(self) -> int:
+        """Of the network, for one image."""
+        return self.steps * SOLVERS[self.solver].calls
 
 
 class ScorePoint(NamedTuple):
@@ -49,32 +64,55 @@ def recon_grid(
     t_prime: Sequence[int],
     steps: Sequence[int],
     eta: Sequence[float],
-    grid: str,
+    grid: Sequence[str],
     seed: Sequence[int],
+    solver: Sequence[str] = ("ddim",),
+    start_noise: Sequence[float] = (1.0,),
+    fade: Sequence[float] = (1.0,),
+    blend_max: Sequence[float] = (0.0,),
 ) -> list[ReconPoint]:
-    """The product of all values, checked, ordered so that points of one step count follow each other.
+    """The product of all values, checked and without repeats, ordered so that points of one compilation follow
+    each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others.
 
     Raises:
-      InputError: a value out of range or not a number, an unknown grid, or an empty list.
+      InputError: a value out of range or not a number, an unknown name, or an empty list.
     """
-    if grid not in GRIDS:
-        raise InputError(f"grid = {grid!r}: expected one of {', '.join(sorted(GRIDS))}")
-    for name, values in {"w": w, "t_prime": t_prime, "steps": steps, "eta": eta, "seed": seed}.items():
-        if not len(values):
-            raise InputError(f"{name}: expected at least one value, got none")
+    axes: dict[str, Sequence[Any]] = {
+        "solver": solver, "steps": steps, "grid": grid, "t_prime": t_prime, "eta": eta, "start_noise": start_noise,
+        "fade": fade, "blend_max": blend_max, "w": w, "seed": seed,
+    }  # fmt: skip
+    for name, values in axes.items():
+        if isinstance(values, str) or not len(values):
+            raise InputError(f"{name} = {values!r}: expected a tuple of at least one value")
+    for name, values, table in (("grid", grid, GRIDS), ("solver", solver, SOLVERS)):
+        for value in values:
+            if value not in table:
+                raise InputError(f"{name} = {value!r}: expected one of {', '.join(sorted(table))}")
     for value in w:
         if not (np.isfinite(value) and value >= 0):
             raise InputError(f"w = {value}: expected a finite number, 0 (no conditioning) or more")
     for value in eta:
         if not 0 <= value <= 1:
             raise InputError(f"eta = {value}: expected a number from 0 (deterministic) to 1 (DDPM variance)")
-    points = [
-        ReconPoint(float(w_), int(t_), int(k_), float(e_), grid, int(s_))
-        for k_, t_, e_, w_, s_ in itertools.product(steps, t_prime, eta, w, seed)
-    ]
+    for name, says in {
+        "start_noise": "0 (the scaled picture) or more, published 1",
+        "fade": "0 (a constant blend) or more, published 1",
+        "blend_max": "0 (no limit) or more, 1 to end at the target",
+    }.items():
+        for value in axes[name]:
+            if not (np.isfinite(value) and value >= 0):
+                raise InputError(f"{name} = {value}: expected a finite number, {says}")
+    points = []
+    for values in itertools.product(*axes.values()):
+        at = dict(zip(axes, values, strict=True))
+        if not SOLVERS[at["solver"]].stochastic:
+            at["eta"] = 0.0
+        kinds = ReconPoint.__annotations__
+        points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
+    points = list(dict.fromkeys(points))
     for point in points:
         time_grid(point)
-    return list(dict.fromkeys(points))
+    return points
 
 
 def time_grid(point: ReconPoint) -> TimeGrid:
@@ -94,14 +132,40 @@ class Distances(NamedTuple):
 
 class PairInput(NamedTuple):
     """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
-    w, eta: float32 [p]. grid: start [p], t and s [K, p]."""
+    w, eta, start_noise, fade, blend_max: float32 [p]. grid: start [p], t and s [K, p]."""
 
     images: Array
     image_seed: Array
     seed: Array
     w: Array
     eta: Array
+    start_noise: Array
+    fade: Array
+    blend_max: Array
     grid: TimeGrid
+
+
+def pair_input(
+    points: Sequence[ReconPoint], grids: Sequence[TimeGrid], images: np.ndarray, seeds: np.ndarray
+) -> PairInput:
+    """One pair for each entry: its point, the times it visits, its picture (uint8) and the picture's seed; *host*."""
+
+    def of(name: str) -> Array:
+        return jnp.asarray([getattr(p, name) for p in points], jnp.float32)
+
+    return PairInput(
+        jnp.asarray(images),
+        jnp.asarray(seeds),
+        jnp.asarray([p.seed for p in points], jnp.uint32),
+        of("w"),
+        of("eta"),
+        of("start_noise"),
+        of("fade"),
+        jnp.asarray([p.blend_max or np.inf for p in points], jnp.float32),
+        TimeGrid(
+            np.array([g.start for g in grids]), np.stack([g.t for g in grids], 1), np.stack([g.s for g in grids], 1)
+        ),
+    )
 
 
 def pair_keys(seed: Array, image_seed: Array) -> Array:
@@ -113,7 +177,8 @@ class PairProgram:
     """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
 
     Args:
-      eps_fn, features: networks with their weights bound.
+      networks: weights -> (the noise predictor, the feature extractor).
+      weights: a tree of arrays, handed to every call: held by no compiled program, they are in memory once.
       alpha_bar: table [T].
       feature_size: Deviation: side in pixels at which image and reconstruction enter the feature network, 0
         for their own; a network made for 224 px sees little in a 64 px picture.
@@ -121,40 +186,57 @@ class PairProgram:
         not, so a large w leads both distances outside the range of pictures.
 
     Attributes:
-      compilations: how many shapes have been compiled; one a step count.
+      compilations: how many shapes have been compiled; one a step count and solver.
     """
 
     def __init__(
         self,
-        eps_fn: EpsFn,
-        features: FeatureFn,
+        networks: Callable[[Any], tuple[EpsFn, FeatureFn]],
+        weights: Any,
         *,
         alpha_bar: Array,
         feature_size: int = 0,
         clip: bool = True,
     ) -> None:
-        def program(pairs: PairInput) -> tuple[Array, Array, dict[str, Array]]:
+        def program(weights: Any, pairs: PairInput, solver: str) -> tuple[Array, Array, dict[str, Array]]:
+            eps_fn, features = networks(weights)
             y = to_float(pairs.images)
             noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
-            x0 = reconstruct(eps_fn, y, y, pairs.grid, w=pairs.w, eta=pairs.eta, alpha_bar=alpha_bar, noise_fn=noise_fn)
+            x0 = reconstruct(
+                eps_fn,
+                y,
+                y,
+                pairs.grid,
+                w=pairs.w,
+                eta=pairs.eta,
+                alpha_bar=alpha_bar,
+                noise_fn=noise_fn,
+                solver=SOLVERS[solver],
+                start_noise=pairs.start_noise,
+                fade=pairs.fade,
+                blend_max=pairs.blend_max,
+            )
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
             size = feature_size or y.shape[1]
             layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
             return x0, pixel_distance(x0, y), layers
 
-        self._program = jax.jit(program)
+        self._program, self._weights = jax.jit(program, static_argnames="solver"), weights
         self._compiled: dict[tuple, Callable] = {}
 
     @property
     def compilations(self) -> int:
         return len(self._compiled)
 
-    def compiled(self, pairs: PairInput) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
-        """The program for the shapes of ``pairs``, compiled now if it was not before."""
-        shape = (pairs.images.shape, pairs.grid.t.shape)
+    def compiled(
+        self, pairs: PairInput, solver: str = "ddim"
+    ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
+        """The program for the shapes of ``pairs`` and a name of ``SOLVERS``, compiled now if it was not before."""
+        shape = (pairs.images.shape, pairs.grid.t.shape, solver)
         if shape not in self._compiled:
-            self._compiled[shape] = self._program.lower(pairs).compile()
+            compiled = self._program.lower(self._weights, pairs, solver=solver).compile()
+            self._compiled[shape] = functools.partial(compiled, self._weights)
         return self._compiled[shape]
 
 
@@ -170,7 +252,7 @@ def sweep_distances(
 ) -> Iterator[tuple[ReconPoint, Distances]]:
     """Distances of all images at every point, one point at a time, in the order of ``points``.
 
-    The flattened (point, image) list of each step count is cut into chunks of equal size (the last one
+    The flattened (point, image) list of each compilation (solver, step count) is cut into chunks of equal size (the last one
     padded), so memory holds one chunk and at most the points it touches, however many points there are.
 
     Args:
@@ -181,7 +263,7 @@ def sweep_distances(
       progress: called with the number of pairs each chunk finished.
     """
     seeds = np.array([image_seed(image) for image in images], np.uint32)
-    for _, group in itertools.groupby(points, key=lambda p: p.steps):
+    for (solver, _), group in itertools.groupby(points, key=lambda p: (p.solver, p.steps)):
         todo = list(group)
         grids = [time_grid(p) for p in todo]
         total = len(todo) * len(images)
@@ -191,20 +273,10 @@ def sweep_distances(
             flat = np.minimum(np.arange(first, first + chunk), total - 1)
             valid = min(chunk, total - first)
             of_point, of_image = flat // len(images), flat % len(images)
-            at = [todo[i] for i in of_point]
-            pairs = PairInput(
-                jnp.asarray(images[of_image]),
-                jnp.asarray(seeds[of_image]),
-                jnp.asarray([p.seed for p in at], jnp.uint32),
-                jnp.asarray([p.w for p in at], jnp.float32),
-                jnp.asarray([p.eta for p in at], jnp.float32),
-                TimeGrid(
-                    np.array([grids[i].start for i in of_point]),
-                    np.stack([grids[i].t for i in of_point], 1),
-                    np.stack([grids[i].s for i in of_point], 1),
-                ),
+            pairs = pair_input(
+                [todo[i] for i in of_point], [grids[i] for i in of_point], images[of_image], seeds[of_image]
             )
-            run = program.compiled(pairs)
+            run = program.compiled(pairs, solver)
             started = timer()
             x0, pixel, layers = run(pairs)
             kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.errors import InputError
-from ddad_jax.schedule import T
+from ddad_jax.schedule import T, alpha_bar_table
 
 
 class TimeGrid(NamedTuple):
@@ -60,13 +60,19 @@ def trailing(t_prime: int, steps: int) -> TimeGrid:
 
 
 def uniform(t_prime: int, steps: int) -> TimeGrid:
-    """K times evenly from T' to 0, both visited. One step visits T' alone."""
+    """K times evenly from T' to 0, both visited. One step visits T' alone.
+
+    Deviation: published ``reference``, which begins below T'.
+    """
     _check(t_prime, steps)
     return _grid(t_prime, np.round(np.linspace(t_prime, 0, steps)))
 
 
 def quadratic(t_prime: int, steps: int) -> TimeGrid:
-    """t_i = round(T' (1 - i / K)^2): denser near the clean image. Source: Song et al. 2021 (DDIM), D.2."""
+    """t_i = round(T' (1 - i / K)^2): denser near the clean image.
+
+    Deviation: published ``reference``. Source: Song et al. 2021 (DDIM), D.2.
+    """
     _check(t_prime, steps)
     t = np.round(t_prime * (1.0 - np.arange(steps) / steps) ** 2)
     if len(np.unique(t)) < steps:
@@ -74,5 +80,29 @@ def quadratic(t_prime: int, steps: int) -> TimeGrid:
     return _grid(t_prime, t)
 
 
-GRIDS = {"reference": reference, "trailing": trailing, "uniform": uniform, "quadratic": quadratic}
+def log_snr(t_prime: int, steps: int) -> TimeGrid:
+    """Evenly in lambda = log(alpha_bar / (1 - alpha_bar)) / 2: lambda_i = lambda_T' + (lambda_0 - lambda_T') i / K.
+
+    Time runs in lambda for the exponential integrators (DPM-Solver++, UniPC): steps even in t leave them one
+    step near the clean image that is longer than all others together.
+
+    Deviation: unpublished for DDAD. Source: Lu et al. 2022 (DPM-Solver), section 3.4.
+    """
+    _check(t_prime, steps)
+    a = alpha_bar_table().astype(np.float64)
+    lam = 0.5 * np.log(a / (1.0 - a))
+    wanted = lam[t_prime] + (lam[0] - lam[t_prime]) * np.arange(steps) / steps
+    t = np.round(np.interp(-wanted, -lam, np.arange(T)))
+    if len(np.unique(t)) < steps:
+        raise InputError(f"log_snr grid of {steps} steps from T' = {t_prime} visits a time twice: use fewer steps")
+    return _grid(t_prime, t)
+
+
+GRIDS = {
+    "reference": reference,
+    "trailing": trailing,
+    "uniform": uniform,
+    "quadratic": quadratic,
+    "log_snr": log_snr,
+}
 """The names a config may use."""

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_at, perturb
 from ddad_jax.types import Array, Image
 
@@ -64,8 +65,13 @@ def noise_loss(eps_hat: Array, noise: Array, *, reduce: str = "mean", weight: Ar
       reduce: Deviation: "mean" (published "sum"), so that the loss and the decay that belongs to it mean the same
         at every image size.
 
+    Raises:
+      InputError: another ``reduce``.
+
     Source: Ho et al. 2020, Eq. 14; loss.py of the published code.
     """
+    if reduce not in ("mean", "sum"):
+        raise InputError(f"reduce = {reduce!r}: expected 'mean' or 'sum' (as published)")
     squared = (noise - eps_hat) ** 2
     per_image = squared.sum((1, 2, 3)) if reduce == "sum" else squared.mean((1, 2, 3))
     return (weight * per_image).mean()
@@ -92,11 +98,15 @@ def loss_at(
     dropout_key: Array | None = None,
     reduce: str = "mean",
     min_snr: float = 0.0,
-) -> Array:
-    """The loss for given images [b, h, w, c], times [b] and noise; the rest as in ``train_step``."""
+) -> tuple[Array, Array]:
+    """(loss, mean squared error over elements, unweighted) for given images [b, h, w, c], times [b] and noise.
+
+    The rest as in ``train_step``.
+    """
     a = alpha_bar_at(alpha_bar, t)
+    eps_hat = apply(params, perturb(x, noise, a), t, dropout_key)
     weight = min_snr_weight(a, min_snr) if min_snr else 1.0
-    return noise_loss(apply(params, perturb(x, noise, a), t, dropout_key), noise, reduce=reduce, weight=weight)
+    return noise_loss(eps_hat, noise, reduce=reduce, weight=weight), ((eps_hat - noise) ** 2).mean()
 
 
 def train_step(
@@ -136,10 +146,8 @@ def train_step(
     noise = jax.random.normal(noise_key, x.shape)
 
     def loss_fn(params: Any) -> tuple[Array, Array]:
-        a = alpha_bar_at(alpha_bar, t)
-        eps_hat = apply(params, perturb(x, noise, a), t, dropout_key)
-        weight = min_snr_weight(a, min_snr) if min_snr else 1.0
-        return noise_loss(eps_hat, noise, reduce=reduce, weight=weight), ((eps_hat - noise) ** 2).mean()
+        how: Any = {"alpha_bar": alpha_bar, "dropout_key": dropout_key, "reduce": reduce, "min_snr": min_snr}
+        return loss_at(apply, params, x, t, noise, **how)
 
     (loss, mse), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)

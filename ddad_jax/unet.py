@@ -58,16 +58,18 @@ def _dense(x: Array, features: int, name: str, dtype: jnp.dtype, zero: bool = Fa
 
 
 class GroupNorm32(nn.Module):
-    """Group normalisation over 32 groups (fewer where there are fewer channels), eps 1e-5, in float32.
+    """Group normalisation over ``groups`` groups (fewer where they do not divide the channels), eps 1e-5, in float32.
 
     mean and variance of each image and group in one pass over the data; scale and bias per channel are
     folded with them into one multiply-add, which XLA fuses with the SiLU that follows.
     """
 
+    groups: int = 32
+
     @nn.compact
     def __call__(self, x: Array) -> Array:
         c = x.shape[-1]
-        groups = math.gcd(32, c)
+        groups = math.gcd(self.groups, c)
         scale = self.param("scale", nn.initializers.ones, (c,))
         bias = self.param("bias", nn.initializers.zeros, (c,))
         spatial = tuple(range(1, x.ndim - 1))
@@ -141,15 +143,16 @@ class ResBlock(nn.Module):
     features: int
     resample: str = ""
     dropout: float = 0.0
+    groups: int = 32
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array, emb: Array, train: bool = False) -> Array:
-        h = nn.silu(GroupNorm32(name="in_layers_0")(x))
+        h = nn.silu(GroupNorm32(self.groups, name="in_layers_0")(x))
         h, x = _resample(h, self.resample), _resample(x, self.resample)
         h = _conv(h, self.features, 3, "in_layers_2", self.dtype)
         h = h + _dense(nn.silu(emb), self.features, "embed_layers_1", self.dtype)[:, None, None, :]
-        h = nn.silu(GroupNorm32(name="out_layers_0")(h))
+        h = nn.silu(GroupNorm32(self.groups, name="out_layers_0")(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = _conv(h, self.features, 3, "out_layers_3", self.dtype, zero=True)
         if x.shape[-1] != self.features:
@@ -164,12 +167,13 @@ class AttentionBlock(nn.Module):
     """
 
     heads: int
+    groups: int = 32
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
         b, h, w, c = x.shape
-        qkv = _dense(GroupNorm32(name="norm")(x).reshape(b, h * w, c), 3 * c, "to_qkv", self.dtype)
+        qkv = _dense(GroupNorm32(self.groups, name="norm")(x).reshape(b, h * w, c), 3 * c, "to_qkv", self.dtype)
         q, k, v = jnp.moveaxis(qkv.reshape(b, h * w, self.heads, 3, c // self.heads), 3, 0)
         scale = (c // self.heads) ** -0.25
         logits = jnp.einsum("bqhd,bkhd->bhqk", q * scale, k * scale, preferred_element_type=jnp.float32)
@@ -195,6 +199,8 @@ class UNet(nn.Module):
         to it, (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t); published "eps", the output is the noise.
         A picture passes through few channels, white noise does not: with patches of many pixels or a short
         training, a network asked for noise leaves some of it in the picture.
+      groups: of every normalisation; published 32. Where a level has 32 channels that leaves one channel a group,
+        which takes out what the time embedding added; a smaller number keeps it.
       dtype: of the computation; parameters, normalisation and softmax stay float32.
 
     Raises:
@@ -211,6 +217,7 @@ class UNet(nn.Module):
     dropout: float = 0.0
     patch: int = 1
     predict: str = "eps"
+    groups: int = 32
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -228,10 +235,10 @@ class UNet(nn.Module):
         emb = TimeEmbedding(self.base, self.dtype, name="time_embedding")(jnp.broadcast_to(t, x.shape[:1]))
 
         def res(h: Array, name: str, features: int, resample: str = "") -> Array:
-            return ResBlock(features, resample, self.dropout, self.dtype, name=name)(h, emb, train)
+            return ResBlock(features, resample, self.dropout, self.groups, self.dtype, name=name)(h, emb, train)
 
         def attend(h: Array, name: str) -> Array:
-            return AttentionBlock(self.heads, self.dtype, name=name)(h)
+            return AttentionBlock(self.heads, self.groups, self.dtype, name=name)(h)
 
         h = _conv(x.astype(self.dtype), widths[0], 3, "down_0_0", self.dtype)
         skips = [h]
@@ -261,7 +268,7 @@ class UNet(nn.Module):
                     h = res(h, f"{stage}_{layer}", width, "up")
                 stage_count += 1
 
-        h = nn.silu(GroupNorm32(name="out_0")(h))
+        h = nn.silu(GroupNorm32(self.groups, name="out_0")(h))
         h = _conv(h, x.shape[-1], 3, "out_2", self.dtype, zero=True)
         out = _channels_to_pixels(h, self.patch).astype(jnp.float32)
         if self.predict == "eps":

@@ -135,15 +135,15 @@ def _number(value: float | None) -> float:
 
 def _sampler(c: ConfigDict, params: Any) -> Any:
     """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
-    network = eps_fn(build_unet(c), params)
+    unet = build_unet(c)
 
     @jax.jit
-    def sample(x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
-        noise_fn = noise_of(keys, x.shape[1:])
+    def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
+        network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
         x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
         return jnp.clip(x0, -1.0, 1.0) if c.sample.clip else x0
 
-    return sample
+    return functools.partial(sample, jax.tree.map(jnp.asarray, params))
 
 
 def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:

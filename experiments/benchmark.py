@@ -25,8 +25,7 @@ from ml_collections import ConfigDict
 from ddad_jax.data.cans import cans
 from ddad_jax.metrics import time_aupro
 from ddad_jax.score import combine
-from ddad_jax.sweep import Distances, PairInput, PairProgram, blurred, sweep_distances, time_grid
-from ddad_jax.timesteps import TimeGrid
+from ddad_jax.sweep import Distances, PairProgram, blurred, pair_input, sweep_distances, time_grid
 from ddad_jax.weights import random_backbone
 from experiments import entry, sweeping
 from experiments.model import build_unet, init_params, split
@@ -46,19 +45,12 @@ def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
     unet = build_unet(c)
     params = init_params(unet, 0)
     point = sweeping.plan(c, sweep=False).selected[0]
-    grid = time_grid(point)
     program = _program(c, params)
     rng = np.random.default_rng(0)
-    pairs = PairInput(
-        jnp.asarray(rng.integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)),
-        jnp.arange(batch, dtype=jnp.uint32),
-        jnp.zeros(batch, jnp.uint32),
-        jnp.full(batch, point.w),
-        jnp.full(batch, point.eta),
-        TimeGrid(*(jnp.broadcast_to(jnp.asarray(v)[..., None], (*np.shape(v), batch)) for v in grid)),  # type: ignore[arg-type]
-    )
+    images = rng.integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
+    pairs = pair_input([point] * batch, [time_grid(point)] * batch, images, np.arange(batch, dtype=np.uint32))
     started = time.perf_counter()
-    run: Any = program.compiled(pairs)
+    run: Any = program.compiled(pairs, point.solver)
     compile_s = time.perf_counter() - started
 
     def detect() -> np.ndarray:
@@ -79,7 +71,7 @@ def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
         "what": f"{c.data.size} px, base {c.model.base}, {c.backbone.name}",
         "batch": batch,
         "dtype": c.model.dtype,
-        "unet_calls": point.steps,
+        "unet_calls": point.calls,
         "ms_per_image": 1e3 * float(np.median(times)),
         "p95_ms": 1e3 * float(np.quantile(times, 0.95)),
         "compile_s": compile_s,

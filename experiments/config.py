@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
+from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import recon_grid
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import CHANNEL_MULT
@@ -48,6 +49,7 @@ def base() -> ConfigDict:
     c.model.dropout = 0.0
     c.model.patch = 1
     c.model.predict = "eps"  # | "x0": for small networks and short trainings; published eps
+    c.model.groups = 32  # of every normalisation; fewer than channels, or the time embedding is lost; published 32
     c.model.dtype = "float32"
 
     c.train = ConfigDict()
@@ -96,6 +98,10 @@ def base() -> ConfigDict:
     c.sample.steps = 10
     c.sample.eta = 1.0
     c.sample.grid = "trailing"
+    c.sample.solver = "ddim"  # | dpm2m | unipc2 | unipc3 | heun: these have no noise of their own, eta is 0 for them
+    c.sample.start_noise = 1.0  # 0: begin at the scaled picture, without noise; published 1
+    c.sample.fade = 1.0  # the blend towards the target is w (1 - alpha_bar)^fade; published 1
+    c.sample.blend_max = 0.0  # and at most this; 1 ends at the target, 0: no limit, as published
     c.sample.clip = True
     c.sample.batch_size = 16  # (point, image) pairs in one call
 
@@ -113,6 +119,11 @@ def base() -> ConfigDict:
     c.sweep.t_prime = ()
     c.sweep.steps = ()
     c.sweep.eta = ()
+    c.sweep.grid = ()
+    c.sweep.solver = ()
+    c.sweep.start_noise = ()
+    c.sweep.fade = ()
+    c.sweep.blend_max = ()
     c.sweep.seed = (0,)
     c.sweep.v = ()
     c.sweep.layers = ()
@@ -131,13 +142,13 @@ def reference(c: ConfigDict) -> ConfigDict:
       all of them and validates on none.
     """
     with c.unlocked():
-        c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", channel_mult=(), res_blocks=2)
+        c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
         c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
         c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
         c.backbone.update(name="wide_resnet101_2", feature_size=0)
         c.data.held_out = 0.02
         c.adapt.update(batch_norm="train", patience=0, choose="last")
-        c.sample.update(grid="reference", clip=False)
+        c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
         c.score.update(normalise="batch", crop=224, sigma=4.0)
     return c
 
@@ -156,7 +167,7 @@ def check(c: ConfigDict) -> ConfigDict:
     need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
     if c.data.kind != "cans":
         need("data.root", bool(c.data.root), "the folder that holds the data set")
-    for name in ("w", "eta", "v", "sigma"):
+    for name in ("w", "eta", "v", "sigma", "start_noise", "fade", "blend_max"):
         need(f"sweep.{name}", _each(c.sweep[name], (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
     for name in ("t_prime", "steps", "seed"):
         need(f"sweep.{name}", _each(c.sweep[name], int), "a tuple of whole numbers, such as (150, 250)")
@@ -189,6 +200,7 @@ def check(c: ConfigDict) -> ConfigDict:
     widths = [int(m * c.model.base) for m in c.model.channel_mult or CHANNEL_MULT[inner]]
     need("model.base", all(w >= 8 and w % 8 == 0 for w in widths), "widths that are multiples of 8")
     need("model.heads", c.model.heads >= 1 and all(w % c.model.heads == 0 for w in widths), "a divisor of every width")
+    need("model.groups", c.model.groups >= 1, "at least 1")
     need("model.res_blocks", c.model.res_blocks >= 1, "at least 1")
     need("model.dropout", 0 <= c.model.dropout < 1, "0 up to below 1")
     for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
@@ -221,10 +233,11 @@ def check(c: ConfigDict) -> ConfigDict:
          f"at least {smallest} for {c.backbone.name}, or --config.backbone.feature_size={smallest}")  # fmt: skip
     try:
         a = c.adapt
-        recon_grid(grid=c.sample.grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
+        recon_grid(grid=(c.sample.grid,), w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
     except InputError as error:
         raise InputError(f"--config.adapt: {error}") from None
     need("sample.grid", c.sample.grid in GRIDS, f"one of {', '.join(sorted(GRIDS))}")
+    need("sample.solver", c.sample.solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
     need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
     need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
     for section, name in (("score", "v"), ("sweep", "v"), ("score", "sigma"), ("sweep", "sigma")):

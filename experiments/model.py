@@ -70,6 +70,7 @@ def build_unet(c: ConfigDict) -> UNet:
         dropout=m.dropout,
         patch=m.patch,
         predict=m.predict,
+        groups=m.groups,
         dtype=jnp.dtype(m.dtype),
     )
 

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
@@ -33,7 +35,7 @@ from experiments.tables import append_jsonl, plain, read_jsonl, write_bytes
 
 log = logging.getLogger(__name__)
 
-SETTINGS = ("w", "t_prime", "steps", "eta", "grid", "seed", "v", "layers", "sigma")
+SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
 """The columns that tell one row from another."""
 
 
@@ -51,37 +53,31 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     Raises:
       InputError: a value out of range.
     """
-    s = c.sample
-    one = {
-        "w": (s.w,),
-        "t_prime": (s.t_prime,),
-        "steps": (s.steps,),
-        "eta": (s.eta,),
-        "seed": (c.sweep.seed[0],),
-    }
-    names = tuple(one)
-    recon = recon_grid(grid=s.grid, **one)
+    one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
+    one["seed"] = (c.sweep.seed[0],)
+    recon = recon_grid(**one)
     # Deviation: the papers' sigma belongs to 256 px; it scales with the picture.
     scaled = c.data.size / 256.0
     score = [ScorePoint(float(c.score.v), tuple(c.score.layers), c.score.sigma * scaled)]
     selected = (recon[0], score[0])
     if sweep:
-        grid = {name: c.sweep[name] or one[name] for name in names}
-        recon = recon_grid(grid=s.grid, **grid)
+        recon = recon_grid(**{name: c.sweep[name] or value for name, value in one.items()})
         layers = c.sweep.layers or (c.score.layers,)
         score = [
             ScorePoint(float(v), tuple(l), sigma * scaled)
             for l, sigma, v in itertools.product(layers, c.sweep.sigma or (c.score.sigma,), c.sweep.v or (c.score.v,))
         ]
-    by_steps = sorted({*recon, selected[0]}, key=lambda p: (p.steps, p.t_prime, p.eta, p.w, p.seed))
-    return Plan(by_steps, list(dict.fromkeys([*score, selected[1]])), selected)
+    # Points of one compilation together.
+    by_program = sorted({*recon, selected[0]}, key=lambda p: (p.solver, p.steps, p.t_prime, p.eta, p.w, p))
+    return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), selected)
 
 
 def program_of(c: ConfigDict, params: Any, variables: Variables) -> PairProgram:
     """The networks of a run as the one program that reconstructs and measures."""
+    unet, backbone = build_unet(c), build_backbone(c)
     return PairProgram(
-        eps_fn(build_unet(c), params),
-        feature_fn(build_backbone(c), variables),
+        lambda weights: (eps_fn(unet, weights[0]), feature_fn(backbone, weights[1])),
+        jax.tree.map(jnp.asarray, (params, variables)),
         alpha_bar=alpha_bar(),
         feature_size=c.backbone.feature_size,
         clip=c.sample.clip,
@@ -155,7 +151,7 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
                     **settings,
                     **metrics,
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
-                    "unet_calls": point.steps,
+                    "unet_calls": point.calls,
                     "ratio": float(prepared[side].ratio[n:].mean()),
                     **made_with,
                 }

@@ -13,7 +13,7 @@ LAYERS = {
     "schedule": 1, "timesteps": 1, "image": 1, "metrics": 1, "data": 1, "vision": 1,
     "torch_file": 1, "backbone_files": 1,
     "unet": 2, "backbones": 2,
-    "conditioning": 3, "sampler": 3, "distance": 3, "score": 3,
+    "conditioning": 3, "solvers": 3, "sampler": 3, "distance": 3, "score": 3,
     "train": 4, "adapt": 4, "weights": 4, "checkpoint": 4,
     "sweep": 5,
 }  # fmt: skip

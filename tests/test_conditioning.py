@@ -91,3 +91,38 @@ def test_denoising_undoes_perturbing(images: tuple[Array, Array]) -> None:
     for t in (0, 250, 700):
         a = alpha_bar_at(ALPHA_BAR, jnp.asarray(t))
         np.testing.assert_allclose(denoised(perturb(x, noise, a), noise, a), x, atol=1e-5)
+
+
+def blend(x_t: Array, y: Array, t: int, **how: float) -> np.ndarray:
+    """How far the prediction is moved from f towards y, measured."""
+    a = ALPHA_BAR[t]
+    f = denoised(x_t, eps_fn(x_t, jnp.asarray(t)), a)
+    eps_hat = conditioned(eps_fn, y, alpha_bar=ALPHA_BAR, **how)(x_t, jnp.asarray(t))
+    x0_hat = denoised(x_t, eps_hat, a)
+    return np.asarray(((x0_hat - f) * (y - f)).sum() / ((y - f) ** 2).sum())
+
+
+@pytest.mark.parametrize("t", [25, 250, 400])
+@pytest.mark.parametrize("fade", [0.0, 0.5, 1.0, 2.0])
+def test_the_blend_fades_with_the_noise(images: tuple[Array, Array], t: int, fade: float) -> None:
+    """Deviation: fade. w (1 - alpha_bar_t)^fade; 1 is the published blend, 0 a constant one."""
+    expected = 0.7 * (1 - float(ALPHA_BAR[t])) ** fade
+    assert blend(*images, t, w=0.7, fade=fade) == pytest.approx(expected, rel=2e-3)
+
+
+def test_a_limited_blend_ends_at_the_target(images: tuple[Array, Array]) -> None:
+    """Deviation: blend_max. Where the published blend stays below the limit nothing changes."""
+    assert blend(*images, 400, w=5.0) > 2
+    assert blend(*images, 400, w=5.0, blend_max=1.0) == pytest.approx(1.0, rel=1e-4)
+    assert blend(*images, 100, w=5.0, blend_max=1.0) == pytest.approx(blend(*images, 100, w=5.0), rel=1e-4)
+
+
+def test_steering_may_differ_between_images(images: tuple[Array, Array]) -> None:
+    x_t, y = (jnp.concatenate([v, v[::-1] + 0.1]) for v in images)
+    x_t, y = x_t[:2], y[:2]
+    t, how = jnp.array([100, 400]), {"w": [1.0, 5.0], "fade": [0.0, 1.0], "blend_max": [2.0, 1.0]}
+    together = conditioned(eps_fn, y, alpha_bar=ALPHA_BAR, **{k: jnp.array(v) for k, v in how.items()})(x_t, t)
+    for i in range(2):
+        one = np.s_[i : i + 1]
+        alone = conditioned(eps_fn, y[one], alpha_bar=ALPHA_BAR, **{k: v[i] for k, v in how.items()})(x_t[one], t[i])
+        np.testing.assert_allclose(together[one], alone, rtol=1e-4, atol=1e-5)

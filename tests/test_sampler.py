@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ddad_jax.conditioning import conditioned, denoised
-from ddad_jax.sampler import ddim_step, noise_of, reconstruct, trajectory
+from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
+from ddad_jax.solvers.ddim import ddim_step
 from ddad_jax.timesteps import GRIDS, TimeGrid, reference, trailing
 from ddad_jax.types import Array, EpsFn
 
@@ -160,6 +161,23 @@ def test_reconstruction_noises_then_steers(x: Array) -> None:
 
     got, by_hand = both(x, normal(6, *x.shape), reference(250, 5))
     np.testing.assert_allclose(got, by_hand, rtol=1e-5, atol=1e-6)
+
+
+def test_the_start_may_be_the_scaled_image_without_noise(x: Array, key: jax.Array) -> None:
+    """Deviation: start_noise. With 0 a deterministic reconstruction depends on no seed."""
+
+    @jax.jit
+    def at(start_noise: Array, seed: Array) -> Array:
+        noise_fn = noise_of(jax.random.split(jax.random.fold_in(key, seed), 3), x.shape[1:])
+        how: Any = {"w": 2.0, "eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": noise_fn}
+        return reconstruct(eps_fn, x, x, trailing(250, 4), start_noise=start_noise, **how)
+
+    scaled = jnp.sqrt(ALPHA_BAR[250]) * x
+    steered = conditioned(eps_fn, x, w=2.0, alpha_bar=ALPHA_BAR)
+    expected = trajectory(steered, scaled, trailing(250, 4), eta=0.0, alpha_bar=ALPHA_BAR, noise_fn=no_noise).x0
+    np.testing.assert_allclose(at(jnp.float32(0), 0), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(at(jnp.float32(0), 0), at(jnp.float32(0), 1))
+    assert float(jnp.abs(at(jnp.float32(1), 0) - at(jnp.float32(1), 1)).max()) > 0.01
 
 
 def test_w_zero_reconstructs_without_the_target(x: Array, key: jax.Array) -> None:

@@ -19,6 +19,7 @@ from ddad_jax.image import resize
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
+from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import (
     Distances,
     PairProgram,
@@ -54,7 +55,7 @@ def features(x: Array) -> dict[str, Array]:
 @functools.cache
 def program(**how: Any) -> PairProgram:
     """One for each set of options, so that the tests compile little."""
-    return PairProgram(eps_fn, features, alpha_bar=ALPHA_BAR, **how)
+    return PairProgram(lambda _: (eps_fn, features), None, alpha_bar=ALPHA_BAR, **how)
 
 
 def pictures(n: int = N, seed: int = 0) -> np.ndarray:
@@ -67,10 +68,10 @@ def swept(images: np.ndarray, points: list[ReconPoint], chunk: int = 7, **how: A
     )
 
 
-@jax.jit
-def of_one(y: Array, key: Array, grid: TimeGrid, w: Array, eta: Array) -> Array:
+@functools.partial(jax.jit, static_argnames="solver")
+def of_one(y: Array, key: Array, grid: TimeGrid, solver: str, how: dict[str, Array]) -> Array:
     noise_fn = noise_of(key[None], y.shape[1:])
-    return reconstruct(eps_fn, y, y, grid, w=w, eta=eta, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
+    return reconstruct(eps_fn, y, y, grid, alpha_bar=ALPHA_BAR, noise_fn=noise_fn, solver=SOLVERS[solver], **how)  # type: ignore[arg-type]
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -85,7 +86,8 @@ def alone(
     """(x0, D_p, {layer: D_f}) of one image at one point by the plain functions: no batch, no chunk."""
     y = to_float(jnp.asarray(image[None]))
     key = jax.random.fold_in(jax.random.key(point.seed), image_seed(image))
-    x0 = of_one(y, key, time_grid(point), point.w, point.eta)
+    how = {name: getattr(point, name) for name in ("w", "eta", "start_noise", "fade")}
+    x0 = of_one(y, key, time_grid(point), point.solver, {**how, "blend_max": point.blend_max or math.inf})
     x0 = jnp.clip(x0, -1, 1) if clip else x0
     return x0[0], *measured(x0, y, size)
 
@@ -101,14 +103,19 @@ def assert_same(left: Distances, right: Distances, rows: Any = slice(None)) -> N
         np.testing.assert_allclose(left.features[layer], right.features[layer][rows], atol=1e-5)
 
 
-GRID = recon_grid(w=(0.0, 3.0), t_prime=(40, 250), steps=(1, 3), eta=(0.0, 0.7), grid="trailing", seed=(0, 9))
+GRID = recon_grid(w=(0.0, 3.0), t_prime=(40, 250), steps=(1, 3), eta=(0.0, 0.7), grid=("trailing",), seed=(0, 9))
+STEERED = recon_grid(
+    w=(3.0,), t_prime=(250,), steps=(3,), eta=(0.7,), grid=("trailing", "log_snr"), seed=(0,), solver=("ddim", "dpm2m"),
+    start_noise=(0.0, 1.0), fade=(1.0, 2.0), blend_max=(0.0, 1.0),
+)  # fmt: skip
 
 
-def test_every_point_equals_its_own_evaluation() -> None:
+@pytest.mark.parametrize("grid", [GRID, STEERED], ids=["published settings", "solver, start and steering"])
+def test_every_point_equals_its_own_evaluation(grid: list[ReconPoint]) -> None:
     images = pictures(3)
-    found = swept(images, GRID, 7)
-    assert list(found) == GRID
-    for point in GRID:
+    found = swept(images, grid, 7)
+    assert list(found) == grid
+    for point in grid:
         for i, image in enumerate(images):
             x0, pixel, layers = alone(image, point)
             np.testing.assert_allclose(reconstructed(found[point])[i], x0, atol=1e-3)  # kept as float16
@@ -119,7 +126,7 @@ def test_every_point_equals_its_own_evaluation() -> None:
 
 @pytest.mark.parametrize("grid", ["reference", "uniform", "quadratic"])
 def test_every_grid_of_times_can_be_swept(grid: str) -> None:
-    points = recon_grid(w=(2.0,), t_prime=(42, 240), steps=(3,), eta=(1.0,), grid=grid, seed=(0,))
+    points = recon_grid(w=(2.0,), t_prime=(42, 240), steps=(3,), eta=(1.0,), grid=(grid,), seed=(0,))
     images = pictures(3)
     for point, distances in swept(images, points, 7).items():
         np.testing.assert_allclose(distances.pixel[1], alone(images[1], point)[1], atol=1e-4)
@@ -149,11 +156,11 @@ def test_order_and_batch_mates_do_not_show() -> None:
 
 
 def test_one_compilation_a_step_count_whatever_else_varies() -> None:
-    one, points = PairProgram(eps_fn, features, alpha_bar=ALPHA_BAR), GRID
+    one, points = PairProgram(lambda _: (eps_fn, features), None, alpha_bar=ALPHA_BAR), GRID
     for _ in sweep_distances(one, pictures(), points, chunk=4, timer=lambda: 0.0):
         pass
     assert one.compilations == len({point.steps for point in points}) == 2
-    others = recon_grid(w=(1.5, 7.0), t_prime=(33, 120), steps=(3,), eta=(0.2,), grid="trailing", seed=(5,))
+    others = recon_grid(w=(1.5, 7.0), t_prime=(33, 120), steps=(3,), eta=(0.2,), grid=("trailing",), seed=(5,))
     for _ in sweep_distances(one, pictures(9, seed=3), others, chunk=4, timer=lambda: 0.0):
         pass
     assert one.compilations == 2
@@ -249,11 +256,18 @@ def test_blurring_in_batches_pads_nothing_into_the_result() -> None:
 def test_the_grid_is_the_product_in_groups_of_one_step_count() -> None:
     assert len(GRID) == 2**5
     assert [steps for steps, _ in itertools.groupby(GRID, key=lambda p: p.steps)] == [1, 3]
-    repeated = recon_grid(w=(1, 1.0), t_prime=(50, 50), steps=(2,), eta=(0,), grid="trailing", seed=(0,))
+    repeated = recon_grid(w=(1, 1.0), t_prime=(50, 50), steps=(2,), eta=(0,), grid=("trailing",), seed=(0,))
     assert repeated == [ReconPoint(1.0, 50, 2, 0.0, "trailing", 0)]
 
 
-GOOD: dict[str, Any] = {"w": (3.0,), "t_prime": (250,), "steps": (10,), "eta": (1.0,), "grid": "trailing", "seed": (0,)}
+GOOD: dict[str, Any] = {
+    "w": (3.0,),
+    "t_prime": (250,),
+    "steps": (10,),
+    "eta": (1.0,),
+    "grid": ("trailing",),
+    "seed": (0,),
+}
 
 
 @pytest.mark.parametrize(
@@ -271,13 +285,28 @@ GOOD: dict[str, Any] = {"w": (3.0,), "t_prime": (250,), "steps": (10,), "eta": (
         ({"steps": (0,)}, "steps = 0"),
         ({"steps": (251,)}, "steps = 251"),
         ({"t_prime": (250, 5)}, "steps = 10"),
-        ({"grid": "reference", "steps": (7,)}, "divisible"),
-        ({"grid": "leading"}, "leading.*expected one of"),
-        ({"w": ()}, "w: expected at least one"),
-        ({"seed": ()}, "seed: expected at least one"),
+        ({"grid": ("reference",), "steps": (7,)}, "divisible"),
+        ({"grid": ("leading",)}, "leading.*expected one of"),
+        ({"grid": "trailing"}, "grid = 'trailing': expected a tuple"),
+        ({"solver": ("euler",)}, "solver = 'euler'.*ddim"),
+        ({"start_noise": (-0.5,)}, "start_noise = -0.5"),
+        ({"fade": (math.nan,)}, "fade = nan"),
+        ({"blend_max": (-1.0,)}, "blend_max = -1"),
+        ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
+        ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
     ],
     ids=str,
 )
 def test_values_out_of_range_are_refused_by_name(changed: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
         recon_grid(**{**GOOD, **changed})
+
+
+def test_a_solver_without_noise_is_not_repeated_for_every_eta() -> None:
+    points = recon_grid(**{**GOOD, "eta": (0.0, 0.5, 1.0), "solver": ("ddim", "unipc2")})
+    assert [(p.solver, p.eta) for p in points] == [("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0), ("unipc2", 0.0)]
+
+
+def test_the_calls_of_a_point_are_those_of_its_solver() -> None:
+    ddim, heun = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun")})
+    assert (ddim.calls, heun.calls) == (10, 20)

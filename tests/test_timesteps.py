@@ -1,9 +1,11 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.schedule import T
-from ddad_jax.timesteps import GRIDS, quadratic, reference, trailing, uniform
+from ddad_jax.schedule import T, alpha_bar_table
+from ddad_jax.timesteps import GRIDS, TimeGrid, log_snr, quadratic, reference, trailing, uniform
 
 SETTINGS = [(1, 1), (2, 1), (5, 5), (10, 3), (100, 7), (250, 5), (250, 10), (250, 25), (250, 250), (999, 333)]
 
@@ -11,6 +13,8 @@ SETTINGS = [(1, 1), (2, 1), (5, 5), (10, 3), (100, 7), (250, 5), (250, 10), (250
 def exists(name: str, t_prime: int, steps: int) -> bool:
     if name == "reference":
         return t_prime % steps == 0
+    if name == "log_snr":
+        return 20 * steps <= t_prime or steps == 1
     return name != "quadratic" or steps == 1 or steps**2 <= t_prime
 
 
@@ -74,6 +78,15 @@ def test_a_reference_grid_that_the_published_name_would_misstate_is_refused() ->
         reference(250, 7)
 
 
-def test_a_quadratic_grid_too_dense_for_its_times_is_refused() -> None:
+@pytest.mark.parametrize("make", [quadratic, log_snr])
+def test_a_grid_too_dense_for_its_times_is_refused(make: Callable[[int, int], TimeGrid]) -> None:
     with pytest.raises(InputError, match="fewer steps"):
-        quadratic(250, 100)
+        make(250, 100)
+
+
+def test_the_log_snr_grid_is_even_in_log_snr() -> None:
+    a = alpha_bar_table().astype(float)
+    lam = 0.5 * np.log(a / (1 - a))
+    grid = log_snr(500, 5)
+    # The last step leads to the clean image in name and to lambda_0 in spacing.
+    np.testing.assert_allclose(np.diff(lam[[*grid.t, 0]]), (lam[0] - lam[500]) / 5, rtol=0.05)

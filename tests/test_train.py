@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 
+from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.train import (
     TrainState,
@@ -74,9 +75,9 @@ def test_the_loss_compares_the_prediction_with_the_noise_that_was_added() -> Non
     def zero(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
         return jnp.zeros_like(x_t)
 
-    assert float(loss_at(oracle, None, X, t, noise, alpha_bar=ALPHA_BAR)) < 1e-6
+    assert float(loss_at(oracle, None, X, t, noise, alpha_bar=ALPHA_BAR)[0]) < 1e-6
     expected = float((noise**2).mean())
-    assert float(loss_at(zero, None, X, t, noise, alpha_bar=ALPHA_BAR)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss_at(zero, None, X, t, noise, alpha_bar=ALPHA_BAR)[0]) == pytest.approx(expected, rel=1e-6)
 
 
 def test_min_snr_weighs_almost_clean_images_less() -> None:
@@ -87,7 +88,10 @@ def test_min_snr_weighs_almost_clean_images_less() -> None:
 
     noise, t = normal(*X.shape), jnp.array([0, 100, 400, 999])
     params = fresh(TX).params
-    loss = partial(loss_at, apply, params, alpha_bar=ALPHA_BAR)
+
+    def loss(x: Array, t: Array, noise: Array, min_snr: float = 0.0) -> Array:
+        return loss_at(apply, params, x, t, noise, alpha_bar=ALPHA_BAR, min_snr=min_snr)[0]
+
     each = np.stack([jax.jit(loss)(X[i : i + 1], t[i : i + 1], noise[i : i + 1]) for i in range(4)])
     assert float(loss(X, t, noise)) == pytest.approx(each.mean(), rel=1e-5)
     weighted = (np.asarray(min_snr_weight(ALPHA_BAR[t], 5.0)) * each).mean()
@@ -95,6 +99,11 @@ def test_min_snr_weighs_almost_clean_images_less() -> None:
 
 
 # The optimiser
+
+
+def test_an_unknown_reduction_is_refused() -> None:
+    with pytest.raises(InputError, match="'max'"):
+        noise_loss(X, X, reduce="max")
 
 
 def updates(tx: optax.GradientTransformation, grads: list[np.ndarray], params: np.ndarray) -> list[np.ndarray]:
@@ -150,7 +159,7 @@ def test_accumulating_two_batches_equals_one_of_both() -> None:
     @jax.jit
     def run(params: Any) -> tuple[Any, Any, Any]:
         def gradient(rows: slice) -> Any:
-            return jax.grad(lambda p: loss_at(apply, p, X[rows], t[rows], noise[rows], alpha_bar=ALPHA_BAR))(params)
+            return jax.grad(lambda p: loss_at(apply, p, X[rows], t[rows], noise[rows], alpha_bar=ALPHA_BAR)[0])(params)
 
         whole, _ = once.update(gradient(np.s_[:]), once.init(params), params)
         first, state = twice.update(gradient(np.s_[:2]), twice.init(params), params)
@@ -170,7 +179,7 @@ def test_a_step_is_the_loss_and_the_optimiser_at_fresh_times_and_noise(key: jax.
     def by_hand(state: TrainState) -> tuple[Array, Array, Any]:
         t_key, noise_key, _ = jax.random.split(jax.random.fold_in(key, state.step), 3)
         t, noise = jax.random.randint(t_key, (4,), 0, T), jax.random.normal(noise_key, X.shape)
-        loss, grads = jax.value_and_grad(lambda p: loss_at(apply, p, X, t, noise, alpha_bar=ALPHA_BAR))(state.params)
+        loss, grads = jax.value_and_grad(lambda p: loss_at(apply, p, X, t, noise, alpha_bar=ALPHA_BAR)[0])(state.params)
         norm = jnp.sqrt(sum((g**2).sum() for g in jax.tree.leaves(grads)))
         return loss, norm, TX.update(grads, state.opt_state, state.params)[0]
 
@@ -190,7 +199,7 @@ def test_weights_and_sums_enter_the_loss_and_not_the_mean_squared_error(key: jax
     def by_hand(state: TrainState) -> Array:
         t_key, noise_key, _ = jax.random.split(jax.random.fold_in(key, state.step), 3)
         t, noise = jax.random.randint(t_key, (4,), 0, T), jax.random.normal(noise_key, X.shape)
-        return loss_at(apply, state.params, X, t, noise, alpha_bar=ALPHA_BAR, reduce="sum", min_snr=0.5)
+        return loss_at(apply, state.params, X, t, noise, alpha_bar=ALPHA_BAR, reduce="sum", min_snr=0.5)[0]
 
     _, plain = STEP(fresh(TX), X, key)
     _, other = stepper(TX, reduce="sum", min_snr=0.5)(fresh(TX), X, key)

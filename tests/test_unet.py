@@ -220,6 +220,22 @@ def test_group_norm_has_fewer_groups_where_32_do_not_fit(channels: int) -> None:
     np.testing.assert_allclose(got, expected.reshape(x.shape), atol=1e-5)
 
 
+def test_with_one_channel_a_group_a_block_cannot_see_the_time() -> None:
+    """Deviation: groups. Published, 32 groups of 32 channels: a constant a channel is taken out again."""
+    x, embeddings = normal(1, 6, 6, 32), normal(2, 16)
+
+    def moved(groups: int) -> float:
+        block = ResBlock(32, groups=groups)
+        params = jax.jit(block.init)(jax.random.key(0), x, embeddings[:1])["params"]
+        # The last convolution is zero at the start, which hides what comes before it.
+        params["out_layers_3"]["kernel"] = 0.1 + jnp.zeros_like(params["out_layers_3"]["kernel"])
+        first, second = (jax.jit(block.apply)({"params": params}, x, e[None]) for e in embeddings)
+        return float(jnp.abs(jnp.asarray(first) - jnp.asarray(second)).max())
+
+    assert moved(32) < 1e-4
+    assert moved(8) > 1e-2
+
+
 def test_group_norm_is_exact_far_from_zero_and_on_a_constant() -> None:
     centred = np.asarray(normal(1, 32, 32, 32), np.float64)
     x = np.float32(300.0 + centred)

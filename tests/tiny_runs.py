@@ -1,16 +1,21 @@
-"""Runs small enough for tests: a generated folder at 32 px, a U-Net of two levels, six steps."""
+"""Runs small enough for tests: a generated folder at 32 px, a U-Net of one level, six steps."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import flax.linen as nn
+import jax
 import jax.numpy as jnp
+import numpy as np
 from ml_collections import ConfigDict
 from trees import mvtec
 
-from ddad_jax.types import Array, FeatureFn
+from ddad_jax.backbones import Backbone
+from ddad_jax.types import Array, EpsFn
+from experiments import adapting, pipeline, sweeping, training
 from experiments.config import base, check
-from experiments.model import Data, load_data
 
 
 def config(root: Path, **changes: Any) -> ConfigDict:
@@ -18,7 +23,7 @@ def config(root: Path, **changes: Any) -> ConfigDict:
     c = base()
     with c.unlocked():
         c.data.update(root=str(root), category="bolt", size=32)
-        c.model.update(base=16, channel_mult=(1, 2), res_blocks=1, attention_sizes=(8,))
+        c.model.update(base=16, channel_mult=(1,), res_blocks=1, attention_sizes=())
         c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
         c.adapt.update(epochs=0, batch_size=2, steps=2)
         c.sample.update(steps=2, batch_size=8)
@@ -34,20 +39,56 @@ def folder(root: Path, n_train: int = 9) -> Path:
     return root
 
 
-def data(root: Path, **changes: Any) -> Data:
-    return load_data(config(folder(root), **changes))
+# --- Networks that compile in no time, where only what is around them is tested ---------------------------------
 
 
-def features(x: Array) -> dict[str, Array]:
-    """Stands in for a backbone where its compilation would only cost time."""
-
-    def pooled(stride: int) -> Array:
-        b, h, w, c = x.shape
-        return x.reshape(b, h // stride, stride, w // stride, stride, c).mean((2, 4))
-
-    return {layer: jnp.sin(9.0 * pooled(s)) + 0.2 for layer, s in (("layer1", 4), ("layer2", 8), ("layer3", 16))}
+def init_params(_unet: Any, seed: int) -> dict[str, Array]:
+    return {"gain": jnp.full((3,), 0.1 + seed), "shift": jnp.zeros(3)}
 
 
-def stand_in(_backbone: Any, _variables: Any) -> FeatureFn:
-    """In the place of ``feature_fn``."""
-    return features
+def predict(params: dict[str, Array], x_t: Array, t: Array, dropout_key: Array | None = None) -> Array:
+    """A noise predictor of six numbers."""
+    return params["gain"][None, None, None] * x_t + params["shift"][None, None, None]
+
+
+def eps_fn(_unet: Any, params: dict[str, Array]) -> EpsFn:
+    return functools.partial(predict, params)
+
+
+class Layers(nn.Module):
+    """A feature extractor: three layers of one convolution each, at strides 4, 8 and 16."""
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
+        self.variable("batch_stats", "mean", lambda: jnp.zeros(2))
+        found = {}
+        for i, stride in enumerate((4, 2, 2)):
+            x = jnp.tanh(nn.Conv(6, (stride, stride), (stride, stride), name=f"layer{i + 1}")(x))
+            found[f"layer{i + 1}"] = x
+        return found
+
+
+BACKBONE = Backbone("layers", Layers(), lambda x: x, 16)
+Set = Callable[[Any, str, Any], None]
+
+
+@functools.cache
+def variables() -> Any:
+    """Weights of ``BACKBONE``."""
+    return jax.tree.map(np.asarray, jax.jit(Layers().init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+
+
+def small_predictor(put: Set = setattr) -> None:
+    """Put the small noise predictor in the place of the U-Net; ``put`` is ``monkeypatch.setattr`` in tests."""
+    put(training, "init_params", init_params)
+    put(training, "train_apply", lambda unet: predict)
+    put(adapting, "eps_fn", eps_fn)
+    put(sweeping, "eps_fn", eps_fn)
+
+
+def small_backbone(put: Set = setattr) -> None:
+    """Put the small feature extractor in the place of the configured one."""
+    for module in (adapting, sweeping):
+        put(module, "build_backbone", lambda c: BACKBONE)
+    for module in (adapting, pipeline):
+        put(module, "load_backbone", lambda name, path: variables())

@@ -5,17 +5,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
 
-from ddad_jax.backbones import Backbone
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
-from ddad_jax.types import Array, EpsFn
 from experiments import adapting
 from experiments.adapting import adapted
 from experiments.model import Data, load_data
@@ -26,32 +23,13 @@ class Killed(BaseException):
     """In the place of kill -9: nothing catches it."""
 
 
-class Small(nn.Module):
-    """Three layers of one convolution each, at strides 4, 8 and 16."""
-
-    @nn.compact
-    def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
-        self.variable("batch_stats", "mean", lambda: jnp.zeros(2))
-        found = {}
-        for i, stride in enumerate((4, 2, 2)):
-            x = jnp.tanh(nn.Conv(6, (stride, stride), (stride, stride), name=f"layer{i + 1}")(x))
-            found[f"layer{i + 1}"] = x
-        return found
-
-
-SMALL = Backbone("small", Small(), lambda x: x, 16)
-ORIGINAL = jax.tree.map(np.asarray, jax.jit(Small().init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
-
-
-def noise_predictor(_unet: Any, params: Any) -> EpsFn:
-    return lambda x_t, t: 0.5 * x_t
+ORIGINAL = tiny_runs.variables()
 
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapting, "build_backbone", lambda c: SMALL)
-    monkeypatch.setattr(adapting, "load_backbone", lambda name, path: ORIGINAL)
-    monkeypatch.setattr(adapting, "eps_fn", noise_predictor)
+    tiny_runs.small_backbone(monkeypatch.setattr)
+    monkeypatch.setattr(adapting, "eps_fn", lambda unet, params: lambda x_t, t: 0.5 * x_t)
 
 
 @pytest.fixture

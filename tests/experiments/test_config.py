@@ -106,7 +106,9 @@ def test_the_checked_config_is_the_one_given(tmp_path: Path) -> None:
 REFUSED = [
     ("data__kind", "film"),
     ("data__root", ""),
-    ("data__size", 33),
+    ("sample__solver", "euler"),
+    ("sweep__fade", ("1",)),
+    ("model__groups", 0),
     ("data__size", 16),
     ("data__size", 0),
     ("data__held_out", 0.0),
@@ -177,6 +179,11 @@ def test_a_value_that_cannot_be_used_is_refused_by_its_flag(tmp_path: Path, name
     section = {"sample__grid": "adapt|sample"}.get(name, name.replace("__", r"\."))
     with pytest.raises(InputError, match=rf"--config\.({section}).*expected"):
         config(tmp_path, **{name: value})
+
+
+def test_a_size_that_the_levels_do_not_halve_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--config\.data\.size=33: expected a multiple of 2"):
+        config(tmp_path, data__size=33, model__channel_mult=(1, 2))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ import csv
 import json
 import logging
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -14,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tifffile
@@ -26,8 +24,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import IMAGE_METRICS, METRICS, PIXEL_METRICS
 from ddad_jax.sweep import PairProgram
-from ddad_jax.types import Array
-from experiments import adapting, sweeping, training
+from experiments import adapting, training
 from experiments.pipeline import run_all
 from experiments.tables import read_jsonl
 
@@ -42,7 +39,7 @@ def table(workdir: Path) -> list[dict[str, str]]:
 
 
 class Run:
-    """One full run with the real networks, as ``python -m experiments.sweep`` does it."""
+    """One full run, as ``python -m experiments.sweep`` does it, with a real U-Net and a small extractor."""
 
     def __init__(self, base: Path) -> None:
         self.root, self.workdir = tiny_runs.folder(base / "data"), base / "w"
@@ -58,7 +55,9 @@ class Run:
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("finished"))
-    run_all(run.config, run.workdir, sweep=True)
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_backbone(patch.setattr)
+        run_all(run.config, run.workdir, sweep=True)
     return run
 
 
@@ -114,6 +113,7 @@ def fail(*args: Any, **how: Any) -> None:
 
 
 def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    tiny_runs.small_backbone(monkeypatch.setattr)
     monkeypatch.setattr(training, "train_step", fail)
     monkeypatch.setattr(adapting, "adapt_step", fail)
     monkeypatch.setattr(PairProgram, "compiled", fail)
@@ -129,7 +129,8 @@ def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch,
         run_all(tiny_runs.config(finished.root, **finished.changes, train__steps=7), workdir, sweep=True)
 
 
-def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_runs.small_backbone(monkeypatch.setattr)
     run_all(finished.config, tmp_path / "w", sweep=True)
     assert table(tmp_path / "w") == table(finished.workdir)
     scores = [(workdir / "scores.csv").read_bytes() for workdir in (tmp_path / "w", finished.workdir)]
@@ -155,15 +156,8 @@ def test_the_published_behaviour_in_half_precision_with_few_pictures(tmp_path: P
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pipeline around networks that cost nothing."""
-
-    def apply(params: Any, x_t: Array, t: Array, dropout_key: Any) -> Array:
-        return params["gain"][None, None, None] * x_t
-
-    monkeypatch.setattr(training, "init_params", lambda unet, seed: {"gain": jnp.ones(3)})
-    monkeypatch.setattr(training, "train_apply", lambda unet: apply)
-    monkeypatch.setattr(sweeping, "eps_fn", lambda unet, params: lambda x_t, t: apply(params, x_t, t, None))
-    monkeypatch.setattr(sweeping, "feature_fn", tiny_runs.stand_in)
+    tiny_runs.small_predictor(monkeypatch.setattr)
+    tiny_runs.small_backbone(monkeypatch.setattr)
 
 
 def no_masks(root: Path) -> None:
@@ -193,21 +187,22 @@ def one_picture(root: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("normalise", ["held_out", "batch"])
 @pytest.mark.parametrize(
-    ("harm", "says", "undefined"),
+    ("harm", "normalise", "says", "undefined"),
     [
-        (no_masks, "3 of 3 defect images have no mask", PIXEL_METRICS),
-        (one_mask_missing, "1 of 3 defect images have no mask", ()),
-        (empty_mask, "1 of 3 defect images have an empty mask", ()),
-        (no_defects, "no defect image", METRICS),
-        (no_good, "no good image", IMAGE_METRICS),
-        (one_picture, "no good image", IMAGE_METRICS),
+        (no_masks, "held_out", "3 of 3 defect images have no mask", PIXEL_METRICS),
+        (no_masks, "batch", "3 of 3 defect images have no mask", PIXEL_METRICS),
+        (one_mask_missing, "batch", "1 of 3 defect images have no mask", ()),
+        (empty_mask, "held_out", "1 of 3 defect images have an empty mask", ()),
+        (no_defects, "held_out", "no defect image", METRICS),
+        (no_defects, "batch", "no defect image", METRICS),
+        (no_good, "held_out", "no good image", IMAGE_METRICS),
+        (one_picture, "batch", "no good image", IMAGE_METRICS),
     ],
 )
 def test_an_incomplete_test_set_gives_what_it_can_and_says_the_rest(
     tmp_path: Path, caplog: pytest.LogCaptureFixture,
-    harm: Callable[[Path], None], says: str, undefined: tuple[str, ...], normalise: str,
+    harm: Callable[[Path], None], normalise: str, says: str, undefined: tuple[str, ...],
 ) -> None:  # fmt: skip
     root = tiny_runs.folder(tmp_path / "data")
     harm(root)
@@ -220,9 +215,10 @@ def test_an_incomplete_test_set_gives_what_it_can_and_says_the_rest(
     for row in rows:
         assert {name for name in METRICS if row[name] is None} == set(undefined)
     assert says in (tmp_path / "w" / "report.html").read_text()
-    before = table(tmp_path / "w")
-    run_all(c, tmp_path / "w", sweep=True)
-    assert table(tmp_path / "w") == before
+    if harm is no_defects:
+        before = table(tmp_path / "w")
+        run_all(c, tmp_path / "w", sweep=True)
+        assert table(tmp_path / "w") == before
 
 
 @pytest.mark.usefixtures("quick")
@@ -266,6 +262,7 @@ def test_the_limit_in_minutes_ends_training_and_the_rest_goes_on(tmp_path: Path)
 
 KILLED: dict[str, Any] = {
     "train__steps": 60, "train__checkpoint_every": 5, "train__log_every": 20, "train__validate_every": 60,
+    "adapt__epochs": 6, "adapt__choose": "last", "adapt__patience": 0,
     "sweep__w": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0), "sweep__t_prime": (100, 250), "sweep__v": (0.0, 1.0),
     "sample__batch_size": 3,
 }  # fmt: skip
@@ -281,17 +278,20 @@ def until(process: subprocess.Popen, seen: Callable[[], bool]) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_kill_9_in_training_and_in_the_sweep_changes_nothing(tmp_path: Path, compiled_once: str) -> None:
+@pytest.mark.usefixtures("quick")
+def test_kill_9_at_every_stage_changes_nothing(tmp_path: Path, compiled_once: str) -> None:
     root, workdir = tiny_runs.folder(tmp_path / "data"), tmp_path / "killed"
     run_all(tiny_runs.config(root, **KILLED), tmp_path / "unbroken", sweep=True)
 
     settings = tmp_path / "settings.py"
     settings.write_text(
-        "from pathlib import Path\nimport tiny_runs\n\n"
-        f"def get_config():\n    return tiny_runs.config(Path({str(root)!r}), **{KILLED!r})\n"
+        "from pathlib import Path\nimport tiny_runs\n\n\n"
+        "def get_config():\n    tiny_runs.small_predictor()\n    tiny_runs.small_backbone()\n"
+        f"    return tiny_runs.config(Path({str(root)!r}), **{KILLED!r})\n"
     )
     environment = {
         **os.environ,
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "data"))),
         "JAX_COMPILATION_CACHE_DIR": compiled_once,
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
@@ -303,10 +303,14 @@ def test_kill_9_in_training_and_in_the_sweep_changes_nothing(tmp_path: Path, com
             command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
 
+    steps, epochs = Checkpoints(workdir / "train").steps, Checkpoints(workdir / "adapt" / "epochs").steps
     journal = workdir / "journal.jsonl"
-    until(start(), lambda: len(Checkpoints(workdir / "train").steps()) > 1)
-    reached = Checkpoints(workdir / "train").steps()[-1]
-    assert 0 < reached < 60 and not journal.exists()
+
+    until(start(), lambda: len(steps()) > 1)
+    assert 0 < steps()[-1] < 60
+
+    until(start(), lambda: len(epochs()) > 1)
+    assert epochs()[-1] < 6 and not (workdir / "adapt" / "chosen.json").exists()
 
     until(start(), lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
     half = journal.read_bytes()
@@ -319,11 +323,10 @@ def test_kill_9_in_training_and_in_the_sweep_changes_nothing(tmp_path: Path, com
     assert "report:" in printed
     assert journal.read_bytes().startswith(half), "finished points were computed again"
     assert len(read_jsonl(journal)) == 24
-    assert re.search(r"reconstruct: +\d+%", errors)
 
     found, expected = table(workdir), table(tmp_path / "unbroken")
     assert len(found) == len(expected) == 24
+    measured = sorted({*METRICS, "ratio"})
     for a, b in zip(found, expected, strict=True):
-        numbers = {*METRICS, "ratio"}
-        assert {k: v for k, v in a.items() if k not in numbers} == {k: v for k, v in b.items() if k not in numbers}
-        assert [float(a[k]) for k in sorted(numbers)] == pytest.approx([float(b[k]) for k in sorted(numbers)], abs=1e-6)
+        assert [float(a.pop(k)) for k in measured] == pytest.approx([float(b.pop(k)) for k in measured], abs=1e-6)
+        assert a == b

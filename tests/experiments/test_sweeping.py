@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import subset
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
@@ -38,9 +39,14 @@ def eps_fn(x_t: Array, t: Array) -> Array:
     return jnp.tanh(0.8 * x_t + x_t.mean((1, 2), keepdims=True))
 
 
+def new_program() -> PairProgram:
+    features = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables())
+    return PairProgram(lambda _: (eps_fn, features), None, alpha_bar=jnp.asarray(alpha_bar_table()))
+
+
 @pytest.fixture(scope="module")
 def program() -> PairProgram:
-    return PairProgram(eps_fn, tiny_runs.features, alpha_bar=jnp.asarray(alpha_bar_table()))
+    return new_program()
 
 
 @pytest.fixture(scope="module")
@@ -319,6 +325,5 @@ def test_a_journal_torn_in_its_middle_is_named(root: Path, data: Data, program: 
 
 
 def test_the_time_of_an_image_is_finite_and_excludes_compilation(root: Path, data: Data, tmp_path: Path) -> None:
-    new = PairProgram(eps_fn, tiny_runs.features, alpha_bar=jnp.asarray(alpha_bar_table()))
-    (row,) = swept(root, tmp_path, data, new, sweep=False)
+    (row,) = swept(root, tmp_path, data, new_program(), sweep=False)
     assert math.isfinite(row["ms_per_image"]) and 0 < row["ms_per_image"] < 500

@@ -13,7 +13,6 @@ import tiny_runs
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
-from ddad_jax.types import Array
 from experiments import training
 from experiments.model import Data, load_data
 from experiments.tables import read_jsonl
@@ -24,19 +23,9 @@ class Killed(BaseException):
     """In the place of kill -9: nothing catches it."""
 
 
-def init(_unet: Any, seed: int) -> dict[str, Array]:
-    return {"gain": jnp.full((3,), 0.1 + seed), "shift": jnp.zeros(3)}
-
-
-def predict(params: dict[str, Array], x_t: Array, t: Array, dropout_key: Array | None) -> Array:
-    """A noise predictor of six numbers, compiled in no time."""
-    return params["gain"][None, None, None] * x_t + params["shift"][None, None, None]
-
-
 @pytest.fixture(autouse=True)
-def small_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "init_params", init)
-    monkeypatch.setattr(training, "train_apply", lambda unet: predict)
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_runs.small_predictor(monkeypatch.setattr)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +47,7 @@ def restored(workdir: Path, clip_norm: float = 1.0) -> dict[str, Any]:
     """The newest checkpoint."""
     found = Checkpoints(workdir / "train")
     tx = training.optimiser(clip_norm=clip_norm)
-    state = training.init_state(init(None, 0), tx)
+    state = training.init_state(tiny_runs.init_params(None, 0), tx)
     return found.restore({"state": state, "seconds": np.zeros(()), "finished": np.zeros((), np.int32)})
 
 
@@ -89,8 +78,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, step: int) -> None:
 @pytest.fixture(scope="module")
 def unbroken(root: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training, "init_params", init)
-        patch.setattr(training, "train_apply", lambda unet: predict)
+        tiny_runs.small_predictor(patch.setattr)
         workdir = tmp_path_factory.mktemp("unbroken")
         params = trained(tiny_runs.config(root, data__flips="hv"), workdir, data)
     return params, read_jsonl(workdir / "train.jsonl")
@@ -138,7 +126,7 @@ def test_fewer_pictures_than_a_batch_train(root: Path, tmp_path: Path) -> None:
     c = tiny_runs.config(tiny_runs.folder(tmp_path / "few", n_train=3), train__batch_size=16)
     few = load_data(c)
     assert len(few.fit.labels) == 2
-    before = init(None, c.seed)
+    before = tiny_runs.init_params(None, c.seed)
     assert np.abs(trained(c, tmp_path / "w", few)["gain"] - before["gain"]).max() > 0
     assert read_jsonl(tmp_path / "w" / "train.jsonl")[-1]["step"] == 6
 
