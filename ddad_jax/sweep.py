@@ -17,107 +17,12 @@ import numpy as np
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
-from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.points import ReconPoint, time_grid
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.timesteps import GRIDS, TimeGrid
+from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array, EpsFn, FeatureFn
-
-
-class ReconPoint(NamedTuple):
-    """What decides a reconstruction.
-
-    w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS``; seed of the noise
-    (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0, fade
-    and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit.
-    """
-
-    w: float
-    t_prime: int
-    steps: int
-    eta: float
-    grid: str
-    seed: int
-    solver: str = "ddim"
-    start_noise: float = 1.0
-    fade: float = 1.0
-    blend_max: float = 0.0
-
-    @property
-    def calls(self) -> int:
-        """Of the network, for one image."""
-        return self.steps * SOLVERS[self.solver].calls
-
-
-class ScorePoint(NamedTuple):
-    """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels."""
-
-    v: float
-    layers: tuple[str, ...]
-    sigma: float
-
-
-def recon_grid(
-    *,
-    w: Sequence[float],
-    t_prime: Sequence[int],
-    steps: Sequence[int],
-    eta: Sequence[float],
-    grid: Sequence[str],
-    seed: Sequence[int],
-    solver: Sequence[str] = ("ddim",),
-    start_noise: Sequence[float] = (1.0,),
-    fade: Sequence[float] = (1.0,),
-    blend_max: Sequence[float] = (0.0,),
-) -> list[ReconPoint]:
-    """The product of all values, checked and without repeats, ordered so that points of one compilation follow
-    each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others.
-
-    Raises:
-      InputError: a value out of range or not a number, an unknown name, or an empty list.
-    """
-    axes: dict[str, Sequence[Any]] = {
-        "solver": solver, "steps": steps, "grid": grid, "t_prime": t_prime, "eta": eta, "start_noise": start_noise,
-        "fade": fade, "blend_max": blend_max, "w": w, "seed": seed,
-    }  # fmt: skip
-    for name, values in axes.items():
-        if isinstance(values, str) or not len(values):
-            raise InputError(f"{name} = {values!r}: expected a tuple of at least one value")
-    for name, values, table in (("grid", grid, GRIDS), ("solver", solver, SOLVERS)):
-        for value in values:
-            if value not in table:
-                raise InputError(f"{name} = {value!r}: expected one of {', '.join(sorted(table))}")
-    for value in w:
-        if not (np.isfinite(value) and value >= 0):
-            raise InputError(f"w = {value}: expected a finite number, 0 (no conditioning) or more")
-    for value in eta:
-        if not 0 <= value <= 1:
-            raise InputError(f"eta = {value}: expected a number from 0 (deterministic) to 1 (DDPM variance)")
-    for name, says in {
-        "start_noise": "0 (the scaled picture) or more, published 1",
-        "fade": "0 (a constant blend) or more, published 1",
-        "blend_max": "0 (no limit) or more, 1 to end at the target",
-    }.items():
-        for value in axes[name]:
-            if not (np.isfinite(value) and value >= 0):
-                raise InputError(f"{name} = {value}: expected a finite number, {says}")
-    points = []
-    for values in itertools.product(*axes.values()):
-        at = dict(zip(axes, values, strict=True))
-        if not SOLVERS[at["solver"]].stochastic:
-            at["eta"] = 0.0
-        kinds = ReconPoint.__annotations__
-        points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
-    points = list(dict.fromkeys(points))
-    for point in points:
-        time_grid(point)
-    return points
-
-
-def time_grid(point: ReconPoint) -> TimeGrid:
-    """The times ``point`` visits; raises InputError as its grid does."""
-    return GRIDS[point.grid](point.t_prime, point.steps)
 
 
 class Distances(NamedTuple):
@@ -252,8 +157,8 @@ def sweep_distances(
 ) -> Iterator[tuple[ReconPoint, Distances]]:
     """Distances of all images at every point, one point at a time, in the order of ``points``.
 
-    The flattened (point, image) list of each compilation (solver, step count) is cut into chunks of equal size (the last one
-    padded), so memory holds one chunk and at most the points it touches, however many points there are.
+    The flattened (point, image) list of each compilation (solver, step count) is cut into chunks of equal size (the
+    last one padded), so memory holds one chunk and at most the points it touches, however many points there are.
 
     Args:
       images: uint8 [n, h, w, c].

@@ -24,11 +24,13 @@ from ml_collections import ConfigDict
 
 from ddad_jax.data.cans import cans
 from ddad_jax.metrics import time_aupro
+from ddad_jax.points import time_grid
 from ddad_jax.score import combine
-from ddad_jax.sweep import Distances, PairProgram, blurred, pair_input, sweep_distances, time_grid
+from ddad_jax.sweep import Distances, PairProgram, blurred, pair_input, sweep_distances
 from ddad_jax.weights import random_backbone
 from experiments import entry, sweeping
 from experiments.model import build_unet, init_params, split
+from experiments.plan import plan
 from experiments.tables import format_table, write_text
 from experiments.workdir import environment
 
@@ -44,7 +46,7 @@ def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
     """Milliseconds an image of reconstruction + features + distances at the selected point."""
     unet = build_unet(c)
     params = init_params(unet, 0)
-    point = sweeping.plan(c, sweep=False).selected[0]
+    point = plan(c, sweep=False).recon[0]
     program = _program(c, params)
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
@@ -89,7 +91,7 @@ def time_sweep(c: ConfigDict) -> dict[str, Any]:
         c.score.update(v=1.0)
     data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c), 0)
-    todo = sweeping.plan(c, sweep=True)
+    todo = plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
     program = _program(c, params)
     spent = 0.0

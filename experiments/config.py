@@ -10,8 +10,8 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
+from ddad_jax.points import recon_grid
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import recon_grid
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import CHANNEL_MULT
 
@@ -30,6 +30,8 @@ def base() -> ConfigDict:
     """Defaults a careful engineer would ship, at the papers' size (256 px, DDAD-S)."""
     c = ConfigDict()
     c.seed = 0
+    c.select = ""  # "": the point of sample and score; "synthetic": the sweep's best on synthetic defects
+    c.synthetic_defects = 84  # about so many are painted on held-out normal images, where select = synthetic
 
     c.data = ConfigDict()
     c.data.kind = "folder"  # folder (MVTec AD layout) | visa | mtd | cans
@@ -109,6 +111,7 @@ def base() -> ConfigDict:
     c.score.v = 1.0
     c.score.layers = ("layer2", "layer3")
     c.score.sigma = 4.0  # of the blur, in pixels of a 256 px image; scaled with the size
+    c.score.standardise = False  # measure each pixel in the normal spread there: for parts in a fixed position
     c.score.normalise = "held_out"  # | batch (published: whole test set maxima)
     c.score.batch = 16  # images a batch when normalise = batch
     c.score.crop = 0  # side of the centre that is scored, 0: everything
@@ -128,6 +131,7 @@ def base() -> ConfigDict:
     c.sweep.v = ()
     c.sweep.layers = ()
     c.sweep.sigma = ()
+    c.sweep.standardise = ()
 
     c.output = ConfigDict()
     c.output.maps = False  # also float32 .tiff anomaly maps at the size of the original pictures
@@ -149,7 +153,8 @@ def reference(c: ConfigDict) -> ConfigDict:
         c.data.held_out = 0.02
         c.adapt.update(batch_norm="train", patience=0, choose="last")
         c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
-        c.score.update(normalise="batch", crop=224, sigma=4.0)
+        c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False)
+        c.select = ""
     return c
 
 
@@ -173,6 +178,10 @@ def check(c: ConfigDict) -> ConfigDict:
         need(f"sweep.{name}", _each(c.sweep[name], int), "a tuple of whole numbers, such as (150, 250)")
     need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
          "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
+    need("select", c.select in ("", "synthetic"), "'' or synthetic")
+    need("synthetic_defects", c.synthetic_defects >= 1, "at least 1")
+    flags = c.sweep.standardise
+    need("sweep.standardise", isinstance(flags, tuple) and set(flags) <= {False, True}, "a tuple: (False, True)")
     need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
     need("data.calibration", c.data.calibration >= 1, "at least 1")
     need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")

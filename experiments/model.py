@@ -1,5 +1,6 @@
 """From a config to its data, networks and key: the pieces every entry point puts together."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from ddad_jax.data.cans import cans
 from ddad_jax.data.folder import mvtec_folder
 from ddad_jax.data.mtd import mtd
 from ddad_jax.data.split import hold_out, subset
+from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.data.visa import visa
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.types import Array, EpsFn
@@ -23,7 +25,8 @@ from ddad_jax.unet import UNet
 class Data(NamedTuple):
     """name; fit: normal images trained on; held_out: normal images never trained on; test.
 
-    calibration: those of the held-out images that are reconstructed at every grid point.
+    calibration: those of the held-out images that are reconstructed at every grid point. synthetic: defects
+    painted on them, to choose a point by; None where the config does not choose so.
     """
 
     name: str
@@ -31,6 +34,7 @@ class Data(NamedTuple):
     held_out: ImageSet
     calibration: ImageSet
     test: ImageSet
+    synthetic: ImageSet | None = None
 
 
 def load_data(c: ConfigDict) -> Data:
@@ -40,11 +44,17 @@ def load_data(c: ConfigDict) -> Data:
 
 
 def split(c: ConfigDict, dataset: DataSet) -> Data:
-    """Hold out normal images and spread the calibration images evenly over them."""
+    """Hold out normal images, spread the calibration images evenly over them, paint defects on those if asked to."""
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
     n = len(held_out.labels)
     spread = np.unique(np.linspace(0, n - 1, min(n, c.data.calibration)).round().astype(int))
-    return Data(dataset.name, fit, held_out, subset(held_out, spread), dataset.test)
+    calibration = subset(held_out, spread)
+    synthetic = None
+    if c.select == "synthetic":
+        every = len(DEFECTS) * len(STRENGTHS)
+        per_image = min(math.ceil(c.synthetic_defects / len(spread)), every)
+        synthetic = synthetic_defects(calibration.images, seed=c.seed, per_image=per_image)
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, synthetic)
 
 
 def _load(c: ConfigDict) -> DataSet:

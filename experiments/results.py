@@ -21,8 +21,9 @@ from experiments.figures import (
     training_curves,
 )
 from experiments.model import Data
+from experiments.plan import SETTINGS
 from experiments.report import Alarms, Report, write_report
-from experiments.sweeping import SETTINGS, load_selected
+from experiments.selected import load_selected
 from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl, write_text
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
@@ -32,8 +33,11 @@ SHOWN = ("w", "t_prime", "steps", "eta", "v", "layers", *METRICS[:4], "ms_per_im
 _chosen_by = {"contrast": "chosen on held-out normal pictures", "last": "as configured"}
 
 
-def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int) -> None:
-    """Every file of a run that is made from its rows, report.html last; prints a short table."""
+def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
+    """Every file of a run that is made from its rows, report.html last; prints a short table.
+
+    selection: how the selected point was come by.
+    """
     write_jsonl(workdir / "results.jsonl", rows)
     write_csv(
         workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *sorted(rows[0].keys() - {*SETTINGS, *METRICS})]
@@ -44,11 +48,11 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     write_csv(workdir / "scores.csv", _scores(data, chosen["scores"], threshold))
     if c.output.maps:
         _write_maps(c, workdir, data, chosen["maps"])
-    report = _report(c, workdir, data, rows, chosen, threshold, epoch)
+    report = _report(c, workdir, data, rows, chosen, threshold, epoch, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     print(format_table(ranked, SHOWN, max_rows=12))
-    print(f"\nThe first row is the selected point, {c.sample.origin}.\nreport: {workdir / 'report.html'}")
+    print(f"\nThe first row is the selected point, {selection}.\nreport: {workdir / 'report.html'}")
 
 
 def _calibration(
@@ -135,6 +139,7 @@ def _report(
     chosen: dict[str, np.ndarray],
     threshold: float,
     epoch: int,
+    selection: str,
 ) -> Report:
     drawn = workdir / "figures"
     drawn.mkdir(exist_ok=True)
@@ -181,6 +186,6 @@ def _report(
         adaptation=adaptation_curves(read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch),
         config=c.to_dict(),
         environment=environment,
-        selection=c.sample.origin,
+        selection=selection,
         command=f"python -m {environment['command']}",
     )

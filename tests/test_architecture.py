@@ -15,7 +15,7 @@ LAYERS = {
     "unet": 2, "backbones": 2,
     "conditioning": 3, "solvers": 3, "sampler": 3, "distance": 3, "score": 3,
     "train": 4, "adapt": 4, "weights": 4, "checkpoint": 4,
-    "sweep": 5,
+    "points": 5, "sweep": 5,
 }  # fmt: skip
 """Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""
 ABOVE = {"experiments": 6, "launch": 7}

@@ -142,7 +142,7 @@ def test_files_a_run_leaves() -> None:
 
 
 def test_selected_columns_exist() -> None:
-    code = (ROOT / "experiments" / "sweeping.py").read_text()
+    code = (ROOT / "experiments" / "scoring.py").read_text()
     named = found(r"`(published_\w+)`", "README.md")
     assert named and all(f'"{name}"' in code for name in named)
 

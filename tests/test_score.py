@@ -4,7 +4,16 @@ import pytest
 
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur
-from ddad_jax.score import Scale, anomaly_map, batch_ratio, combine, image_score, scale_from_normal
+from ddad_jax.score import (
+    Scale,
+    anomaly_map,
+    batch_ratio,
+    combine,
+    image_score,
+    scale_from_normal,
+    standardise,
+    standardise_normal,
+)
 from ddad_jax.types import Array
 
 RNG = np.random.default_rng(0)
@@ -91,3 +100,50 @@ def test_one_odd_normal_image_does_not_move_the_scale_far() -> None:
 def test_a_scale_that_cannot_be_measured_is_refused(d_p: np.ndarray, d_f: np.ndarray, message: str) -> None:
     with pytest.raises(InputError, match=message):
         scale_from_normal(d_p, d_f)
+
+
+# Standardised maps
+
+
+def normal_maps(n: int = 12) -> np.ndarray:
+    """Normal maps that are high and restless in the left half."""
+    rng = np.random.default_rng(1)
+    level = np.where(np.arange(16) < 8, 1.0, 0.2)
+    return np.float32(level * (1 + 0.3 * rng.standard_normal((n, 16, 16))))
+
+
+def test_a_standardised_map_has_the_normal_mean_and_spread_at_each_pixel() -> None:
+    """Deviation: standardise. Without a prior it is (A - mean) / std."""
+    normal, new = normal_maps(), normal_maps(5) + 0.1
+    expected = (new - normal.mean(0)) / normal.std(0)
+    np.testing.assert_allclose(standardise(new, normal, prior=0.0), expected, rtol=1e-3)
+
+
+def test_a_prior_that_outweighs_all_images_leaves_the_order_of_the_pixels_alone() -> None:
+    normal, new = normal_maps(), normal_maps(5)
+    assert np.corrcoef(standardise(new, normal, prior=1e9).ravel(), new.ravel())[0, 1] == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_small_change_in_a_calm_place_comes_before_a_usual_one_in_a_restless_place() -> None:
+    normal = normal_maps(40)
+    new = normal[:1].copy()
+    new[0, 4, 12] += 0.9
+    assert np.unravel_index(new[0].argmax(), (16, 16))[1] < 8
+    assert np.unravel_index(standardise(new, normal)[0].argmax(), (16, 16)) == (4, 12)
+
+
+def test_a_normal_map_is_standardised_by_the_others() -> None:
+    normal = normal_maps(5)
+    got = standardise_normal(normal)
+    for i in range(5):
+        others = np.delete(normal, i, 0)
+        np.testing.assert_allclose(got[i], standardise(normal[i : i + 1], others)[0], rtol=1e-3, atol=1e-4)
+
+
+def test_too_few_or_constant_normal_maps_cannot_standardise() -> None:
+    with pytest.raises(InputError, match="held_out"):
+        standardise(normal_maps(), normal_maps()[:0])
+    with pytest.raises(InputError, match="at least 2"):
+        standardise_normal(normal_maps()[:1])
+    with pytest.raises(InputError, match="the same everywhere"):
+        standardise(normal_maps(), np.ones((3, 16, 16), np.float32))

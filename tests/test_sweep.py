@@ -14,21 +14,13 @@ import pytest
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
-from ddad_jax.errors import InputError
 from ddad_jax.image import resize
+from ddad_jax.points import ReconPoint, recon_grid, time_grid
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import (
-    Distances,
-    PairProgram,
-    ReconPoint,
-    blurred,
-    recon_grid,
-    sweep_distances,
-    time_grid,
-)
+from ddad_jax.sweep import Distances, PairProgram, blurred, sweep_distances
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 
@@ -258,55 +250,3 @@ def test_the_grid_is_the_product_in_groups_of_one_step_count() -> None:
     assert [steps for steps, _ in itertools.groupby(GRID, key=lambda p: p.steps)] == [1, 3]
     repeated = recon_grid(w=(1, 1.0), t_prime=(50, 50), steps=(2,), eta=(0,), grid=("trailing",), seed=(0,))
     assert repeated == [ReconPoint(1.0, 50, 2, 0.0, "trailing", 0)]
-
-
-GOOD: dict[str, Any] = {
-    "w": (3.0,),
-    "t_prime": (250,),
-    "steps": (10,),
-    "eta": (1.0,),
-    "grid": ("trailing",),
-    "seed": (0,),
-}
-
-
-@pytest.mark.parametrize(
-    ("changed", "named"),
-    [
-        ({"w": (0.0, -1.0)}, r"w = -1"),
-        ({"w": (math.nan,)}, "w = nan"),
-        ({"w": (math.inf,)}, "w = inf"),
-        ({"eta": (1.01,)}, "eta = 1.01"),
-        ({"eta": (-0.1,)}, "eta = -0.1"),
-        ({"eta": (math.nan,)}, "eta = nan"),
-        ({"t_prime": (0,)}, "T' = 0"),
-        ({"t_prime": (1000,)}, "T' = 1000"),
-        ({"t_prime": (-5,)}, "T' = -5"),
-        ({"steps": (0,)}, "steps = 0"),
-        ({"steps": (251,)}, "steps = 251"),
-        ({"t_prime": (250, 5)}, "steps = 10"),
-        ({"grid": ("reference",), "steps": (7,)}, "divisible"),
-        ({"grid": ("leading",)}, "leading.*expected one of"),
-        ({"grid": "trailing"}, "grid = 'trailing': expected a tuple"),
-        ({"solver": ("euler",)}, "solver = 'euler'.*ddim"),
-        ({"start_noise": (-0.5,)}, "start_noise = -0.5"),
-        ({"fade": (math.nan,)}, "fade = nan"),
-        ({"blend_max": (-1.0,)}, "blend_max = -1"),
-        ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
-        ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
-    ],
-    ids=str,
-)
-def test_values_out_of_range_are_refused_by_name(changed: dict[str, Any], named: str) -> None:
-    with pytest.raises(InputError, match=named):
-        recon_grid(**{**GOOD, **changed})
-
-
-def test_a_solver_without_noise_is_not_repeated_for_every_eta() -> None:
-    points = recon_grid(**{**GOOD, "eta": (0.0, 0.5, 1.0), "solver": ("ddim", "unipc2")})
-    assert [(p.solver, p.eta) for p in points] == [("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0), ("unipc2", 0.0)]
-
-
-def test_the_calls_of_a_point_are_those_of_its_solver() -> None:
-    ddim, heun = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun")})
-    assert (ddim.calls, heun.calls) == (10, 20)

@@ -17,8 +17,10 @@ from ddad_jax.data.synthetic_kinds import DEFECTS
 from ddad_jax.data.synthetic_shapes import object_map
 from ddad_jax.errors import InputError
 
-__all__ = ["DEFECTS", "damage", "synthetic_defects", "visible_change"]
+__all__ = ["DEFECTS", "STRENGTHS", "damage", "synthetic_defects", "visible_change"]
 
+STRENGTHS = (0.35, 0.6, 1.0)
+"""Subtle to obvious: a fraction of contrast and size."""
 TRIES = 16
 """A draw that hardly shows (a paste onto pixels like its own) is repeated so often at most."""
 LEVEL = 6
@@ -99,7 +101,7 @@ def synthetic_defects(
     seed: int,
     per_image: int = 2,
     kinds: Sequence[str] = tuple(DEFECTS),
-    strengths: Sequence[float] = (0.35, 0.6, 1.0),
+    strengths: Sequence[float] = STRENGTHS,
 ) -> ImageSet:
     """Damaged copies of normal pictures, to rank settings on where no test label may be used.
 

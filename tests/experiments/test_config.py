@@ -13,7 +13,7 @@ from ddad_jax.errors import InputError
 from experiments.config import base, check, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
-from experiments.sweeping import plan
+from experiments.plan import plan
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 ARGUMENTS: dict[str, list[str]] = {

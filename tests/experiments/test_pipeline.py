@@ -154,6 +154,45 @@ def test_the_published_behaviour_in_half_precision_with_few_pictures(tmp_path: P
     assert "ratio" not in json.loads((tmp_path / "w" / "calibration.json").read_text())
 
 
+@pytest.mark.usefixtures("quick")
+def test_a_point_chosen_on_synthetic_defects_needs_no_test_label(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tiny_runs.folder(tmp_path / "data")
+    changes: dict[str, Any] = {
+        "select": "synthetic", "synthetic_defects": 9, "sweep__w": (0.0, 0.5), "sweep__v": (0.0, 1.0, 7.0),
+        "sweep__standardise": (False, True), "sweep__seed": (0, 1), "data__held_out": 0.4,
+    }  # fmt: skip
+    run_all(tiny_runs.config(root, **changes), tmp_path / "w", sweep=False)
+    rows = read_jsonl(tmp_path / "w" / "results.jsonl")
+    assert len(rows) == 30  # the config's own point is a candidate, too
+
+    def worth(row: dict[str, Any]) -> float:
+        return row["synthetic_image_auroc"] + row["synthetic_aupro_30"]
+
+    selected = [row for row in rows if row["selected"]]
+    assert [row["seed"] for row in selected] == [0, 1]
+    by_point: dict[Any, list[float]] = {}
+    for row in rows:
+        by_point.setdefault((row["w"], row["v"], row["standardise"]), []).append(worth(row))
+    assert np.mean([worth(row) for row in selected]) == max(np.mean(v) for v in by_point.values())
+    calibration = json.loads((tmp_path / "w" / "calibration.json").read_text())
+    assert all(calibration[name] == selected[0][name] for name in ("w", "v", "standardise"))
+    assert "synthetic defects" in (tmp_path / "w" / "report.html").read_text()
+
+    # The labels of the test set choose nothing: without them the same point is selected.
+    shutil.rmtree(root / "bolt" / "test" / "bent")
+    shutil.rmtree(root / "bolt" / "test" / "rust")
+    run_all(tiny_runs.config(root, **changes), tmp_path / "other", sweep=False)
+    again = [row for row in read_jsonl(tmp_path / "other" / "results.jsonl") if row["selected"]]
+    assert [{name: row[name] for name in ("w", "v", "standardise", "seed")} for row in again] == [
+        {name: row[name] for name in ("w", "v", "standardise", "seed")} for row in selected
+    ]
+
+    monkeypatch.setattr(PairProgram, "compiled", fail)
+    run_all(tiny_runs.config(root, **changes), tmp_path / "other", sweep=False)
+
+
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)

@@ -16,13 +16,16 @@ from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import subset
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
+from ddad_jax.points import ReconPoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, image_score
-from ddad_jax.sweep import PairProgram, ReconPoint, sweep_distances
+from ddad_jax.sweep import PairProgram, sweep_distances
 from ddad_jax.types import Array
 from experiments import sweeping
 from experiments.model import Data, load_data
-from experiments.sweeping import SETTINGS, plan, run
+from experiments.plan import SETTINGS, plan
+from experiments.selected import load_selected
+from experiments.sweeping import run
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl
 
 GRID: dict[str, Any] = {
@@ -133,12 +136,12 @@ def test_what_the_report_shows_is_made_again_when_it_is_gone(
     root: Path, data: Data, program: PairProgram, tmp_path: Path, computed: list[ReconPoint]
 ) -> None:
     rows = swept(root, tmp_path, data, program)
-    before = sweeping.load_selected(tmp_path)
+    before = load_selected(tmp_path)
     (tmp_path / "selected.npz").unlink()
     computed.clear()
     assert swept(root, tmp_path, data, program) == rows
     assert [point.w for point in computed] == [3.0]
-    for name, array in sweeping.load_selected(tmp_path).items():
+    for name, array in load_selected(tmp_path).items():
         np.testing.assert_array_equal(array, before[name])
 
 
@@ -238,7 +241,7 @@ def test_a_row_is_the_point_evaluated_by_itself(root: Path, data: Data, program:
 
 def test_maps_are_those_of_the_library(root: Path, data: Data, program: PairProgram, tmp_path: Path) -> None:
     swept(root, tmp_path, data, program, sweep=False, score__v=5.0)
-    shown = sweeping.load_selected(tmp_path)
+    shown = load_selected(tmp_path)
     (row,) = read_jsonl(tmp_path / "journal.jsonl")
     sharp = [jnp.asarray(shown[name].astype(np.float32)) for name in ("pixel", "feature")]
     expected = anomaly_map(*sharp, v=5.0, ratio=row["ratio"], sigma=0.5)
@@ -264,7 +267,7 @@ def test_scores_do_not_depend_on_the_other_test_images(
     images[1] = 255 - images[1]
     other = data._replace(test=data.test._replace(images=images))
     swept(root, tmp_path / "b", other, program, sweep=False)
-    scores = [sweeping.load_selected(tmp_path / name)["scores"] for name in "ab"]
+    scores = [load_selected(tmp_path / name)["scores"] for name in "ab"]
     np.testing.assert_allclose(np.delete(scores[0], 1), np.delete(scores[1], 1), rtol=1e-5)
     assert scores[0][1] != scores[1][1]
 
@@ -272,7 +275,7 @@ def test_scores_do_not_depend_on_the_other_test_images(
 def test_as_published_a_batch_is_its_own_scale(root: Path, data: Data, program: PairProgram, tmp_path: Path) -> None:
     c = tiny_runs.config(root, score__normalise="batch", score__batch=2, score__crop=28)
     (row,) = run(c, tmp_path, data, program, 0, plan(c, sweep=False))
-    shown = sweeping.load_selected(tmp_path)
+    shown = load_selected(tmp_path)
     assert shown["maps"].shape == (len(data.test.labels), 28, 28)
     ratios = []
     for first in range(0, len(data.test.labels), 2):
@@ -303,7 +306,7 @@ def test_a_diverged_selected_point_leaves_the_others_and_no_verdict(
     rows = swept(root, tmp_path, data, program, sample__w=1e38)
     assert {row["w"] for row in rows if row["image_auroc"] is not None} == {0.0, 2.0}
     with pytest.raises(InputError, match=r"selected point.*not finite.*sample\.w"):
-        sweeping.load_selected(tmp_path)
+        load_selected(tmp_path)
 
 
 def test_rows_come_back_as_they_went_even_where_undefined(

@@ -1,0 +1,85 @@
+"""Which points a run computes, and which of them it uses."""
+
+import itertools
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.errors import InputError
+from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
+
+SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
+"""The columns that tell one row from another."""
+
+
+Point = tuple[ReconPoint, ScorePoint]
+
+
+class Plan(NamedTuple):
+    """Every point of a run. The selected one comes from ``sample`` and ``score`` of the config, or from synthetic
+    defects (``best_on_synthetic``), never from labels; None while it is not known."""
+
+    recon: list[ReconPoint]
+    score: list[ScorePoint]
+    selected: Point | None
+
+
+def plan(c: ConfigDict, *, sweep: bool) -> Plan:
+    """The grid of ``c.sweep`` (with ``sweep``) and always the point of ``c.sample`` and ``c.score``, which is the
+    selected one unless ``c.select`` says to choose.
+
+    Raises:
+      InputError: a value out of range.
+    """
+    one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
+    one["seed"] = (c.sweep.seed[0],)
+    recon = recon_grid(**one)
+    # Deviation: the papers' sigma belongs to 256 px; it scales with the picture.
+    scaled = c.data.size / 256.0
+    score = [ScorePoint(float(c.score.v), tuple(c.score.layers), c.score.sigma * scaled, bool(c.score.standardise))]
+    selected = (recon[0], score[0])
+    if sweep:
+        recon = recon_grid(**{name: c.sweep[name] or value for name, value in one.items()})
+        layers = c.sweep.layers or (c.score.layers,)
+        score = [
+            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised))
+            for l, sigma, v, standardised in itertools.product(
+                layers,
+                c.sweep.sigma or (c.score.sigma,),
+                c.sweep.v or (c.score.v,),
+                c.sweep.standardise or (c.score.standardise,),
+            )
+        ]
+    # Points of one compilation together.
+    by_program = sorted({*recon, selected[0]}, key=lambda p: (p.solver, p.steps, p.t_prime, p.eta, p.w, p))
+    return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
+
+
+def settings_of(recon: ReconPoint, score: ScorePoint) -> dict[str, Any]:
+    return {**recon._asdict(), **score._asdict(), "layers": "+".join(score.layers)}
+
+
+def key_of(row: dict[str, Any]) -> str:
+    return json.dumps({name: row[name] for name in SETTINGS})
+
+
+def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> Point:
+    """The point of the plan that finds and outlines the synthetic defects best: greatest mean of image AUROC and
+    AUPRO (FPR 0.3) on them over the seeds; of equals the one with fewest network calls, then the first.
+
+    Raises:
+      InputError: no point has finite metrics.
+    """
+    worth: dict[Point, list[float]] = {}
+    by_key, first_seed = {key_of(row): row for row in rows}, todo.recon[0].seed
+    for point, score in itertools.product(todo.recon, todo.score):
+        row = by_key[key_of(settings_of(point, score))]
+        values = [row["synthetic_image_auroc"], row["synthetic_aupro_30"]]
+        if all(isinstance(v, float) and np.isfinite(v) for v in values):
+            worth.setdefault((point._replace(seed=first_seed), score), []).append(float(np.mean(values)))
+    if not worth:
+        raise InputError("no point of the sweep gave finite maps, so none can be selected: lower --config.sweep.w")
+    # Python's max keeps the first of equals.
+    return max(worth, key=lambda p: (np.mean(worth[p]), -p[0].calls))

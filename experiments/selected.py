@@ -1,0 +1,66 @@
+"""selected.npz: what the report shows of the selected point, kept so that nothing is reconstructed for it twice."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ddad_jax.errors import InputError
+from ddad_jax.sweep import Distances, blurred
+from experiments.plan import Point, settings_of
+from experiments.tables import write_bytes
+
+
+def load_selected(workdir: Path) -> dict[str, np.ndarray]:
+    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature.
+
+    Raises:
+      InputError: the point diverged, so that there is nothing to show of it.
+    """
+    if not (workdir / "selected.npz").exists():
+        raise InputError(
+            f"{workdir}: the maps of the selected point (--config.sample, --config.score) are not finite, so there is "
+            "no verdict and no report. results.csv holds the other points; lower --config.sample.w, or train longer"
+        )
+    with np.load(workdir / "selected.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def _made_of(selected: Point, made_with: dict[str, Any]) -> str:
+    return json.dumps([settings_of(*selected), made_with])
+
+
+def holds(path: Path, selected: Point, made_with: dict[str, Any]) -> bool:
+    if not path.exists():
+        return False
+    with np.load(path, allow_pickle=False) as archive:
+        return str(archive["made_of"]) == _made_of(selected, made_with)
+
+
+def save_selected(
+    path: Path,
+    selected: Point,
+    made_with: dict[str, Any],
+    maps: np.ndarray,
+    scores: np.ndarray,
+    distances: Distances,
+    n_held_out: int,
+    first_test: int,
+) -> None:
+    pixel, feature = blurred(distances, selected[1].layers, 0.0)
+    x0 = distances.x0
+    assert x0 is not None
+    buffer = io.BytesIO()
+    np.savez(
+        buffer,
+        made_of=np.array(_made_of(selected, made_with)),
+        maps=maps[first_test:],
+        scores=scores[first_test:],
+        normal_scores=scores[:n_held_out],
+        x0=np.round((np.clip(x0[first_test:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
+        pixel=pixel[first_test:].astype(np.float16),
+        feature=feature[first_test:].astype(np.float16),
+    )
+    write_bytes(path, buffer.getvalue())
