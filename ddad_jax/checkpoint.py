@@ -14,6 +14,9 @@ from ddad_jax.errors import InputError
 class Checkpoints:
     """Numbered checkpoints in one folder; a save is complete or absent, so a kill leaves the one before.
 
+    Of several processes that share the folder one saves and any restores, whenever it likes: trees are whole on each
+    of them, so that no checkpoint needs their company.
+
     Args:
       folder: made when the first checkpoint is saved.
       keep: how many of the newest stay; None for all (adaptation keeps every epoch).
@@ -35,7 +38,7 @@ class Checkpoints:
         if self.folder.is_dir():
             for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
                 shutil.rmtree(torn)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(target, jax.tree.map(np.asarray, tree), force=True)
         if self.keep is not None:
             for old in self.steps()[: -self.keep]:
@@ -58,7 +61,7 @@ class Checkpoints:
         if step not in found:
             raise InputError(f"{self.folder}: no checkpoint {'' if step is None else step}; found {found or 'none'}")
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), template)
-        with ocp.StandardCheckpointer() as checkpointer:
+        with _checkpointer() as checkpointer:
             path = self.folder / f"{step}"
             stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
             wanted = _shapes(abstract)
@@ -69,6 +72,13 @@ class Checkpoints:
                     f"{differing}. Was it made with another model? Use another workdir"
                 )
             return checkpointer.restore(path, abstract)
+
+
+def _checkpointer() -> ocp.StandardCheckpointer:
+    """Of this process alone: by default Orbax waits in every call until all processes have made it, too."""
+    own = jax.process_index()
+    alone = ocp.options.MultiprocessingOptions(primary_host=own, active_processes={own})
+    return ocp.StandardCheckpointer(multiprocessing_options=alone)
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -2,20 +2,27 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ddad_jax.errors import InputError
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.timesteps import GRIDS, TimeGrid
+from ddad_jax.timesteps import GRIDS, TimeGrid, trailing
+
+OPTIMISED = "optimised"
+"""The grid that is no formula: its times are found for a trained model (``optimised_grid.search``)."""
+
+MODELS = ("teacher", "student")
+"""The noise predictor as it was trained, and the one distilled from it for one call or two (``distilled``)."""
 
 
 class ReconPoint(NamedTuple):
     """What decides a reconstruction.
 
-    w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS``; seed of the noise
-    (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0, fade
-    and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit.
+    w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS`` or "optimised"; seed of
+    the noise (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0,
+    fade and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit; model: which network is sampled,
+    one of MODELS.
     """
 
     w: float
@@ -28,6 +35,7 @@ class ReconPoint(NamedTuple):
     start_noise: float = 1.0
     fade: float = 1.0
     blend_max: float = 0.0
+    model: str = "teacher"
 
     @property
     def calls(self) -> int:
@@ -57,21 +65,27 @@ def recon_grid(
     start_noise: Sequence[float] = (1.0,),
     fade: Sequence[float] = (1.0,),
     blend_max: Sequence[float] = (0.0,),
+    model: Sequence[str] = ("teacher",),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
-    each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others.
+    each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
+    which learnt from a teacher without.
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
     """
     axes: dict[str, Sequence[Any]] = {
-        "solver": solver, "steps": steps, "grid": grid, "t_prime": t_prime, "eta": eta, "start_noise": start_noise,
-        "fade": fade, "blend_max": blend_max, "w": w, "seed": seed,
+        "model": model, "solver": solver, "steps": steps, "grid": grid, "t_prime": t_prime, "eta": eta,
+        "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "seed": seed,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):
             raise InputError(f"{name} = {values!r}: expected a tuple of at least one value")
-    for name, values, table in (("grid", grid, GRIDS), ("solver", solver, SOLVERS)):
+    for name, values, table in (
+        ("grid", grid, (*GRIDS, OPTIMISED)),
+        ("solver", solver, SOLVERS),
+        ("model", model, MODELS),
+    ):
         for value in values:
             if value not in table:
                 raise InputError(f"{name} = {value!r}: expected one of {', '.join(sorted(table))}")
@@ -90,16 +104,45 @@ def recon_grid(
     points = []
     for values in itertools.product(*axes.values()):
         at = dict(zip(axes, values, strict=True))
-        if not SOLVERS[at["solver"]].stochastic:
+        if not SOLVERS[at["solver"]].stochastic or at["model"] == "student":
             at["eta"] = 0.0
         kinds = ReconPoint.__annotations__
         points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
     points = list(dict.fromkeys(points))
     for point in points:
-        time_grid(point)
+        # T' and steps are bound for an optimised grid as for the trailing one, whatever its times will be.
+        GRIDS.get(point.grid, trailing)(point.t_prime, point.steps)
     return points
 
 
-def time_grid(point: ReconPoint) -> TimeGrid:
-    """The times ``point`` visits; raises InputError as its grid does."""
-    return GRIDS[point.grid](point.t_prime, point.steps)
+class GridKey(NamedTuple):
+    """Which optimised grid a point visits. Its w, start and blend are not part of it: one grid, found at one
+    setting of these, serves all, as the formulas do."""
+
+    t_prime: int
+    steps: int
+    solver: str
+
+
+def grid_key(point: ReconPoint) -> GridKey:
+    return GridKey(point.t_prime, point.steps, point.solver)
+
+
+def time_grid(point: ReconPoint, optimised: Mapping[GridKey, TimeGrid] | None = None) -> TimeGrid:
+    """The times ``point`` visits; raises InputError as its grid does.
+
+    Args:
+      optimised: grids found for the model at hand.
+
+    Raises:
+      InputError: an optimised grid that is not among them.
+    """
+    if point.grid != OPTIMISED:
+        return GRIDS[point.grid](point.t_prime, point.steps)
+    key = grid_key(point)
+    if key not in (optimised or {}):
+        raise InputError(
+            f"grid = 'optimised': none was found for {key.steps} steps of {key.solver} from T' = {key.t_prime}; "
+            f"expected one of {', '.join(sorted(GRIDS))} where no trained model is at hand"
+        )
+    return (optimised or {})[key]

@@ -2,27 +2,30 @@
 
 Every (grid point, image) pair is one element of a flattened batch with its own w, eta, visited times and
 noise key, so that all points of one step count and solver share a compilation and nothing is recomputed for a
-choice that does not touch the reconstruction: v, layers and blur work on the distances kept per point.
+choice that does not touch the reconstruction: v, layers and blur work on the distances kept per point. The
+flattened axis is cut over all devices of all hosts (``ddad_jax.mesh``).
 """
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.image import gaussian_blur, resize
-from ddad_jax.points import ReconPoint, time_grid
+from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
+from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import TimeGrid
-from ddad_jax.types import Array, EpsFn, FeatureFn
+from ddad_jax.types import Array, FeatureFn
 
 
 class Distances(NamedTuple):
@@ -55,22 +58,23 @@ def pair_input(
 ) -> PairInput:
     """One pair for each entry: its point, the times it visits, its picture (uint8) and the picture's seed; *host*."""
 
-    def of(name: str) -> Array:
-        return jnp.asarray([getattr(p, name) for p in points], jnp.float32)
+    def of(name: str) -> Any:
+        return np.array([getattr(p, name) for p in points], np.float32)
 
-    return PairInput(
-        jnp.asarray(images),
-        jnp.asarray(seeds),
-        jnp.asarray([p.seed for p in points], jnp.uint32),
+    arrays: tuple[Any, ...] = (
+        images,
+        seeds,
+        np.array([p.seed for p in points], np.uint32),
         of("w"),
         of("eta"),
         of("start_noise"),
         of("fade"),
-        jnp.asarray([p.blend_max or np.inf for p in points], jnp.float32),
+        np.array([p.blend_max or np.inf for p in points], np.float32),
         TimeGrid(
             np.array([g.start for g in grids]), np.stack([g.t for g in grids], 1), np.stack([g.s for g in grids], 1)
         ),
     )
+    return PairInput(*arrays)
 
 
 def pair_keys(seed: Array, image_seed: Array) -> Array:
@@ -82,13 +86,15 @@ class PairProgram:
     """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
 
     Args:
-      networks: weights -> (the noise predictor, the feature extractor).
+      networks: weights -> (the noise predictor, or what ``reconstruct`` takes for it, the feature extractor).
       weights: a tree of arrays, handed to every call: held by no compiled program, they are in memory once.
       alpha_bar: table [T].
       feature_size: Deviation: side in pixels at which image and reconstruction enter the feature network, 0
         for their own; a network made for 224 px sees little in a 64 px picture.
       clip: Deviation: reconstructions are clipped to [-1, 1] before any distance; the published code does
         not, so a large w leads both distances outside the range of pictures.
+      mesh: the devices the pairs are cut over, each with a copy of the weights; None for the default device alone.
+      reconstruct: in the place of ``sampler.reconstruct``, e.g. ``distilled.reconstruct_by_student``.
 
     Attributes:
       compilations: how many shapes have been compiled; one a step count and solver.
@@ -96,12 +102,14 @@ class PairProgram:
 
     def __init__(
         self,
-        networks: Callable[[Any], tuple[EpsFn, FeatureFn]],
+        networks: Callable[[Any], tuple[Callable[..., Any], FeatureFn]],
         weights: Any,
         *,
         alpha_bar: Array,
         feature_size: int = 0,
         clip: bool = True,
+        mesh: Mesh | None = None,
+        reconstruct: Callable[..., Array] = reconstruct,
     ) -> None:
         def program(weights: Any, pairs: PairInput, solver: str) -> tuple[Array, Array, dict[str, Array]]:
             eps_fn, features = networks(weights)
@@ -127,17 +135,23 @@ class PairProgram:
             layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
             return x0, pixel_distance(x0, y), layers
 
-        self._program, self._weights = jax.jit(program, static_argnames="solver"), weights
+        self.mesh = mesh
+        self._program, self._weights = jit_rows(program, mesh, static_argnames="solver"), copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
     @property
     def compilations(self) -> int:
         return len(self._compiled)
 
+    def place(self, pairs: PairInput) -> PairInput:
+        """The pairs of this process, host arrays, as part of the one chunk that lies on all devices."""
+        rows = split(pairs._replace(grid=()), self.mesh)  # type: ignore[arg-type]
+        return rows._replace(grid=split(pairs.grid, self.mesh, axis=-1))
+
     def compiled(
         self, pairs: PairInput, solver: str = "ddim"
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
-        """The program for the shapes of ``pairs`` and a name of ``SOLVERS``, compiled now if it was not before."""
+        """The program for the shapes of placed ``pairs`` and a name of ``SOLVERS``, compiled if it was not before."""
         shape = (pairs.images.shape, pairs.grid.t.shape, solver)
         if shape not in self._compiled:
             compiled = self._program.lower(self._weights, pairs, solver=solver).compile()
@@ -152,6 +166,7 @@ def sweep_distances(
     *,
     chunk: int,
     keep_x0: bool = False,
+    optimised: Mapping[GridKey, TimeGrid] | None = None,
     timer: Callable[[], float],
     progress: Callable[[int], None] = lambda pairs: None,
 ) -> Iterator[tuple[ReconPoint, Distances]]:
@@ -159,27 +174,32 @@ def sweep_distances(
 
     The flattened (point, image) list of each compilation (solver, step count) is cut into chunks of equal size (the
     last one padded), so memory holds one chunk and at most the points it touches, however many points there are.
+    Every process of the program's mesh calls this with the same arguments, puts its share of each chunk on its own
+    devices, and is given everything.
 
     Args:
       images: uint8 [n, h, w, c].
-      chunk: pairs in one call.
+      chunk: pairs in one call, over all devices; rounded up to a multiple of their number.
       keep_x0: also return reconstructions (float16).
+      optimised: the grids of points whose ``grid`` is "optimised".
       timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
       progress: called with the number of pairs each chunk finished.
     """
     seeds = np.array([image_seed(image) for image in images], np.uint32)
+    chunk = rounded_up(chunk, program.mesh)
+    own = own_rows(chunk, program.mesh)
     for (solver, _), group in itertools.groupby(points, key=lambda p: (p.solver, p.steps)):
         todo = list(group)
-        grids = [time_grid(p) for p in todo]
+        grids = [time_grid(p, optimised) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
         held, done = 0, 0
         for first in range(0, total, chunk):
             flat = np.minimum(np.arange(first, first + chunk), total - 1)
             valid = min(chunk, total - first)
-            of_point, of_image = flat // len(images), flat % len(images)
-            pairs = pair_input(
-                [todo[i] for i in of_point], [grids[i] for i in of_point], images[of_image], seeds[of_image]
+            of_point, of_image = flat[own] // len(images), flat[own] % len(images)
+            pairs = program.place(
+                pair_input([todo[i] for i in of_point], [grids[i] for i in of_point], images[of_image], seeds[of_image])
             )
             run = program.compiled(pairs, solver)
             started = timer()

@@ -109,6 +109,34 @@ def loss_at(
     return noise_loss(eps_hat, noise, reduce=reduce, weight=weight), ((eps_hat - noise) ** 2).mean()
 
 
+def descend(
+    state: TrainState,
+    loss_fn: Callable[[Any], tuple[Array, Any]],
+    *,
+    tx: optax.GradientTransformation,
+    ema_decay: float,
+) -> tuple[TrainState, dict[str, Array], Any]:
+    """One update along the gradient of ``loss_fn``: params -> (loss, anything else it found).
+
+    Args:
+      ema_decay: see ``train_step``.
+
+    Returns:
+      the new state, {"loss", "grad_norm"} and what else was found. A loss that is not finite leaves the state as it
+      was, step included, so that the caller can stop with the last good parameters.
+    """
+    (loss, found), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
+    updates, opt_state = tx.update(grads, state.opt_state, state.params)
+    params = optax.apply_updates(state.params, updates)
+    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step)) if ema_decay else 0.0
+    ema = jax.tree.map(lambda e, p: e + (1.0 - decay) * (p - e), state.ema, params)
+    grad_norm = optax.tree.norm(grads)
+    good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    updated = TrainState(state.step + 1, params, ema, opt_state)
+    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
+    return state, {"loss": loss, "grad_norm": grad_norm}, found
+
+
 def train_step(
     state: TrainState,
     x: Image,
@@ -137,9 +165,8 @@ def train_step(
         learns the picture sooner when it does not spend itself on the noise of almost clean images.
 
     Returns:
-      the new state, and {"loss", "mse", "grad_norm"}; mse is the mean over elements, unweighted. A loss that
-      is not finite leaves the state as it was, step included, so that the caller can
-      stop with the last good parameters.
+      the new state, and {"loss", "mse", "grad_norm"}; mse is the mean over elements, unweighted. A loss that is not
+      finite changes nothing (``descend``).
     """
     t_key, noise_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     t = jax.random.randint(t_key, x.shape[:1], 0, t_max)
@@ -149,16 +176,8 @@ def train_step(
         how: Any = {"alpha_bar": alpha_bar, "dropout_key": dropout_key, "reduce": reduce, "min_snr": min_snr}
         return loss_at(apply, params, x, t, noise, **how)
 
-    (loss, mse), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
-    updates, opt_state = tx.update(grads, state.opt_state, state.params)
-    params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step)) if ema_decay else 0.0
-    ema = jax.tree.map(lambda e, p: e + (1.0 - decay) * (p - e), state.ema, params)
-    grad_norm = optax.tree.norm(grads)
-    good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    updated = TrainState(state.step + 1, params, ema, opt_state)
-    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
-    return state, {"loss": loss, "mse": mse, "grad_norm": grad_norm}
+    state, metrics, mse = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)
+    return state, {**metrics, "mse": mse}
 
 
 def validation_loss(

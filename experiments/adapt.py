@@ -5,7 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from ddad_jax.weights import load_backbone
-from experiments import entry
+from experiments import entry, hosts
 from experiments.adapting import adapted
 from experiments.model import load_data
 from experiments.training import trained
@@ -17,7 +17,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
     folder = open_workdir(workdir, config, data)
-    _, epoch = adapted(config, folder, data, trained(config, folder, data))
+    params = trained(config, folder, data)
+    _, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
     print(f"extractor: epoch {epoch} of {folder / 'adapt'}" if epoch else "extractor: as it came (no epoch was better)")
 
 

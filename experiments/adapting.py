@@ -29,6 +29,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
 from ddad_jax.weights import load_backbone
+from experiments.config import adaptation_grid
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
 
@@ -100,7 +101,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         ):
             y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(c.seed + 2), epoch), step)
-            point = (c.adapt.w, c.adapt.eta, GRIDS[c.sample.grid](c.adapt.t_prime, c.adapt.steps))
+            point = (c.adapt.w, c.adapt.eta, GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps))
             x0 = sample(x, y, jax.random.split(key, len(x)), *point)
             state, metrics = step_fn(state, x0, y, original)
             losses.append(float(metrics["loss"]))
@@ -153,7 +154,7 @@ def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
     """
     normal = data.calibration.images
     probes, masks = cut_paste(normal, seed=c.seed)
-    grid = GRIDS[c.sample.grid](c.adapt.t_prime, c.adapt.steps)
+    grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
     backbone, size = build_backbone(c), c.data.size
     sigma = c.score.sigma * size / 256.0

@@ -1,18 +1,23 @@
-"""How long things take: ``python -m experiments.benchmark --config=... --what=detector,metrics,sweep``.
+"""How long things take: ``python -m experiments.benchmark --config=... --what=detector,metrics,sweep,train``.
 
 Compilation is timed apart, every repetition waits for its result, medians are reported. Weights are random:
-time does not depend on them. Prints a table and, with ``--json=FILE``, writes the figures with the environment
-they were measured in.
+time does not depend on them. Prints a table for each and, with ``--json=FILE``, writes the figures with the
+environment they were measured in.
 
-* detector: reconstruction, features, distances, map and score of the config's selected point, for each of
-  ``--batch_sizes``.
+* detector: reconstruction, features, distances, map and score of the config's point, for each of
+  ``--batch_sizes``. ``--against`` names a second setting ("sample.steps=3 sample.solver=dpm2m") that takes turns
+  with the first in the same process; the row then says how many times faster it is.
+* unet: one call of the noise predictor, and the share it reaches of the device's measured matrix-product peak.
+* train: one update of the noise predictor at ``train.batch_size``.
 * metrics: exact AUPRO of 100 maps of 256 x 256.
-* sweep: the whole of a 300-point grid (60 reconstructions of a test set) against the 60 reconstructions alone.
+* sweep: a 300-point grid (60 reconstructions of a test set) against the time those 60 take in it.
 """
 
+import ast
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,34 +28,62 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from ddad_jax.data.cans import cans
+from ddad_jax.errors import InputError
 from ddad_jax.metrics import time_aupro
-from ddad_jax.points import time_grid
+from ddad_jax.points import ReconPoint, time_grid
 from ddad_jax.score import combine
+from ddad_jax.student import init_student
 from ddad_jax.sweep import Distances, PairProgram, blurred, pair_input, sweep_distances
+from ddad_jax.train import init_state, optimiser, train_step
 from ddad_jax.weights import random_backbone
 from experiments import entry, sweeping
-from experiments.model import build_unet, init_params, split
+from experiments.config import check
+from experiments.model import alpha_bar, build_student, build_unet, init_params, split, train_apply
 from experiments.plan import plan
 from experiments.tables import format_table, write_text
+from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
 from experiments.workdir import environment
 
-WHAT = flags.DEFINE_list("what", ["detector", "metrics"], "Which of detector, metrics, sweep to time.")
+KINDS = ("detector", "unet", "train", "metrics", "sweep")
+WHAT = flags.DEFINE_list("what", ["detector", "metrics"], f"Which of {', '.join(KINDS)} to time.")
 BATCHES = flags.DEFINE_list("batch_sizes", ["4"], "Images in one call of the detector.")
-flags.register_validator("what", lambda v: v and {*v} <= {"detector", "metrics", "sweep"}, "detector, metrics or sweep")
+AGAINST = flags.DEFINE_string("against", "", "Settings of a second detector, as name=value separated by spaces.")
+flags.register_validator("what", lambda v: v and {*v} <= {*KINDS}, f"one or more of {', '.join(KINDS)}")
 flags.register_validator("batch_sizes", lambda v: all(b.isdigit() and int(b) for b in v), "whole numbers above 0")
 REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound=1)
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
 
-def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
-    """Milliseconds an image of reconstruction + features + distances at the selected point."""
+def changed(c: ConfigDict, settings: str) -> ConfigDict:
+    """A copy of ``c`` with "name=value name=value" applied, checked.
+
+    Raises:
+      InputError: no such setting, or a value it cannot take.
+    """
+    other = ConfigDict(c.to_dict())
+    for part in settings.split():
+        name, found, value = part.partition("=")
+        section, _, key = name.rpartition(".")
+        holder = other.get(section, other)
+        if not found or key not in holder:
+            raise InputError(f"--against={part}: expected name=value with a name of experiments/config.py")
+        try:
+            holder[key] = value if isinstance(holder[key], str) else ast.literal_eval(value)
+        except (TypeError, ValueError, SyntaxError) as error:
+            raise InputError(f"--against={part}: {holder[key]!r} cannot become {value!r}") from error
+    plan(check(other), sweep=False)
+    return other
+
+
+def detector(c: ConfigDict, batch: int) -> tuple[Callable[[], Any], dict[str, Any]]:
+    """(a call that scores a batch from pictures to image scores, what is known of it)."""
     unet = build_unet(c)
     params = init_params(unet, 0)
-    point = plan(c, sweep=False).recon[0]
+    (point, *_) = plan(c, sweep=False).recon
     program = _program(c, params)
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
-    pairs = pair_input([point] * batch, [time_grid(point)] * batch, images, np.arange(batch, dtype=np.uint32))
+    images = np.random.default_rng(0).integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
+    seeds = np.arange(batch, dtype=np.uint32)
+    pairs = program.place(pair_input([point] * batch, [time_grid(point)] * batch, images, seeds))
     started = time.perf_counter()
     run: Any = program.compiled(pairs, point.solver)
     compile_s = time.perf_counter() - started
@@ -61,49 +94,105 @@ def time_detector(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
         d_p, d_f = blurred(kept, tuple(c.score.layers), c.score.sigma * c.data.size / 256.0, batch=batch)
         return combine(d_p, d_f, v=c.score.v, ratio=1.0).max((1, 2))
 
-    detect()
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        detect()
-        times.append((time.perf_counter() - started) / batch)
-    cost = jax.jit(unet.apply).lower({"params": params}, jnp.zeros((1, c.data.size, c.data.size, 3)), jnp.zeros(1, int))
-    flops = (cost.compile().cost_analysis() or {}).get("flops", float("nan"))
-    return {
-        "what": f"{c.data.size} px, base {c.model.base}, {c.backbone.name}",
+    return detect, {
+        "what": f"detector, {c.data.size} px, base {c.model.base}, {c.backbone.name}",
         "batch": batch,
         "dtype": c.model.dtype,
+        "solver": point.solver,
         "unet_calls": point.calls,
-        "ms_per_image": 1e3 * float(np.median(times)),
-        "p95_ms": 1e3 * float(np.quantile(times, 0.95)),
         "compile_s": compile_s,
-        "unet_gmac": flops / 2e9,
         "parameters": sum(int(np.size(p)) for p in jax.tree.leaves(params)),
+    }
+
+
+def time_detector(c: ConfigDict, other: ConfigDict | None, batch: int, repeats: int) -> list[dict[str, Any]]:
+    """Milliseconds an image of the whole detector; with ``other``, both in turns and their ratio."""
+    made = [detector(settings, batch) for settings in ([c, other] if other else [c])]
+    seconds = repeated([call for call, _ in made], repeats)
+    rows = []
+    for (_, known), own in zip(made, seconds, strict=True):
+        spent = timed(own)
+        figures = {"ms_per_image": 1e3 * spent.median / batch, "p95_ms": 1e3 * spent.p95 / batch}
+        rows.append({**known, **figures, "images_per_s": batch / spent.median, **peak_memory()})
+    if other:
+        rows[1]["times_faster"] = ratio_of(*seconds).median
+    return rows
+
+
+def time_unet(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
+    """One call of the noise predictor: milliseconds, multiply-adds, and their rate against a matrix product's."""
+    unet = build_unet(c)
+    params = init_params(unet, 0)
+    x, t = jnp.zeros((batch, c.data.size, c.data.size, 3)), jnp.full(batch, 100)
+    started = time.perf_counter()
+    run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
+    compile_s = time.perf_counter() - started
+    (seconds,) = repeated([lambda: run({"params": params}, x, t)], repeats)
+    spent, macs = timed(seconds), _macs(c)
+    peak = matmul_peak(jnp.dtype(c.model.dtype))
+    return {
+        "what": f"U-Net, {c.data.size} px, base {c.model.base}",
+        "batch": batch,
+        "dtype": c.model.dtype,
+        "ms_per_image": 1e3 * spent.median / batch,
+        "p95_ms": 1e3 * spent.p95 / batch,
+        "compile_s": compile_s,
+        "gmac_per_image": macs / 1e9,
+        "gmac_per_s": macs * batch / spent.median / 1e9,
+        "matmul_peak_gmac_per_s": peak / 1e9,
+        "share_of_peak": macs * batch / spent.median / peak,
+        **peak_memory(),
+    }
+
+
+def time_train(c: ConfigDict, repeats: int) -> dict[str, Any]:
+    """One update of the noise predictor, data already on the device."""
+    unet = build_unet(c)
+    tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
+    state = init_state(init_params(unet, 0), tx)
+    x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)
+    apply, table = train_apply(unet), alpha_bar()
+    step = jax.jit(lambda s: train_step(s, x, key, apply=apply, tx=tx, alpha_bar=table, min_snr=c.train.min_snr))
+    started = time.perf_counter()
+    run = step.lower(state).compile()
+    compile_s = time.perf_counter() - started
+    (seconds,) = repeated([lambda: run(state)], repeats)
+    spent = timed(seconds)
+    return {
+        "what": f"training step, {c.data.size} px, base {c.model.base}",
+        "batch": batch,
+        "dtype": c.model.dtype,
+        "ms_per_step": 1e3 * spent.median,
+        "images_per_s": batch / spent.median,
+        "compile_s": compile_s,
+        **peak_memory(),
     }
 
 
 def time_sweep(c: ConfigDict) -> dict[str, Any]:
     """Seconds of w(5) x T'(3) x steps(2) x eta(2) x v(5) = 300 points, against their 60 reconstructions alone."""
     with c.unlocked():
+        c.select, c.teacher = "", 0
+        c.sweep.update({name: () for name in c.sweep if name != "seed"})
         c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0))
-        c.sweep.update(v=(0.0, 0.5, 1.0, 2.0, 4.0), layers=(), sigma=())
-        c.sample.update(w=3.0, t_prime=250, steps=5, eta=1.0)
+        c.sweep.update(v=(0.0, 0.5, 1.0, 2.0, 4.0))
+        c.sample.update(model="teacher", w=3.0, t_prime=250, steps=5, eta=1.0)
         c.score.update(v=1.0)
     data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c), 0)
     todo = plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
     program = _program(c, params)
-    spent = 0.0
-    # The first pass compiles, outside the time it reports; the whole sweep then finds everything compiled.
-    for _, distances in sweep_distances(
-        program, images, todo.recon, chunk=c.sample.batch_size, timer=time.perf_counter
-    ):
-        spent += float(distances.seconds.sum())
+    # One point of each compilation, so that the sweep itself finds everything compiled.
+    first = list({(p.solver, p.steps): p for p in todo.recon}.values())
+    for _ in sweep_distances(program, images, first, chunk=c.sample.batch_size, timer=time.perf_counter):
+        pass
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         rows = sweeping.run(c, Path(folder), data, program, 0, todo)
         whole = time.perf_counter() - started
+    # Each reconstruction's own time, measured in that same pass: a machine that is busy for a while slows both.
+    spent = sum({row_point(row): row["ms_per_image"] for row in rows}.values()) * len(images) / 1e3
     return {
         "what": f"sweep, {c.data.size} px, {len(images)} images",
         "points": len(rows),
@@ -112,21 +201,45 @@ def time_sweep(c: ConfigDict) -> dict[str, Any]:
         "ratio": whole / spent,
         "reconstructions_s": spent,
         "sweep_s": whole,
+        **peak_memory(),
     }
 
 
+def row_point(row: dict[str, Any]) -> tuple:
+    """The reconstruction that a row is of."""
+    return tuple(row[name] for name in ReconPoint._fields)
+
+
 def _program(c: ConfigDict, params: Any) -> PairProgram:
-    return sweeping.program_of(c, params, random_backbone(c.backbone.name, jax.random.key(0)))
+    extractor = random_backbone(c.backbone.name, jax.random.key(0))
+    if c.sample.model == "student":
+        student = init_student(build_student(c), params, jax.random.key(0))
+        return sweeping.student_of(c, student, extractor, made_with={}).program
+    return sweeping.program_of(c, params, extractor)
+
+
+def _macs(c: ConfigDict) -> float:
+    """Multiply-adds of one U-Net call on one image, as XLA counts them."""
+    unet = build_unet(c)
+    params = jax.eval_shape(lambda: init_params(unet, 0))
+    x = jax.ShapeDtypeStruct((1, c.data.size, c.data.size, 3), jnp.float32)
+    cost = jax.jit(unet.apply).lower({"params": params}, x, jax.ShapeDtypeStruct((1,), jnp.int32)).cost_analysis()
+    return (cost or {}).get("flops", float("nan")) / 2
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
     del workdir
     rows: list[dict[str, Any]] = []
-    if "detector" in WHAT.value:
-        rows += [time_detector(config, int(batch), REPEATS.value) for batch in BATCHES.value]
+    other = changed(config, AGAINST.value) if AGAINST.value else None
+    for batch in map(int, BATCHES.value):
+        if "detector" in WHAT.value:
+            rows += time_detector(config, other, batch, REPEATS.value)
+        if "unet" in WHAT.value:
+            rows.append(time_unet(config, batch, REPEATS.value))
+    if "train" in WHAT.value:
+        rows.append(time_train(config, REPEATS.value))
     if "metrics" in WHAT.value:
-        times = time_aupro()
-        rows.append({"what": "AUPRO, 100 maps of 256 x 256", "seconds": times.aupro})
+        rows.append({"what": "AUPRO, 100 maps of 256 x 256", "seconds": time_aupro().aupro})
     if "sweep" in WHAT.value:
         rows.append(time_sweep(config))
     for row in rows:

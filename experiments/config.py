@@ -10,16 +10,20 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
-from ddad_jax.points import recon_grid
+from ddad_jax.points import OPTIMISED, recon_grid
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import CHANNEL_MULT
+from experiments.student_settings import check_student
 
 TRAINED_WITH = ("seed", "data", "model", "train")
 """What the noise predictor in a workdir depends on. The rest may change between runs."""
 
 ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers", "score.sigma")
 """What the adapted extractor depends on besides."""
+
+STUDENT_WITH = ("student",)
+"""What a student depends on besides."""
 
 
 LABEL_FREE = "fixed without looking at test labels"
@@ -31,6 +35,7 @@ def base() -> ConfigDict:
     c = ConfigDict()
     c.seed = 0
     c.select = ""  # "": the point of sample and score; "synthetic": the sweep's best on synthetic defects
+    c.teacher = 0  # steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies
     c.synthetic_defects = 84  # about so many are painted on held-out normal images, where select = synthetic
 
     c.data = ConfigDict()
@@ -71,6 +76,37 @@ def base() -> ConfigDict:
     c.train.validate_every = 500
     c.train.checkpoint_every = 500
 
+    # The student of ``python -m experiments.distil``; a sweep or a point with model = student trains it where it is
+    # missing. It may be asked for any w and T' of these ranges, in 1 to `calls` calls at the times of `grid`.
+    c.student = ConfigDict()
+    c.student.w = (0.0, 6.0)
+    c.student.t_prime = (100, 300)
+    c.student.calls = 2
+    c.student.grid = "trailing"
+    c.student.start_noise = 1.0  # these three as in sample: the student is asked with them alone
+    c.student.fade = 1.0
+    c.student.blend_max = 0.0
+    c.student.teacher_solver = "dpm2m"
+    c.student.teacher_steps = 20
+    c.student.teacher_grid = "trailing"
+    c.student.defects = 512  # about so many synthetic defects are painted on the training pictures
+    c.student.damaged = 0.5  # share of a batch that shows them; the teacher's answer is the target there too
+    c.student.paired = 0.25  # share whose target y is another picture, as in adaptation
+    c.student.relative = True  # errors in units of the teacher's own in one call, so that every w counts alike
+    c.student.reuse = 4  # updates that use each of the teacher's answers
+    c.student.steps = 4000
+    c.student.max_minutes = 0.0
+    c.student.batch_size = 16
+    c.student.learning_rate = 3e-4
+    c.student.weight_decay = 0.0
+    c.student.warmup_steps = 100
+    c.student.clip_norm = 1.0
+    c.student.accumulate = 1
+    c.student.ema_decay = 0.999
+    c.student.log_every = 50
+    c.student.validate_every = 500
+    c.student.checkpoint_every = 500
+
     c.backbone = ConfigDict()
     c.backbone.name = "efficientnet_lite0"
     c.backbone.weights = ""  # path; empty: the usual place
@@ -99,11 +135,12 @@ def base() -> ConfigDict:
     c.sample.t_prime = 250
     c.sample.steps = 10
     c.sample.eta = 1.0
-    c.sample.grid = "trailing"
+    c.sample.grid = "trailing"  # a name of ddad_jax/timesteps.py, or "optimised": found as section grid says
     c.sample.solver = "ddim"  # | dpm2m | unipc2 | unipc3 | heun: these have no noise of their own, eta is 0 for them
     c.sample.start_noise = 1.0  # 0: begin at the scaled picture, without noise; published 1
     c.sample.fade = 1.0  # the blend towards the target is w (1 - alpha_bar)^fade; published 1
     c.sample.blend_max = 0.0  # and at most this; 1 ends at the target, 0: no limit, as published
+    c.sample.model = "teacher"  # | student: with 1 or 2 steps; grid, start_noise, fade and blend_max are then its own
     c.sample.clip = True
     c.sample.batch_size = 16  # (point, image) pairs in one call
 
@@ -116,6 +153,15 @@ def base() -> ConfigDict:
     c.score.batch = 16  # images a batch when normalise = batch
     c.score.crop = 0  # side of the centre that is scored, 0: everything
 
+    # Times found for the trained model where sample.grid or sweep.grid is "optimised", for each T', steps and solver,
+    # at the w, start and blend of sample: every other w of a sweep shares them. Kept in grids.json of the workdir.
+    # Adaptation has a T' and steps of its own and uses the trailing grid then.
+    c.grid = ConfigDict()
+    c.grid.images = 8  # held-out normal pictures they are found on
+    c.grid.teacher_steps = 100  # of the fine run that K steps shall come close to; its times are the candidates
+    c.grid.teacher_solver = "ddim"  # as in the rows' teacher_rmse
+    c.grid.rounds = 3  # of coordinate descent behind the dynamic programming; 0: none
+
     # What a sweep tries besides the point above; an empty tuple means that point's value alone.
     c.sweep = ConfigDict()
     c.sweep.w = ()
@@ -127,6 +173,7 @@ def base() -> ConfigDict:
     c.sweep.start_noise = ()
     c.sweep.fade = ()
     c.sweep.blend_max = ()
+    c.sweep.model = ()  # ("teacher", "student"): the student takes those of the steps that it has calls for
     c.sweep.seed = (0,)
     c.sweep.v = ()
     c.sweep.layers = ()
@@ -153,6 +200,7 @@ def reference(c: ConfigDict) -> ConfigDict:
         c.data.held_out = 0.02
         c.adapt.update(batch_norm="train", patience=0, choose="last")
         c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
+        c.sample.model = "teacher"
         c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False)
         c.select = ""
     return c
@@ -179,9 +227,11 @@ def check(c: ConfigDict) -> ConfigDict:
     need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
          "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
     need("select", c.select in ("", "synthetic"), "'' or synthetic")
+    need("teacher", 0 <= c.teacher <= 1000, "0 (none) to 1000")
     need("synthetic_defects", c.synthetic_defects >= 1, "at least 1")
     flags = c.sweep.standardise
     need("sweep.standardise", isinstance(flags, tuple) and set(flags) <= {False, True}, "a tuple: (False, True)")
+    check_student(c, need)
     need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
     need("data.calibration", c.data.calibration >= 1, "at least 1")
     need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
@@ -240,12 +290,20 @@ def check(c: ConfigDict) -> ConfigDict:
          f"0 (the pictures' own size) or at least {smallest}")  # fmt: skip
     need("data.size", c.backbone.feature_size > 0 or c.data.size >= smallest,
          f"at least {smallest} for {c.backbone.name}, or --config.backbone.feature_size={smallest}")  # fmt: skip
+    optimised = OPTIMISED in (c.sample.grid, *c.sweep.grid)
+    most = max((c.sample.steps, *c.sweep.steps)) if optimised else 1
+    need("grid.teacher_steps", most <= c.grid.teacher_steps < 1000, f"{most} (the steps to find times for) to 999")
+    need("grid.teacher_solver", c.grid.teacher_solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
+    need("grid.images", c.grid.images >= 1, "at least 1")
+    need("grid.rounds", c.grid.rounds >= 0, "0 (none) or more")
     try:
         a = c.adapt
-        recon_grid(grid=(c.sample.grid,), w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
+        grid = (adaptation_grid(c.sample.grid),)
+        recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
     except InputError as error:
         raise InputError(f"--config.adapt: {error}") from None
-    need("sample.grid", c.sample.grid in GRIDS, f"one of {', '.join(sorted(GRIDS))}")
+    names = (*GRIDS, OPTIMISED)
+    need("sample.grid", c.sample.grid in names, f"one of {', '.join(sorted(names))}")
     need("sample.solver", c.sample.solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
     need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
     need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
@@ -259,6 +317,11 @@ def check(c: ConfigDict) -> ConfigDict:
     largest = max((c.sample.t_prime, c.adapt.t_prime, *c.sweep.t_prime))
     need("train.t_max", largest < c.train.t_max or c.train.t_max == 1000, f"more than every T' sampled ({largest})")
     return c
+
+
+def adaptation_grid(name: str) -> str:
+    """The grid adaptation reconstructs with, of ``sample.grid``."""
+    return "trailing" if name == OPTIMISED else name
 
 
 def _each(values: Any, kind: type | tuple[type, ...]) -> bool:

@@ -1,9 +1,11 @@
 """What every entry point shares: the flags, the memory setting, and errors a user can read."""
 
+import contextlib
 import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -14,6 +16,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.errors import InputError
+from experiments import hosts
 from experiments.config import base, check
 
 CONFIG = config_flags.DEFINE_config_file(
@@ -26,7 +29,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Parse the flags, check the config and call ``main(config, workdir)``.
 
     An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; other
-    exceptions keep theirs.
+    exceptions keep theirs. Of several processes (``hosts``) the first one alone talks of what goes well.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -35,15 +38,30 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         # Orbax reports every file it writes as INFO of absl; ours goes through the standard library.
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        logging.getLogger("experiments").setLevel(logging.INFO)
+        workdir = Path(WORKDIR.value or "")
         try:
             config = check(CONFIG.value)
-            main(config, Path(WORKDIR.value or ""))
+            _reuse_memory()
+            hosts.join()
         except InputError as error:
             _refuse(error)
+        heard = hosts.is_first()
+        logging.getLogger("experiments").setLevel(logging.INFO if heard else logging.WARNING)
+        try:
+            given = {"workdir": str(workdir.expanduser().absolute()), "jax": jax.__version__}
+            hosts.agree("their settings", given | {"config": config.to_dict()}, "Give all of them the same flags.")
+            with contextlib.nullcontext() if heard else contextlib.redirect_stdout(None):
+                main(config, workdir)
+        except InputError as error:
+            hosts.tell(error)
+            _refuse(error)
+        except jax.errors.JaxRuntimeError:
+            if not hosts.several():
+                raise
+            traceback.print_exc()
+            hosts.leave("a device or another process failed (above, and in what the others printed)")
 
     flags.mark_flags_as_required(["config"] if WORKDIR.default else ["config", "workdir"])
-    _reuse_memory()
     app.run(guarded, flags_parser=_parse)
 
 
@@ -86,7 +104,11 @@ def _reuse_memory() -> None:
     On the CPU every call of a compiled program takes fresh memory from the system page by page, which costs
     a fifth of a U-Net's time at 256 px. GLIBC_TUNABLES set by the user is left alone.
     """
-    if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ or jax.default_backend() != "cpu":
+    if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
+        return
+    # To ask JAX wakes the devices, and they must sleep until several processes have found each other.
+    backend = os.environ.get("JAX_PLATFORMS") if hosts.COORDINATOR.value else jax.default_backend()
+    if backend != "cpu":
         return
     os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])

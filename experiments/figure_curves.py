@@ -14,15 +14,25 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from experiments.figure_parts import BLUE, GREEN, GREY, NAMES, ORANGE, ending, save, tidy
 from experiments.tables import Row, column_cells, is_number
 
-PARAMETERS = ("w", "t_prime", "steps", "eta", "v", "layers", "sigma")
+PARAMETERS = (
+    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "v", "layers",
+    "sigma", "standardise",
+)  # fmt: skip
 TITLES = {
     "w": "w, strength of conditioning",
     "t_prime": "T', start of the reverse process",
     "steps": "number of steps",
     "eta": "η, noise added at each step",
+    "model": "network",
+    "solver": "solver",
+    "grid": "grid of times",
+    "start_noise": "noise of the start",
+    "fade": "fade of the blend",
+    "blend_max": "limit of the blend (0: none)",
     "v": "v, weight of the pixel distance",
     "layers": "feature layers",
     "sigma": "σ of the blur",
+    "standardise": "maps in normal spreads",
 }
 
 

@@ -28,6 +28,7 @@ NAMES = {
     "aupro_05": "AUPRO@0.05",
     "ms_per_image": "ms/image",
     "unet_calls": "U-Net calls",
+    "teacher_rmse": "distance to the fine teacher",
 }
 """What people read instead of the keys of a result row."""
 

@@ -6,6 +6,7 @@ to show.
 """
 
 from experiments.figure_curves import PARAMETERS, adaptation_curves, metric_curves, training_curves
+from experiments.figure_frontier import frontier_figure, frontier_table
 from experiments.figure_grid import Example, grid_figure, verdict
 from experiments.figure_scores import roc_curve, score_histogram
 
@@ -13,6 +14,8 @@ __all__ = [
     "PARAMETERS",
     "Example",
     "adaptation_curves",
+    "frontier_figure",
+    "frontier_table",
     "grid_figure",
     "metric_curves",
     "roc_curve",

@@ -18,6 +18,7 @@ from ddad_jax.data.split import hold_out, subset
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.data.visa import visa
 from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.student import Student
 from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 
@@ -103,6 +104,19 @@ def train_apply(unet: UNet) -> Callable[..., Array]:
 
 def eps_fn(unet: UNet, params: Any) -> EpsFn:
     return lambda x_t, t: unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+
+
+def build_student(c: ConfigDict) -> Student:
+    return Student(build_unet(c))
+
+
+def student_apply(student: Student) -> Callable[..., tuple[Array, Array]]:
+    """apply(params, x_t, t, y, w, t_prime) -> (eps, d), without dropout."""
+
+    def apply(params: Any, *inputs: Array) -> tuple[Array, Array]:
+        return student.apply({"params": params}, *inputs)  # type: ignore[return-value]
+
+    return apply
 
 
 def alpha_bar() -> Array:

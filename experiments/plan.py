@@ -9,9 +9,13 @@ from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
+from experiments.student_settings import require_point, student_axes, trained_for
 
 SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
 """The columns that tell one row from another."""
+
+UNSAID = {**ReconPoint._field_defaults, **ScorePoint._field_defaults}
+"""What a row of a journal from before a setting existed was made with."""
 
 
 Point = tuple[ReconPoint, ScorePoint]
@@ -35,13 +39,13 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     """
     one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
     one["seed"] = (c.sweep.seed[0],)
-    recon = recon_grid(**one)
+    recon = _recon(c, one)
     # Deviation: the papers' sigma belongs to 256 px; it scales with the picture.
     scaled = c.data.size / 256.0
     score = [ScorePoint(float(c.score.v), tuple(c.score.layers), c.score.sigma * scaled, bool(c.score.standardise))]
     selected = (recon[0], score[0])
     if sweep:
-        recon = recon_grid(**{name: c.sweep[name] or value for name, value in one.items()})
+        recon = _recon(c, {name: c.sweep[name] or value for name, value in one.items()})
         layers = c.sweep.layers or (c.score.layers,)
         score = [
             ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised))
@@ -53,8 +57,26 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
             )
         ]
     # Points of one compilation together.
-    by_program = sorted({*recon, selected[0]}, key=lambda p: (p.solver, p.steps, p.t_prime, p.eta, p.w, p))
+    by_program = sorted({*recon, selected[0]}, key=lambda p: (p.model, p.solver, p.steps, p.t_prime, p.eta, p.w, p))
     return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
+
+
+def _recon(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
+    """The product of ``axes``, where a student takes of them what it was trained for.
+
+    Raises:
+      InputError: a value out of range, or a w or T' that the student was not trained for.
+    """
+    points = []
+    for model in dict.fromkeys(axes["model"]):
+        own = student_axes(c, axes) if model == "student" else axes
+        points += recon_grid(**{**own, "model": (model,)})
+    if "student" in axes["model"]:
+        trained = trained_for(c)
+        for point in points:
+            if point.model == "student":
+                require_point(trained, point)
+    return points
 
 
 def settings_of(recon: ReconPoint, score: ScorePoint) -> dict[str, Any]:

@@ -55,6 +55,9 @@ class Report:
     roc: Path | str | None = None
     curves: Mapping[str, Path | str | None] = field(default_factory=dict)
     """metric -> figure of the metric against each setting."""
+    frontier: Path | str | None = None
+    frontier_rows: Sequence[Row] = ()
+    """Speed against accuracy, as a figure and as its numbers."""
     training: Path | str | None = None
     adaptation: Path | str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

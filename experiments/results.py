@@ -14,6 +14,8 @@ from ddad_jax.metrics import auroc_interval, confusion, missing
 from experiments.figures import (
     Example,
     adaptation_curves,
+    frontier_figure,
+    frontier_table,
     grid_figure,
     metric_curves,
     roc_curve,
@@ -27,7 +29,8 @@ from experiments.selected import load_selected
 from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl, write_text
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
-SHOWN = ("w", "t_prime", "steps", "eta", "v", "layers", *METRICS[:4], "ms_per_image", "selected")
+ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
+"""Settings in the printed table; others only where a sweep tries several of their values."""
 
 
 _chosen_by = {"contrast": "chosen on held-out normal pictures", "last": "as configured"}
@@ -51,7 +54,8 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     report = _report(c, workdir, data, rows, chosen, threshold, epoch, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
-    print(format_table(ranked, SHOWN, max_rows=12))
+    settings = [name for name in SETTINGS if name in ALWAYS or len({str(row[name]) for row in rows}) > 1]
+    print(format_table(ranked, [*settings, *METRICS[:4], "ms_per_image", "selected"], max_rows=12))
     print(f"\nThe first row is the selected point, {selection}.\nreport: {workdir / 'report.html'}")
 
 
@@ -66,6 +70,8 @@ def _calibration(
     kept = (*SETTINGS, "crop", "clip", "normalise", "adapt_epoch")
     return {
         **{name: selected[name] for name in kept},
+        # Rows of before there were optimised grids visit what their grid says.
+        **({"times": selected["times"]} if "times" in selected else {}),
         **({"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}),
         "threshold": threshold,
         "threshold_rule": "largest score of the held-out normal images",
@@ -182,6 +188,8 @@ def _report(
         ),
         roc=roc_curve(scores, test.labels, drawn / "roc.png"),
         curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m) for m in METRICS[:4]},
+        frontier=frontier_figure(rows, drawn / "frontier.png"),
+        frontier_rows=frontier_table(rows),
         training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
         adaptation=adaptation_curves(read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch),
         config=c.to_dict(),

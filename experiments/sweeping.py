@@ -1,45 +1,89 @@
 """The sweep and the evaluation of one point: rows of results, and what the report shows of the chosen point."""
 
+import functools
+import itertools
 import json
 import logging
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import fingerprint
+from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
+from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, time_grid
 from ddad_jax.sweep import PairProgram, sweep_distances
+from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
-from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
-from experiments.plan import SETTINGS, Plan, key_of, settings_of
+from experiments import hosts
+from experiments.model import Data, alpha_bar, build_backbone, build_student, build_unet, eps_fn, student_apply
+from experiments.plan import SETTINGS, UNSAID, Plan, key_of, settings_of
 from experiments.scoring import Prepared, cropped, prepare, published_metrics, score_maps, synthetic_judge
 from experiments.selected import holds, save_selected
 from experiments.tables import append_jsonl, plain, read_jsonl
+from experiments.teacher import teacher_rmse
 
 log = logging.getLogger(__name__)
 
 
-def program_of(c: ConfigDict, params: Any, variables: Variables) -> PairProgram:
-    """The networks of a run as the one program that reconstructs and measures."""
-    unet, backbone = build_unet(c), build_backbone(c)
+def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
+    """The networks of a run as the one program that reconstructs and measures, on the devices of ``mesh``."""
+    unet = build_unet(c)
+    return _program(c, lambda params: eps_fn(unet, params), (params, variables), mesh=mesh)
+
+
+def _program(c: ConfigDict, network: Callable[[Any], Any], weights: Any, **how: Any) -> PairProgram:
+    backbone = build_backbone(c)
     return PairProgram(
-        lambda weights: (eps_fn(unet, weights[0]), feature_fn(backbone, weights[1])),
-        jax.tree.map(jnp.asarray, (params, variables)),
+        lambda weights: (network(weights[0]), feature_fn(backbone, weights[1])),
+        jax.tree.map(jnp.asarray, weights),
         alpha_bar=alpha_bar(),
         feature_size=c.backbone.feature_size,
         clip=c.sample.clip,
+        **how,
     )
 
 
-def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: int, todo: Plan) -> list[dict[str, Any]]:
+class Taught(NamedTuple):
+    """A student in the place of the noise predictor, and what its rows say of it."""
+
+    program: PairProgram
+    made_with: dict[str, Any]
+
+
+def student_of(
+    c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None, *, made_with: dict[str, Any]
+) -> Taught:
+    """``program_of`` a student; made_with: what tells it from others (``distilling.Distilled``)."""
+    apply = student_apply(build_student(c))
+    how: Any = {"mesh": mesh, "reconstruct": reconstruct_by_student}
+    program = _program(c, lambda params: functools.partial(apply, params), (params, variables), **how)
+    return Taught(program, made_with)
+
+
+def run(
+    c: ConfigDict,
+    workdir: Path,
+    data: Data,
+    program: PairProgram,
+    epoch: int,
+    todo: Plan,
+    grids: Mapping[GridKey, TimeGrid] | None = None,
+    student: Taught | None = None,
+) -> list[dict[str, Any]]:
     """Rows of every point of the plan, computing those that journal.jsonl does not hold yet.
+
+    ``student`` reconstructs the points that name it; a plan without them needs none. ``grids`` are the optimised ones
+    of the plan. Every row carries the times it visited, such as "250-140-60".
 
     Held-out normal images go through the same program as the test images: they give every point its
     normalising constants. What the report shows of the selected point is left in selected.npz. A point whose
@@ -59,34 +103,73 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
         "crop": c.score.crop,
         "clip": c.sample.clip,
         **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
+        **({"teacher": c.teacher} if c.teacher else {}),
         **({"synthetic": fingerprint(data.synthetic)[:16]} if data.synthetic else {}),
     }
-    rows = {key_of(row): row for row in read_jsonl(journal) if made_with.items() <= row.items()}
+
+    def made_by(model: str) -> dict[str, Any]:
+        return {**made_with, **(student.made_with if student and model == "student" else {})}
+
+    visited = {point: "-".join(map(str, time_grid(point, grids).t.tolist())) for point in todo.recon}
+
+    def of_this_run(row: dict[str, Any]) -> bool:
+        if not made_by(row["model"]).items() <= row.items():
+            return False
+        # An optimised grid may have been found anew since.
+        times = visited.get(ReconPoint(**{name: row[name] for name in ReconPoint._fields if name in row}))
+        return times is None or row.get("times", times) == times
+
+    def read_rows() -> dict[str, dict[str, Any]]:
+        return {key_of(row): row for row in ({**UNSAID, **row} for row in read_jsonl(journal)) if of_this_run(row)}
+
+    rows = read_rows()
+    shown_with = made_by(todo.selected[0].model) if todo.selected else {}
+    if todo.selected and todo.selected[0].grid == OPTIMISED:
+        shown_with["times"] = visited[todo.selected[0]]
     shown = workdir / "selected.npz"
     wanted = [
         point
         for point in todo.recon
         if any(key_of(settings_of(point, s)) not in rows for s in todo.score)
-        or (todo.selected and point == todo.selected[0] and not holds(shown, todo.selected, made_with))
+        or (todo.selected and point == todo.selected[0] and not holds(shown, todo.selected, shown_with))
     ]
     sets = [held_out, *([data.synthetic] if data.synthetic else []), data.test]
     images = np.concatenate([s.images for s in sets])
     masks, known = cropped(data.test.masks, c.score.crop), data.test.has_mask
     regions = label_regions(masks, data.test.has_mask)
     on_synthetic = synthetic_judge(c, data)
-    bar = tqdm(total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0)
-    pass_over = sweep_distances(
-        program,
-        images,
-        wanted,
-        chunk=c.sample.batch_size,
-        keep_x0=True,
-        timer=time.perf_counter,
-        progress=bar.update,
+    bar = tqdm(
+        total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0,
+        disable=not hosts.is_first(),
+    )  # fmt: skip
+    programs = {"teacher": program, **({"student": student.program} if student else {})}
+    pass_over = itertools.chain.from_iterable(
+        sweep_distances(
+            programs[model],
+            images,
+            list(points),
+            chunk=c.sample.batch_size,
+            keep_x0=True,
+            optimised=grids,
+            timer=time.perf_counter,
+            progress=bar.update,
+        )
+        for model, points in itertools.groupby(wanted, key=lambda point: point.model)
     )
+    judged = [point for point in wanted if any(key_of(settings_of(point, s)) not in rows for s in todo.score)]
+    left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
+    hosts.agree(f"what {journal} holds", left, "They must share this folder; start them again.")
+    to_teacher = None
+    if c.teacher and judged:
+        chunk = c.sample.batch_size
+        to_teacher = teacher_rmse(program, data.test.images, judged, steps=c.teacher, chunk=chunk)
     n = len(held_out.labels)
     first = len(images) - len(data.test.labels)
     for point, distances in pass_over:
+        if not hosts.is_first():
+            continue  # this process has reconstructed its share, the first one scores and writes
+        assert distances.x0 is not None
+        fidelity = {"teacher_rmse": to_teacher(point, distances.x0[first:])} if to_teacher and point in judged else {}
         prepared: dict[tuple, Prepared] = {}
         for score_point in todo.score:
             settings, is_selected = settings_of(point, score_point), (point, score_point) == todo.selected
@@ -114,16 +197,21 @@ def run(c: ConfigDict, workdir: Path, data: Data, program: PairProgram, epoch: i
                     **metrics,
                     "ms_per_image": 1e3 * float(distances.seconds.mean()),
                     "unet_calls": point.calls,
+                    "times": visited[point],
+                    **fidelity,
                     "ratio": float(prepared[side].ratio[first:].mean()),
-                    **made_with,
+                    **made_by(point.model),
                 }
                 append_jsonl(journal, row)
                 rows[key_of(row)] = read_back(row)
             if todo.selected and is_selected and finite:
-                save_selected(shown, todo.selected, made_with, maps, scores, distances, n, first)
+                save_selected(shown, todo.selected, shown_with, maps, scores, distances, n, first)
             elif is_selected:
                 shown.unlink(missing_ok=True)
     bar.close()
+    hosts.first("the last point of the sweep", lambda: None)
+    if not hosts.is_first():
+        rows = read_rows()
     found = [rows[key_of(settings_of(p, s))] for p in todo.recon for s in todo.score]
     if todo.selected is None:
         return found

@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
-from experiments.config import ADAPTED_WITH, TRAINED_WITH
+from experiments import hosts
+from experiments.config import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
 from experiments.model import Data
 from experiments.tables import write_text
 
@@ -36,15 +37,25 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
     What has not been made yet binds nobody: settings of the noise predictor count once it has a checkpoint,
-    those of the extractor once an adaptation has begun.
+    those of the extractor once an adaptation has begun, those of the student once its distillation has.
 
     Raises:
       InputError: it cannot be written to, or what it holds was made with other settings or other normal images
-        (named in the message).
+        (named in the message); the processes of the run read other pictures or do not share the folder.
     """
     folder = Path(path).expanduser().absolute()
-    settings = json.loads(json.dumps(config.to_dict()))
     used = {"fit": fingerprint(data.fit), "held_out": fingerprint(data.held_out)}
+    if hosts.several():
+        read = used | {"test": fingerprint(data.test)}
+        hosts.agree("the pictures they read", read, "Give all of them the same --config.data.root.")
+    hosts.first("--workdir", lambda: _open(folder, config, data, used))
+    seen = {"config.json is there": (folder / "config.json").exists()}
+    hosts.agree(f"--workdir={folder}", seen, "Name a folder that all of them share.")
+    return folder
+
+
+def _open(folder: Path, config: ConfigDict, data: Data, used: dict[str, str]) -> None:
+    settings = json.loads(json.dumps(config.to_dict()))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
@@ -57,6 +68,7 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
         bound = (
             *(TRAINED_WITH if (folder / "train").exists() else ()),
             *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
+            *(STUDENT_WITH if (folder / "student").exists() else ()),
         )
         differing = [
             f"{name}: there {old!r}, now {new!r}"
@@ -75,7 +87,6 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     write_text(saved, json.dumps(settings, indent=1, sort_keys=True))
     write_text(folder / "data.json", json.dumps(used, indent=1))
     write_text(folder / "environment.json", json.dumps(environment(), indent=1))
-    return folder
 
 
 def environment() -> dict[str, Any]:
@@ -113,7 +124,8 @@ def _at(settings: dict[str, Any], dotted: str) -> Any:
     value: Any = settings
     for name in dotted.split("."):
         value = value.get(name) if isinstance(value, dict) else None
-    return value
+    # What counts is what adaptation took of it.
+    return adaptation_grid(value) if dotted == "sample.grid" else value
 
 
 def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:

@@ -11,10 +11,10 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "types": 0, "errors": 0,
     "schedule": 1, "timesteps": 1, "image": 1, "metrics": 1, "data": 1, "vision": 1,
-    "torch_file": 1, "backbone_files": 1,
-    "unet": 2, "backbones": 2,
-    "conditioning": 3, "solvers": 3, "sampler": 3, "distance": 3, "score": 3,
-    "train": 4, "adapt": 4, "weights": 4, "checkpoint": 4,
+    "torch_file": 1, "backbone_files": 1, "mesh": 1,
+    "unet": 2, "backbones": 2, "student": 2,
+    "conditioning": 3, "solvers": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
+    "train": 4, "adapt": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4, "optimised_grid": 4,
     "points": 5, "sweep": 5,
 }  # fmt: skip
 """Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""
@@ -96,7 +96,7 @@ def test_the_library_knows_nothing_of_its_entry_points() -> None:
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
-        ({"flax"}, r"ddad_jax/(unet|backbones/\w+)\.py"),
+        ({"flax"}, r"ddad_jax/(unet|student|backbones/\w+)\.py"),
         ({"orbax"}, r"ddad_jax/checkpoint\.py"),
         ({"absl", "ml_collections"}, r"(experiments|launch)/.*"),
         ({"torch", "torchvision", "tensorflow", "keras"}, r"nowhere"),

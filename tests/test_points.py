@@ -38,6 +38,7 @@ GOOD: dict[str, Any] = {
         ({"start_noise": (-0.5,)}, "start_noise = -0.5"),
         ({"fade": (math.nan,)}, "fade = nan"),
         ({"blend_max": (-1.0,)}, "blend_max = -1"),
+        ({"model": ("pupil",)}, "model = 'pupil'.*student, teacher"),
         ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
         ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
     ],
@@ -51,6 +52,11 @@ def test_values_out_of_range_are_refused_by_name(changed: dict[str, Any], named:
 def test_a_solver_without_noise_is_not_repeated_for_every_eta() -> None:
     points = recon_grid(**{**GOOD, "eta": (0.0, 0.5, 1.0), "solver": ("ddim", "unipc2")})
     assert [(p.solver, p.eta) for p in points] == [("ddim", 0.0), ("ddim", 0.5), ("ddim", 1.0), ("unipc2", 0.0)]
+
+
+def test_a_student_has_no_noise_of_its_own() -> None:
+    points = recon_grid(**{**GOOD, "eta": (0.0, 1.0), "model": ("teacher", "student")})
+    assert [(p.model, p.eta) for p in points] == [("teacher", 0.0), ("teacher", 1.0), ("student", 0.0)]
 
 
 def test_the_calls_of_a_point_are_those_of_its_solver() -> None:

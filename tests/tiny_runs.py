@@ -14,7 +14,7 @@ from trees import mvtec
 
 from ddad_jax.backbones import Backbone
 from ddad_jax.types import Array, EpsFn
-from experiments import adapting, pipeline, sweeping, training
+from experiments import adapting, distilling, gridding, lessons, pipeline, sweeping, training
 from experiments.config import base, check
 
 
@@ -55,6 +55,19 @@ def eps_fn(_unet: Any, params: dict[str, Array]) -> EpsFn:
     return functools.partial(predict, params)
 
 
+def init_student(_student: Any, teacher: Any, key: Array) -> dict[str, Any]:
+    return {"unet": jax.tree.map(jnp.array, teacher), "of": jnp.zeros((4, 3))}
+
+
+def student_predict(
+    params: dict[str, Any], x_t: Array, t: Array, y: Array, w: Array, t_prime: Array
+) -> tuple[Array, Array]:
+    """A student of six numbers and twelve: its correction is linear in x_t, y, w and T'."""
+    w, t_prime = (jnp.broadcast_to(v, x_t.shape[:1])[:, None, None, None] for v in (w / 6, t_prime / 300))
+    of = params["of"][:, None, None, None]
+    return predict(params["unet"], x_t, t), of[0] * x_t + of[1] * y + of[2] * w + of[3] * t_prime
+
+
 class Layers(nn.Module):
     """A feature extractor: three layers of one convolution each, at strides 4, 8 and 16."""
 
@@ -79,11 +92,16 @@ def variables() -> Any:
 
 
 def small_predictor(put: Set = setattr) -> None:
-    """Put the small noise predictor in the place of the U-Net; ``put`` is ``monkeypatch.setattr`` in tests."""
+    """Put the small noise predictor in the place of the U-Net, and its student; ``put``: ``monkeypatch.setattr``."""
     put(training, "init_params", init_params)
     put(training, "train_apply", lambda unet: predict)
     put(adapting, "eps_fn", eps_fn)
-    put(sweeping, "eps_fn", eps_fn)
+    put(gridding, "eps_fn", eps_fn)
+    for module in (sweeping, lessons):
+        put(module, "eps_fn", eps_fn)
+    put(distilling, "init_student", init_student)
+    for module in (distilling, sweeping):
+        put(module, "student_apply", lambda student: student_predict)
 
 
 def small_backbone(put: Set = setattr) -> None:

@@ -28,8 +28,8 @@ LEVEL = 6
 CLEAR, OVER_TEXTURE = 14.0, 1.3
 """A defect is taken when its mask differs by so much on average, and by so many times the picture's detail there;
 this is for strength 0.35, and full strength must be 1.65 times as clear."""
-SMALLEST, LARGEST = 0.001, 0.1
-"""Area of a mask, as a share of the picture; six pixels at least."""
+SMALLEST, LARGEST = 0.001, {"broken": 0.35}
+"""Area of a mask, as a share of the picture; six pixels at least, a tenth at most where a kind does not say more."""
 
 
 def visible_change(image: np.ndarray, damaged: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +74,7 @@ def damage(image: np.ndarray, kind: str, strength: float, *, seed: int) -> tuple
     rng = np.random.default_rng(key)
     sound = image.astype(np.float32)
     thing = object_map(sound)
-    smallest, largest = max(6.0, SMALLEST * thing.size), LARGEST * thing.size
+    smallest, largest = max(6.0, SMALLEST * thing.size), LARGEST.get(kind, 0.1) * thing.size
     detail = np.abs(sound - cv2.GaussianBlur(sound, (0, 0), np.sqrt(thing.size) / 32)).max(axis=2)
     best, clearest = None, 0.0
     for _ in range(TRIES):

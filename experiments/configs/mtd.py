@@ -18,16 +18,21 @@ def get_config(size: str = "cpu") -> ConfigDict:
     c = base()
     with c.unlocked():
         c.data.update(kind="mtd", flips="hv")
+        c.select = "synthetic"
+        c.sweep.update(w=(0.0, 1.0), t_prime=(100, 250), v=(0.0, 1.0, 3.0), sigma=(1.0, 4.0), standardise=(False, True))
+        c.sweep.layers = (("layer1", "layer2"), ("layer2", "layer3"), ("layer1", "layer2", "layer3"))
         if size == "gpu":
             c.train.update(steps=30_000, batch_size=32)
             return c
-        c.data.size = 128
-        c.model.update(base=32, channel_mult=(1, 2, 4), res_blocks=1, attention_sizes=(8,), patch=4, predict="x0")
-        c.train.update(
-            steps=100_000, max_minutes=40.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=400, min_snr=5.0
+        c.data.update(size=128, calibration=120)
+        # 48 noise values of a 4 x 4 patch do not pass through 32 channels; 48 grey levels of a picture do.
+        c.model.update(
+            base=32, channel_mult=(1, 2, 4), res_blocks=1, attention_sizes=(8,), patch=4, predict="x0", groups=8
         )
-        c.sample.origin = "fixed in the config before the run"
+        c.train.update(
+            steps=100_000, max_minutes=24.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=400, min_snr=5.0
+        )
         c.backbone.feature_size = 256
-        c.adapt.update(epochs=4, max_minutes=5.0, steps=5)
-        c.sample.update(steps=5, batch_size=32)
+        c.adapt.update(epochs=8, max_minutes=10.0, steps=5, t_prime=100, w=1.0, learning_rate=3e-4)
+        c.sample.update(w=1.0, t_prime=100, steps=5, batch_size=32)
     return c

@@ -53,7 +53,7 @@ def test_every_defect_shows_and_its_mask_is_where(kind: str, shape: tuple[int, i
         change = changed(after, before)
         assert not change[~mask].any() and change[mask].all()
         assert (change[mask] >= LEVEL).mean() > 0.75 and change[mask].mean() > 1.5 * LEVEL
-        assert 6 <= mask.sum() <= LARGEST * mask.size, (what, strength)
+        assert 6 <= mask.sum() <= LARGEST.get(kind, 0.1) * mask.size, (what, strength)
         if what == GREY:
             assert (after == after[..., :1]).all()
 
@@ -78,16 +78,16 @@ def test_defects_lie_on_the_object_where_there_is_one() -> None:
 
 def test_a_copy_depends_on_its_picture_and_the_seed_alone() -> None:
     images = weaves(3)
-    whole = synthetic_defects(images, seed=3, per_image=21)
-    again = synthetic_defects(images, seed=3, per_image=21)
+    whole = synthetic_defects(images, seed=3, per_image=24)
+    again = synthetic_defects(images, seed=3, per_image=24)
     np.testing.assert_array_equal(again.images, whole.images)
     # Picture 2 is now the first, and comes without the others.
-    alone = synthetic_defects(images[2:], seed=3, per_image=21)
+    alone = synthetic_defects(images[2:], seed=3, per_image=24)
     for i, name in enumerate(alone.names):
         at = whole.names.index(name.replace("0000/", "0002/"))
         np.testing.assert_array_equal(alone.images[i], whole.images[at])
         np.testing.assert_array_equal(alone.masks[i], whole.masks[at])
-    other = synthetic_defects(images, seed=4, per_image=21)
+    other = synthetic_defects(images, seed=4, per_image=24)
     assert (other.images != whole.images).any(axis=(1, 2, 3)).all()
 
 
@@ -130,7 +130,7 @@ def test_the_set_says_what_it_holds() -> None:
         (weaves(1), {"strengths": (float("nan"),)}, r"\(0, 1\]"),
         (weaves(1), {"strengths": ()}, "strengths"),
         (weaves(1), {"per_image": 0}, "per_image is 0"),
-        (weaves(1), {"per_image": 22}, "per_image is 22: expected 1 to 21"),
+        (weaves(1), {"per_image": 25}, "per_image is 25: expected 1 to 24"),
         (weaves(1), {"seed": -1}, "seed is -1"),
         (weaves(1)[:0], {}, "no pictures"),
         (weaves(1)[0], {}, r"uint8 \[n, h, w, 3\]"),

@@ -52,7 +52,7 @@ def test_another_model_is_refused_and_the_differences_are_listed(tmp_path: Path,
     message = str(caught.value)
     assert str(folder) in message and "another --workdir" in message
     assert "train.learning_rate: there 0.0003, now 0.001" in message
-    assert "model.channel_mult: there [1, 2], now [1, 1]" in message
+    assert "model.channel_mult: there [1], now [1, 1]" in message
     assert "sweep" not in message
     assert (folder / "config.json").read_text() == before
     opened(folder, root)

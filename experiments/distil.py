@@ -1,0 +1,35 @@
+"""Distil a student, training first what is missing: ``python -m experiments.distil --config= --workdir=``.
+
+``--config.sample.model=student --config.sample.steps=1`` then has it reconstruct, and
+``--config.sweep.model='("teacher","student")'`` sweeps over both.
+"""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import entry, hosts
+from experiments.distilling import distilled
+from experiments.model import load_data
+from experiments.student_settings import trained_for
+from experiments.tables import format_table, read_jsonl
+from experiments.training import trained
+from experiments.workdir import open_workdir
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    # Settings that cannot be trained for are better refused now than after the teacher's training.
+    trained_for(config)
+    data = load_data(config)
+    folder = open_workdir(workdir, config, data)
+    params = trained(config, folder, data)
+    hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
+    rows = [row for row in read_jsonl(folder / "distil.jsonl") if "teacher_one_call" in row]
+    columns = [name for name in rows[0] if name.startswith("validation")]
+    print("Distance to the teacher on held-out normal pictures and synthetic defects, after each call:")
+    print(format_table([rows[0], rows[-1]], ["step", *columns, "teacher_one_call"]))
+    print(f"student: {folder / 'student'}")
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,128 @@
+"""L6. Speed against accuracy: metrics over network calls and milliseconds, a line for each way to sample."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from experiments.figure_parts import NAMES, save, tidy
+from experiments.tables import Row, is_number
+
+WAY = ("model", "solver", "grid", "eta", "start_noise", "fade", "blend_max")
+"""The settings that make a way to sample; steps move along its line."""
+KEPT = ("w", "t_prime", "v", "layers", "sigma", "standardise")
+"""The settings that are those of the selected row in every line."""
+METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+MARKS = "osD^vP*X"
+
+
+class Spot(NamedTuple):
+    """One way at one number of calls. ms: milliseconds an image. values: metric -> (mean, low, high) over seeds."""
+
+    way: str
+    steps: int
+    calls: int
+    ms: float
+    seeds: int
+    values: dict[str, tuple[float, float, float]]
+
+
+def frontier(rows: Sequence[Row]) -> list[Spot]:
+    """The rows at the selected row's w, T' and score settings, means over seeds, by way and calls.
+
+    low and high are the mean -+ 1.96 standard errors over seeds; with one seed all three are its value.
+    """
+    chosen = next((row for row in rows if row.get("selected")), None)
+    if chosen is None:
+        return []
+    kept = [row for row in rows if all(row.get(name) == chosen.get(name) for name in KEPT)]
+    varied = [name for name in WAY if len({row.get(name) for row in kept}) > 1]
+    groups: dict[tuple, list[Row]] = {}
+    for row in kept:
+        groups.setdefault((_named(row, varied), int(row["steps"]), int(row["unet_calls"])), []).append(row)
+    spots = [
+        Spot(way, steps, calls, float(np.mean([r["ms_per_image"] for r in group])), len(group), _over_seeds(group))
+        for (way, steps, calls), group in groups.items()
+    ]
+    return sorted(spots, key=lambda s: (s.way, s.calls))
+
+
+def _named(row: Row, varied: Sequence[str]) -> str:
+    said = []
+    for name in varied or ("solver",):
+        value = row.get(name)
+        if name in ("model", "solver", "grid"):
+            said.append(str(value))
+        elif name == "start_noise":
+            said += ["no start noise"] if value == 0 else []
+        elif name == "blend_max":
+            said += [f"blend ≤ {value:g}"] if value else []
+        else:
+            said.append(f"{NAMES.get(name, name)} {value:g}")
+    return ", ".join(said)
+
+
+def _over_seeds(group: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
+    found = {}
+    for metric in METRICS:
+        values = [row[metric] for row in group if is_number(row.get(metric)) and math.isfinite(row[metric])]
+        if values:
+            mean = float(np.mean(values))
+            reach = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+            found[metric] = (mean, mean - reach, mean + reach)
+    return found
+
+
+def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
+    """A panel for each metric over network calls, and below over milliseconds; None where calls do not vary.
+
+    Args:
+        rows: result rows, one of them ``selected``.
+        path: PNG to write.
+    """
+    spots = frontier(rows)
+    if len({spot.calls for spot in spots}) < 2:
+        return None
+    shown = [m for m in METRICS if any(m in spot.values for spot in spots)]
+    figure = Figure(figsize=(0.6 + 3.1 * len(shown), 5.8), layout="constrained")
+    panels = figure.subplots(2, len(shown), squeeze=False, sharey="col")
+    ways = list(dict.fromkeys(spot.way for spot in spots))
+    for line, (key, label) in enumerate((("calls", "U-Net calls"), ("ms", "ms/image"))):
+        for axes, metric in zip(panels[line], shown, strict=True):
+            for i, way in enumerate(ways):
+                own = sorted((s for s in spots if s.way == way and metric in s.values), key=lambda s: getattr(s, key))
+                x, y = [getattr(s, key) for s in own], [s.values[metric][0] for s in own]
+                bars = [[s.values[metric][0] - s.values[metric][1] for s in own]]
+                axes.errorbar(
+                    x, y, yerr=bars * 2, label=way, color=COLOURS[i % len(COLOURS)], marker=MARKS[i % len(MARKS)],
+                    ms=4.5, lw=1.2, elinewidth=0.8, capsize=2,
+                    ls="-" if i < len(COLOURS) else "--",
+                )  # fmt: skip
+            axes.set_xscale("log")
+            if metric == "teacher_rmse":
+                axes.set_yscale("log")
+            axes.set_xlabel(label)
+            axes.set_title(NAMES.get(metric, metric) if line == 0 else "", fontsize=9)
+            tidy(axes)
+            if key == "calls":
+                ticks = sorted({s.calls for s in spots})
+                axes.set_xticks(ticks, [str(t) for t in ticks])
+                axes.minorticks_off()
+    handles, labels = panels[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8, frameon=False)
+    return save(figure, path)
+
+
+def frontier_table(rows: Sequence[Row]) -> list[Row]:
+    """The figure's numbers, a row for each way and number of calls."""
+    return [
+        {
+            "way": spot.way, "steps": spot.steps, "unet_calls": spot.calls, "ms_per_image": spot.ms,
+            "seeds": spot.seeds, **{m: spot.values[m][0] for m in METRICS if m in spot.values},
+        }
+        for spot in frontier(rows)
+    ]  # fmt: skip

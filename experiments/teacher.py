@@ -1,0 +1,51 @@
+"""How far reconstructions are from those of a fine teacher: what a fast sampler is judged by before any label is."""
+
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from ddad_jax.points import ReconPoint
+from ddad_jax.sweep import PairProgram, sweep_distances
+from experiments import hosts
+
+
+def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
+    """The point whose reconstructions a sampler of ``point`` would reach with all the steps it could wish for.
+
+    Same w, T', start and steering, same noise at the start; DDIM without noise of its own on the trailing grid.
+    """
+    return point._replace(steps=min(steps, point.t_prime), solver="ddim", eta=0.0, grid="trailing", model="teacher")
+
+
+def teacher_rmse(
+    program: PairProgram, images: np.ndarray, points: Sequence[ReconPoint], *, steps: int, chunk: int
+) -> Callable[[ReconPoint, np.ndarray], float]:
+    """(point, its x0 [n, h, w, c]) -> sqrt(mean (x0 - teacher's x0)^2), in units of [-1, 1].
+
+    Reconstructs ``images`` by the teacher of each point, once for all points that share one; one image set each
+    in float16 is kept for as long as the returned function is.
+
+    Args:
+      images: uint8 [n, h, w, c]; steps: of the teacher, 50 to 100; chunk: pairs in one call.
+    """
+    teachers = list(dict.fromkeys(teacher_of(point, steps) for point in points))
+    teachers.sort(key=lambda p: p.steps)
+    bar = tqdm(
+        total=len(teachers) * len(images), unit="image", desc="teacher", dynamic_ncols=True, mininterval=2.0,
+        disable=not hosts.is_first(),
+    )  # fmt: skip
+    kept = {}
+    for teacher, distances in sweep_distances(
+        program, images, teachers, chunk=chunk, keep_x0=True, timer=time.perf_counter, progress=bar.update
+    ):
+        assert distances.x0 is not None
+        kept[teacher] = distances.x0
+    bar.close()
+
+    def rmse(point: ReconPoint, x0: np.ndarray) -> float:
+        difference = x0.astype(np.float32) - kept[teacher_of(point, steps)].astype(np.float32)
+        return float(np.sqrt(np.mean(difference**2)))
+
+    return rmse

@@ -1,0 +1,69 @@
+"""Timings that can be compared: compilation apart, results waited for, medians of repetitions, the device's own peak
+measured beside them."""
+
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Timed(NamedTuple):
+    """Seconds of one call: median and 95th percentile of the repetitions."""
+
+    median: float
+    p95: float
+    repeats: int
+
+
+def repeated(calls: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
+    """Seconds of every repetition of each call, one warm-up each, taken in turns: A B C A B C ...
+
+    A machine that slows down during the measurement slows all of them, so their ratio stays fair.
+    """
+    for call in calls:
+        jax.block_until_ready(call())
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(repeats):
+        for call, own in zip(calls, seconds, strict=True):
+            started = time.perf_counter()
+            jax.block_until_ready(call())
+            own.append(time.perf_counter() - started)
+    return seconds
+
+
+def timed(seconds: Sequence[float]) -> Timed:
+    return Timed(statistics.median(seconds), float(np.quantile(seconds, 0.95)), len(seconds))
+
+
+def ratio_of(slow: Sequence[float], fast: Sequence[float]) -> Timed:
+    """Of neighbouring repetitions, slow over fast: median, and the 95th percentile of the ratios."""
+    return timed([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def matmul_peak(dtype: jnp.dtype, *, size: int | None = None, repeats: int = 5) -> float:
+    """Multiply-adds a second of one large square matrix product in ``dtype`` on the default device.
+
+    What a program can hope for here, whatever a data sheet says: 8192 a side on an accelerator, 2048 on a CPU.
+    """
+    side = size or (2048 if jax.default_backend() == "cpu" else 8192)
+    a = jnp.ones((side, side), dtype)
+    product = jax.jit(lambda a: a @ a)
+    (seconds,) = repeated([lambda: product(a)], repeats)
+    return side**3 / statistics.median(seconds)
+
+
+def peak_memory() -> dict[str, float]:
+    """GiB: the most that this process has held resident, and that the device has held, where it says."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 2**20 if sys.platform != "darwin" else 2**30
+    found = {"peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "peak_bytes_in_use" in stats:
+        found["peak_device_gib"] = stats["peak_bytes_in_use"] / 2**30
+    return found

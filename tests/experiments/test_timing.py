@@ -1,0 +1,84 @@
+import itertools
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs
+
+from ddad_jax.errors import InputError
+from experiments import timing
+from experiments.benchmark import changed, time_detector, time_train, time_unet
+from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
+
+
+def test_calls_take_turns_after_one_warm_up_each() -> None:
+    order: list[str] = []
+    seconds = repeated([lambda: order.append("a"), lambda: order.append("b")], 3)
+    assert order == ["a", "b"] + ["a", "b"] * 3
+    assert [len(own) for own in seconds] == [3, 3]
+
+
+def test_the_median_outlives_one_interruption() -> None:
+    assert timed([1.0, 1.1, 50.0, 0.9, 1.0]).median == 1.0
+    assert timed([1.0] * 19 + [5.0]).p95 == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_ratio_is_taken_between_neighbours() -> None:
+    """A machine that slows down fourfold half-way leaves the ratio as it was."""
+    slow = [2.0, 2.0, 8.0, 8.0]
+    assert ratio_of(slow, [s / 3 for s in slow]).median == pytest.approx(3.0)
+
+
+def test_a_repetition_waits_for_its_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = []
+    monkeypatch.setattr(timing.jax, "block_until_ready", waited.append)
+    clock = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
+    assert repeated([lambda: "result"], 2) == [[1.0, 1.0]]
+    assert waited == ["result"] * 3
+
+
+def test_the_peak_of_a_matrix_product_is_a_rate() -> None:
+    rate = matmul_peak(jnp.dtype("float32"), size=128, repeats=2)
+    assert np.isfinite(rate) and rate > 1e6
+
+
+def test_memory_is_in_gib() -> None:
+    held = peak_memory()["peak_host_gib"]
+    assert 0.05 < held < 512
+
+
+def test_a_second_setting_is_a_checked_copy(tmp_path) -> None:
+    c = tiny_runs.config(tmp_path)
+    other = changed(c, "sample.steps=1 sample.solver=dpm2m")
+    assert (other.sample.steps, other.sample.solver) == (1, "dpm2m")
+    assert c.sample.steps != 1
+    for wrong in ("sample.stps=1", "sample.steps", "sample.steps=many", "sample.steps=0", "steps=1"):
+        with pytest.raises(InputError):
+            changed(c, wrong)
+
+
+def test_the_faster_of_two_detectors_says_how_much(tmp_path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_predictor(patch.setattr)
+        tiny_runs.small_backbone(patch.setattr)
+        patch.setattr("experiments.benchmark.random_backbone", lambda name, key: tiny_runs.variables())
+        patch.setattr("experiments.benchmark.init_params", tiny_runs.init_params)
+        c = tiny_runs.config(tmp_path)
+        first, second = time_detector(c, changed(c, "sample.steps=1"), 3, 2)
+    assert (first["unet_calls"], second["unet_calls"]) == (2, 1)
+    assert first["ms_per_image"] > 0 and "times_faster" not in first
+    assert np.isfinite(second["times_faster"]) and second["times_faster"] > 0
+
+
+def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
+    c = tiny_runs.config(tmp_path)
+    row = time_unet(c, 2, 1)
+    size, base = c.data.size, c.model.base
+    # The two convolutions of one block at full size alone.
+    assert row["gmac_per_image"] > 2 * 9 * base * base * size * size / 1e9
+    assert 0 < row["share_of_peak"] < 2
+    assert time_train(c, 1)["images_per_s"] > 0
+    assert jax.default_backend() in ("cpu", "gpu", "tpu")
