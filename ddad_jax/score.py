@@ -103,7 +103,8 @@ def standardise(maps: np.ndarray, normal: np.ndarray, *, prior: float = 10.0) ->
     """
     if not len(normal):
         raise InputError("no held-out normal images to standardise maps with: raise --config.data.held_out")
-    return _in_spreads(maps, normal.sum(0), (normal.astype(np.float64) ** 2).sum(0), len(normal), prior)
+    first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
+    return _in_spreads(maps, first, second, len(normal), prior)
 
 
 def standardise_normal(normal: np.ndarray, *, prior: float = 10.0) -> np.ndarray:

@@ -97,6 +97,7 @@ class PairProgram:
       reconstruct: in the place of ``sampler.reconstruct``, e.g. ``distilled.reconstruct_by_student``.
 
     Attributes:
+      weights: as given, on the devices.
       compilations: how many shapes have been compiled; one a step count and solver.
     """
 
@@ -136,7 +137,7 @@ class PairProgram:
             return x0, pixel_distance(x0, y), layers
 
         self.mesh = mesh
-        self._program, self._weights = jit_rows(program, mesh, static_argnames="solver"), copied(weights, mesh)
+        self._program, self.weights = jit_rows(program, mesh, static_argnames="solver"), copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
     @property
@@ -154,8 +155,8 @@ class PairProgram:
         """The program for the shapes of placed ``pairs`` and a name of ``SOLVERS``, compiled if it was not before."""
         shape = (pairs.images.shape, pairs.grid.t.shape, solver)
         if shape not in self._compiled:
-            compiled = self._program.lower(self._weights, pairs, solver=solver).compile()
-            self._compiled[shape] = functools.partial(compiled, self._weights)
+            compiled = self._program.lower(self.weights, pairs, solver=solver).compile()
+            self._compiled[shape] = functools.partial(compiled, self.weights)
         return self._compiled[shape]
 
 

@@ -199,8 +199,8 @@ class UNet(nn.Module):
         to it, (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t); published "eps", the output is the noise.
         A picture passes through few channels, white noise does not: with patches of many pixels or a short
         training, a network asked for noise leaves some of it in the picture.
-      groups: of every normalisation; published 32. Where a level has 32 channels that leaves one channel a group,
-        which takes out what the time embedding added; a smaller number keeps it.
+      groups: Deviation: of every normalisation; published 32. Where a level has 32 channels that leaves one channel a
+        group, which takes out what the time embedding added; a smaller number keeps it.
       dtype: of the computation; parameters, normalisation and softmax stay float32.
 
     Raises:

@@ -65,7 +65,7 @@ def changed(c: ConfigDict, settings: str) -> ConfigDict:
         name, found, value = part.partition("=")
         section, _, key = name.rpartition(".")
         holder = other.get(section, other)
-        if not found or key not in holder:
+        if not found or not isinstance(holder, ConfigDict) or key not in holder:
             raise InputError(f"--against={part}: expected name=value with a name of experiments/config.py")
         try:
             holder[key] = value if isinstance(holder[key], str) else ast.literal_eval(value)
@@ -176,7 +176,7 @@ def time_sweep(c: ConfigDict) -> dict[str, Any]:
         c.sweep.update({name: () for name in c.sweep if name != "seed"})
         c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0))
         c.sweep.update(v=(0.0, 0.5, 1.0, 2.0, 4.0))
-        c.sample.update(model="teacher", w=3.0, t_prime=250, steps=5, eta=1.0)
+        c.sample.update(w=3.0, t_prime=250, steps=5, eta=1.0, solver="ddim", model="teacher")
         c.score.update(v=1.0)
     data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c), 0)

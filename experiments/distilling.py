@@ -14,12 +14,11 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.checkpoint import Checkpoints, fingerprint
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
 from ddad_jax.train import TrainState, init_state, optimiser
-from experiments.gridding import fingerprint
 from experiments.lessons import examination, lessons, steering, teacher_fn
 from experiments.model import Data, build_student, student_apply
 from experiments.student_settings import trained_for

@@ -1,4 +1,7 @@
-"""Score the selected point alone: ``python -m experiments.evaluate --config= --workdir=``, training what is missing."""
+"""Score the selected point alone: ``python -m experiments.evaluate --config= --workdir=``, training what is missing.
+
+With ``select = synthetic`` the points of the sweep are scored, too: the selected one is chosen from them.
+"""
 
 from pathlib import Path
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from scipy.stats import t
 
 from experiments.figure_parts import NAMES, save, tidy
 from experiments.tables import Row, is_number
@@ -17,7 +18,8 @@ KEPT = ("w", "t_prime", "v", "layers", "sigma", "standardise")
 """The settings that are those of the selected row in every line."""
 METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-MARKS = "osD^vP*X"
+MARKS, LINES = "osD^vP*", ("-", "--", ":")
+"""Of coprime or growing periods, so that no two of the first 24 ways look alike."""
 
 
 class Spot(NamedTuple):
@@ -34,7 +36,8 @@ class Spot(NamedTuple):
 def frontier(rows: Sequence[Row]) -> list[Spot]:
     """The rows at the selected row's w, T' and score settings, means over seeds, by way and calls.
 
-    low and high are the mean -+ 1.96 standard errors over seeds; with one seed all three are its value.
+    low and high are Student's 95 % interval of the mean over seeds; with one seed, or where the noise plays no part,
+    all three are its value.
     """
     chosen = next((row for row in rows if row.get("selected")), None)
     if chosen is None:
@@ -43,11 +46,15 @@ def frontier(rows: Sequence[Row]) -> list[Spot]:
     varied = [name for name in WAY if len({row.get(name) for row in kept}) > 1]
     groups: dict[tuple, list[Row]] = {}
     for row in kept:
-        groups.setdefault((_named(row, varied), int(row["steps"]), int(row["unet_calls"])), []).append(row)
+        way = tuple(row.get(name) for name in WAY)
+        groups.setdefault((way, int(row["steps"]), int(row["unet_calls"])), []).append(row)
     spots = [
-        Spot(way, steps, calls, float(np.mean([r["ms_per_image"] for r in group])), len(group), _over_seeds(group))
-        for (way, steps, calls), group in groups.items()
-    ]
+        Spot(
+            _named(group[0], varied), steps, calls, float(np.mean([r["ms_per_image"] for r in group])), len(group),
+            _over_seeds(group),
+        )
+        for (_, steps, calls), group in groups.items()
+    ]  # fmt: skip
     return sorted(spots, key=lambda s: (s.way, s.calls))
 
 
@@ -58,9 +65,9 @@ def _named(row: Row, varied: Sequence[str]) -> str:
         if name in ("model", "solver", "grid"):
             said.append(str(value))
         elif name == "start_noise":
-            said += ["no start noise"] if value == 0 else []
+            said.append(f"start noise {value:g}")
         elif name == "blend_max":
-            said += [f"blend ≤ {value:g}"] if value else []
+            said.append(f"blend ≤ {value:g}" if value else "blend without limit")
         else:
             said.append(f"{NAMES.get(name, name)} {value:g}")
     return ", ".join(said)
@@ -72,7 +79,8 @@ def _over_seeds(group: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
         values = [row[metric] for row in group if is_number(row.get(metric)) and math.isfinite(row[metric])]
         if values:
             mean = float(np.mean(values))
-            reach = 1.96 * float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+            n = len(values)
+            reach = float(t.ppf(0.975, n - 1) * np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else 0.0
             found[metric] = (mean, mean - reach, mean + reach)
     return found
 
@@ -100,7 +108,7 @@ def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
                 axes.errorbar(
                     x, y, yerr=bars * 2, label=way, color=COLOURS[i % len(COLOURS)], marker=MARKS[i % len(MARKS)],
                     ms=4.5, lw=1.2, elinewidth=0.8, capsize=2,
-                    ls="-" if i < len(COLOURS) else "--",
+                    ls=LINES[i // len(COLOURS) % len(LINES)],
                 )  # fmt: skip
             axes.set_xscale("log")
             if metric == "teacher_rmse":

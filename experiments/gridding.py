@@ -1,6 +1,5 @@
 """Optimised time grids of a trained model: found once on held-out normal pictures, kept in the workdir's grids.json."""
 
-import hashlib
 import itertools
 import json
 import logging
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.errors import InputError
@@ -166,14 +166,6 @@ def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
         lambda fine: fine_run(weights, y, keys, fine, how),
         lambda x0, solver: lambda times: of_times(weights, y, keys, jnp.asarray(times), x0, solver, how),
     )
-
-
-def fingerprint(params: Any) -> str:
-    """Of a tree of parameters: equal where every number is."""
-    digest = hashlib.sha256()
-    for leaf in jax.tree.leaves(params):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def _schedule() -> str:

@@ -3,7 +3,8 @@
 Every process of a pod or a cluster is started with the same command line; they share one file system. Each puts its
 own rows on its own devices (``ddad_jax.mesh``), the first one writes every file, and the others wait for it where
 they would read what it wrote. A process that is lost ends the others within ``--host_timeout_s``; the same command
-line, with as many processes or fewer, then goes on from the files as after any other kill.
+line, with as many processes or fewer (whose devices must still divide ``train.batch_size``), then goes on from the
+files as after any other kill.
 """
 
 import contextlib
@@ -148,7 +149,8 @@ def tell(error: InputError) -> None:
 def leave(why: str, status: int = 1) -> NoReturn:
     """End this process of several at once: an orderly end would wait for all the others, one of which may be lost."""
     print(f"error: process {jax.process_index()}: {why}. The same command goes on from what is done", file=sys.stderr)
-    sys.stdout.flush()
+    if sys.stdout:  # all but the first process print nothing (``entry.run``)
+        sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)
 

@@ -91,17 +91,23 @@ def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> Point:
     """The point of the plan that finds and outlines the synthetic defects best: greatest mean of image AUROC and
     AUPRO (FPR 0.3) on them over the seeds; of equals the one with fewest network calls, then the first.
 
+    Deviation: the paper gives w and the extractor's epoch a category; they were found with its test set in view.
+
     Raises:
-      InputError: no point has finite metrics.
+      InputError: no point has finite metrics for all its seeds.
     """
     worth: dict[Point, list[float]] = {}
-    by_key, first_seed = {key_of(row): row for row in rows}, todo.recon[0].seed
+    first_of: dict[ReconPoint, ReconPoint] = {}
+    by_key = {key_of(row): row for row in rows}
     for point, score in itertools.product(todo.recon, todo.score):
         row = by_key[key_of(settings_of(point, score))]
         values = [row["synthetic_image_auroc"], row["synthetic_aupro_30"]]
-        if all(isinstance(v, float) and np.isfinite(v) for v in values):
-            worth.setdefault((point._replace(seed=first_seed), score), []).append(float(np.mean(values)))
-    if not worth:
+        finite = all(isinstance(v, float) and np.isfinite(v) for v in values)
+        # A point stands for all its seeds under the first that was computed of it.
+        stands = first_of.setdefault(point._replace(seed=0), point)
+        worth.setdefault((stands, score), []).append(float(np.mean(values)) if finite else -np.inf)
+    finite_worth = {p: float(np.mean(v)) for p, v in worth.items() if np.isfinite(v).all()}
+    if not finite_worth:
         raise InputError("no point of the sweep gave finite maps, so none can be selected: lower --config.sweep.w")
     # Python's max keeps the first of equals.
-    return max(worth, key=lambda p: (np.mean(worth[p]), -p[0].calls))
+    return max(finite_worth, key=lambda p: (finite_worth[p], -p[0].calls))

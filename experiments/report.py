@@ -157,8 +157,8 @@ def _frontier(report: Report) -> str:
     figure = _picture(
         report.frontier,
         "Metrics over U-Net calls and over milliseconds per image, a line for each way to sample.",
-        "Means over noise seeds with 95 % intervals; w, T' and the score are those of the selected point. Left of "
-        "two points with the same metric is the faster one.",
+        "Means over noise seeds with Student's 95 % intervals; w, T' and the score are those of the selected point. "
+        "Left of two points with the same metric is the faster one.",
         least=820,
     )
     return figure and figure + points_table(report.frontier_rows, None)

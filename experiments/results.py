@@ -42,9 +42,8 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     selection: how the selected point was come by.
     """
     write_jsonl(workdir / "results.jsonl", rows)
-    write_csv(
-        workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *sorted(rows[0].keys() - {*SETTINGS, *METRICS})]
-    )
+    others = sorted({name for row in rows for name in row} - {*SETTINGS, *METRICS})
+    write_csv(workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *others])
     chosen = load_selected(workdir)
     threshold = float(chosen["normal_scores"].max())
     write_text(workdir / "calibration.json", json.dumps(_calibration(c, data, rows, chosen, threshold), indent=1))

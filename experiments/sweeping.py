@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
+from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.split import fingerprint
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
@@ -29,7 +30,7 @@ from experiments.model import Data, alpha_bar, build_backbone, build_student, bu
 from experiments.plan import SETTINGS, UNSAID, Plan, key_of, settings_of
 from experiments.scoring import Prepared, cropped, prepare, published_metrics, score_maps, synthetic_judge
 from experiments.selected import holds, save_selected
-from experiments.tables import append_jsonl, plain, read_jsonl
+from experiments.tables import append_jsonl, plain, read_jsonl, write_text
 from experiments.teacher import teacher_rmse
 
 log = logging.getLogger(__name__)
@@ -90,6 +91,7 @@ def run(
     maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
     """
     journal = workdir / "journal.jsonl"
+    hosts.first("the journal", lambda: _belongs(journal, program.weights))
     held_out = data.calibration
     made_with = {
         "trained_on": fingerprint(data.fit)[:16],
@@ -218,6 +220,18 @@ def run(
     # The selected point was run with every seed of the sweep.
     chosen = settings_of(*todo.selected)
     return [{**row, "selected": all(row[k] == chosen[k] for k in SETTINGS if k != "seed")} for row in found]
+
+
+def _belongs(journal: Path, weights: Any) -> None:
+    """Set aside a journal and its selected point that other parameters made, as after a second training here."""
+    own, said = weights_fingerprint(weights), journal.with_name("journal_of.json")
+    made_by = json.loads(said.read_text())["weights"] if said.exists() else own
+    if made_by != own and journal.exists():
+        kept = journal.with_name(f"journal-{made_by}.jsonl")
+        log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
+        journal.replace(kept)
+        journal.with_name("selected.npz").unlink(missing_ok=True)
+    write_text(said, json.dumps({"weights": own}))
 
 
 def read_back(row: dict[str, Any]) -> dict[str, Any]:

@@ -59,11 +59,12 @@ def matmul_peak(dtype: jnp.dtype, *, size: int | None = None, repeats: int = 5) 
 
 
 def peak_memory() -> dict[str, float]:
-    """GiB: the most that this process has held resident, and that the device has held, where it says."""
+    """GiB: the most that this process has held resident so far, and that the device has, where it says; for a figure
+    of one measurement alone, make it in a process of its own."""
     # Linux counts in KiB, macOS in bytes.
     unit = 2**20 if sys.platform != "darwin" else 2**30
-    found = {"peak_host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
+    found = {"host_gib_so_far": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit}
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
-        found["peak_device_gib"] = stats["peak_bytes_in_use"] / 2**30
+        found["device_gib_so_far"] = stats["peak_bytes_in_use"] / 2**30
     return found

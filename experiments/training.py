@@ -120,9 +120,10 @@ def _train(
         tree = {"state": state, "seconds": elapsed, "finished": np.asarray(finished, np.int32)}
         hosts.first("a checkpoint", lambda: checkpoints.save(int(state.step), tree))
 
-    def late() -> bool:
-        # The processes' clocks differ, but they must stop after the same step.
-        return bool(limit) and hosts.first("the clock", lambda: time.perf_counter() - resumed_at >= limit)
+    def late(done: int) -> bool:
+        # The processes' clocks differ, but they must stop after the same step; asking costs them a round trip.
+        asked = bool(limit) and (not hosts.several() or done % c.train.log_every == 0)
+        return asked and hosts.first("the clock", lambda: time.perf_counter() - resumed_at >= limit)
 
     def stop(step: int, found: str) -> NoReturn:
         bar.close()
@@ -144,7 +145,7 @@ def _train(
         if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
             stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
         done = step + 1
-        last = done == c.train.steps or late()
+        last = done == c.train.steps or late(done)
         to_log, to_validate, to_save = (
             last or done % c.train[every] == 0 for every in ("log_every", "validate_every", "checkpoint_every")
         )

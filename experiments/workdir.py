@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from experiments import hosts
-from experiments.config import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
+from experiments.config import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid, base
 from experiments.model import Data
 from experiments.tables import write_text
 
@@ -64,7 +64,8 @@ def _open(folder: Path, config: ConfigDict, data: Data, used: dict[str, str]) ->
         raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
     saved = folder / "config.json"
     if saved.exists():
-        before = _read(saved)
+        # A setting that did not exist yet had the value that it now has by default.
+        before = _filled(_read(saved), json.loads(json.dumps(base().to_dict())))
         bound = (
             *(TRAINED_WITH if (folder / "train").exists() else ()),
             *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
@@ -82,7 +83,7 @@ def _open(folder: Path, config: ConfigDict, data: Data, used: dict[str, str]) ->
             raise InputError(
                 f"--workdir={folder} holds a model made with other settings:\n  "
                 + "\n  ".join(differing[:10])
-                + "\nName another --workdir, or delete this one to start again."
+                + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
             )
     write_text(saved, json.dumps(settings, indent=1, sort_keys=True))
     write_text(folder / "data.json", json.dumps(used, indent=1))
@@ -128,11 +129,26 @@ def _at(settings: dict[str, Any], dotted: str) -> Any:
     return adaptation_grid(value) if dotted == "sample.grid" else value
 
 
+def _of_whom(folder: Path, differing: list[str]) -> str:
+    """What of the workdir has to go: where only the student differs, nothing but the student."""
+    return f"{folder / 'student'}" if all(line.startswith("student.") for line in differing) else "this one"
+
+
 def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     if isinstance(old, dict) and isinstance(new, dict):
         names = sorted(old.keys() | new.keys())
         return [d for key in names for d in _differences(f"{name}.{key}", old.get(key), new.get(key))]
     return [] if old == new else [(name, old, new)]
+
+
+def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    filled = {**default, **settings}
+    return {
+        name: _filled(value, default[name])
+        if isinstance(value, dict) and isinstance(default.get(name), dict)
+        else value
+        for name, value in filled.items()
+    }
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -327,6 +327,21 @@ def test_a_journal_torn_in_its_middle_is_named(root: Path, data: Data, program: 
         swept(root, tmp_path, data, program, sweep=False)
 
 
+def test_rows_of_other_parameters_are_set_aside(root: Path, data: Data, tmp_path: Path, program: PairProgram) -> None:
+    """As after a second training in the same workdir: as many steps, other parameters."""
+    (row,) = swept(root, tmp_path, data, program, sweep=False)
+    features = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables())
+    other = PairProgram(
+        lambda gain: (lambda x_t, t: gain * eps_fn(x_t, t), features),
+        jnp.float32(0.5),
+        alpha_bar=jnp.asarray(alpha_bar_table()),
+    )
+    (new,) = swept(root, tmp_path, data, other, sweep=False)
+    assert new["image_auroc"] is not None and (new["ratio"], new["ms_per_image"]) != (row["ratio"], row["ms_per_image"])
+    (kept,) = tmp_path.glob("journal-*.jsonl")
+    assert len(kept.read_text().splitlines()) == len((tmp_path / "journal.jsonl").read_text().splitlines()) == 1
+
+
 def test_the_time_of_an_image_is_finite_and_excludes_compilation(root: Path, data: Data, tmp_path: Path) -> None:
     (row,) = swept(root, tmp_path, data, new_program(), sweep=False)
     assert math.isfinite(row["ms_per_image"]) and 0 < row["ms_per_image"] < 500

@@ -43,6 +43,25 @@ def test_a_new_folder_holds_its_settings_and_where_they_ran(tmp_path: Path, root
     assert {p.name for p in folder.iterdir()} == {"config.json", "data.json", "environment.json"}
 
 
+def test_a_setting_that_did_not_exist_yet_had_its_default(tmp_path: Path, root: Path) -> None:
+    folder = opened(tmp_path / "w", root)
+    pretend_trained(folder)
+    old = json.loads((folder / "config.json").read_text())
+    del old["model"]["groups"]
+    (folder / "config.json").write_text(json.dumps(old))
+    with pytest.raises(InputError, match=r"model\.groups: there 32, now 8"):
+        opened(folder, root, model__groups=8)
+    opened(folder, root)
+
+
+def test_where_only_the_student_differs_only_the_student_has_to_go(tmp_path: Path, root: Path) -> None:
+    folder = opened(tmp_path / "w", root)
+    pretend_trained(folder)
+    (folder / "student").mkdir()
+    with pytest.raises(InputError, match=r"student\.batch_size.*\n.*delete .*student to start again"):
+        opened(folder, root, student__batch_size=3)
+
+
 def test_another_model_is_refused_and_the_differences_are_listed(tmp_path: Path, root: Path) -> None:
     folder = opened(tmp_path / "w", root)
     pretend_trained(folder)

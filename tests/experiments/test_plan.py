@@ -1,0 +1,52 @@
+"""Which point synthetic defects choose."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_runs
+
+from ddad_jax.errors import InputError
+from experiments.plan import Plan, best_on_synthetic, plan, settings_of
+
+
+def rows_of(todo: Plan, worth: Any) -> list[dict[str, Any]]:
+    """A row for every point; ``worth``: (point, score) -> the metric on synthetic defects."""
+    return [
+        {**settings_of(p, s), "synthetic_image_auroc": float(worth(p, s)), "synthetic_aupro_30": float(worth(p, s))}
+        for p in todo.recon
+        for s in todo.score
+    ]
+
+
+def a_plan(tmp_path: Path, **changes: Any) -> Plan:
+    return plan(tiny_runs.config(tmp_path, select="synthetic", **changes), sweep=True)
+
+
+def test_the_best_over_all_seeds_is_chosen(tmp_path: Path) -> None:
+    todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__v=(0.0, 2.0), sweep__seed=(0, 1), sample__w=0.0)
+    # The luckiest single seed belongs to w = 0, the best mean to w = 1, v = 2.
+    value = {(0.0, 0): 0.9, (0.0, 1): 0.1, (1.0, 0): 0.6, (1.0, 1): 0.7}
+    point, score = best_on_synthetic(todo, rows_of(todo, lambda p, s: value[p.w, p.seed] + 0.01 * s.v))
+    assert (point.w, score.v) == (1.0, 2.0)
+
+
+def test_the_chosen_point_is_one_that_was_computed(tmp_path: Path) -> None:
+    """The config's own point exists with the first seed of the sweep alone, whichever number that is."""
+    todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(1, 0), sample__w=3.0)
+    point, _ = best_on_synthetic(todo, rows_of(todo, lambda p, s: p.w))
+    assert point.w == 3.0 and point in todo.recon
+
+
+def test_a_point_that_diverged_for_one_seed_is_not_chosen(tmp_path: Path) -> None:
+    todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(0, 1), sample__w=0.0)
+    rows = rows_of(todo, lambda p, s: np.nan if (p.w, p.seed) == (1.0, 1) else p.w + 0.1)
+    assert best_on_synthetic(todo, rows)[0].w == 0.0
+    with pytest.raises(InputError, match="no point"):
+        best_on_synthetic(todo, rows_of(todo, lambda p, s: np.nan))
+
+
+def test_of_equals_the_one_with_fewest_calls(tmp_path: Path) -> None:
+    todo = a_plan(tmp_path, sweep__steps=(1, 2), sample__steps=2)
+    assert best_on_synthetic(todo, rows_of(todo, lambda p, s: 0.5))[0].steps == 1
