@@ -106,7 +106,7 @@ def placed() -> dict[str, Any]:
     pairs = program.place(given)
     run: Any = program.compiled(pairs)
     x0, pixel, layers = run(pairs)
-    weights = jax.tree.leaves(program._weights)
+    weights = jax.tree.leaves(program.weights)
     return {
         "back": all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(pairs), jax.tree.leaves(given), strict=True)),
         "rows_in": [shard.data.shape[0] for shard in pairs.images.addressable_shards],
