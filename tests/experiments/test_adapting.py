@@ -15,7 +15,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from experiments import adapting
 from experiments.adapting import adapted
-from experiments.model import Data, load_data
+from experiments.model import Data
 from experiments.tables import read_jsonl
 
 
@@ -43,16 +43,6 @@ def contrasts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(adapting, "contrast", contrast)
     return values
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
 
 
 def assert_equal(left: Any, right: Any) -> None:

@@ -18,7 +18,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.sweep import PairProgram
 from experiments import distil, distilling
 from experiments.distilling import distilled
-from experiments.model import Data, load_data
+from experiments.model import Data
 from experiments.pipeline import run_all
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl
 
@@ -38,16 +38,6 @@ class Killed(BaseException):
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
     tiny_runs.small_backbone(monkeypatch.setattr)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
 
 
 def run(root: Path, workdir: Path, data: Data, teacher: Any = TEACHER, **changes: Any) -> distilling.Distilled:

@@ -19,25 +19,19 @@ from trees import save, square_mask
 ROOT = Path(__file__).parents[2]
 
 DRIVER = """
-import json, os, sys, traceback
+import json, multiprocessing, os, sys
 from experiments import entry, pipeline
 
+def run(number, argv):
+    out = os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY)
+    os.dup2(out, 1), os.dup2(out, 2)
+    sys.argv = ["sweep", *argv]
+    entry.run(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
+
 for number, argv in json.load(sys.stdin).items():
-    child = os.fork()
-    if not child:
-        out = os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY)
-        os.dup2(out, 1), os.dup2(out, 2)
-        sys.argv, status = ["sweep", *argv], 0
-        try:
-            entry.run(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
-        except SystemExit as end:
-            status = end.code if isinstance(end.code, int) else int(end.code is not None)
-        except BaseException:
-            status = 1
-            traceback.print_exc()
-        sys.stdout.flush(), sys.stderr.flush()
-        os._exit(status)
-    print(number, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    child = multiprocessing.get_context("fork").Process(target=run, args=(number, argv))
+    child.start(), child.join()
+    print(number, child.exitcode)
 """
 """Runs many command lines after one import of everything, each in a process of its own."""
 

@@ -21,7 +21,7 @@ from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from experiments import gridding
 from experiments.gridding import load_entries, optimised_grids
-from experiments.model import Data, load_data
+from experiments.model import Data
 from experiments.pipeline import run_all
 from experiments.plan import plan
 from experiments.tables import read_jsonl
@@ -40,16 +40,6 @@ KEYS = {GridKey(60, steps, solver) for steps in (2, 3) for solver in ("ddim", "d
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
     tiny_runs.small_backbone(monkeypatch.setattr)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from ddad_jax.score import anomaly_map, image_score
 from ddad_jax.sweep import PairProgram, sweep_distances
 from ddad_jax.types import Array
 from experiments import sweeping
-from experiments.model import Data, load_data
+from experiments.model import Data
 from experiments.plan import SETTINGS, plan
 from experiments.selected import load_selected
 from experiments.sweeping import run
@@ -50,16 +50,6 @@ def new_program() -> PairProgram:
 @pytest.fixture(scope="module")
 def program() -> PairProgram:
     return new_program()
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
 
 
 @pytest.fixture

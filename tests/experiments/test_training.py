@@ -28,16 +28,6 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
-
-
 def assert_equal(left: Any, right: Any) -> None:
     for name in ("gain", "shift"):
         np.testing.assert_array_equal(left[name], right[name])
