@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 WORKDIR ?= runs/demo
+# A process a core, each of which wants 1 to 2 GB; the tests of a file stay together, for what they share.
+WORKERS ?= -n auto --maxprocesses=4 --dist loadfile
 export JAX_PLATFORMS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
@@ -25,10 +27,10 @@ lint: venv
 	$(VENV)/bin/mypy
 
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest $(WORKERS)
 
 test-slow: venv
-	$(PY) -m pytest -m slow
+	$(PY) -m pytest $(WORKERS) -m slow
 
 clean:
 	rm -rf $(VENV) build *.egg-info runs

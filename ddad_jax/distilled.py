@@ -10,9 +10,8 @@ from ddad_jax.conditioning import conditioned
 from ddad_jax.errors import InputError
 from ddad_jax.sampler import reconstruct
 from ddad_jax.schedule import alpha_bar_at, per_image
-from ddad_jax.solvers import DDIM, Solver
 from ddad_jax.timesteps import TimeGrid
-from ddad_jax.types import Array, EpsFn, Image, NoiseFn
+from ddad_jax.types import Array, EpsFn, Image
 
 Predict = Callable[[Array, Array, Image, Any, Any], tuple[Array, Array]]
 """predict(x_t, t, y, w, T') -> (eps, d): noise, and a correction of the steered clean image; [b, h, w, c] each."""
@@ -106,19 +105,16 @@ def reconstruct_by_student(
     grid: TimeGrid,
     *,
     w: Array | float,
-    eta: Array | float,
     alpha_bar: Array,
-    noise_fn: NoiseFn,
-    solver: Solver = DDIM,
-    start_noise: Array | float = 1.0,
     fade: Array | float = 1.0,
     blend_max: Array | float = math.inf,
+    **how: Any,
 ) -> Array:
     """``sampler.reconstruct`` with a student in the network's place; w, fade and blend_max reach it as inputs.
 
-    eta is 0 for what it was trained for.
+    Args:
+      how: its other arguments, eta (0 for what the student was trained for) and noise_fn among them.
     """
     eps_fn = student_eps(predict, y, w=w, t_prime=grid.start, alpha_bar=alpha_bar, fade=fade, blend_max=blend_max)
-    how: Any = {"alpha_bar": alpha_bar, "noise_fn": noise_fn, "solver": solver, "start_noise": start_noise}
     # w = 0: the steering is inside.
-    return reconstruct(eps_fn, x, y, grid, w=0.0, eta=eta, **how)
+    return reconstruct(eps_fn, x, y, grid, w=0.0, alpha_bar=alpha_bar, **how)

@@ -133,21 +133,16 @@ def distances(
     times: Array,
     x0: Image,
     *,
-    w: Array | float,
-    alpha_bar: Array,
-    noise_fn: NoiseFn,
-    solver: Solver = DDIM,
-    start_noise: Array | float = 1.0,
-    fade: Array | float = 1.0,
-    blend_max: Array | float = math.inf,
     clip: bool = False,
+    **how: Any,
 ) -> Array:
     """Root mean square over images and pixels between the K-step reconstructions (eta = 0) and ``x0``, the teacher's.
 
     Args:
-      y, the rest: as they were for ``teach``, but for the solver, which is the one to find times for.
+      y: as it was for ``teach``.
       times: int [n, K]; the n grids run one after the other, so memory holds the images of one.
       clip: compare both within [-1, 1], as a score that clips its reconstructions does.
+      how: of ``reconstruct``, as for ``teach`` but for the solver, which is the one to find times for.
 
     Returns:
       [n]; one unit is half the range from black to white.
@@ -159,8 +154,7 @@ def distances(
     def of_one(t: Any) -> Array:
         after: Any = jnp.append(t[1:], -1)
         grid = TimeGrid(t[0], t, after)
-        how: Any = {"alpha_bar": alpha_bar, "noise_fn": noise_fn, "solver": solver, "start_noise": start_noise}
-        found = reconstruct(eps_fn, y, y, grid, w=w, eta=0.0, fade=fade, blend_max=blend_max, **how)
+        found = reconstruct(eps_fn, y, y, grid, eta=0.0, **how)
         return jnp.sqrt(((shown(found) - shown(x0)) ** 2).mean())
 
     return jax.lax.map(of_one, times)

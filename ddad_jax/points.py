@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from ddad_jax.errors import InputError
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.timesteps import GRIDS, TimeGrid, trailing
+from ddad_jax.timesteps import GRIDS, TimeGrid, stretched, trailing
 
 OPTIMISED = "optimised"
 """The grid that is no formula: its times are found for a trained model (``optimised_grid.search``)."""
@@ -22,7 +22,9 @@ class ReconPoint(NamedTuple):
     w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS`` or "optimised"; seed of
     the noise (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0,
     fade and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit; model: which network is sampled,
-    one of MODELS.
+    one of MODELS. rise >= 0: T' of a picture is up to (1 + rise) times as late, the more unusual a first pass finds it
+    (``first_pass``); 0: T' for all. reuse 1..steps: of so many steps one computes the network's deep layers
+    (``reuse.reusing``); 1: every step does.
     """
 
     w: float
@@ -36,11 +38,18 @@ class ReconPoint(NamedTuple):
     fade: float = 1.0
     blend_max: float = 0.0
     model: str = "teacher"
+    rise: float = 0.0
+    reuse: int = 1
 
     @property
     def calls(self) -> int:
-        """Of the network, for one image."""
-        return self.steps * SOLVERS[self.solver].calls
+        """Of the network, for one image, the first pass included."""
+        return self.steps * SOLVERS[self.solver].calls + (self.rise > 0)
+
+    @property
+    def whole_calls(self) -> int:
+        """Those of the calls that compute the deep layers, too."""
+        return self.calls if self.reuse == 1 else -(-self.steps // self.reuse) + (self.rise > 0)
 
 
 class ScorePoint(NamedTuple):
@@ -66,17 +75,20 @@ def recon_grid(
     fade: Sequence[float] = (1.0,),
     blend_max: Sequence[float] = (0.0,),
     model: Sequence[str] = ("teacher",),
+    rise: Sequence[float] = (0.0,),
+    reuse: Sequence[int] = (1,),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
-    which learnt from a teacher without.
+    which learnt from a teacher without, and reuses nothing. Where nothing is random (eta = 0, start_noise = 0) the
+    first seed stands for all of them.
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
     """
     axes: dict[str, Sequence[Any]] = {
-        "model": model, "solver": solver, "steps": steps, "grid": grid, "t_prime": t_prime, "eta": eta,
-        "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "seed": seed,
+        "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
+        "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):
@@ -97,15 +109,23 @@ def recon_grid(
         "start_noise": "0 (the scaled picture) or more, published 1",
         "fade": "0 (a constant blend) or more, published 1",
         "blend_max": "0 (no limit) or more, 1 to end at the target",
+        "rise": "0 (one T' for all pictures) or more",
     }.items():
         for number in axes[name]:
             if not (math.isfinite(number) and number >= 0):
                 raise InputError(f"{name} = {number}: expected a finite number, {says}")
+    for number in reuse:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError(f"reuse = {number}: expected a whole number of steps, 1 to compute every layer at each")
     points = []
     for values in itertools.product(*axes.values()):
         at = dict(zip(axes, values, strict=True))
         if not SOLVERS[at["solver"]].stochastic or at["model"] == "student":
             at["eta"] = 0.0
+        if at["eta"] == 0 and at["start_noise"] == 0:
+            at["seed"] = seed[0]
+        # Features of the first step for all the others: no larger number says more.
+        at["reuse"] = 1 if at["model"] == "student" else min(at["reuse"], at["steps"])
         kinds = ReconPoint.__annotations__
         points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
     points = list(dict.fromkeys(points))
@@ -128,21 +148,25 @@ def grid_key(point: ReconPoint) -> GridKey:
     return GridKey(point.t_prime, point.steps, point.solver)
 
 
-def time_grid(point: ReconPoint, optimised: Mapping[GridKey, TimeGrid] | None = None) -> TimeGrid:
+def time_grid(
+    point: ReconPoint, optimised: Mapping[GridKey, TimeGrid] | None = None, *, start: int | None = None
+) -> TimeGrid:
     """The times ``point`` visits; raises InputError as its grid does.
 
     Args:
       optimised: grids found for the model at hand.
+      start: T' of the picture at hand, where it has one of its own; an optimised grid is stretched to it.
 
     Raises:
       InputError: an optimised grid that is not among them.
     """
     if point.grid != OPTIMISED:
-        return GRIDS[point.grid](point.t_prime, point.steps)
+        return GRIDS[point.grid](point.t_prime if start is None else start, point.steps)
     key = grid_key(point)
     if key not in (optimised or {}):
         raise InputError(
             f"grid = 'optimised': none was found for {key.steps} steps of {key.solver} from T' = {key.t_prime}; "
             f"expected one of {', '.join(sorted(GRIDS))} where no trained model is at hand"
         )
-    return (optimised or {})[key]
+    found = (optimised or {})[key]
+    return found if start is None else stretched(found, start)

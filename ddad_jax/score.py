@@ -85,6 +85,25 @@ def anomaly_map(
     return centre_crop(blurred, crop) if crop else blurred
 
 
+class Spread(NamedTuple):
+    """Of normal maps at each pixel, float64 [h, w]: mean and standard deviation, drawn towards those of all pixels."""
+
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def normal_spread(normal: np.ndarray, *, prior: float = 10.0) -> Spread:
+    """What ``standardise`` measures maps in: mu and s of normal maps [m, h, w], before any crop; *host*.
+
+    Raises:
+      InputError: no normal maps, or all of them without any spread.
+    """
+    if not len(normal):
+        raise InputError("no held-out normal images to standardise maps with: raise --config.data.held_out")
+    first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
+    return _spread(first, second, len(normal), prior)
+
+
 def standardise(maps: np.ndarray, normal: np.ndarray, *, prior: float = 10.0) -> np.ndarray:
     """(A - mu) / s at each pixel, mu and s those of normal maps at that pixel; *host*.
 
@@ -99,29 +118,39 @@ def standardise(maps: np.ndarray, normal: np.ndarray, *, prior: float = 10.0) ->
       maps: [n, h, w]; normal: of held-out normal images, [m, h, w].
 
     Raises:
-      InputError: no normal maps, or all of them without any spread.
+      InputError: as ``normal_spread``.
     """
-    if not len(normal):
-        raise InputError("no held-out normal images to standardise maps with: raise --config.data.held_out")
-    first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
-    return _in_spreads(maps, first, second, len(normal), prior)
+    return in_spreads(maps, normal_spread(normal, prior=prior))
 
 
-def standardise_normal(normal: np.ndarray, *, prior: float = 10.0) -> np.ndarray:
-    """``standardise`` of each normal map by all others, so that their scores compare with those of new images.
+def in_spreads(maps: Any, spread: Spread) -> Any:
+    """(A - mu) / s, float32; JAX or NumPy maps [n, h, w], which come out as they went in."""
+    return ((maps - spread.mean[None]) / spread.std[None]).astype(np.float32)
+
+
+def standardise_apart(maps: np.ndarray, normal: np.ndarray, own: np.ndarray, *, prior: float = 10.0) -> np.ndarray:
+    """``standardise`` of each map by all normal maps but one: its own, or that of the picture a defect was painted on.
+
+    A map that took part in its own mean and spread would look calmer than that of any new picture.
+
+    Args:
+      maps: [n, h, w]; normal: [m, h, w]; own: which of these each map leaves out, int [n]; -1 for none.
 
     Raises:
-      InputError: fewer than two normal maps.
+      InputError: fewer than two normal maps, or all of them without any spread.
     """
     if len(normal) < 2:
         raise InputError(f"{len(normal)} held-out normal images: standardising needs at least 2, each by the others")
     first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
-    return np.concatenate(
-        [_in_spreads(a[None], first - a, second - a.astype(np.float64) ** 2, len(normal) - 1, prior) for a in normal]
-    )
+    found = np.empty(maps.shape, np.float32)
+    for i in np.unique(own):
+        left = normal[i].astype(np.float64) if i >= 0 else np.zeros(normal.shape[1:])
+        others = _spread(first - left, second - left**2, len(normal) - (i >= 0), prior)
+        found[own == i] = in_spreads(maps[own == i], others)
+    return found
 
 
-def _in_spreads(maps: np.ndarray, first: np.ndarray, second: np.ndarray, n: int, prior: float) -> np.ndarray:
+def _spread(first: np.ndarray, second: np.ndarray, n: int, prior: float) -> Spread:
     """From the sums of n maps and of their squares at each pixel, [h, w]."""
     mean, var = first / n, np.maximum(second / n - (first / n) ** 2, 0.0)
     overall = mean.mean()
@@ -130,7 +159,7 @@ def _in_spreads(maps: np.ndarray, first: np.ndarray, second: np.ndarray, n: int,
     if not whole > 0:
         raise InputError("maps of the held-out normal images are the same everywhere: nothing to standardise with")
     mu, variance = (n * mean + prior * overall) / (n + prior), (n * var + prior * whole) / (n + prior)
-    return ((maps - mu) / np.sqrt(variance)).astype(np.float32)
+    return Spread(mu, np.sqrt(variance))
 
 
 def image_score(maps: Array) -> Array:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from ddad_jax.types import Array, Image
-from ddad_jax.unet import CHANNEL_MULT, UNet, _channels_to_pixels, _conv, _pixels_to_channels, sinusoid
+from ddad_jax.unet import CHANNEL_MULT, UNet, channels_to_pixels, conv, pixels_to_channels, sinusoid
 
 W_UNIT, START_UNIT = 10.0, 0.1
 """w enters in tenths and T' in tens: ``sinusoid`` tells neighbours of 1 well apart, and the teacher's answer
@@ -61,8 +61,8 @@ class Student(nn.Module):
         settings = Setting(unet.base, unet.dtype, name="w_embedding")(W_UNIT * w)
         settings += Setting(unet.base, unet.dtype, name="start_embedding")(START_UNIT * t_prime)
         first = (unet.channel_mult or CHANNEL_MULT[unet.image_size // unet.patch])[0]
-        target = _pixels_to_channels(y, unet.patch).astype(unet.dtype)
-        target = _conv(target, int(first * unet.base), 3, "target", unet.dtype, zero=True)
+        target = pixels_to_channels(y, unet.patch).astype(unet.dtype)
+        target = conv(target, int(first * unet.base), 3, "target", unet.dtype, zero=True)
         features: list[Array] = []
 
         def widened(call: Any, args: Any, kwargs: Any, context: Any) -> Any:
@@ -79,8 +79,8 @@ class Student(nn.Module):
         with nn.intercept_methods(widened):
             eps = unet(x_t, t)
         channels = unet.patch**2 * x_t.shape[-1]
-        d = _conv(features[0], channels, 3, "correction", unet.dtype, zero=True)
-        return eps, _channels_to_pixels(d, unet.patch).astype(jnp.float32)
+        d = conv(features[0], channels, 3, "correction", unet.dtype, zero=True)
+        return eps, channels_to_pixels(d, unet.patch).astype(jnp.float32)
 
 
 def init_student(student: Student, teacher: Any, key: Array) -> Any:

@@ -1,7 +1,7 @@
 """L5. A grid of settings as one batched program a compiled shape.
 
 Every (grid point, image) pair is one element of a flattened batch with its own w, eta, visited times and
-noise key, so that all points of one step count and solver share a compilation and nothing is recomputed for a
+noise key, so that all points of one step count, solver and reuse share a compilation and nothing is recomputed for a
 choice that does not touch the reconstruction: v, layers and blur work on the distances kept per point. The
 flattened axis is cut over all devices of all hosts (``ddad_jax.mesh``).
 """
@@ -22,6 +22,7 @@ from ddad_jax.distance import feature_distance, feature_distances, pixel_distanc
 from ddad_jax.image import gaussian_blur, resize
 from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
 from ddad_jax.points import GridKey, ReconPoint, time_grid
+from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import TimeGrid
@@ -86,7 +87,8 @@ class PairProgram:
     """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
 
     Args:
-      networks: weights -> (the noise predictor, or what ``reconstruct`` takes for it, the feature extractor).
+      networks: weights -> (the noise predictor, or what ``reconstruct`` takes for it, the feature extractor); with
+        points that reuse deep layers the first is a ``reuse.Layered``.
       weights: a tree of arrays, handed to every call: held by no compiled program, they are in memory once.
       alpha_bar: table [T].
       feature_size: Deviation: side in pixels at which image and reconstruction enter the feature network, 0
@@ -98,7 +100,9 @@ class PairProgram:
 
     Attributes:
       weights: as given, on the devices.
-      compilations: how many shapes have been compiled; one a step count and solver.
+      networks: as given.
+      function: (weights, pairs, solver, reuse) -> the same, not compiled: for a program that goes on from there.
+      compilations: how many shapes have been compiled; one a step count, solver and reuse.
     """
 
     def __init__(
@@ -112,12 +116,14 @@ class PairProgram:
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
     ) -> None:
-        def program(weights: Any, pairs: PairInput, solver: str) -> tuple[Array, Array, dict[str, Array]]:
-            eps_fn, features = networks(weights)
+        def program(
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1
+        ) -> tuple[Array, Array, dict[str, Array]]:
+            network, features = networks(weights)
             y = to_float(pairs.images)
             noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
             x0 = reconstruct(
-                eps_fn,
+                reusing(network, reuse),
                 y,
                 y,
                 pairs.grid,
@@ -136,8 +142,9 @@ class PairProgram:
             layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
             return x0, pixel_distance(x0, y), layers
 
-        self.mesh = mesh
-        self._program, self.weights = jit_rows(program, mesh, static_argnames="solver"), copied(weights, mesh)
+        self.mesh, self.networks, self.function = mesh, networks, program
+        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse"))
+        self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
     @property
@@ -150,12 +157,13 @@ class PairProgram:
         return rows._replace(grid=split(pairs.grid, self.mesh, axis=-1))
 
     def compiled(
-        self, pairs: PairInput, solver: str = "ddim"
+        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
-        """The program for the shapes of placed ``pairs`` and a name of ``SOLVERS``, compiled if it was not before."""
-        shape = (pairs.images.shape, pairs.grid.t.shape, solver)
+        """The program for the shapes of placed ``pairs``, a name of ``SOLVERS`` and ``reuse.reusing``'s ``every``,
+        compiled if it was not before."""
+        shape = (pairs.images.shape, pairs.grid.t.shape, solver, reuse)
         if shape not in self._compiled:
-            compiled = self._program.lower(self.weights, pairs, solver=solver).compile()
+            compiled = self._program.lower(self.weights, pairs, solver=solver, reuse=reuse).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
         return self._compiled[shape]
 
@@ -168,13 +176,14 @@ def sweep_distances(
     chunk: int,
     keep_x0: bool = False,
     optimised: Mapping[GridKey, TimeGrid] | None = None,
+    starts: Mapping[ReconPoint, np.ndarray] | None = None,
     timer: Callable[[], float],
     progress: Callable[[int], None] = lambda pairs: None,
 ) -> Iterator[tuple[ReconPoint, Distances]]:
     """Distances of all images at every point, one point at a time, in the order of ``points``.
 
-    The flattened (point, image) list of each compilation (solver, step count) is cut into chunks of equal size (the
-    last one padded), so memory holds one chunk and at most the points it touches, however many points there are.
+    The flattened (point, image) list of each compilation (solver, step count, reuse) is cut into chunks of equal size
+    (the last one padded), so memory holds one chunk and at most the points it touches, however many points there are.
     Every process of the program's mesh calls this with the same arguments, puts its share of each chunk on its own
     devices, and is given everything.
 
@@ -183,15 +192,16 @@ def sweep_distances(
       chunk: pairs in one call, over all devices; rounded up to a multiple of their number.
       keep_x0: also return reconstructions (float16).
       optimised: the grids of points whose ``grid`` is "optimised".
+      starts: T' of each image, int [n], for every point with ``rise`` (``first_pass.start_times``).
       timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
       progress: called with the number of pairs each chunk finished.
     """
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     chunk = rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
-    for (solver, _), group in itertools.groupby(points, key=lambda p: (p.solver, p.steps)):
+    for (solver, _, reuse), group in itertools.groupby(points, key=lambda p: (p.solver, p.steps, p.reuse)):
         todo = list(group)
-        grids = [time_grid(p, optimised) for p in todo]
+        grids = [_grids(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
         held, done = 0, 0
@@ -199,10 +209,9 @@ def sweep_distances(
             flat = np.minimum(np.arange(first, first + chunk), total - 1)
             valid = min(chunk, total - first)
             of_point, of_image = flat[own] // len(images), flat[own] % len(images)
-            pairs = program.place(
-                pair_input([todo[i] for i in of_point], [grids[i] for i in of_point], images[of_image], seeds[of_image])
-            )
-            run = program.compiled(pairs, solver)
+            own_grids = [grids[i][j] for i, j in zip(of_point, of_image, strict=True)]
+            pairs = program.place(pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image]))
+            run = program.compiled(pairs, solver, reuse)
             started = timer()
             x0, pixel, layers = run(pairs)
             kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
@@ -219,6 +228,20 @@ def sweep_distances(
                 whole = _joined(parts)
                 yield todo[done], _rows(whole, slice(0, len(images)))
                 parts, held, done = [_rows(whole, slice(len(images), None))], held - len(images), done + 1
+
+
+def _grids(
+    point: ReconPoint,
+    n: int,
+    optimised: Mapping[GridKey, TimeGrid] | None,
+    starts: Mapping[ReconPoint, np.ndarray] | None,
+) -> list[TimeGrid]:
+    """The times each of n images visits."""
+    if not point.rise:
+        return [time_grid(point, optimised)] * n
+    own = (starts or {})[point]
+    at = {start: time_grid(point, optimised, start=start) for start in set(own.tolist())}
+    return [at[start] for start in own.tolist()]
 
 
 def _joined(parts: list[Distances]) -> Distances:

@@ -98,6 +98,19 @@ def log_snr(t_prime: int, steps: int) -> TimeGrid:
     return _grid(t_prime, t)
 
 
+def stretched(grid: TimeGrid, start: int) -> TimeGrid:
+    """``grid`` with every time multiplied by start / grid.start, rounded: its shape, from a later start.
+
+    Raises:
+      InputError: a start outside 1 .. T-1, or so early that two times fall together.
+    """
+    _check(start, len(grid.t))
+    t = np.round(np.asarray(grid.t) * (start / int(grid.start)))
+    if len(np.unique(t)) < len(t):
+        raise InputError(f"a grid of {len(t)} steps from T' = {int(grid.start)} visits a time twice from T' = {start}")
+    return _grid(start, t)
+
+
 GRIDS = {
     "reference": reference,
     "trailing": trailing,

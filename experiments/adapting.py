@@ -1,7 +1,8 @@
 """The adaptation loop: the feature extractor learns what reconstruction does to normal images.
 
 One checkpoint an epoch; epoch 0 is the extractor as it came. Which epoch is used is decided by the contrast
-measured on held-out normal images, so adaptation that does not help switches itself off.
+measured on held-out normal images, or by how well the config's point finds synthetic defects with it, so adaptation
+that does not help switches itself off.
 """
 
 import functools
@@ -17,9 +18,10 @@ import numpy as np
 from ml_collections import ConfigDict
 from tqdm import tqdm
 
-from ddad_jax.adapt import adapt_step, contrast, cut_paste, init_adapt, optimiser, pairs, stop_epoch
+from ddad_jax.adapt import adapt_step, init_adapt, optimiser, pairs
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.contrast import contrast, cut_paste, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.distance import feature_distance, feature_distances
@@ -30,7 +32,9 @@ from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
 from ddad_jax.weights import load_backbone
 from experiments.config import adaptation_grid
+from experiments.epoch_choice import synthetic_auroc
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
+from experiments.plan import config_point
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
 
 log = logging.getLogger(__name__)
@@ -63,7 +67,10 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         )
     )
     sample = _sampler(c, params)
-    measure = _contrast(c, data, sample)
+    measure = {"contrast": _contrast(c, data, sample)}
+    if c.adapt.choose == "synthetic":
+        measure["synthetic_image_auroc"] = synthetic_auroc(c, data, params, *config_point(c))
+    decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
     states = Checkpoints(workdir / "adapt" / "state", keep=1)
     state = init_adapt(original, tx)
@@ -74,13 +81,13 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         state = jax.tree.map(jnp.asarray, states.restore(state))
     else:
         states.clear()
-        first, rows = 0, [{"epoch": 0, "contrast": measure(original), "seconds": 0.0}]
+        first, rows = 0, [{"epoch": 0, **{name: of(original) for name, of in measure.items()}, "seconds": 0.0}]
     write_jsonl(history_file, rows)
     started = time.perf_counter() - rows[-1]["seconds"]
     limit = c.adapt.max_minutes * 60.0
 
     def best_and_stop() -> tuple[int, bool]:
-        best, stop = stop_epoch([_number(r["contrast"]) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+        best, stop = stop_epoch([_number(r.get(decides)) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
         late = bool(limit) and time.perf_counter() - started >= limit
         return (rows[-1]["epoch"] if c.adapt.choose == "last" else best), stop or late
 
@@ -115,15 +122,15 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         row = {
             "epoch": epoch,
             "loss": float(np.mean(losses)),
-            "contrast": measure(state.variables),
+            **{name: of(state.variables) for name, of in measure.items()},
             "seconds": time.perf_counter() - started,
         }
         append_jsonl(history_file, row)
         states.save(epoch, state)
         rows.append(row)
         log.info(
-            "adapt epoch %d: loss %.4f contrast %.4f (best: epoch %d)",
-            epoch, row["loss"], row["contrast"], best_and_stop()[0],
+            "adapt epoch %d: loss %.4f %s %.4f (best: epoch %d)",
+            epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))

@@ -5,8 +5,11 @@ time does not depend on them. Prints a table for each and, with ``--json=FILE``,
 environment they were measured in.
 
 * detector: reconstruction, features, distances, map and score of the config's point, for each of
-  ``--batch_sizes``. ``--against`` names a second setting ("sample.steps=3 sample.solver=dpm2m") that takes turns
-  with the first in the same process; the row then says how many times faster it is.
+  ``--batch_sizes``, from pictures on the host to maps and scores there. ``--against`` names a second setting
+  ("sample.steps=3 sample.solver=dpm2m") that takes turns with the first in the same process; the row then says how
+  many times faster it is.
+* profile: where the time of one picture goes, piece by piece; with ``--json`` also as a figure beside that file.
+* drift: what bfloat16 does to the maps and scores of a trained run, ``--workdir=RUN``; nothing random there.
 * unet: one call of the noise predictor, and the share it reaches of the device's measured matrix-product peak.
 * train: one update of the noise predictor at ``train.batch_size``.
 * metrics: exact AUPRO of 100 maps of 256 x 256.
@@ -17,7 +20,7 @@ import ast
 import json
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,21 +33,23 @@ from ml_collections import ConfigDict
 from ddad_jax.data.cans import cans
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import time_aupro
-from ddad_jax.points import ReconPoint, time_grid
-from ddad_jax.score import combine
-from ddad_jax.student import init_student
-from ddad_jax.sweep import Distances, PairProgram, blurred, pair_input, sweep_distances
+from ddad_jax.points import ReconPoint
+from ddad_jax.sweep import sweep_distances
 from ddad_jax.train import init_state, optimiser, train_step
-from ddad_jax.weights import random_backbone
 from experiments import entry, sweeping
-from experiments.config import check
-from experiments.model import alpha_bar, build_student, build_unet, init_params, split, train_apply
+from experiments.config_check import check
+from experiments.drift import DRIFT_COLUMNS, drift
+from experiments.figure_profile import profile_figure
+from experiments.macs import counted
+from experiments.model import alpha_bar, build_unet, init_params, split, train_apply
 from experiments.plan import plan
-from experiments.tables import format_table, write_text
+from experiments.profiling import COLUMNS, profile
+from experiments.tables import format_table, plain, write_text
 from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
+from experiments.untrained import random_program, untrained
 from experiments.workdir import environment
 
-KINDS = ("detector", "unet", "train", "metrics", "sweep")
+KINDS = ("detector", "profile", "unet", "drift", "train", "metrics", "sweep")
 WHAT = flags.DEFINE_list("what", ["detector", "metrics"], f"Which of {', '.join(KINDS)} to time.")
 BATCHES = flags.DEFINE_list("batch_sizes", ["4"], "Images in one call of the detector.")
 AGAINST = flags.DEFINE_string("against", "", "Settings of a second detector, as name=value separated by spaces.")
@@ -75,45 +80,17 @@ def changed(c: ConfigDict, settings: str) -> ConfigDict:
     return other
 
 
-def detector(c: ConfigDict, batch: int) -> tuple[Callable[[], Any], dict[str, Any]]:
-    """(a call that scores a batch from pictures to image scores, what is known of it)."""
-    unet = build_unet(c)
-    params = init_params(unet, 0)
-    (point, *_) = plan(c, sweep=False).recon
-    program = _program(c, params)
-    images = np.random.default_rng(0).integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
-    seeds = np.arange(batch, dtype=np.uint32)
-    pairs = program.place(pair_input([point] * batch, [time_grid(point)] * batch, images, seeds))
-    started = time.perf_counter()
-    run: Any = program.compiled(pairs, point.solver)
-    compile_s = time.perf_counter() - started
-
-    def detect() -> np.ndarray:
-        _, pixel, layers = run(pairs)
-        kept = Distances(None, np.asarray(pixel), {k: np.asarray(d) for k, d in layers.items()}, np.zeros(batch))
-        d_p, d_f = blurred(kept, tuple(c.score.layers), c.score.sigma * c.data.size / 256.0, batch=batch)
-        return combine(d_p, d_f, v=c.score.v, ratio=1.0).max((1, 2))
-
-    return detect, {
-        "what": f"detector, {c.data.size} px, base {c.model.base}, {c.backbone.name}",
-        "batch": batch,
-        "dtype": c.model.dtype,
-        "solver": point.solver,
-        "unet_calls": point.calls,
-        "compile_s": compile_s,
-        "parameters": sum(int(np.size(p)) for p in jax.tree.leaves(params)),
-    }
-
-
-def time_detector(c: ConfigDict, other: ConfigDict | None, batch: int, repeats: int) -> list[dict[str, Any]]:
+def time_detector(
+    c: ConfigDict, other: ConfigDict | None, batch: int, repeats: int, workdir: Path = Path()
+) -> list[dict[str, Any]]:
     """Milliseconds an image of the whole detector; with ``other``, both in turns and their ratio."""
-    made = [detector(settings, batch) for settings in ([c, other] if other else [c])]
-    seconds = repeated([call for call, _ in made], repeats)
+    made = [untrained(settings, batch, workdir) for settings in ([c, other] if other else [c])]
+    seconds = repeated([one.detect for one in made], repeats)
     rows = []
-    for (_, known), own in zip(made, seconds, strict=True):
+    for one, own in zip(made, seconds, strict=True):
         spent = timed(own)
         figures = {"ms_per_image": 1e3 * spent.median / batch, "p95_ms": 1e3 * spent.p95 / batch}
-        rows.append({**known, **figures, "images_per_s": batch / spent.median, **peak_memory()})
+        rows.append({**one.known, **figures, "images_per_s": batch / spent.median, **peak_memory()})
     if other:
         rows[1]["times_faster"] = ratio_of(*seconds).median
     return rows
@@ -128,7 +105,7 @@ def time_unet(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
     run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
     compile_s = time.perf_counter() - started
     (seconds,) = repeated([lambda: run({"params": params}, x, t)], repeats)
-    spent, macs = timed(seconds), _macs(c)
+    spent, macs = timed(seconds), sum(counted(unet.apply, {"params": params}, x, t).values()) / batch
     peak = matmul_peak(jnp.dtype(c.model.dtype))
     return {
         "what": f"U-Net, {c.data.size} px, base {c.model.base}",
@@ -182,7 +159,7 @@ def time_sweep(c: ConfigDict) -> dict[str, Any]:
     params = init_params(build_unet(c), 0)
     todo = plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
-    program = _program(c, params)
+    program = random_program(c, params)
     # One point of each compilation, so that the sweep itself finds everything compiled.
     first = list({(p.solver, p.steps): p for p in todo.recon}.values())
     for _ in sweep_distances(program, images, first, chunk=c.sample.batch_size, timer=time.perf_counter):
@@ -210,42 +187,37 @@ def row_point(row: dict[str, Any]) -> tuple:
     return tuple(row[name] for name in ReconPoint._fields)
 
 
-def _program(c: ConfigDict, params: Any) -> PairProgram:
-    extractor = random_backbone(c.backbone.name, jax.random.key(0))
-    if c.sample.model == "student":
-        student = init_student(build_student(c), params, jax.random.key(0))
-        return sweeping.student_of(c, student, extractor, made_with={}).program
-    return sweeping.program_of(c, params, extractor)
-
-
-def _macs(c: ConfigDict) -> float:
-    """Multiply-adds of one U-Net call on one image, as XLA counts them."""
-    unet = build_unet(c)
-    params = jax.eval_shape(lambda: init_params(unet, 0))
-    x = jax.ShapeDtypeStruct((1, c.data.size, c.data.size, 3), jnp.float32)
-    cost = jax.jit(unet.apply).lower({"params": params}, x, jax.ShapeDtypeStruct((1,), jnp.int32)).cost_analysis()
-    return (cost or {}).get("flops", float("nan")) / 2
-
-
 def main(config: ConfigDict, workdir: Path) -> None:
-    del workdir
-    rows: list[dict[str, Any]] = []
+    tables: list[tuple[list[dict[str, Any]], Sequence[str]]] = []
+
+    def add(*rows: dict[str, Any]) -> None:
+        tables.extend(([row], list(row)) for row in rows)
+
     other = changed(config, AGAINST.value) if AGAINST.value else None
     for batch in map(int, BATCHES.value):
         if "detector" in WHAT.value:
-            rows += time_detector(config, other, batch, REPEATS.value)
+            add(*time_detector(config, other, batch, REPEATS.value, workdir))
+        if "profile" in WHAT.value:
+            tables.append((profile(config, batch, REPEATS.value, workdir), COLUMNS))
         if "unet" in WHAT.value:
-            rows.append(time_unet(config, batch, REPEATS.value))
+            add(time_unet(config, batch, REPEATS.value))
+    if "drift" in WHAT.value:
+        tables.append((drift(config, workdir, REPEATS.value), DRIFT_COLUMNS))
     if "train" in WHAT.value:
-        rows.append(time_train(config, REPEATS.value))
+        add(time_train(config, REPEATS.value))
     if "metrics" in WHAT.value:
-        rows.append({"what": "AUPRO, 100 maps of 256 x 256", "seconds": time_aupro().aupro})
+        add({"what": "AUPRO, 100 maps of 256 x 256", "seconds": time_aupro().aupro})
     if "sweep" in WHAT.value:
-        rows.append(time_sweep(config))
-    for row in rows:
-        print(format_table([row], list(row)) + "\n")
+        add(time_sweep(config))
+    for rows, columns in tables:
+        print((f"{rows[0]['what']}, batch {rows[0]['batch']}\n" if len(rows) > 1 else "") + format_table(rows, columns))
+        print()
     if JSON.value:
-        write_text(JSON.value, json.dumps({"environment": environment(), "rows": rows}, indent=1))
+        found = [row for rows, _ in tables for row in rows]
+        write_text(JSON.value, json.dumps(plain({"environment": environment(), "rows": found}), indent=1))
+        for rows in (rows for rows, columns in tables if columns is COLUMNS):
+            name = f"{Path(JSON.value).stem}_profile_{rows[0]['batch']}.png"
+            print(f"figure: {profile_figure(rows, Path(JSON.value).with_name(name))}")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,14 @@
-"""The settings of a run: one nested config with a default for everything, and its checks.
+"""The settings of a run: one nested config with a default for everything.
 
-Config files in ``experiments/configs`` start from ``base()`` and change what they need.
+Config files in ``experiments/configs`` start from ``base()`` and change what they need. What each may be is in
+``experiments/config_check.py``.
 """
 
-import math
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddad_jax.backbones import BACKBONES
-from ddad_jax.errors import InputError
-from ddad_jax.points import OPTIMISED, recon_grid
-from ddad_jax.solvers import SOLVERS
-from ddad_jax.timesteps import GRIDS
-from ddad_jax.unet import CHANNEL_MULT
-from experiments.student_settings import check_student
+from ddad_jax.points import OPTIMISED
 
 TRAINED_WITH = ("seed", "data", "model", "train")
 """What the noise predictor in a workdir depends on. The rest may change between runs."""
@@ -36,7 +30,11 @@ def base() -> ConfigDict:
     c.seed = 0
     c.select = ""  # "": the point of sample and score; "synthetic": the sweep's best on synthetic defects
     c.teacher = 0  # steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies
-    c.synthetic_defects = 84  # about so many are painted on held-out normal images, where select = synthetic
+    c.teacher_images = 64  # that distance is measured on at most so many test pictures, spread over them
+    # Where select = synthetic: about so many defects are painted on so many normal pictures, the calibration ones and
+    # where these are fewer, pictures that were trained on.
+    c.synthetic_defects = 84
+    c.synthetic_normals = 60
 
     c.data = ConfigDict()
     c.data.kind = "folder"  # folder (MVTec AD layout) | visa | mtd | cans
@@ -126,7 +124,9 @@ def base() -> ConfigDict:
     c.adapt.t_prime = 250
     c.adapt.steps = 10
     c.adapt.eta = 1.0
-    c.adapt.choose = "contrast"  # the epoch of the highest contrast; "last" as published, where a person chose it
+    # contrast: the epoch of the highest contrast; synthetic, with select = synthetic: the one with which the point of
+    # sample and score finds the synthetic defects best; last: as published, where a person chose it.
+    c.adapt.choose = "contrast"
 
     # The point a verdict uses. `origin` is how its values were come by, as the report says it.
     c.sample = ConfigDict()
@@ -141,6 +141,8 @@ def base() -> ConfigDict:
     c.sample.fade = 1.0  # the blend towards the target is w (1 - alpha_bar)^fade; published 1
     c.sample.blend_max = 0.0  # and at most this; 1 ends at the target, 0: no limit, as published
     c.sample.model = "teacher"  # | student: with 1 or 2 steps; grid, start_noise, fade and blend_max are then its own
+    c.sample.rise = 0.0  # T' of a picture is up to (1 + rise) times as late, the more unusual a first call finds it
+    c.sample.reuse = 1  # 2: at every second step the network's deep layers are those of the step before; published 1
     c.sample.clip = True
     c.sample.batch_size = 16  # (point, image) pairs in one call
 
@@ -162,8 +164,10 @@ def base() -> ConfigDict:
     c.grid.teacher_solver = "ddim"  # as in the rows' teacher_rmse
     c.grid.rounds = 3  # of coordinate descent behind the dynamic programming; 0: none
 
-    # What a sweep tries besides the point above; an empty tuple means that point's value alone.
+    # What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
+    # alone. parts: more sweeps, each a section of some of these names, that take the point's values for the rest.
     c.sweep = ConfigDict()
+    c.sweep.parts = ConfigDict()
     c.sweep.w = ()
     c.sweep.t_prime = ()
     c.sweep.steps = ()
@@ -174,6 +178,8 @@ def base() -> ConfigDict:
     c.sweep.fade = ()
     c.sweep.blend_max = ()
     c.sweep.model = ()  # ("teacher", "student"): the student takes those of the steps that it has calls for
+    c.sweep.rise = ()
+    c.sweep.reuse = ()
     c.sweep.seed = (0,)
     c.sweep.v = ()
     c.sweep.layers = ()
@@ -200,135 +206,17 @@ def reference(c: ConfigDict) -> ConfigDict:
         c.data.held_out = 0.02
         c.adapt.update(batch_norm="train", patience=0, choose="last")
         c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
-        c.sample.model = "teacher"
+        c.sample.update(model="teacher", rise=0.0, reuse=1)
         c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False)
         c.select = ""
     return c
 
 
-def check(c: ConfigDict) -> ConfigDict:
-    """``c`` itself.
-
-    Raises:
-      InputError: naming the first flag whose value cannot be used.
-    """
-
-    def need(flag: str, good: bool, expected: str) -> None:
-        if not good:
-            raise InputError(f"--config.{flag}={_get(c, flag)!r}: expected {expected}")
-
-    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
-    if c.data.kind != "cans":
-        need("data.root", bool(c.data.root), "the folder that holds the data set")
-    for name in ("w", "eta", "v", "sigma", "start_noise", "fade", "blend_max"):
-        need(f"sweep.{name}", _each(c.sweep[name], (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
-    for name in ("t_prime", "steps", "seed"):
-        need(f"sweep.{name}", _each(c.sweep[name], int), "a tuple of whole numbers, such as (150, 250)")
-    need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
-         "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
-    need("select", c.select in ("", "synthetic"), "'' or synthetic")
-    need("teacher", 0 <= c.teacher <= 1000, "0 (none) to 1000")
-    need("synthetic_defects", c.synthetic_defects >= 1, "at least 1")
-    flags = c.sweep.standardise
-    need("sweep.standardise", isinstance(flags, tuple) and set(flags) <= {False, True}, "a tuple: (False, True)")
-    check_student(c, need)
-    need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
-    need("data.calibration", c.data.calibration >= 1, "at least 1")
-    need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
-    need("model.predict", c.model.predict in ("eps", "x0"), "eps or x0")
-    need("model.dtype", c.model.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
-    need("backbone.dtype", c.backbone.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
-    need(
-        "model.patch",
-        c.model.patch >= 1 and c.data.size % max(c.model.patch, 1) == 0,
-        "a divisor of data.size",
-    )
-    inner = c.data.size // c.model.patch
-    if not c.model.channel_mult:
-        need(
-            "data.size",
-            inner in CHANNEL_MULT,
-            f"{sorted(CHANNEL_MULT)} (times model.patch), or give model.channel_mult",
-        )
-    levels = len(c.model.channel_mult or CHANNEL_MULT[inner])
-    need(
-        "data.size",
-        inner % 2 ** (levels - 1) == 0,
-        f"a multiple of {c.model.patch * 2 ** (levels - 1)} for {levels} levels",
-    )
-    widths = [int(m * c.model.base) for m in c.model.channel_mult or CHANNEL_MULT[inner]]
-    need("model.base", all(w >= 8 and w % 8 == 0 for w in widths), "widths that are multiples of 8")
-    need("model.heads", c.model.heads >= 1 and all(w % c.model.heads == 0 for w in widths), "a divisor of every width")
-    need("model.groups", c.model.groups >= 1, "at least 1")
-    need("model.res_blocks", c.model.res_blocks >= 1, "at least 1")
-    need("model.dropout", 0 <= c.model.dropout < 1, "0 up to below 1")
-    for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
-        need(f"train.{name}", c.train[name] >= 1, "at least 1")
-    need("train.learning_rate", c.train.learning_rate > 0, "above 0")
-    need("train.reduce", c.train.reduce in ("mean", "sum"), "mean or sum")
-    need("train.t_max", 1 <= c.train.t_max <= 1000, "1 to 1000")
-    need("train.ema_decay", 0 <= c.train.ema_decay < 1, "0 (none) up to below 1")
-    need("train.min_snr", math.isfinite(c.train.min_snr) and c.train.min_snr >= 0, "0 (off) or above, usually 5")
-    need("backbone.name", c.backbone.name in BACKBONES, f"one of {', '.join(sorted(BACKBONES))}")
-    need("adapt.batch_norm", c.adapt.batch_norm in ("frozen", "train"), "frozen or train")
-    need("adapt.epochs", c.adapt.epochs >= 0, "0 (no adaptation) or more")
-    need("adapt.choose", c.adapt.choose in ("contrast", "last"), "contrast or last")
-    need("adapt.patience", c.adapt.patience >= 0, "0 (run all epochs) or more")
-    need("adapt.batch_size", c.adapt.batch_size >= 1, "at least 1 pair")
-    need("adapt.learning_rate", c.adapt.learning_rate > 0, "above 0")
-    need("adapt.lambda_dl", math.isfinite(c.adapt.lambda_dl) and c.adapt.lambda_dl >= 0, "finite, 0 or more")
-    need("adapt.max_minutes", c.adapt.max_minutes >= 0, "0 (no limit) or more")
-    need("train.max_minutes", c.train.max_minutes >= 0, "0 (no limit) or more")
-    need("train.warmup_steps", c.train.warmup_steps >= 0, "0 (no warm-up) or more")
-    need("train.clip_norm", c.train.clip_norm >= 0, "0 (no clipping) or more")
-    need("seed", 0 <= c.seed < 2**31, "0 to 2^31 - 1")
-    need("output.examples", c.output.examples >= 1, "at least 1")
-    need("sample.batch_size", c.sample.batch_size >= 1, "at least 1")
-    need("score.batch", c.score.batch >= 1, "at least 1")
-    smallest = BACKBONES[c.backbone.name].min_size
-    need("backbone.feature_size", c.backbone.feature_size in (0,) or c.backbone.feature_size >= smallest,
-         f"0 (the pictures' own size) or at least {smallest}")  # fmt: skip
-    need("data.size", c.backbone.feature_size > 0 or c.data.size >= smallest,
-         f"at least {smallest} for {c.backbone.name}, or --config.backbone.feature_size={smallest}")  # fmt: skip
-    optimised = OPTIMISED in (c.sample.grid, *c.sweep.grid)
-    most = max((c.sample.steps, *c.sweep.steps)) if optimised else 1
-    need("grid.teacher_steps", most <= c.grid.teacher_steps < 1000, f"{most} (the steps to find times for) to 999")
-    need("grid.teacher_solver", c.grid.teacher_solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
-    need("grid.images", c.grid.images >= 1, "at least 1")
-    need("grid.rounds", c.grid.rounds >= 0, "0 (none) or more")
-    try:
-        a = c.adapt
-        grid = (adaptation_grid(c.sample.grid),)
-        recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
-    except InputError as error:
-        raise InputError(f"--config.adapt: {error}") from None
-    names = (*GRIDS, OPTIMISED)
-    need("sample.grid", c.sample.grid in names, f"one of {', '.join(sorted(names))}")
-    need("sample.solver", c.sample.solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
-    need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
-    need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
-    for section, name in (("score", "v"), ("sweep", "v"), ("score", "sigma"), ("sweep", "sigma")):
-        values = c[section][name]
-        for value in values if isinstance(values, tuple) else (values,):
-            need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
-    for layers in (c.score.layers, *c.sweep.layers):
-        known = bool(layers) and set(layers) <= {"layer1", "layer2", "layer3"}
-        need("score.layers", known, "a tuple of layer1, layer2, layer3")
-    largest = max((c.sample.t_prime, c.adapt.t_prime, *c.sweep.t_prime))
-    need("train.t_max", largest < c.train.t_max or c.train.t_max == 1000, f"more than every T' sampled ({largest})")
-    return c
+def swept(c: ConfigDict, name: str) -> tuple[Any, ...]:
+    """Every value of ``sample.<name>`` that a sweep of ``c`` visits."""
+    return (c.sample[name], *c.sweep[name], *(value for part in c.sweep.parts.values() for value in part.get(name, ())))
 
 
 def adaptation_grid(name: str) -> str:
     """The grid adaptation reconstructs with, of ``sample.grid``."""
     return "trailing" if name == OPTIMISED else name
-
-
-def _each(values: Any, kind: type | tuple[type, ...]) -> bool:
-    return isinstance(values, tuple) and all(isinstance(v, kind) and not isinstance(v, bool) for v in values)
-
-
-def _get(c: ConfigDict, dotted: str) -> Any:
-    for name in dotted.split("."):
-        c = c[name]
-    return c

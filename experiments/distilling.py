@@ -1,31 +1,26 @@
-"""The distillation loop: lessons in, checkpoints and a history out; resumes where it was killed. On one device."""
+"""Distillation: the student on its teacher's lessons, in the loop of ``descending``. On one device."""
 
 import functools
 import json
-import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
-from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints, fingerprint
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
-from ddad_jax.train import TrainState, init_state, optimiser
+from ddad_jax.train import TrainState, init_state
+from experiments.descending import Course, begun, descend, optimiser_of, used
 from experiments.lessons import examination, lessons, steering, teacher_fn
 from experiments.model import Data, build_student, student_apply
 from experiments.student_settings import trained_for
 from experiments.sweeping import trained_steps
-from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
-
-log = logging.getLogger(__name__)
+from experiments.tables import write_text
 
 
 class Distilled(NamedTuple):
@@ -47,22 +42,13 @@ def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any) -> Distille
     """
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
-    tx = optimiser(
-        learning_rate=s.learning_rate,
-        weight_decay=s.weight_decay,
-        warmup_steps=s.warmup_steps,
-        clip_norm=s.clip_norm,
-        accumulate=s.accumulate,
-    )
-    state = init_state(init_student(build_student(c), params, jax.random.key(c.seed)), tx)
-    seconds, finished = 0.0, False
-    if checkpoints.steps():
-        saved = checkpoints.restore({"state": state, "seconds": np.zeros(()), "finished": np.zeros((), np.int32)})
-        state, seconds, finished = saved["state"], float(saved["seconds"]), bool(saved["finished"])
+    tx = optimiser_of(s)
+    fresh = init_state(init_student(build_student(c), params, jax.random.key(c.seed)), tx)
+    state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
-        state = _distil(c, workdir, data, params, tx, jax.tree.map(jnp.asarray, state), seconds, checkpoints)
-    used = _used(c, state)
-    return Distilled(used, {"student_steps": int(state.step), "student": fingerprint(used)})
+        state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl")
+    sampled = used(s, state)
+    return Distilled(sampled, {"student_steps": int(state.step), "student": fingerprint(sampled)})
 
 
 def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
@@ -88,93 +74,29 @@ def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
         raise InputError(f"{file}: the student was trained for something else ({'; '.join(differing)}). {mend}")
 
 
-def _used(c: ConfigDict, state: TrainState) -> Any:
-    return state.ema if c.student.ema_decay else state.params
-
-
-def _distil(
-    c: ConfigDict,
-    workdir: Path,
-    data: Data,
-    params: Any,
-    tx: Any,
-    state: TrainState,
-    seconds: float,
-    checkpoints: Checkpoints,
-) -> TrainState:
+def _course(c: ConfigDict, data: Data, params: Any, tx: Any) -> Course:
     s, apply = c.student, student_apply(build_student(c))
     teacher = teacher_fn(c, params)
-    lesson_of, examine = lessons(c, data, teacher), examination(c, data, teacher, apply)
+    lesson_of = lessons(c, data, teacher)
     step_fn: Callable[[TrainState, Lesson], tuple[TrainState, dict[str, Any]]] = jax.jit(
         functools.partial(
             distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(c)
         ),
         donate_argnums=0,
     )  # fmt: skip
-    history, first = workdir / "distil.jsonl", int(state.step)
-    limit, losses = s.max_minutes * 60.0, []
-    resumed_at, mark_time, mark_step = time.perf_counter() - seconds, time.perf_counter(), first
-    bar = tqdm(total=s.steps, initial=first, unit="step", desc="distil", dynamic_ncols=True, mininterval=2.0)
 
-    def save(finished: bool) -> None:
-        elapsed = np.asarray(time.perf_counter() - resumed_at)
-        tree = {"state": state, "seconds": elapsed, "finished": np.asarray(finished, np.int32)}
-        checkpoints.save(int(state.step), tree)
+    def told(metrics: dict[str, Any]) -> dict[str, float]:
+        return {f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))}
 
-    def stop(step: int, found: str) -> NoReturn:
-        bar.close()
-        if all(map(np.isfinite, examine(_used(c, state)).values())):
-            save(finished=False)
-        raise InputError(
-            f"distillation stopped at step {step}: {found}. The last good parameters, of step "
-            f"{checkpoints.steps()[-1]}, are saved in {checkpoints.folder}. Lower --config.student.learning_rate "
-            f"(now {s.learning_rate}) or the largest w of --config.student.w (now {s.w[1]}) and delete that folder"
-        )
-
-    if checkpoints.steps():
-        # Rows written after the checkpoint we resume from will be written again.
-        write_jsonl(history, [row for row in read_jsonl(history) if row["step"] <= first])
-    else:
-        write_jsonl(history, [{"step": 0, "seconds": 0.0, **examine(_used(c, state))}])
-        save(finished=False)
-    for step in range(first, s.steps):
-        state, metrics = step_fn(state, lesson_of(step))
-        losses.append(float(metrics["loss"]))
-        if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
-            stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
-        done = step + 1
-        last = done == s.steps or (limit and time.perf_counter() - resumed_at >= limit)
-        to_log, to_validate, to_save = (
-            last or done % s[every] == 0 for every in ("log_every", "validate_every", "checkpoint_every")
-        )
-        if to_log or to_validate or to_save:
-            now = time.perf_counter()
-            row = {
-                "step": done,
-                "loss": float(np.mean(losses)),
-                **{f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))},
-                "grad_norm": float(metrics["grad_norm"]),
-                "images_per_s": (done - mark_step) * s.batch_size / (now - mark_time),
-                "seconds": now - resumed_at,
-            }
-            if to_validate or to_save:
-                row |= examine(_used(c, state))
-                if not all(map(np.isfinite, row.values())):
-                    stop(done, f"the distance to the teacher is {row['validation_rmse_1']}")
-            append_jsonl(history, row)
-            losses, mark_time, mark_step = [], time.perf_counter(), done
-            shown = {k: f"{row[k]:.4g}" for k in ("loss", "validation_rmse_1", "images_per_s") if k in row}
-            bar.set_postfix(shown, refresh=False)
-            if limit:
-                # The time left is the limit's, not that of steps which will never be taken.
-                rate = row["images_per_s"] / s.batch_size
-                bar.total = min(s.steps, done + int(rate * max(limit - row["seconds"], 0.0)))
-        bar.update()
-        if last:
-            break
-        if to_save:
-            save(finished=False)
-    bar.close()
-    save(finished=True)
-    log.info("distilled %d steps in %.0f s", int(state.step), time.perf_counter() - resumed_at)
-    return state
+    return Course(
+        names=("distil", "distillation", "distilled"),
+        update=lambda state, step: step_fn(state, lesson_of(step)),
+        told=told,
+        examine=examination(c, data, teacher, apply),
+        judged=("validation_rmse_1", "distance to the teacher"),
+        mend=(
+            f"Lower --config.student.learning_rate (now {s.learning_rate}) or the largest w of --config.student.w (now "
+            f"{s.w[1]}) and delete that folder"
+        ),
+        from_zero=True,
+    )

@@ -17,7 +17,8 @@ from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.errors import InputError
 from experiments import hosts
-from experiments.config import base, check
+from experiments.config import base
+from experiments.config_check import check
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings: a file of experiments/configs, as path.py or path.py:argument."

@@ -1,6 +1,6 @@
 """Score the selected point alone: ``python -m experiments.evaluate --config= --workdir=``, training what is missing.
 
-With ``select = synthetic`` the points of the sweep are scored, too: the selected one is chosen from them.
+With ``select = synthetic`` that is the point kept in chosen.json; where none was chosen yet, the sweep is scored first.
 """
 
 from pathlib import Path

@@ -15,8 +15,8 @@ from experiments.figure_parts import BLUE, GREEN, GREY, NAMES, ORANGE, ending, s
 from experiments.tables import Row, column_cells, is_number
 
 PARAMETERS = (
-    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "v", "layers",
-    "sigma", "standardise",
+    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse",
+    "v", "layers", "sigma", "standardise",
 )  # fmt: skip
 TITLES = {
     "w": "w, strength of conditioning",
@@ -29,6 +29,8 @@ TITLES = {
     "start_noise": "noise of the start",
     "fade": "fade of the blend",
     "blend_max": "limit of the blend (0: none)",
+    "rise": "rise of T' with how unusual a picture is",
+    "reuse": "steps that share deep features",
     "v": "v, weight of the pixel distance",
     "layers": "feature layers",
     "sigma": "σ of the blur",

@@ -9,17 +9,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.stats import t
 
+from ddad_jax.points import ReconPoint
+from ddad_jax.solvers import SOLVERS
 from experiments.figure_parts import NAMES, save, tidy
 from experiments.tables import Row, is_number
 
-WAY = ("model", "solver", "grid", "eta", "start_noise", "fade", "blend_max")
+WAY = ("model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse")
 """The settings that make a way to sample; steps move along its line."""
 KEPT = ("w", "t_prime", "v", "layers", "sigma", "standardise")
 """The settings that are those of the selected row in every line."""
 METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
-MARKS, LINES = "osD^vP*", ("-", "--", ":")
-"""Of coprime or growing periods, so that no two of the first 24 ways look alike."""
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933", "#882255")
+MARKS = "osD^vP*X"
+CHOSEN, OTHER = "#000000", "#BBBBBB"
 
 
 class Spot(NamedTuple):
@@ -58,19 +60,49 @@ def frontier(rows: Sequence[Row]) -> list[Spot]:
     return sorted(spots, key=lambda s: (s.way, s.calls))
 
 
+def _way_of(rows: Sequence[Row]) -> str:
+    """The name of the selected row's way among all of ``frontier``."""
+    chosen = next(row for row in rows if row.get("selected"))
+    kept = [row for row in rows if all(row.get(name) == chosen.get(name) for name in KEPT)]
+    return _named(chosen, [name for name in WAY if len({row.get(name) for row in kept}) > 1])
+
+
 def _named(row: Row, varied: Sequence[str]) -> str:
     said = []
     for name in varied or ("solver",):
         value = row.get(name)
-        if name in ("model", "solver", "grid"):
+        if name == "model":
+            said.append("student" if value == "student" else "")
+        elif name in ("solver", "grid"):
             said.append(str(value))
+        elif name == "eta":
+            said.append(f"η {value:g}" if SOLVERS[row["solver"]].stochastic and row.get("model") != "student" else "")
         elif name == "start_noise":
-            said.append(f"start noise {value:g}")
+            said.append("" if value == 1 else f"start noise {value:g}")
+        elif name in ("fade", "rise", "reuse"):
+            said.append("" if value == ReconPoint._field_defaults[name] else f"{name} {value:g}")
         elif name == "blend_max":
-            said.append(f"blend ≤ {value:g}" if value else "blend without limit")
+            said.append(f"blend ≤ {value:g}" if value else "")
         else:
             said.append(f"{NAMES.get(name, name)} {value:g}")
-    return ", ".join(said)
+    return ", ".join(filter(None, said))
+
+
+def best_ways(spots: Sequence[Spot], most: int = len(COLOURS)) -> list[str]:
+    """The ways that are best at something: those with most spots that no spot of as few calls beats, at most ``most``.
+
+    Beaten is a spot in a metric; a way that is on the front of none is not among them.
+    """
+    count = dict.fromkeys((s.way for s in spots), 0)
+    for metric in METRICS:
+        sign = -1.0 if metric == "teacher_rmse" else 1.0
+        known = [s for s in spots if metric in s.values]
+        for s in known:
+            value = sign * s.values[metric][0]
+            others = [o for o in known if o.calls <= s.calls and o.way != s.way]
+            count[s.way] += all(sign * o.values[metric][0] < value for o in others)
+    ranked = sorted((way for way in count if count[way]), key=lambda way: (-count[way], way))
+    return ranked[:most]
 
 
 def _over_seeds(group: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
@@ -88,6 +120,8 @@ def _over_seeds(group: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
 def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
     """A panel for each metric over network calls, and below over milliseconds; None where calls do not vary.
 
+    The selected row's way is black, the ``best_ways`` have a colour each, all others are grey.
+
     Args:
         rows: result rows, one of them ``selected``.
         path: PNG to write.
@@ -98,18 +132,28 @@ def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
     shown = [m for m in METRICS if any(m in spot.values for spot in spots)]
     figure = Figure(figsize=(0.6 + 3.1 * len(shown), 5.8), layout="constrained")
     panels = figure.subplots(2, len(shown), squeeze=False, sharey="col")
-    ways = list(dict.fromkeys(spot.way for spot in spots))
+    chosen = _way_of(rows)
+    best = [way for way in best_ways(spots) if way != chosen]
+    looks = {way: (COLOURS[i], MARKS[i], 1.2) for i, way in enumerate(best)} | {chosen: (CHOSEN, "o", 1.8)}
+    # Grey ones first, so that they lie behind.
+    ways = sorted(
+        dict.fromkeys(spot.way for spot in spots),
+        key=lambda way: [None, *best, chosen].index(way if way in looks else None),
+    )
+    others = len(ways) - len(looks)
     for line, (key, label) in enumerate((("calls", "U-Net calls"), ("ms", "ms/image"))):
         for axes, metric in zip(panels[line], shown, strict=True):
-            for i, way in enumerate(ways):
+            for way in ways:
+                colour, mark, width = looks.get(way, (OTHER, ".", 0.7))
                 own = sorted((s for s in spots if s.way == way and metric in s.values), key=lambda s: getattr(s, key))
                 x, y = [getattr(s, key) for s in own], [s.values[metric][0] for s in own]
-                bars = [[s.values[metric][0] - s.values[metric][1] for s in own]]
+                bars = [[s.values[metric][0] - s.values[metric][1] for s in own]] if way in looks else None
                 axes.errorbar(
-                    x, y, yerr=bars * 2, label=way, color=COLOURS[i % len(COLOURS)], marker=MARKS[i % len(MARKS)],
-                    ms=4.5, lw=1.2, elinewidth=0.8, capsize=2,
-                    ls=LINES[i // len(COLOURS) % len(LINES)],
+                    x, y, yerr=bars * 2 if bars else None, label=way if way in looks else None, color=colour,
+                    marker=mark, ms=4.5, lw=width, elinewidth=0.8, capsize=2,
                 )  # fmt: skip
+            if others:
+                axes.plot([], [], color=OTHER, marker=".", lw=0.7, label=f"{others} others")
             axes.set_xscale("log")
             if metric == "teacher_rmse":
                 axes.set_yscale("log")

@@ -54,8 +54,12 @@ def join() -> None:
         return
     auto = address == "auto"
     if not auto:
-        if not re.fullmatch(r".+:\d+", address):
-            raise InputError(f"--coordinator={address}: expected host:port of process 0 (10.0.0.1:8476), or auto")
+        named = re.fullmatch(r".+:(\d{1,5})", address)
+        if not named or not 1 <= int(named[1]) <= 65535:
+            raise InputError(
+                f"--coordinator={address}: expected host:port of process 0 (10.0.0.1:8476, a port from 1 to 65535), or "
+                "auto"
+            )
         if count is None or count < 1:
             raise InputError(f"--num_processes={count}: expected how many processes the run has, 1 or more")
         if own is None or not 0 <= own < count:

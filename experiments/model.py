@@ -14,20 +14,32 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.cans import cans
 from ddad_jax.data.folder import mvtec_folder
 from ddad_jax.data.mtd import mtd
-from ddad_jax.data.split import hold_out, subset
+from ddad_jax.data.split import hold_out, spread, subset
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.data.visa import visa
+from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
 from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 
 
+class Choice(NamedTuple):
+    """What a point is chosen by, without a label.
+
+    trained: of the images trained on, to fill up the calibration images where these are few; may be empty.
+    defects: synthetic, painted on the calibration images and then on those.
+    """
+
+    trained: ImageSet
+    defects: ImageSet
+
+
 class Data(NamedTuple):
     """name; fit: normal images trained on; held_out: normal images never trained on; test.
 
-    calibration: those of the held-out images that are reconstructed at every grid point. synthetic: defects
-    painted on them, to choose a point by; None where the config does not choose so.
+    calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
+    does not choose by synthetic defects.
     """
 
     name: str
@@ -35,7 +47,12 @@ class Data(NamedTuple):
     held_out: ImageSet
     calibration: ImageSet
     test: ImageSet
-    synthetic: ImageSet | None = None
+    choice: Choice | None = None
+
+    @property
+    def sets(self) -> list[ImageSet]:
+        """All that is reconstructed at every grid point: calibration images first, test images last."""
+        return [self.calibration, *(self.choice or ()), self.test]
 
 
 def load_data(c: ConfigDict) -> Data:
@@ -45,17 +62,22 @@ def load_data(c: ConfigDict) -> Data:
 
 
 def split(c: ConfigDict, dataset: DataSet) -> Data:
-    """Hold out normal images, spread the calibration images evenly over them, paint defects on those if asked to."""
+    """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to."""
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
-    n = len(held_out.labels)
-    spread = np.unique(np.linspace(0, n - 1, min(n, c.data.calibration)).round().astype(int))
-    calibration = subset(held_out, spread)
-    synthetic = None
-    if c.select == "synthetic":
-        every = len(DEFECTS) * len(STRENGTHS)
-        per_image = min(math.ceil(c.synthetic_defects / len(spread)), every)
-        synthetic = synthetic_defects(calibration.images, seed=c.seed, per_image=per_image)
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, synthetic)
+    calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, _choice(c, fit, calibration))
+
+
+def _choice(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice | None:
+    if c.select != "synthetic":
+        return None
+    # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, with its
+    # synthetic defect and without: among themselves such pictures still rank points as new ones do.
+    wanting = c.synthetic_normals - len(calibration.labels)
+    trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
+    normal = np.concatenate([calibration.images, trained.images])
+    per_image = min(math.ceil(c.synthetic_defects / len(normal)), len(DEFECTS) * len(STRENGTHS))
+    return Choice(trained, synthetic_defects(normal, seed=c.seed, per_image=per_image))
 
 
 def _load(c: ConfigDict) -> DataSet:
@@ -104,6 +126,19 @@ def train_apply(unet: UNet) -> Callable[..., Array]:
 
 def eps_fn(unet: UNet, params: Any) -> EpsFn:
     return lambda x_t, t: unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+
+
+SHALLOW = 1
+"""Stages of each path of the U-Net that no step leaves out where deep layers are reused (``UNet.with_deep``)."""
+
+
+def layered(unet: UNet, params: Any, plain: EpsFn) -> Layered:
+    """The U-Net with its deep layers apart; plain: the same, without."""
+
+    def call(x_t: Array, t: Array, deep: Array | None = None) -> tuple[Array, Array]:
+        return unet.apply({"params": params}, x_t, t, deep, shallow=SHALLOW, method="with_deep")  # type: ignore[return-value]
+
+    return Layered(plain, call, lambda x_t, t, deep: call(x_t, t, deep)[0])
 
 
 def build_student(c: ConfigDict) -> Student:

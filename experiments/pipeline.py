@@ -2,18 +2,23 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.data.split import fingerprint
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.metrics import missing
+from ddad_jax.sweep import PairProgram
 from ddad_jax.weights import load_backbone
 from experiments import hosts, results, sweeping
 from experiments.adapting import adapted
+from experiments.chosen import load_chosen, save_chosen
 from experiments.distilling import distilled
 from experiments.gridding import optimised_grids
-from experiments.model import load_data
-from experiments.plan import best_on_synthetic, plan
+from experiments.model import Data, load_data
+from experiments.plan import Plan, best_on_synthetic, plan
 from experiments.training import trained
 from experiments.workdir import open_workdir
 
@@ -30,7 +35,7 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     data = load_data(config)
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
-    images = sum(len(s.labels) for s in (data.calibration, data.synthetic, data.test) if s)
+    images = sum(len(s.labels) for s in data.sets)
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
@@ -42,16 +47,36 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     )  # fmt: skip
     params = trained(config, folder, data)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
-    program, selection = sweeping.program_of(config, params, variables, mesh), config.sample.origin
+    program = sweeping.program_of(config, params, variables, mesh)
     student = None
     if any(point.model == "student" for point in todo.recon):
         taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
         student = sweeping.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
     grids = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, todo.recon))
+    made_with = _made_with(data, program, student)
+    if data.choice and not sweep:
+        kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))
+        todo = Plan([kept[0]], [kept[1]], kept) if kept else todo
     rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student)
-    if data.synthetic:
-        todo = todo._replace(selected=best_on_synthetic(todo, rows))
-        selection = f"chosen on {len(data.synthetic.labels)} synthetic defects painted on held-out normal pictures"
+    if todo.selected is None:
+        best, worth = best_on_synthetic(todo, rows)
+        hosts.first("the chosen point", lambda: save_chosen(folder, best, made_with, worth))
         # Every row is there already: this keeps what the report shows of the selected point.
-        rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student)
+        rows = sweeping.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
+    selection = _chosen_on(data) if data.choice else config.sample.origin
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
+
+
+def _made_with(data: Data, program: PairProgram, student: sweeping.Taught | None) -> dict[str, Any]:
+    """What a point chosen on synthetic defects depends on besides the sweep."""
+    defects = fingerprint(data.choice.defects)[:16] if data.choice else ""
+    taught = student.made_with if student else {}
+    return {"weights": weights_fingerprint(program.weights), "defects": defects, **taught}
+
+
+def _chosen_on(data: Data) -> str:
+    """How the selected point was come by, as the report says it."""
+    assert data.choice
+    held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
+    pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
+    return f"chosen on {len(data.choice.defects.labels)} synthetic defects painted on {pictures}"

@@ -31,21 +31,20 @@ class Plan(NamedTuple):
 
 
 def plan(c: ConfigDict, *, sweep: bool) -> Plan:
-    """The grid of ``c.sweep`` (with ``sweep``) and always the point of ``c.sample`` and ``c.score``, which is the
-    selected one unless ``c.select`` says to choose.
+    """The grids of ``c.sweep`` and its parts (with ``sweep``) and always the point of ``c.sample`` and ``c.score``,
+    which is the selected one unless ``c.select`` says to choose.
 
     Raises:
       InputError: a value out of range.
     """
-    one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
-    one["seed"] = (c.sweep.seed[0],)
-    recon = _recon(c, one)
-    # Deviation: the papers' sigma belongs to 256 px; it scales with the picture.
-    scaled = c.data.size / 256.0
-    score = [ScorePoint(float(c.score.v), tuple(c.score.layers), c.score.sigma * scaled, bool(c.score.standardise))]
-    selected = (recon[0], score[0])
+    one = _one(c)
+    selected = config_point(c)
+    recon, score, scaled = [selected[0]], [selected[1]], _scaled(c)
     if sweep:
-        recon = _recon(c, {name: c.sweep[name] or value for name, value in one.items()})
+        swept = {name: c.sweep[name] or value for name, value in one.items()}
+        recon = _recon(c, swept)
+        for part in c.sweep.parts.values():
+            recon += _recon(c, {**one, "seed": swept["seed"], **{name: part[name] or one[name] for name in part}})
         layers = c.sweep.layers or (c.score.layers,)
         score = [
             ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised))
@@ -57,8 +56,32 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
             )
         ]
     # Points of one compilation together.
-    by_program = sorted({*recon, selected[0]}, key=lambda p: (p.model, p.solver, p.steps, p.t_prime, p.eta, p.w, p))
+    by_program = sorted(
+        {*recon, selected[0]}, key=lambda p: (p.model, p.solver, p.steps, p.reuse, p.t_prime, p.eta, p.w, p)
+    )
     return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
+
+
+def config_point(c: ConfigDict) -> Point:
+    """The point of ``sample`` and ``score``, with the first seed of the sweep.
+
+    Raises:
+      InputError: a value out of range.
+    """
+    s = c.score
+    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), bool(s.standardise))
+    return _recon(c, _one(c))[0], score
+
+
+def _one(c: ConfigDict) -> dict[str, Any]:
+    """The axes of a grid of that point alone."""
+    one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
+    return {**one, "seed": (c.sweep.seed[0],)}
+
+
+def _scaled(c: ConfigDict) -> float:
+    """Deviation: the papers' sigma belongs to 256 px; it scales with the picture."""
+    return c.data.size / 256.0
 
 
 def _recon(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
@@ -87,27 +110,29 @@ def key_of(row: dict[str, Any]) -> str:
     return json.dumps({name: row[name] for name in SETTINGS})
 
 
-def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> Point:
-    """The point of the plan that finds and outlines the synthetic defects best: greatest mean of image AUROC and
-    AUPRO (FPR 0.3) on them over the seeds; of equals the one with fewest network calls, then the first.
+def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> tuple[Point, float]:
+    """The point of the plan that tells the synthetic defects best from normal pictures, and its worth: the greatest
+    image AUROC on them, mean of the seeds; of equals the one with the greater AUPRO, then the one with fewest network
+    calls, then the first.
 
     Deviation: the paper gives w and the extractor's epoch a category; they were found with its test set in view.
 
     Raises:
       InputError: no point has finite metrics for all its seeds.
     """
-    worth: dict[Point, list[float]] = {}
+    worth: dict[Point, list[tuple[float, float]]] = {}
     first_of: dict[ReconPoint, ReconPoint] = {}
     by_key = {key_of(row): row for row in rows}
     for point, score in itertools.product(todo.recon, todo.score):
         row = by_key[key_of(settings_of(point, score))]
-        values = [row["synthetic_image_auroc"], row["synthetic_aupro_30"]]
+        values = (row["synthetic_image_auroc"], row["synthetic_aupro_30"])
         finite = all(isinstance(v, float) and np.isfinite(v) for v in values)
         # A point stands for all its seeds under the first that was computed of it.
         stands = first_of.setdefault(point._replace(seed=0), point)
-        worth.setdefault((stands, score), []).append(float(np.mean(values)) if finite else -np.inf)
-    finite_worth = {p: float(np.mean(v)) for p, v in worth.items() if np.isfinite(v).all()}
-    if not finite_worth:
+        worth.setdefault((stands, score), []).append(values if finite else (-np.inf, -np.inf))
+    found = {point: np.mean(v, axis=0) for point, v in worth.items() if np.isfinite(v).all()}
+    if not found:
         raise InputError("no point of the sweep gave finite maps, so none can be selected: lower --config.sweep.w")
-    # Python's max keeps the first of equals.
-    return max(finite_worth, key=lambda p: (finite_worth[p], -p[0].calls))
+    # Python's max keeps the first of equals. Means over seeds are equal where they agree to rounding.
+    best = max(found, key=lambda p: (*np.round(found[p], 9), -p[0].calls))
+    return best, float(found[best][0])

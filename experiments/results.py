@@ -33,7 +33,12 @@ ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
 """Settings in the printed table; others only where a sweep tries several of their values."""
 
 
-_chosen_by = {"contrast": "chosen on held-out normal pictures", "last": "as configured"}
+_chosen_by = {
+    "contrast": "chosen on held-out normal pictures",
+    "synthetic": "chosen on synthetic defects",
+    "last": "as configured",
+}
+_criterion = {"synthetic": "synthetic_image_auroc"}
 
 
 def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
@@ -190,7 +195,10 @@ def _report(
         frontier=frontier_figure(rows, drawn / "frontier.png"),
         frontier_rows=frontier_table(rows),
         training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
-        adaptation=adaptation_curves(read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch),
+        adaptation=adaptation_curves(
+            read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch,
+            metric=_criterion.get(c.adapt.choose, "contrast"),
+        ),
         config=c.to_dict(),
         environment=environment,
         selection=selection,

@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddad_jax.data.synthetic import painted_on
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.points import ScorePoint
-from ddad_jax.score import batch_ratio, combine, scale_from_normal, standardise, standardise_normal
+from ddad_jax.score import batch_ratio, combine, scale_from_normal, standardise, standardise_apart
 from ddad_jax.sweep import Distances, blurred
 from experiments.model import Data
 
@@ -33,7 +34,7 @@ def prepare(
     c: ConfigDict, distances: Distances, n_held_out: int, first_test: int, layers: tuple[str, ...], sigma: float
 ) -> Prepared:
     """Everything that v does not touch. ``distances`` holds the held-out normal images first, the test images
-    from ``first_test``, and synthetic ones, if any, between them.
+    from ``first_test``, and those a point is chosen by, if any, between them.
 
     The ratio is one number from them, or with normalise = "batch" one for every batch of ``score.batch``
     test images, as published. Distances that give none make it NaN, and the maps with it.
@@ -54,24 +55,39 @@ def prepare(
     return Prepared(*blurred(distances, layers, sigma), ratio)
 
 
-def score_maps(c: ConfigDict, prepared: Prepared, n_held_out: int, point: ScorePoint) -> tuple[np.ndarray, np.ndarray]:
-    """(maps, scores) of all images of ``prepared``, the held-out normal ones first; maps cropped as configured."""
+def own_normal(data: Data) -> np.ndarray:
+    """The calibration image that each image before the test images shows, -1 for none of them; int [n]."""
+    n = len(data.calibration.labels)
+    if data.choice is None:
+        return np.arange(n)
+    shown = np.concatenate([np.arange(n + len(data.choice.trained.labels)), painted_on(data.choice.defects)])
+    return np.where(shown < n, shown, -1)
+
+
+def score_maps(
+    c: ConfigDict, prepared: Prepared, n_held_out: int, own: np.ndarray, point: ScorePoint
+) -> tuple[np.ndarray, np.ndarray]:
+    """(maps, scores) of all images of ``prepared``, the held-out normal ones first; maps cropped as configured.
+
+    own: ``own_normal``, of the images before the test images.
+    """
     ratio = prepared.ratio[:, None, None]
     maps = combine(prepared.pixel, prepared.feature, v=np.float32(point.v), ratio=ratio)
     if point.standardise and np.isfinite(maps).all():
         normal = maps[:n_held_out]
-        maps = np.concatenate([standardise_normal(normal), standardise(maps[n_held_out:], normal)])
+        known = len(own)
+        maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
     maps = cropped(maps, c.score.crop)
     return maps, maps.max((1, 2))
 
 
 def synthetic_judge(c: ConfigDict, data: Data) -> Any:
-    """(maps, scores, finite) of the held-out normal and the synthetic images -> their metrics, for a row."""
-    if not data.synthetic:
+    """(maps, scores, finite) of all images before the test images -> metrics of the synthetic ones, for a row."""
+    if data.choice is None:
         return None
-    both = [data.calibration, data.synthetic]
-    labels, known = (np.concatenate([getattr(s, name) for s in both]) for name in ("labels", "has_mask"))
-    masks = cropped(np.concatenate([s.masks for s in both]), c.score.crop)
+    before = data.sets[:-1]
+    labels, known = (np.concatenate([getattr(s, name) for s in before]) for name in ("labels", "has_mask"))
+    masks = cropped(np.concatenate([s.masks for s in before]), c.score.crop)
     regions = label_regions(masks, known)
 
     def judge(maps: np.ndarray, scores: np.ndarray, finite: bool) -> dict[str, float]:

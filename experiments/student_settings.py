@@ -63,8 +63,9 @@ def student_axes(c: ConfigDict, axes: dict[str, Any]) -> dict[str, Any]:
             f"model = student with steps {tuple(axes['steps'])}: the student answers in {few} network calls; put {few} "
             "into --config.sample.steps or --config.sweep.steps"
         )
-    own = {"grid": s.grid, "start_noise": s.start_noise, "fade": s.fade, "blend_max": s.blend_max}
-    fixed = {name: (value,) for name, value in {**own, "solver": "ddim", "eta": 0.0, "model": "student"}.items()}
+    own = {name: s[name] for name in ("grid", "start_noise", "fade", "blend_max")}
+    own |= {"solver": "ddim", "eta": 0.0, "rise": 0.0, "reuse": 1, "model": "student"}
+    fixed = {name: (value,) for name, value in own.items()}
     return {**axes, **fixed, "steps": steps}
 
 
@@ -84,7 +85,8 @@ def check_student(c: ConfigDict, need: Callable[[str, bool, str], None]) -> None
     need(
         "sweep.model", isinstance(c.sweep.model, tuple) and {*c.sweep.model} <= {*MODELS}, "a tuple of teacher, student"
     )
-    need("student.w", _range(s.w, (int, float)) and s.w[0] >= 0, "(smallest, largest), 0 or more")
+    strengths = _range(s.w, (int, float)) and s.w[0] >= 0 and s.w[1] <= 1e6
+    need("student.w", strengths, "(smallest, largest), from 0 to 1e6")
     times = _range(s.t_prime, int) and s.t_prime[0] >= 1 and s.t_prime[1] < 1000
     need("student.t_prime", times, "(smallest, largest), from 1 to 999")
     need("student.calls", s.calls in (1, 2), "1 or 2")

@@ -18,17 +18,19 @@ from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
-from ddad_jax.data.split import fingerprint
+from ddad_jax.data.split import fingerprint, spread
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, time_grid
+from ddad_jax.reuse import Layered
 from ddad_jax.sweep import PairProgram, sweep_distances
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
 from experiments import hosts
-from experiments.model import Data, alpha_bar, build_backbone, build_student, build_unet, eps_fn, student_apply
+from experiments.first_passes import starts_of
+from experiments.model import Data, alpha_bar, build_backbone, build_student, build_unet, eps_fn, layered, student_apply
 from experiments.plan import SETTINGS, UNSAID, Plan, key_of, settings_of
-from experiments.scoring import Prepared, cropped, prepare, published_metrics, score_maps, synthetic_judge
+from experiments.scoring import Prepared, cropped, own_normal, prepare, published_metrics, score_maps, synthetic_judge
 from experiments.selected import holds, save_selected
 from experiments.tables import append_jsonl, plain, read_jsonl, write_text
 from experiments.teacher import teacher_rmse
@@ -39,7 +41,11 @@ log = logging.getLogger(__name__)
 def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
     """The networks of a run as the one program that reconstructs and measures, on the devices of ``mesh``."""
     unet = build_unet(c)
-    return _program(c, lambda params: eps_fn(unet, params), (params, variables), mesh=mesh)
+
+    def network(params: Any) -> Layered:
+        return layered(unet, params, eps_fn(unet, params))
+
+    return _program(c, network, (params, variables), mesh=mesh)
 
 
 def _program(c: ConfigDict, network: Callable[[Any], Any], weights: Any, **how: Any) -> PairProgram:
@@ -84,7 +90,8 @@ def run(
     """Rows of every point of the plan, computing those that journal.jsonl does not hold yet.
 
     ``student`` reconstructs the points that name it; a plan without them needs none. ``grids`` are the optimised ones
-    of the plan. Every row carries the times it visited, such as "250-140-60".
+    of the plan. Every row carries the times it visited, such as "250-140-60": with ``rise`` those of its least unusual
+    picture, and the mean T' of all.
 
     Held-out normal images go through the same program as the test images: they give every point its
     normalising constants. What the report shows of the selected point is left in selected.npz. A point whose
@@ -105,8 +112,8 @@ def run(
         "crop": c.score.crop,
         "clip": c.sample.clip,
         **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
-        **({"teacher": c.teacher} if c.teacher else {}),
-        **({"synthetic": fingerprint(data.synthetic)[:16]} if data.synthetic else {}),
+        **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
+        **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
     }
 
     def made_by(model: str) -> dict[str, Any]:
@@ -135,11 +142,17 @@ def run(
         if any(key_of(settings_of(point, s)) not in rows for s in todo.score)
         or (todo.selected and point == todo.selected[0] and not holds(shown, todo.selected, shown_with))
     ]
-    sets = [held_out, *([data.synthetic] if data.synthetic else []), data.test]
-    images = np.concatenate([s.images for s in sets])
+    images = np.concatenate([s.images for s in data.sets])
     masks, known = cropped(data.test.masks, c.score.crop), data.test.has_mask
     regions = label_regions(masks, data.test.has_mask)
     on_synthetic = synthetic_judge(c, data)
+    judged = [point for point in wanted if any(key_of(settings_of(point, s)) not in rows for s in todo.score)]
+    left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
+    hosts.agree(f"what {journal} holds", left, "They must share this folder; start them again.")
+    starts = starts_of(
+        program, images, wanted, len(held_out.labels), sigma=c.score.sigma * c.data.size / 256.0,
+        chunk=c.sample.batch_size, timer=time.perf_counter,
+    )  # fmt: skip
     bar = tqdm(
         total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0,
         disable=not hosts.is_first(),
@@ -153,25 +166,25 @@ def run(
             chunk=c.sample.batch_size,
             keep_x0=True,
             optimised=grids,
+            starts=starts.times,
             timer=time.perf_counter,
             progress=bar.update,
         )
         for model, points in itertools.groupby(wanted, key=lambda point: point.model)
     )
-    judged = [point for point in wanted if any(key_of(settings_of(point, s)) not in rows for s in todo.score)]
-    left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
-    hosts.agree(f"what {journal} holds", left, "They must share this folder; start them again.")
-    to_teacher = None
-    if c.teacher and judged:
-        chunk = c.sample.batch_size
-        to_teacher = teacher_rmse(program, data.test.images, judged, steps=c.teacher, chunk=chunk)
-    n = len(held_out.labels)
+    n, own = len(held_out.labels), own_normal(data)
     first = len(images) - len(data.test.labels)
+    to_teacher, compared = None, first + spread(len(data.test.labels), c.teacher_images)
+    if c.teacher and judged:
+        chunk, later = c.sample.batch_size, {point: times[compared] for point, times in starts.times.items()}
+        to_teacher = teacher_rmse(program, images[compared], judged, steps=c.teacher, chunk=chunk, starts=later)
     for point, distances in pass_over:
         if not hosts.is_first():
             continue  # this process has reconstructed its share, the first one scores and writes
         assert distances.x0 is not None
-        fidelity = {"teacher_rmse": to_teacher(point, distances.x0[first:])} if to_teacher and point in judged else {}
+        fidelity = {"teacher_rmse": to_teacher(point, distances.x0[compared])} if to_teacher and point in judged else {}
+        ms = 1e3 * float((distances.seconds + starts.seconds.get(point, 0.0)).mean())
+        risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         prepared: dict[tuple, Prepared] = {}
         for score_point in todo.score:
             settings, is_selected = settings_of(point, score_point), (point, score_point) == todo.selected
@@ -180,7 +193,7 @@ def run(
             side = (score_point.layers, score_point.sigma)
             if side not in prepared:
                 prepared = {side: prepare(c, distances, n, first, *side)}
-            maps, scores = score_maps(c, prepared[side], n, score_point)
+            maps, scores = score_maps(c, prepared[side], n, own, score_point)
             finite = bool(np.isfinite(scores).all())
             if key_of(settings) not in rows:
                 if finite:
@@ -192,14 +205,16 @@ def run(
                     metrics = dict.fromkeys(METRICS, float("nan"))
                 if c.score.normalise == "batch":
                     metrics |= published_metrics(maps[first:][known], masks[known]) if finite else {}
-                if data.synthetic:
+                if data.choice:
                     metrics |= on_synthetic(maps[:first], scores[:first], finite)
                 row = {
                     **settings,
                     **metrics,
-                    "ms_per_image": 1e3 * float(distances.seconds.mean()),
+                    "ms_per_image": ms,
                     "unet_calls": point.calls,
+                    "whole_calls": point.whole_calls,
                     "times": visited[point],
+                    **risen,
                     **fidelity,
                     "ratio": float(prepared[side].ratio[first:].mean()),
                     **made_by(point.model),

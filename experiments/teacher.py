@@ -1,7 +1,7 @@
 """How far reconstructions are from those of a fine teacher: what a fast sampler is judged by before any label is."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from tqdm import tqdm
@@ -16,11 +16,18 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
 
     Same w, T', start and steering, same noise at the start; DDIM without noise of its own on the trailing grid.
     """
-    return point._replace(steps=min(steps, point.t_prime), solver="ddim", eta=0.0, grid="trailing", model="teacher")
+    steps = min(steps, point.t_prime)
+    return point._replace(steps=steps, solver="ddim", eta=0.0, grid="trailing", model="teacher", reuse=1)
 
 
 def teacher_rmse(
-    program: PairProgram, images: np.ndarray, points: Sequence[ReconPoint], *, steps: int, chunk: int
+    program: PairProgram,
+    images: np.ndarray,
+    points: Sequence[ReconPoint],
+    *,
+    steps: int,
+    chunk: int,
+    starts: Mapping[ReconPoint, np.ndarray] | None = None,
 ) -> Callable[[ReconPoint, np.ndarray], float]:
     """(point, its x0 [n, h, w, c]) -> sqrt(mean (x0 - teacher's x0)^2), in units of [-1, 1].
 
@@ -29,7 +36,9 @@ def teacher_rmse(
 
     Args:
       images: uint8 [n, h, w, c]; steps: of the teacher, 50 to 100; chunk: pairs in one call.
+      starts: T' of each image, int [n], for every point with ``rise``; its teacher begins there, too.
     """
+    own = {teacher_of(point, steps): times for point, times in (starts or {}).items()}
     teachers = list(dict.fromkeys(teacher_of(point, steps) for point in points))
     teachers.sort(key=lambda p: p.steps)
     bar = tqdm(
@@ -38,7 +47,7 @@ def teacher_rmse(
     )  # fmt: skip
     kept = {}
     for teacher, distances in sweep_distances(
-        program, images, teachers, chunk=chunk, keep_x0=True, timer=time.perf_counter, progress=bar.update
+        program, images, teachers, chunk=chunk, keep_x0=True, starts=own, timer=time.perf_counter, progress=bar.update
     ):
         assert distances.x0 is not None
         kept[teacher] = distances.x0

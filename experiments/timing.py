@@ -46,16 +46,22 @@ def ratio_of(slow: Sequence[float], fast: Sequence[float]) -> Timed:
     return timed([a / b for a, b in zip(slow, fast, strict=True)])
 
 
-def matmul_peak(dtype: jnp.dtype, *, size: int | None = None, repeats: int = 5) -> float:
-    """Multiply-adds a second of one large square matrix product in ``dtype`` on the default device.
+def matmul(dtype: jnp.dtype, *, size: int | None = None) -> tuple[Callable[[], Any], int]:
+    """(one large square matrix product in ``dtype`` on the default device, its multiply-adds), to time beside others.
 
-    What a program can hope for here, whatever a data sheet says: 8192 a side on an accelerator, 2048 on a CPU.
+    8192 a side on an accelerator, 2048 on a CPU.
     """
     side = size or (2048 if jax.default_backend() == "cpu" else 8192)
     a = jnp.ones((side, side), dtype)
     product = jax.jit(lambda a: a @ a)
-    (seconds,) = repeated([lambda: product(a)], repeats)
-    return side**3 / statistics.median(seconds)
+    return lambda: product(a), side**3
+
+
+def matmul_peak(dtype: jnp.dtype, *, size: int | None = None, repeats: int = 5) -> float:
+    """Multiply-adds a second of ``matmul``: what a program can hope for here, whatever a data sheet says."""
+    call, macs = matmul(dtype, size=size)
+    (seconds,) = repeated([call], repeats)
+    return macs / statistics.median(seconds)
 
 
 def peak_memory() -> dict[str, float]:

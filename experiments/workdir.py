@@ -44,50 +44,64 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
         (named in the message); the processes of the run read other pictures or do not share the folder.
     """
     folder = Path(path).expanduser().absolute()
-    used = {"fit": fingerprint(data.fit), "held_out": fingerprint(data.held_out)}
     if hosts.several():
-        read = used | {"test": fingerprint(data.test)}
+        read = _used(data) | {"test": fingerprint(data.test)}
         hosts.agree("the pictures they read", read, "Give all of them the same --config.data.root.")
-    hosts.first("--workdir", lambda: _open(folder, config, data, used))
+    hosts.first("--workdir", lambda: _open(folder, config, data))
     seen = {"config.json is there": (folder / "config.json").exists()}
     hosts.agree(f"--workdir={folder}", seen, "Name a folder that all of them share.")
     return folder
 
 
-def _open(folder: Path, config: ConfigDict, data: Data, used: dict[str, str]) -> None:
-    settings = json.loads(json.dumps(config.to_dict()))
+def _open(folder: Path, config: ConfigDict, data: Data) -> None:
+    settings, used = json.loads(json.dumps(config.to_dict())), _used(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
         (folder / ".writable").unlink()
     except OSError as error:
         raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
-    saved = folder / "config.json"
-    if saved.exists():
-        # A setting that did not exist yet had the value that it now has by default.
-        before = _filled(_read(saved), json.loads(json.dumps(base().to_dict())))
-        bound = (
-            *(TRAINED_WITH if (folder / "train").exists() else ()),
-            *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
-            *(STUDENT_WITH if (folder / "student").exists() else ()),
-        )
-        differing = [
-            f"{name}: there {old!r}, now {new!r}"
-            for section in bound
-            for name, old, new in _differences(section, _at(before, section), _at(settings, section))
-        ]
-        made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
-        if (folder / "train").exists() and made_of != used:
-            differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
-        if differing:
-            raise InputError(
-                f"--workdir={folder} holds a model made with other settings:\n  "
-                + "\n  ".join(differing[:10])
-                + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
-            )
-    write_text(saved, json.dumps(settings, indent=1, sort_keys=True))
+    require_same(folder, config, data)
+    write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
     write_text(folder / "data.json", json.dumps(used, indent=1))
     write_text(folder / "environment.json", json.dumps(environment(), indent=1))
+
+
+def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
+    """What the folder holds must have been made with these settings and normal images; nothing is written.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    saved, used = folder / "config.json", _used(data)
+    if not saved.exists():
+        return
+    settings = json.loads(json.dumps(config.to_dict()))
+    # A setting that did not exist yet had the value that it now has by default.
+    before = _filled(_read(saved), json.loads(json.dumps(base().to_dict())))
+    bound = (
+        *(TRAINED_WITH if (folder / "train").exists() else ()),
+        *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
+        *(STUDENT_WITH if (folder / "student").exists() else ()),
+    )
+    differing = [
+        f"{name}: there {old!r}, now {new!r}"
+        for section in bound
+        for name, old, new in _differences(section, _at(before, section), _at(settings, section))
+    ]
+    made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
+    if (folder / "train").exists() and made_of != used:
+        differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
+    if differing:
+        raise InputError(
+            f"--workdir={folder} holds a model made with other settings:\n  "
+            + "\n  ".join(differing[:10])
+            + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
+        )
+
+
+def _used(data: Data) -> dict[str, str]:
+    return {"fit": fingerprint(data.fit), "held_out": fingerprint(data.held_out)}
 
 
 def environment() -> dict[str, Any]:

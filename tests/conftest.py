@@ -1,10 +1,35 @@
-"""Every test runs with rank promotion forbidden: broadcasting over a missing axis is how batches leak."""
+"""Every test runs with rank promotion forbidden: broadcasting over a missing axis is how batches leak.
 
-import jax
-import pytest
+Most of a test's time goes into compiling, so programs are optimised less than in use, and each is compiled once for
+all files, workers (pytest-xdist) and subprocesses of a session.
+"""
+
+import os
+
+# Read when JAX wakes its devices; workers and subprocesses inherit it. A level that the user asks for stays.
+if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_enable_x64", False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of compiled programs, for subprocesses too: of this session, or JAX_COMPILATION_CACHE_DIR."""
+    own = tmp_path_factory.getbasetemp()
+    # The folders of the workers lie in that of the session.
+    of_session = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled"
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(of_session)
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    compilation_cache.reset_cache()
+    return folder
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ import test_sweep
 import tiny_runs
 
 from ddad_jax.backbones import feature_fn
+from ddad_jax.detector import Calibration, Detector
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, split
-from ddad_jax.points import recon_grid, time_grid
+from ddad_jax.points import ScorePoint, recon_grid, time_grid
+from ddad_jax.score import Spread
 from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances
 from experiments import pipeline, training
 from experiments.model import build_unet, eps_fn, init_params, load_data
@@ -118,6 +120,24 @@ def placed() -> dict[str, Any]:
     }
 
 
+def detected() -> dict[str, Any]:
+    """A detector on one device and on eight: how far apart, where its rows lie, what is said of a batch of 12."""
+    score = ScorePoint(2.0, ("layer2", "layer3"), 0.9, standardise=True)
+    side = test_sweep.SIZE
+    constants = Calibration(0.4, Spread(np.zeros((side, side)), np.full((side, side), 2.0)))
+    alone, cut = (Detector(program_on(on), test_sweep.GRID[-1], score, constants) for on in (None, mesh))
+    images = test_sweep.pictures(16)
+    found = cut(images)
+    refusal = ""
+    try:
+        cut(images[:12])
+    except InputError as error:
+        refusal = str(error)
+    talk = COLLECTIVES.findall(cut.lowered(cut.place(images)).compile().as_text())
+    rows = [[shard.data.shape[0] for shard in a.addressable_shards] for a in found]
+    return {"apart": furthest(alone(images), found), "rows_out": rows, "refusal": refusal, "talk": talk}
+
+
 LOSSES = ("loss", "mse", "grad_norm", "validation_loss")
 
 
@@ -194,4 +214,4 @@ if __name__ == "__main__":
     base = Path(sys.argv[1])
     jax.config.update("jax_compilation_cache_dir", str(base / "compiled"))
     found = {"devices": jax.device_count(), "rows": rows(), "sweep": sweep(), "placed": placed()}
-    print(json.dumps({**found, "train": train(base / "train"), "refused": refused(base)}))
+    print(json.dumps({**found, "detected": detected(), "train": train(base / "train"), "refused": refused(base)}))

@@ -70,6 +70,14 @@ def test_the_devices_of_a_sweep_do_not_talk(eight: dict[str, Any]) -> None:
     assert eight["placed"]["talk_of_a_mean"] == ["all-reduce"], "else the search finds nothing"
 
 
+def test_a_detector_on_eight_devices_equals_that_on_one(eight: dict[str, Any]) -> None:
+    found = eight["detected"]
+    assert found["apart"] < CLOSE
+    assert found["rows_out"] == [[2] * 8] * 2
+    assert found["talk"] == []
+    assert found["refusal"] == "12 pictures in a batch: expected a multiple of the 8 devices"
+
+
 def test_training_on_eight_devices_equals_that_on_one(eight: dict[str, Any]) -> None:
     train = eight["train"]
     assert train["moved"] > 100 * CLOSE

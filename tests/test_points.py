@@ -38,6 +38,13 @@ GOOD: dict[str, Any] = {
         ({"start_noise": (-0.5,)}, "start_noise = -0.5"),
         ({"fade": (math.nan,)}, "fade = nan"),
         ({"blend_max": (-1.0,)}, "blend_max = -1"),
+        ({"rise": (-0.1,)}, "rise = -0.1"),
+        ({"rise": (math.inf,)}, "rise = inf"),
+        ({"reuse": (0,)}, "reuse = 0: expected a whole number"),
+        ({"reuse": (1, -2)}, "reuse = -2: expected a whole number"),
+        ({"reuse": (2.5,)}, r"reuse = 2\.5: expected a whole number"),
+        ({"reuse": (True,)}, "reuse = True: expected a whole number"),
+        ({"reuse": ()}, r"reuse = \(\): expected a tuple of at least one"),
         ({"model": ("pupil",)}, "model = 'pupil'.*student, teacher"),
         ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
         ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
@@ -62,3 +69,22 @@ def test_a_student_has_no_noise_of_its_own() -> None:
 def test_the_calls_of_a_point_are_those_of_its_solver() -> None:
     ddim, heun = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun")})
     assert (ddim.calls, heun.calls) == (10, 20)
+
+
+def test_where_nothing_is_random_one_seed_stands_for_all() -> None:
+    points = recon_grid(**{**GOOD, "seed": (5, 6), "eta": (0.0, 1.0), "start_noise": (0.0, 1.0)})
+    assert [(p.eta, p.start_noise, p.seed) for p in points] == [
+        (0.0, 0.0, 5), (0.0, 1.0, 5), (0.0, 1.0, 6), (1.0, 0.0, 5), (1.0, 0.0, 6), (1.0, 1.0, 5), (1.0, 1.0, 6),
+    ]  # fmt: skip
+
+
+def test_features_are_reused_for_no_more_steps_than_there_are_and_by_no_student() -> None:
+    points = recon_grid(**{**GOOD, "steps": (1, 3), "reuse": (1, 2, 5)})
+    assert [(p.steps, p.reuse) for p in points] == [(1, 1), (3, 1), (3, 2), (3, 3)]
+    both = recon_grid(**{**GOOD, "steps": (2,), "reuse": (2,), "model": ("teacher", "student")})
+    assert [(p.model, p.reuse) for p in both] == [("teacher", 2), ("student", 1)]
+
+
+def test_reuse_makes_calls_cheaper_and_not_fewer() -> None:
+    points = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun"), "reuse": (1, 3)})
+    assert [(p.calls, p.whole_calls) for p in points] == [(10, 10), (10, 4), (20, 20), (20, 4)]

@@ -15,7 +15,8 @@ import pytest
 from absl import flags
 from ml_collections import ConfigDict
 
-from experiments.config import base, check
+from experiments.config import base
+from experiments.config_check import check
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")

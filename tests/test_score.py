@@ -12,7 +12,7 @@ from ddad_jax.score import (
     image_score,
     scale_from_normal,
     standardise,
-    standardise_normal,
+    standardise_apart,
 )
 from ddad_jax.types import Array
 
@@ -132,18 +132,19 @@ def test_a_small_change_in_a_calm_place_comes_before_a_usual_one_in_a_restless_p
     assert np.unravel_index(standardise(new, normal)[0].argmax(), (16, 16)) == (4, 12)
 
 
-def test_a_normal_map_is_standardised_by_the_others() -> None:
-    normal = normal_maps(5)
-    got = standardise_normal(normal)
+def test_a_map_is_standardised_by_the_normal_maps_that_are_not_its_own() -> None:
+    normal, own = normal_maps(5), np.array([3, 0, 4, 3, -1])
+    damaged = normal[own] + 0.1
+    got = standardise_apart(damaged, normal, own)
     for i in range(5):
-        others = np.delete(normal, i, 0)
-        np.testing.assert_allclose(got[i], standardise(normal[i : i + 1], others)[0], rtol=1e-3, atol=1e-4)
+        others = np.delete(normal, own[i], 0) if own[i] >= 0 else normal
+        np.testing.assert_allclose(got[i], standardise(damaged[i : i + 1], others)[0], rtol=1e-3, atol=1e-4)
 
 
 def test_too_few_or_constant_normal_maps_cannot_standardise() -> None:
     with pytest.raises(InputError, match="held_out"):
         standardise(normal_maps(), normal_maps()[:0])
     with pytest.raises(InputError, match="at least 2"):
-        standardise_normal(normal_maps()[:1])
+        standardise_apart(normal_maps()[:1], normal_maps()[:1], np.zeros(1, int))
     with pytest.raises(InputError, match="the same everywhere"):
         standardise(normal_maps(), np.ones((3, 16, 16), np.float32))

@@ -14,8 +14,10 @@ import pytest
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
+from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.points import ReconPoint, recon_grid, time_grid
+from ddad_jax.reuse import Layered, reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
@@ -35,6 +37,19 @@ def eps_fn(x_t: Array, t: Array) -> Array:
     return jnp.tanh(x_t.mean((1, 2), keepdims=True) + 0.7 * x_t) * time
 
 
+def shallow(x_t: Array, t: Array, mean: Array) -> Array:
+    time = jnp.cos(0.01 * jnp.broadcast_to(t, x_t.shape[:1]))[:, None, None, None]
+    return jnp.tanh(mean + 0.7 * x_t) * time
+
+
+def mean_of(x_t: Array) -> Array:
+    return x_t.mean((1, 2), keepdims=True)
+
+
+LAYERED = Layered(eps_fn, lambda x_t, t: (eps_fn(x_t, t), mean_of(x_t)), shallow)
+"""``eps_fn`` with what it knows of the whole image as its deep feature."""
+
+
 def features(x: Array) -> dict[str, Array]:
     def pooled(stride: int) -> Array:
         b, h, w, c = x.shape
@@ -47,7 +62,7 @@ def features(x: Array) -> dict[str, Array]:
 @functools.cache
 def program(**how: Any) -> PairProgram:
     """One for each set of options, so that the tests compile little."""
-    return PairProgram(lambda _: (eps_fn, features), None, alpha_bar=ALPHA_BAR, **how)
+    return PairProgram(lambda _: (LAYERED, features), None, alpha_bar=ALPHA_BAR, **how)
 
 
 def pictures(n: int = N, seed: int = 0) -> np.ndarray:
@@ -60,10 +75,10 @@ def swept(images: np.ndarray, points: list[ReconPoint], chunk: int = 7, **how: A
     )
 
 
-@functools.partial(jax.jit, static_argnames="solver")
-def of_one(y: Array, key: Array, grid: TimeGrid, solver: str, how: dict[str, Array]) -> Array:
-    noise_fn = noise_of(key[None], y.shape[1:])
-    return reconstruct(eps_fn, y, y, grid, alpha_bar=ALPHA_BAR, noise_fn=noise_fn, solver=SOLVERS[solver], **how)  # type: ignore[arg-type]
+@functools.partial(jax.jit, static_argnames=("solver", "reuse"))
+def of_one(y: Array, key: Array, grid: TimeGrid, solver: str, reuse: int, how: dict[str, Any]) -> Array:
+    how = {**how, "alpha_bar": ALPHA_BAR, "noise_fn": noise_of(key[None], y.shape[1:]), "solver": SOLVERS[solver]}
+    return reconstruct(reusing(LAYERED, reuse), y, y, grid, **how)
 
 
 @functools.partial(jax.jit, static_argnames="size")
@@ -79,7 +94,7 @@ def alone(
     y = to_float(jnp.asarray(image[None]))
     key = jax.random.fold_in(jax.random.key(point.seed), image_seed(image))
     how = {name: getattr(point, name) for name in ("w", "eta", "start_noise", "fade")}
-    x0 = of_one(y, key, time_grid(point), point.solver, {**how, "blend_max": point.blend_max or math.inf})
+    x0 = of_one(y, key, time_grid(point), point.solver, point.reuse, {**how, "blend_max": point.blend_max or math.inf})
     x0 = jnp.clip(x0, -1, 1) if clip else x0
     return x0[0], *measured(x0, y, size)
 
@@ -102,7 +117,14 @@ STEERED = recon_grid(
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("grid", [GRID, STEERED], ids=["published settings", "solver, start and steering"])
+REUSED = recon_grid(
+    w=(0.0, 3.0), t_prime=(40, 250), steps=(4,), eta=(0.7,), grid=("trailing",), seed=(0,), solver=("ddim", "heun"),
+    reuse=(2,),
+)  # fmt: skip
+KINDS = {"published settings": GRID, "solver, start and steering": STEERED, "reused deep features": REUSED}
+
+
+@pytest.mark.parametrize("grid", KINDS.values(), ids=KINDS)
 def test_every_point_equals_its_own_evaluation(grid: list[ReconPoint]) -> None:
     images = pictures(3)
     found = swept(images, grid, 7)
@@ -156,6 +178,23 @@ def test_one_compilation_a_step_count_whatever_else_varies() -> None:
     for _ in sweep_distances(one, pictures(9, seed=3), others, chunk=4, timer=lambda: 0.0):
         pass
     assert one.compilations == 2
+
+
+def test_one_compilation_for_each_step_count_solver_and_reuse() -> None:
+    one = PairProgram(lambda _: (LAYERED, features), None, alpha_bar=ALPHA_BAR)
+    points = recon_grid(
+        w=(0.0, 2.0), t_prime=(40, 250), steps=(1, 3), eta=(0.0, 1.0), grid=("trailing",), seed=(0,), reuse=(1, 2)
+    )
+    for _ in sweep_distances(one, pictures(2), points, chunk=4, timer=lambda: 0.0):
+        pass
+    assert one.compilations == 1 + 2  # no more is reused than there are steps
+
+
+def test_a_network_without_deep_layers_cannot_be_asked_to_reuse_them() -> None:
+    one = PairProgram(lambda _: (eps_fn, features), None, alpha_bar=ALPHA_BAR)
+    point = ReconPoint(3.0, 250, 3, 0.0, "trailing", 0, reuse=2)
+    with pytest.raises(InputError, match="reuse = 2: this network has no layers that could be left out"):
+        next(sweep_distances(one, pictures(2), [point], chunk=4, timer=lambda: 0.0))
 
 
 def test_points_come_one_by_one_and_memory_holds_one_chunk() -> None:

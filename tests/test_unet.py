@@ -10,7 +10,7 @@ from golden_unet import fast_compile
 
 from ddad_jax.errors import InputError
 from ddad_jax.types import Array, Variables
-from ddad_jax.unet import GroupNorm32, ResBlock, UNet, _channels_to_pixels, _pixels_to_channels, sinusoid
+from ddad_jax.unet import GroupNorm32, ResBlock, UNet, channels_to_pixels, pixels_to_channels, sinusoid
 
 SMALL = UNet(16, base=64, channel_mult=(1, 2), res_blocks=1, attention_sizes=(8,), heads=2)
 RNG = np.random.default_rng(0)
@@ -122,10 +122,10 @@ def test_sizes_that_the_levels_do_not_divide_are_refused(net: UNet) -> None:
 @pytest.mark.parametrize("p", [1, 2, 4])
 def test_patches_become_channels_and_pixels_again(p: int) -> None:
     x = normal(2, 8, 8, 3)
-    folded = _pixels_to_channels(x, p)
+    folded = pixels_to_channels(x, p)
     assert folded.shape == (2, 8 // p, 8 // p, 3 * p * p)
     np.testing.assert_array_equal(folded[:, 0, 0].reshape(2, p, p, 3), x[:, :p, :p])
-    np.testing.assert_array_equal(_channels_to_pixels(folded, p), x)
+    np.testing.assert_array_equal(channels_to_pixels(folded, p), x)
 
 
 def test_a_patched_network_is_the_smaller_one_with_other_ends() -> None:
@@ -138,6 +138,63 @@ def test_a_patched_network_is_the_smaller_one_with_other_ends() -> None:
     assert ends["down_0_0"][0]["kernel"].shape == (3, 3, 12, 64)
     assert ends["out_2"][0]["bias"].shape == (12,)
     assert shapes(UNet(512, 32, heads=2, patch=2))[0].shape == (1, 512, 512, 3)
+
+
+# Deviation: deep features of an earlier call
+
+STAGES = 4
+"""Of each path of ``SMALL``: the first convolution, a block, the way down, a block."""
+
+
+@partial(jax.jit, static_argnames="shallow", compiler_options=fast_compile())
+def with_deep(variables: Variables, x: Array, t: Array, deep: Array | None = None, *, shallow: int) -> Any:
+    return SMALL.apply(variables, x, t, deep, shallow=shallow, method="with_deep")
+
+
+@pytest.mark.parametrize("shallow", [1, 2, STAGES])
+def test_reused_features_of_the_same_input_change_nothing_and_cost_no_deep_layer(
+    variables: Variables, shallow: int
+) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    plain, (whole, deep) = apply(variables, x, t), with_deep(variables, x, t, shallow=shallow)
+    np.testing.assert_allclose(whole, plain, rtol=1e-5, atol=1e-5)
+    computed = [f"down_{i}_" for i in range(shallow)] + [f"up_{i}_" for i in range(STAGES - shallow, STAGES)]
+    computed += ["time_embedding", "out_"]
+    params = variables["params"]
+    # Whatever layer left out had a say would make the output nan.
+    lost = {
+        name: p if name.startswith(tuple(computed)) else jax.tree.map(lambda leaf: leaf + jnp.nan, p)
+        for name, p in params.items()
+    }
+    assert any(name.startswith("middle") for name in lost.keys() - {n for n in lost if lost[n] is params[n]})
+    eps, same = with_deep({"params": lost}, x, t, deep, shallow=shallow)
+    np.testing.assert_allclose(eps, plain, rtol=1e-5, atol=1e-5)
+    np.testing.assert_array_equal(same, deep)
+
+
+def test_a_call_with_reused_features_sees_its_own_image_and_time(variables: Variables) -> None:
+    x, t = normal(2, 16, 16, 3), jnp.array([10, 600])
+    eps, deep = with_deep(variables, x, t, shallow=1)
+    for x_t, at in ((x + 0.5, t), (x, t + 100)):
+        moved, _ = with_deep(variables, x_t, at, deep, shallow=1)
+        assert np.abs(moved - eps).max() > 0.01
+        assert np.abs(moved - apply(variables, x_t, at)).max() > 0.01
+
+
+def test_the_first_stages_are_levels_of_the_network() -> None:
+    """With as many stages as a level has, the features are of the next level, at the size of this one."""
+    net, x = UNet(32, 32, channel_mult=(1, 2, 3), res_blocks=2, heads=2), jnp.zeros((1, 32, 32, 3))
+    variables = shapes(net)[1]
+    for shallow, shape in ((1, (32, 32, 32)), (3, (32, 32, 64)), (6, (16, 16, 96)), (9, (8, 8, 96))):
+        call = partial(net.apply, shallow=shallow, method="with_deep")
+        _, deep = jax.eval_shape(call, variables, x, jnp.zeros(1, int))
+        assert deep.shape == (1, *shape)
+
+
+@pytest.mark.parametrize("shallow", [0, STAGES + 1])
+def test_more_stages_than_there_are_cannot_be_kept_shallow(variables: Variables, shallow: int) -> None:
+    with pytest.raises(InputError, match=f"shallow = {shallow}: expected 1 to 4"):
+        jax.eval_shape(partial(with_deep, shallow=shallow), variables, jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, int))
 
 
 # bfloat16 and dropout

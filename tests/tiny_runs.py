@@ -14,8 +14,9 @@ from trees import mvtec
 
 from ddad_jax.backbones import Backbone
 from ddad_jax.types import Array, EpsFn
-from experiments import adapting, distilling, gridding, lessons, pipeline, sweeping, training
-from experiments.config import base, check
+from experiments import adapting, distilling, epoch_choice, gridding, lessons, pipeline, sweeping, training
+from experiments.config import base
+from experiments.config_check import check
 
 
 def config(root: Path, **changes: Any) -> ConfigDict:
@@ -95,9 +96,7 @@ def small_predictor(put: Set = setattr) -> None:
     """Put the small noise predictor in the place of the U-Net, and its student; ``put``: ``monkeypatch.setattr``."""
     put(training, "init_params", init_params)
     put(training, "train_apply", lambda unet: predict)
-    put(adapting, "eps_fn", eps_fn)
-    put(gridding, "eps_fn", eps_fn)
-    for module in (sweeping, lessons):
+    for module in (adapting, epoch_choice, gridding, sweeping, lessons):
         put(module, "eps_fn", eps_fn)
     put(distilling, "init_student", init_student)
     for module in (distilling, sweeping):
@@ -106,7 +105,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (adapting, sweeping):
+    for module in (adapting, epoch_choice, sweeping):
         put(module, "build_backbone", lambda c: BACKBONE)
     for module in (adapting, pipeline):
         put(module, "load_backbone", lambda name, path: variables())

@@ -56,6 +56,11 @@ def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:
     )
 
 
+def spread(n: int, most: int) -> np.ndarray:
+    """At most ``most`` of the indices 0 .. n-1, evenly over them, rising: int [min(n, most)]; n, most >= 1."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
+
+
 def fingerprint(images: ImageSet) -> str:
     """SHA-256 (hexadecimal) of all arrays, names and kinds in order: equal where the data were the same."""
     digest = hashlib.sha256()

@@ -17,7 +17,7 @@ from ddad_jax.data.synthetic_kinds import DEFECTS
 from ddad_jax.data.synthetic_shapes import object_map
 from ddad_jax.errors import InputError
 
-__all__ = ["DEFECTS", "STRENGTHS", "damage", "synthetic_defects", "visible_change"]
+__all__ = ["DEFECTS", "STRENGTHS", "damage", "painted_on", "synthetic_defects", "visible_change"]
 
 STRENGTHS = (0.35, 0.6, 1.0)
 """Subtle to obvious: a fraction of contrast and size."""
@@ -138,6 +138,11 @@ def synthetic_defects(
         defects=tuple(f"synthetic_{kind}" for _, kind, _ in turns),
         names=tuple(f"{i:04d}/{kind}/{strength:g}" for i, kind, strength in turns),
     )
+
+
+def painted_on(defects: ImageSet) -> np.ndarray:
+    """Which picture of those given to ``synthetic_defects`` each of its results shows, int [n]."""
+    return np.array([int(name.split("/")[0]) for name in defects.names], int)
 
 
 def _check(images: np.ndarray, seed: int, per_image: int, kinds: Sequence[str], strengths: Sequence[float]) -> None:

@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
-from experiments import adapting
+from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.sweep import PairProgram
+from experiments import adapting, epoch_choice, sweeping
 from experiments.adapting import adapted
-from experiments.model import Data
+from experiments.model import Data, load_data
+from experiments.plan import Plan, config_point
 from experiments.tables import read_jsonl
 
 
@@ -29,7 +33,8 @@ ORIGINAL = tiny_runs.variables()
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_backbone(monkeypatch.setattr)
-    monkeypatch.setattr(adapting, "eps_fn", lambda unet, params: lambda x_t, t: 0.5 * x_t)
+    for module in (adapting, epoch_choice):
+        monkeypatch.setattr(module, "eps_fn", lambda unet, params: lambda x_t, t: 0.5 * x_t)
 
 
 @pytest.fixture
@@ -55,6 +60,25 @@ def differ(left: Any, right: Any) -> bool:
 
 def epochs(workdir: Path) -> list[int]:
     return [row["epoch"] for row in read_jsonl(workdir / "adapt.jsonl")]
+
+
+def test_synthetic_defects_decide_where_asked_to(root: Path, data: Data, tmp_path: Path) -> None:
+    """The recorded worth is that of a whole sweep at the config's point with that epoch's extractor."""
+    how: dict[str, Any] = {
+        "select": "synthetic", "synthetic_normals": 6, "synthetic_defects": 12, "adapt__choose": "synthetic",
+        "adapt__epochs": 2, "adapt__patience": 0, "score__standardise": True, "sample__solver": "dpm2m",
+    }  # fmt: skip
+    c = tiny_runs.config(root, **how)
+    asked = data._replace(choice=load_data(c).choice)
+    _, epoch = adapted(c, tmp_path, asked, None)
+    rows = read_jsonl(tmp_path / "adapt.jsonl")
+    worth = [row["synthetic_image_auroc"] for row in rows]
+    assert len(rows) == 3 and epoch == int(np.argmax(worth)) and all("contrast" in row for row in rows)
+    saved = Checkpoints(tmp_path / "adapt" / "epochs", keep=None).restore(ORIGINAL, 2)
+    networks = (lambda x_t, t: 0.5 * x_t), feature_fn(tiny_runs.BACKBONE, saved)
+    program = PairProgram(lambda _: networks, None, alpha_bar=jnp.asarray(alpha_bar_table()))
+    (row,) = sweeping.run(c, tmp_path / "sweep", asked, program, 2, Plan(*([p] for p in config_point(c)), None))
+    assert row["synthetic_image_auroc"] == pytest.approx(worth[2], abs=0.03)
 
 
 def test_no_epochs_leave_the_extractor_as_it_came(root: Path, data: Data, tmp_path: Path) -> None:

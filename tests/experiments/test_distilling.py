@@ -16,7 +16,7 @@ import tiny_runs
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import PairProgram
-from experiments import distil, distilling
+from experiments import descending, distil, distilling
 from experiments.distilling import distilled
 from experiments.model import Data
 from experiments.pipeline import run_all
@@ -190,7 +190,7 @@ def test_the_wall_clock_limit_stops_distillation_for_good(
             self.now += 60.0
             return self.now
 
-    monkeypatch.setattr(distilling, "time", Clock())
+    monkeypatch.setattr(descending, "time", Clock())
     long = {"student__steps": 1000, "student__max_minutes": 20.0}
     first = run(root, tmp_path, data, **long)
     rows = read_jsonl(tmp_path / "distil.jsonl")

@@ -15,7 +15,7 @@ from ddad_jax.points import recon_grid
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram, sweep_distances
 from experiments.configs import fast_sampling
-from experiments.figure_frontier import frontier, frontier_figure, frontier_table
+from experiments.figure_frontier import best_ways, frontier, frontier_figure, frontier_table
 from experiments.pipeline import run_all
 from experiments.tables import read_jsonl
 from experiments.teacher import teacher_of, teacher_rmse
@@ -35,7 +35,8 @@ def row(
 ) -> dict[str, Any]:
     return {
         "w": 3.0, "t_prime": 250, "steps": steps, "eta": 0.0, "grid": "trailing", "seed": seed, "solver": solver,
-        "start_noise": 1.0, "fade": 1.0, "blend_max": 0.0, "v": 7.0, "layers": "layer2", "sigma": 1.0,
+        "start_noise": 1.0, "fade": 1.0, "blend_max": 0.0, "rise": 0.0, "model": "teacher", "v": 7.0,
+        "layers": "layer2", "sigma": 1.0,
         "standardise": False, "image_auroc": auroc, "teacher_rmse": 1.0 / steps, "ms_per_image": 2.0 * steps,
         "unet_calls": steps, "selected": selected, **how,
     }  # fmt: skip
@@ -82,6 +83,18 @@ def test_a_line_of_the_frontier_is_one_way_to_sample_over_its_seeds() -> None:
         mean == pytest.approx(0.81) and high - mean == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=1e-3) == mean - low
     )
     assert [r["image_auroc"] for r in frontier_table(rows)] == pytest.approx([0.81] * 4)
+
+
+def test_a_way_is_among_the_best_where_nothing_of_as_few_calls_beats_it() -> None:
+    rows = [row(k, 0, solver="ddim", auroc=0.8, teacher_rmse=0.3, selected=k == 3) for k in (1, 3)]
+    rows += [row(3, 0, solver="dpm2m", auroc=0.9, teacher_rmse=0.5), row(1, 0, solver="unipc2", auroc=0.7)]
+    assert best_ways(frontier(rows)) == ["ddim", "dpm2m"]
+    assert best_ways(frontier(rows), most=1) == ["ddim"]
+
+
+def test_a_way_is_named_by_what_is_not_as_published() -> None:
+    rows = [row(2, 0, selected=True), row(2, 0, start_noise=0.0), row(2, 0, solver="heun", rise=0.5, model="teacher")]
+    assert {spot.way for spot in frontier(rows)} == {"ddim", "ddim, start noise 0", "heun, rise 0.5"}
 
 
 def test_the_figure_is_drawn_where_calls_vary_and_only_there(tmp_path: Path) -> None:

@@ -146,31 +146,35 @@ def test_a_search_goes_on_where_it_was_killed(
 # --- Files that cannot be used
 
 
-def saved_by(root: Path, data: Data, workdir: Path) -> tuple[ConfigDict, dict[str, Any]]:
-    c = tiny_runs.config(root, **ONE)
-    found(c, workdir, data)
-    return c, json.loads((workdir / "grids.json").read_text())
+@pytest.fixture(scope="module")
+def saved(root: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What is in the file of one grid."""
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_predictor(patch.setattr)
+        workdir = tmp_path_factory.mktemp("saved")
+        found(tiny_runs.config(root, **ONE), workdir, data)
+    return (workdir / "grids.json").read_text()
 
 
 def test_a_grid_saved_for_another_schedule_is_refused(
-    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: str
 ) -> None:
-    c, _ = saved_by(root, data, tmp_path)
+    (tmp_path / "grids.json").write_text(saved)
     other = alpha_bar_table(np.linspace(1e-4, 0.01, 1000))
     monkeypatch.setattr(gridding, "alpha_bar", lambda: jnp.asarray(other))
     with pytest.raises(InputError, match=r"grids\.json: a grid saved for another schedule.*Delete it"):
-        found(c, tmp_path, data)
+        found(tiny_runs.config(root, **ONE), tmp_path, data)
 
 
 @pytest.mark.parametrize(
     "bad", [[60], [60, 60], [60, 61], [59, 20], [60, -1], [60, 20, 5], [60, 20.5], [60, "20"], [], 60, None], ids=str
 )
-def test_times_that_do_not_fit_are_refused(root: Path, data: Data, tmp_path: Path, bad: Any) -> None:
-    c, saved = saved_by(root, data, tmp_path)
-    saved["grids"][0]["times"] = bad
-    (tmp_path / "grids.json").write_text(json.dumps(saved))
+def test_times_that_do_not_fit_are_refused(root: Path, data: Data, tmp_path: Path, saved: str, bad: Any) -> None:
+    content = json.loads(saved)
+    content["grids"][0]["times"] = bad
+    (tmp_path / "grids.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"grids\.json: times .*expected 2 whole numbers that fall from T' = 60"):
-        found(c, tmp_path, data)
+        found(tiny_runs.config(root, **ONE), tmp_path, data)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"alpha_bar": "a", "grids": [1]}', "null", "\udcff"], ids=ascii)

@@ -200,6 +200,8 @@ def test_where_there_is_no_cluster_the_address_is_asked_for(base: Path, tmp_path
         ({"num_processes": 2}, r"--num_processes=2: expected --coordinator"),
         ({"process_id": 1}, r"--process_id=1: expected --coordinator"),
         ({"coordinator": "10.0.0.1"}, r"--coordinator=10\.0\.0\.1: expected host:port"),
+        ({"coordinator": "10.0.0.1:65536"}, r"--coordinator=10\.0\.0\.1:65536: expected .*a port from 1 to 65535"),
+        ({"coordinator": "10.0.0.1:0"}, r"--coordinator=10\.0\.0\.1:0: expected .*a port from 1 to 65535"),
         ({"coordinator": "here:1", "process_id": 0}, r"--num_processes=None: expected how many"),
         ({"coordinator": "here:1", "num_processes": 0, "process_id": 0}, r"--num_processes=0: expected"),
         ({"coordinator": "here:1", "num_processes": 2}, r"--process_id=None: expected .* 0 to 1"),

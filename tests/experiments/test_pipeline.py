@@ -160,15 +160,15 @@ def test_a_point_chosen_on_synthetic_defects_needs_no_test_label(
 ) -> None:
     root = tiny_runs.folder(tmp_path / "data")
     changes: dict[str, Any] = {
-        "select": "synthetic", "synthetic_defects": 9, "sweep__w": (0.0, 0.5), "sweep__v": (0.0, 1.0, 7.0),
-        "sweep__standardise": (False, True), "sweep__seed": (0, 1), "data__held_out": 0.4,
+        "select": "synthetic", "synthetic_defects": 9, "synthetic_normals": 8, "sweep__w": (0.0, 0.5),
+        "sweep__v": (0.0, 1.0, 7.0), "sweep__standardise": (False, True), "sweep__seed": (0, 1), "data__held_out": 0.4,
     }  # fmt: skip
     run_all(tiny_runs.config(root, **changes), tmp_path / "w", sweep=False)
     rows = read_jsonl(tmp_path / "w" / "results.jsonl")
     assert len(rows) == 30  # the config's own point is a candidate, too
 
     def worth(row: dict[str, Any]) -> float:
-        return row["synthetic_image_auroc"] + row["synthetic_aupro_30"]
+        return row["synthetic_image_auroc"] + 1e-6 * row["synthetic_aupro_30"]
 
     selected = [row for row in rows if row["selected"]]
     assert [row["seed"] for row in selected] == [0, 1]
@@ -189,8 +189,15 @@ def test_a_point_chosen_on_synthetic_defects_needs_no_test_label(
         {name: row[name] for name in ("w", "v", "standardise", "seed")} for row in selected
     ]
 
+    # The chosen point is kept with the model: another evaluation sweeps nothing, whatever the sweep says now.
     monkeypatch.setattr(PairProgram, "compiled", fail)
-    run_all(tiny_runs.config(root, **changes), tmp_path / "other", sweep=False)
+    run_all(tiny_runs.config(root, **{**changes, "sweep__w": (0.0, 9.0)}), tmp_path / "other", sweep=False)
+    (kept,) = read_jsonl(tmp_path / "other" / "results.jsonl")
+    assert kept["selected"] and all(kept[name] == selected[0][name] for name in ("w", "v", "standardise"))
+
+    (tmp_path / "other" / "chosen.json").write_text("{}")
+    with pytest.raises(InputError, match=r"chosen\.json.*Delete it"):
+        run_all(tiny_runs.config(root, **changes), tmp_path / "other", sweep=False)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_runs
+from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
 from experiments.plan import Plan, best_on_synthetic, plan, settings_of
@@ -28,25 +29,48 @@ def test_the_best_over_all_seeds_is_chosen(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__v=(0.0, 2.0), sweep__seed=(0, 1), sample__w=0.0)
     # The luckiest single seed belongs to w = 0, the best mean to w = 1, v = 2.
     value = {(0.0, 0): 0.9, (0.0, 1): 0.1, (1.0, 0): 0.6, (1.0, 1): 0.7}
-    point, score = best_on_synthetic(todo, rows_of(todo, lambda p, s: value[p.w, p.seed] + 0.01 * s.v))
-    assert (point.w, score.v) == (1.0, 2.0)
+    (point, score), worth = best_on_synthetic(todo, rows_of(todo, lambda p, s: value[p.w, p.seed] + 0.01 * s.v))
+    assert (point.w, score.v) == (1.0, 2.0) and worth == pytest.approx(0.67)
 
 
 def test_the_chosen_point_is_one_that_was_computed(tmp_path: Path) -> None:
     """The config's own point exists with the first seed of the sweep alone, whichever number that is."""
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(1, 0), sample__w=3.0)
-    point, _ = best_on_synthetic(todo, rows_of(todo, lambda p, s: p.w))
+    (point, _), _ = best_on_synthetic(todo, rows_of(todo, lambda p, s: p.w))
     assert point.w == 3.0 and point in todo.recon
 
 
 def test_a_point_that_diverged_for_one_seed_is_not_chosen(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(0, 1), sample__w=0.0)
     rows = rows_of(todo, lambda p, s: np.nan if (p.w, p.seed) == (1.0, 1) else p.w + 0.1)
-    assert best_on_synthetic(todo, rows)[0].w == 0.0
+    assert best_on_synthetic(todo, rows)[0][0].w == 0.0
     with pytest.raises(InputError, match="no point"):
         best_on_synthetic(todo, rows_of(todo, lambda p, s: np.nan))
 
 
 def test_of_equals_the_one_with_fewest_calls(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__steps=(1, 2), sample__steps=2)
-    assert best_on_synthetic(todo, rows_of(todo, lambda p, s: 0.5))[0].steps == 1
+    assert best_on_synthetic(todo, rows_of(todo, lambda p, s: 0.5))[0][0].steps == 1
+
+
+def test_parts_of_a_sweep_are_more_sweeps_and_not_its_product(tmp_path: Path) -> None:
+    parts = ConfigDict({"solvers": {"solver": ("dpm2m", "heun"), "steps": (1, 2)}, "starts": {"rise": (0.5, 1.0)}})
+    c = tiny_runs.config(tmp_path, sweep__parts=parts, sweep__seed=(3, 4), sample__steps=2, sweep__w=(1.0,))
+    todo = plan(c, sweep=True)
+    assert len(set(todo.recon)) == len(todo.recon)
+    own = {(p.solver, p.steps, p.rise, p.w, p.seed) for p in todo.recon}
+    w = todo.selected[0].w  # type: ignore[index]
+    seeds = [(*way, seed) for seed in (3, 4) for way in (
+        ("ddim", 2, 0.0, 1.0),
+        ("dpm2m", 1, 0.0, w), ("dpm2m", 2, 0.0, w), ("heun", 1, 0.0, w), ("heun", 2, 0.0, w),
+        ("ddim", 2, 0.5, w), ("ddim", 2, 1.0, w),
+    )]  # fmt: skip
+    assert own == {*seeds, ("ddim", 2, 0.0, w, 3)}
+
+
+def test_of_equal_verdicts_the_better_outline_is_chosen(tmp_path: Path) -> None:
+    todo = a_plan(tmp_path, sweep__v=(0.0, 2.0, 5.0))
+    rows = [
+        {**row, "synthetic_image_auroc": 0.9 if row["v"] else 0.8} for row in rows_of(todo, lambda p, s: 1 - 0.1 * s.v)
+    ]
+    assert best_on_synthetic(todo, rows)[0][1].v == 1.0  # the config's own

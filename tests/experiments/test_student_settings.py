@@ -89,6 +89,8 @@ def test_another_range_is_another_training() -> None:
         ("sweep__model", ("pupil",)),
         ("student__w", (3.0, 1.0)),
         ("student__w", (-1.0, 1.0)),
+        ("student__w", (0, float("inf"))),
+        ("student__w", (0, 10**400)),
         ("student__w", (1.0,)),
         ("student__t_prime", (0, 250)),
         ("student__t_prime", (100, 1000)),

@@ -335,3 +335,17 @@ def test_rows_of_other_parameters_are_set_aside(root: Path, data: Data, tmp_path
 def test_the_time_of_an_image_is_finite_and_excludes_compilation(root: Path, data: Data, tmp_path: Path) -> None:
     (row,) = swept(root, tmp_path, data, new_program(), sweep=False)
     assert math.isfinite(row["ms_per_image"]) and 0 < row["ms_per_image"] < 500
+
+
+def test_unusual_pictures_start_later_and_their_first_pass_is_paid_for(
+    root: Path, data: Data, program: PairProgram, tmp_path: Path
+) -> None:
+    how: dict[str, Any] = {"sweep__w": (), "sweep__v": (), "sweep__layers": (), "sweep__rise": (0.0, 1.0)}
+    level, risen = swept(root, tmp_path, data, program, **how, teacher=20, teacher_images=3)
+    assert (level["rise"], risen["rise"]) == (0.0, 1.0)
+    assert (level["unet_calls"], risen["unet_calls"]) == (2, 3)
+    assert "t_prime_mean" not in level and risen["t_prime"] < risen["t_prime_mean"] <= 2 * risen["t_prime"]
+    assert risen["teacher_rmse"] > 0 and risen["teacher_images"] == 3
+    assert risen["image_auroc"] != level["image_auroc"] or risen["pixel_auroc"] != level["pixel_auroc"]
+    (tmp_path / "journal.jsonl").unlink()
+    assert bare(swept(root, tmp_path, data, program, **how, teacher=20, teacher_images=3)) == bare([level, risen])

@@ -64,8 +64,8 @@ def test_the_faster_of_two_detectors_says_how_much(tmp_path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
-        patch.setattr("experiments.benchmark.random_backbone", lambda name, key: tiny_runs.variables())
-        patch.setattr("experiments.benchmark.init_params", tiny_runs.init_params)
+        patch.setattr("experiments.untrained.random_backbone", lambda name, key: tiny_runs.variables())
+        patch.setattr("experiments.untrained.init_params", tiny_runs.init_params)
         c = tiny_runs.config(tmp_path)
         first, second = time_detector(c, changed(c, "sample.steps=1"), 3, 2)
     assert (first["unet_calls"], second["unet_calls"]) == (2, 1)

@@ -13,7 +13,7 @@ import tiny_runs
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
-from experiments import training
+from experiments import descending, training
 from experiments.model import Data, load_data
 from experiments.tables import read_jsonl
 from experiments.training import trained
@@ -36,7 +36,7 @@ def assert_equal(left: Any, right: Any) -> None:
 def restored(workdir: Path, clip_norm: float = 1.0) -> dict[str, Any]:
     """The newest checkpoint."""
     found = Checkpoints(workdir / "train")
-    tx = training.optimiser(clip_norm=clip_norm)
+    tx = descending.optimiser(clip_norm=clip_norm)
     state = training.init_state(tiny_runs.init_params(None, 0), tx)
     return found.restore({"state": state, "seconds": np.zeros(()), "finished": np.zeros((), np.int32)})
 
@@ -135,7 +135,7 @@ class Clock:
 def test_the_wall_clock_limit_stops_training_for_good(
     root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "time", Clock())
+    monkeypatch.setattr(descending, "time", Clock())
     c = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0)
     first = trained(c, tmp_path, data)
     rows = read_jsonl(tmp_path / "train.jsonl")
@@ -146,7 +146,7 @@ def test_the_wall_clock_limit_stops_training_for_good(
 
 
 def test_minutes_before_a_kill_count(root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "time", Clock())
+    monkeypatch.setattr(descending, "time", Clock())
     c = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0)
     with monkeypatch.context() as patch:
         kill_at(patch, "step", 5)

@@ -1,0 +1,188 @@
+"""What the settings of a run may be, judged before anything runs: every refusal names the flag and what it expects."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddad_jax.backbones import BACKBONES
+from ddad_jax.errors import InputError
+from ddad_jax.points import OPTIMISED, ReconPoint, recon_grid
+from ddad_jax.solvers import SOLVERS
+from ddad_jax.timesteps import GRIDS
+from ddad_jax.unet import CHANNEL_MULT
+from experiments.config import adaptation_grid, swept
+from experiments.student_settings import check_student
+
+Need = Callable[[str, bool, str], None]
+
+
+def check(c: ConfigDict) -> ConfigDict:
+    """``c`` itself.
+
+    Raises:
+      InputError: naming the first flag whose value cannot be used.
+    """
+
+    def need(flag: str, good: bool, expected: str) -> None:
+        if not good:
+            raise InputError(f"--config.{flag}={_get(c, flag)!r}: expected {expected}")
+
+    # Types of what a sweep lists come first: later checks compute with them.
+    for part in (_run, _sweep, check_student, _data, _model, _train, _backbone, _adapt, _sample, _grid, _score, _joint):
+        part(c, need)
+    return c
+
+
+def _run(c: ConfigDict, need: Need) -> None:
+    need("seed", 0 <= c.seed < 2**31, "0 to 2^31 - 1")
+    need("select", c.select in ("", "synthetic"), "'' or synthetic")
+    need("teacher", 0 <= c.teacher <= 1000, "0 (none) to 1000")
+    need("teacher_images", c.teacher_images >= 1, "at least 1")
+    need("synthetic_defects", c.synthetic_defects >= 1, "at least 1")
+    need("synthetic_normals", c.synthetic_normals >= 1, "at least 1")
+    need("output.examples", c.output.examples >= 1, "at least 1")
+
+
+def _sweep(c: ConfigDict, need: Need) -> None:
+    axes = [f"sweep.{name}" for name in c.sweep if name != "parts"]
+    for part, values in c.sweep.parts.items():
+        for name in values:
+            axes.append(f"sweep.parts.{part}.{name}")
+            need(axes[-1], name in ReconPoint._fields, f"one of {', '.join(ReconPoint._fields)} in its place")
+    for flag in axes:
+        name, values = flag.rsplit(".", 1)[1], _get(c, flag)
+        if name in ("w", "eta", "v", "sigma", "start_noise", "fade", "blend_max", "rise"):
+            need(flag, _each(values, (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
+        elif name in ("t_prime", "steps", "seed", "reuse"):
+            need(flag, _each(values, int), "a tuple of whole numbers, such as (150, 250)")
+        else:
+            need(flag, isinstance(values, tuple), "a tuple")
+    need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
+         "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
+    flags = c.sweep.standardise
+    need("sweep.standardise", isinstance(flags, tuple) and set(flags) <= {False, True}, "a tuple: (False, True)")
+
+
+def _data(c: ConfigDict, need: Need) -> None:
+    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
+    if c.data.kind != "cans":
+        need("data.root", bool(c.data.root), "the folder that holds the data set")
+    need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
+    need("data.calibration", c.data.calibration >= 1, "at least 1")
+    need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
+
+
+def _model(c: ConfigDict, need: Need) -> None:
+    m = c.model
+    need("model.predict", m.predict in ("eps", "x0"), "eps or x0")
+    need("model.dtype", m.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
+    need("model.patch", m.patch >= 1 and c.data.size % max(m.patch, 1) == 0, "a divisor of data.size")
+    inner = c.data.size // m.patch
+    if not m.channel_mult:
+        sizes = f"{sorted(CHANNEL_MULT)} (times model.patch), or give model.channel_mult"
+        need("data.size", inner in CHANNEL_MULT, sizes)
+    multipliers = m.channel_mult or CHANNEL_MULT[inner]
+    levels = len(multipliers)
+    halved = f"a multiple of {m.patch * 2 ** (levels - 1)} for {levels} levels"
+    need("data.size", inner % 2 ** (levels - 1) == 0, halved)
+    widths = [int(multiplier * m.base) for multiplier in multipliers]
+    need("model.base", all(w >= 8 and w % 8 == 0 for w in widths), "widths that are multiples of 8")
+    need("model.heads", m.heads >= 1 and all(w % m.heads == 0 for w in widths), "a divisor of every width")
+    need("model.groups", m.groups >= 1, "at least 1")
+    need("model.res_blocks", m.res_blocks >= 1, "at least 1")
+    need("model.dropout", 0 <= m.dropout < 1, "0 up to below 1")
+
+
+def _train(c: ConfigDict, need: Need) -> None:
+    for name in ("steps", "batch_size", "accumulate", "log_every", "validate_every", "checkpoint_every"):
+        need(f"train.{name}", c.train[name] >= 1, "at least 1")
+    need("train.learning_rate", c.train.learning_rate > 0, "above 0")
+    need("train.reduce", c.train.reduce in ("mean", "sum"), "mean or sum")
+    need("train.t_max", 1 <= c.train.t_max <= 1000, "1 to 1000")
+    need("train.ema_decay", 0 <= c.train.ema_decay < 1, "0 (none) up to below 1")
+    need("train.min_snr", math.isfinite(c.train.min_snr) and c.train.min_snr >= 0, "0 (off) or above, usually 5")
+    need("train.max_minutes", c.train.max_minutes >= 0, "0 (no limit) or more")
+    need("train.warmup_steps", c.train.warmup_steps >= 0, "0 (no warm-up) or more")
+    need("train.clip_norm", c.train.clip_norm >= 0, "0 (no clipping) or more")
+
+
+def _backbone(c: ConfigDict, need: Need) -> None:
+    need("backbone.name", c.backbone.name in BACKBONES, f"one of {', '.join(sorted(BACKBONES))}")
+    need("backbone.dtype", c.backbone.dtype in ("float32", "bfloat16"), "float32 or bfloat16")
+    smallest = BACKBONES[c.backbone.name].min_size
+    need("backbone.feature_size", c.backbone.feature_size in (0,) or c.backbone.feature_size >= smallest,
+         f"0 (the pictures' own size) or at least {smallest}")  # fmt: skip
+    need("data.size", c.backbone.feature_size > 0 or c.data.size >= smallest,
+         f"at least {smallest} for {c.backbone.name}, or --config.backbone.feature_size={smallest}")  # fmt: skip
+
+
+def _adapt(c: ConfigDict, need: Need) -> None:
+    a = c.adapt
+    need("adapt.batch_norm", a.batch_norm in ("frozen", "train"), "frozen or train")
+    need("adapt.epochs", a.epochs >= 0, "0 (no adaptation) or more")
+    choices = ("contrast", "last", *(("synthetic",) if c.select == "synthetic" else ()))
+    need("adapt.choose", a.choose in choices, "contrast, last or, with --config.select=synthetic, synthetic")
+    need("adapt.patience", a.patience >= 0, "0 (run all epochs) or more")
+    need("adapt.batch_size", a.batch_size >= 1, "at least 1 pair")
+    need("adapt.learning_rate", a.learning_rate > 0, "above 0")
+    need("adapt.lambda_dl", math.isfinite(a.lambda_dl) and a.lambda_dl >= 0, "finite, 0 or more")
+    need("adapt.max_minutes", a.max_minutes >= 0, "0 (no limit) or more")
+
+
+def _sample(c: ConfigDict, need: Need) -> None:
+    names = (*GRIDS, OPTIMISED)
+    need("sample.grid", c.sample.grid in names, f"one of {', '.join(sorted(names))}")
+    need("sample.solver", c.sample.solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
+    need("sample.reuse", c.sample.reuse >= 1, "1 (every layer at every step) or more steps")
+    need("sample.batch_size", c.sample.batch_size >= 1, "at least 1")
+
+
+def _grid(c: ConfigDict, need: Need) -> None:
+    most = max(swept(c, "steps")) if OPTIMISED in swept(c, "grid") else 1
+    need("grid.teacher_steps", most <= c.grid.teacher_steps < 1000, f"{most} (the steps to find times for) to 999")
+    need("grid.teacher_solver", c.grid.teacher_solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
+    need("grid.images", c.grid.images >= 1, "at least 1")
+    need("grid.rounds", c.grid.rounds >= 0, "0 (none) or more")
+
+
+def _score(c: ConfigDict, need: Need) -> None:
+    need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
+    need("score.batch", c.score.batch >= 1, "at least 1")
+    need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
+    for section, name in (("score", "v"), ("sweep", "v"), ("score", "sigma"), ("sweep", "sigma")):
+        values = c[section][name]
+        for value in values if isinstance(values, tuple) else (values,):
+            need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
+    for layers in (c.score.layers, *c.sweep.layers):
+        known = bool(layers) and set(layers) <= {"layer1", "layer2", "layer3"}
+        need("score.layers", known, "a tuple of layer1, layer2, layer3")
+
+
+def _joint(c: ConfigDict, need: Need) -> None:
+    """What only several settings together can break."""
+    a = c.adapt
+    try:
+        grid = (adaptation_grid(c.sample.grid),)
+        recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
+    except InputError as error:
+        raise InputError(f"--config.adapt: {error}") from None
+    risen = max(swept(c, "t_prime")) * (1.0 + max(swept(c, "rise")))
+    largest = max(risen, a.t_prime)
+    need("train.t_max", largest < c.train.t_max or c.train.t_max == 1000, f"more than every T' sampled ({largest:g})")
+    for flag in (f"{section}.standardise" for section in ("score", "sweep")):
+        asked = _get(c, flag)
+        if True in (asked if isinstance(asked, tuple) else (asked,)):
+            spread = f"at least 2 with --config.{flag}={asked!r}: one picture has no spread"
+            need("data.calibration", c.data.calibration >= 2, spread)
+
+
+def _each(values: Any, kind: type | tuple[type, ...]) -> bool:
+    return isinstance(values, tuple) and all(isinstance(v, kind) and not isinstance(v, bool) for v in values)
+
+
+def _get(c: ConfigDict, dotted: str) -> Any:
+    for name in dotted.split("."):
+        c = c[name]
+    return c
