@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy.stats import spearmanr
 
+from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
@@ -51,8 +52,9 @@ DRIFT_COLUMNS = (
 
 
 class Finished(NamedTuple):
-    """A run to use as it is. point: its selected one. grids: what that visits where its grid is optimised. threshold:
-    of its verdicts. scores: of its test pictures, [n]."""
+    """A run to use as it is. params: of the noise predictor, or of the student where that is selected. point: the
+    selected one. grids: what it visits where its grid is optimised. threshold: of the verdicts. scores: of the test
+    pictures, [n]."""
 
     data: Data
     params: Any
@@ -87,7 +89,7 @@ def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     (point, score), data = run.point, run.data
     n, chunk = len(data.calibration.labels), min(c.sample.batch_size, len(data.test.labels))
     images = np.concatenate([data.calibration.images, data.test.images])
-    programs = {name: _program(c, workdir, run, *dtypes) for name, dtypes in VARIANTS.items()}
+    programs = {name: _program(c, run, *dtypes) for name, dtypes in VARIANTS.items()}
     exact = next(iter(VARIANTS))
     starts = starts_of(
         programs[exact], images, [point], n, sigma=score.sigma, chunk=chunk, timer=time.perf_counter
@@ -173,23 +175,25 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
     row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), sweeping.trained_steps(workdir)
-    if row.get("train_steps") != steps or (point.model == "student" and not (workdir / "student").exists()):
+    untaught = point.model == "student" and not Checkpoints(workdir / "student").steps()
+    if row.get("train_steps") != steps or untaught:
         raise InputError(f"--workdir={workdir}: training has not ended since its results were written; {mend}")
     data = load_data(settled)
     require_same(workdir, settled, data)
     params = trained(settled, workdir, data)
     variables, _ = adapted(settled, workdir, data, params)
+    if point.model == "student":
+        params = distilled(settled, workdir, data, params).params
     grids = times if point.grid == OPTIMISED else {}
     scores = load_selected(workdir)["scores"]
     return settled, Finished(data, params, variables, (point, score), grids, threshold, scores)
 
 
-def _program(c: ConfigDict, workdir: Path, run: Finished, unet: str, features: str) -> PairProgram:
+def _program(c: ConfigDict, run: Finished, unet: str, features: str) -> PairProgram:
     own = ConfigDict(c.to_dict())
     own.model.dtype, own.backbone.dtype = unet, features
     if run.point[0].model == "student":
-        params = distilled(c, workdir, run.data, run.params).params
-        return sweeping.student_of(own, params, run.variables, made_with={}).program
+        return sweeping.student_of(own, run.params, run.variables, made_with={}).program
     return sweeping.program_of(own, run.params, run.variables)
 
 

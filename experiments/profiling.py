@@ -70,7 +70,7 @@ def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict
             "calls": part.calls,
             "ms_per_image": ms * part.calls * spent.median,
             "p95_ms": ms * part.calls * spent.p95,
-            "share": part.calls * spent.median / whole.median,
+            "share": round(part.calls * spent.median / whole.median, 4),
             "dtype": part.dtype,
         }
         if macs:

@@ -48,5 +48,4 @@ def get_config(studied: str = "demo") -> ConfigDict:
                 c.sweep[name] = ()
         c.sweep.seed = (0, 1, 2)
         c.sweep.parts = ConfigDict(PARTS)
-        c.student.w, c.student.t_prime = (0.0, 3.0), (min(150, c.sample.t_prime), max(300, c.sample.t_prime))
     return c

@@ -34,5 +34,7 @@ def get_config(size: str = "cpu") -> ConfigDict:
         # small redraws softly, so pixels say more than features.
         c.sample.update(w=1.0, t_prime=400, steps=5, batch_size=32)
         c.score.update(v=3.0, layers=("layer1", "layer2", "layer3"))
+        c.student.update(w=(0.0, 3.0), t_prime=(150, 500), teacher_steps=10)
+        c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=10.0)
         c.sample.origin = "fixed in the config, whose few values were settled on cookies and simulated cans"
     return c

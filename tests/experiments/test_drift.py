@@ -31,24 +31,26 @@ def backbone(c: ConfigDict) -> Backbone:
 
 
 class Run:
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, **changes: Any) -> None:
         self.workdir = base / "w"
-        self.config = tiny_runs.config(
-            tiny_runs.folder(base / "data"), sample__w=2.0, score__standardise=True, score__crop=28
-        )
+        self.config = tiny_runs.config(tiny_runs.folder(base / "data"), sample__w=2.0, **changes)
+        run_all(self.config, self.workdir, sweep=False)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    run = Run(tmp_path_factory.mktemp("drift"))
+@pytest.fixture(scope="module", autouse=True)
+def small_networks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
         patch.setattr(sweeping, "eps_fn", eps_fn)
         patch.setattr(sweeping, "build_backbone", backbone)
         patch.setattr(adapting, "load_backbone", lambda name, path: tiny_runs.variables())
-        run_all(run.config, run.workdir, sweep=False)
-        yield run
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(tmp_path_factory.mktemp("drift"), score__standardise=True, score__crop=28)
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +79,20 @@ def test_each_type_drifts_where_it_is_used(rows: dict[str, dict[str, Any]]) -> N
         assert 0 < row["score_mean"] <= row["score_max"] < 0.5
         assert 0 <= row["image_auroc"] <= 1 and 0 <= row["aupro_30"] <= 1 and row["ms_per_image"] > 0
     assert "flips" in format_table(list(rows.values()), DRIFT_COLUMNS).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"sample__grid": "optimised", "sample__rise": 0.2, "grid__teacher_steps": 6, "score__normalise": "batch"},
+        {"sample__model": "student", "sample__steps": 1, "student__steps": 2, "student__teacher_steps": 2},
+    ],
+    ids=["own start of each picture, optimised grid, published ratio", "student"],
+)
+def test_every_kind_of_point_is_the_runs_own(tmp_path: Path, changes: dict[str, Any]) -> None:
+    run = Run(tmp_path, **changes)
+    (exact, *_) = drift(run.config, run.workdir, 1)
+    assert exact["run_score_max"] < 1e-5
 
 
 def test_differences_are_those_a_person_works_out() -> None:

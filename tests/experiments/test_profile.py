@@ -95,7 +95,7 @@ def test_the_pieces_are_the_detector(rows: list[dict[str, Any]]) -> None:
     assert by_name[SUM]["ms_per_image"] == pytest.approx(sum(row["ms_per_image"] for row in pieces))
     whole = by_name[WHOLE]["ms_per_image"]
     for row in pieces:
-        assert row["ms_per_image"] > 0 and row["share"] == pytest.approx(row["ms_per_image"] / whole)
+        assert row["ms_per_image"] > 0 and row["share"] == pytest.approx(row["ms_per_image"] / whole, abs=1e-4)
     assert by_name[WHOLE]["share"] == 1.0 and by_name[WHOLE]["compile_s"] > 0
 
 
