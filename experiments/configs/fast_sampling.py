@@ -23,7 +23,7 @@ PARTS = {
     "grids": {"solver": ("ddim", "dpm2m"), "grid": ("log_snr", "optimised"), "steps": FEW, "eta": (0.0,)},
     "start": {"solver": ("ddim", "dpm2m"), "start_noise": (0.0,), "steps": (1, *FEW), "eta": (0.0,)},
     "steering": {"solver": ("dpm2m",), "steps": (3,), "fade": (0.0, 2.0)},
-    "rise": {"solver": ("dpm2m",), "steps": (3,), "rise": (0.5,)},
+    "rise": {"solver": ("dpm2m",), "steps": (3,), "rise": (0.4,)},
     "reuse": {"reuse": (2, 5), "steps": (5, 10), "eta": (0.0,)},
     "student": {"model": ("student",), "steps": (1, 2)},
 }
