@@ -33,7 +33,7 @@ from ddad_jax.types import Array, Variables
 from ddad_jax.weights import load_backbone
 from experiments.config import adaptation_grid
 from experiments.epoch_choice import synthetic_auroc
-from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
+from experiments.model import Data, alpha_bar, build_backbone, build_unet, choice_of, eps_fn
 from experiments.plan import config_point
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
 
@@ -69,7 +69,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     sample = _sampler(c, params)
     measure = {"contrast": _contrast(c, data, sample)}
     if c.adapt.choose == "synthetic":
-        measure["synthetic_image_auroc"] = synthetic_auroc(c, data, params, *config_point(c))
+        measure["synthetic_image_auroc"] = synthetic_auroc(c, _with_choice(c, data), params, *config_point(c))
     decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
     states = Checkpoints(workdir / "adapt" / "state", keep=1)
@@ -134,6 +134,10 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         )  # fmt: skip
     best, _ = best_and_stop()
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+
+
+def _with_choice(c: ConfigDict, data: Data) -> Data:
+    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
 
 
 def _number(value: float | None) -> float:

@@ -124,8 +124,8 @@ def base() -> ConfigDict:
     c.adapt.t_prime = 250
     c.adapt.steps = 10
     c.adapt.eta = 1.0
-    # contrast: the epoch of the highest contrast; synthetic, with select = synthetic: the one with which the point of
-    # sample and score finds the synthetic defects best; last: as published, where a person chose it.
+    # contrast: the epoch of the highest contrast; synthetic: the one with which the point of sample and score finds
+    # synthetic defects best; last: as published, where a person chose it.
     c.adapt.choose = "contrast"
 
     # The point a verdict uses. `origin` is how its values were come by, as the report says it.

@@ -122,8 +122,7 @@ def _adapt(c: ConfigDict, need: Need) -> None:
     a = c.adapt
     need("adapt.batch_norm", a.batch_norm in ("frozen", "train"), "frozen or train")
     need("adapt.epochs", a.epochs >= 0, "0 (no adaptation) or more")
-    choices = ("contrast", "last", *(("synthetic",) if c.select == "synthetic" else ()))
-    need("adapt.choose", a.choose in choices, "contrast, last or, with --config.select=synthetic, synthetic")
+    need("adapt.choose", a.choose in ("contrast", "synthetic", "last"), "contrast, synthetic or last")
     need("adapt.patience", a.patience >= 0, "0 (run all epochs) or more")
     need("adapt.batch_size", a.batch_size >= 1, "at least 1 pair")
     need("adapt.learning_rate", a.learning_rate > 0, "above 0")

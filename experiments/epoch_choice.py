@@ -26,7 +26,7 @@ from experiments.scoring import own_normal, prepare, score_maps
 def synthetic_auroc(
     c: ConfigDict, data: Data, params: Any, point: ReconPoint, score: ScorePoint
 ) -> Callable[[Variables], float]:
-    """(variables of the extractor) -> image AUROC of ``data.choice`` at the point; not a number where it diverges.
+    """(variables of the extractor) -> image AUROC on ``data.choice`` at the point; not a number where it diverges.
 
     Reconstructs the pictures here, once for all epochs: adaptation changes what is seen in them, not them.
     """

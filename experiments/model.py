@@ -65,12 +65,12 @@ def split(c: ConfigDict, dataset: DataSet) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to."""
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, _choice(c, fit, calibration))
+    choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, choice)
 
 
-def _choice(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice | None:
-    if c.select != "synthetic":
-        return None
+def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
+    """Synthetic defects on the calibration images and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, with its
     # synthetic defect and without: among themselves such pictures still rank points as new ones do.
     wanting = c.synthetic_normals - len(calibration.labels)

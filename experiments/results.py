@@ -196,7 +196,9 @@ def _report(
         frontier_rows=frontier_table(rows),
         training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
         adaptation=adaptation_curves(
-            read_jsonl(workdir / "adapt.jsonl"), drawn / "adaptation.png", chosen=epoch,
+            read_jsonl(workdir / "adapt.jsonl"),
+            drawn / "adaptation.png",
+            chosen=epoch,
             metric=_criterion.get(c.adapt.choose, "contrast"),
         ),
         config=c.to_dict(),

@@ -69,8 +69,8 @@ def test_synthetic_defects_decide_where_asked_to(root: Path, data: Data, tmp_pat
         "adapt__epochs": 2, "adapt__patience": 0, "score__standardise": True, "sample__solver": "dpm2m",
     }  # fmt: skip
     c = tiny_runs.config(root, **how)
+    _, epoch = adapted(c, tmp_path, data, None)  # which paints the defects itself
     asked = data._replace(choice=load_data(c).choice)
-    _, epoch = adapted(c, tmp_path, asked, None)
     rows = read_jsonl(tmp_path / "adapt.jsonl")
     worth = [row["synthetic_image_auroc"] for row in rows]
     assert len(rows) == 3 and epoch == int(np.argmax(worth)) and all("contrast" in row for row in rows)
