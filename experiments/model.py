@@ -17,6 +17,7 @@ from ddad_jax.data.mtd import mtd
 from ddad_jax.data.split import hold_out, spread, subset
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.data.visa import visa
+from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
@@ -62,9 +63,19 @@ def load_data(c: ConfigDict) -> Data:
 
 
 def split(c: ConfigDict, dataset: DataSet) -> Data:
-    """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to."""
+    """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
+
+    Raises:
+      InputError: too few pictures, for a split at all or for maps in their normal spread.
+    """
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
+        raise InputError(
+            f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
+            "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
+            "--config.sweep.standardise='()'"
+        )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     return Data(dataset.name, fit, held_out, calibration, dataset.test, choice)
 
