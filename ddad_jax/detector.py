@@ -27,8 +27,8 @@ class Detection(NamedTuple):
 
 
 class Calibration(NamedTuple):
-    """What a score needs from held-out normal images, stored with the model. ratio: r of ``score.combine``, > 0.
-    spread: of their maps before the crop, for points that standardise; None for others."""
+    """What a score needs from held-out normal images, for the caller to keep with the model. ratio: r of
+    ``score.combine``, > 0. spread: of their maps before the crop, for points that standardise; None for others."""
 
     ratio: float = 1.0
     spread: Spread | None = None
@@ -119,6 +119,8 @@ class Detector:
         if starts is None:
             grids = [self._grid] * len(images[own])
         else:
+            if len(starts) != len(images):
+                raise InputError(f"starts of {len(starts)} pictures: expected {len(images)}, one T' each")
             grids = [time_grid(self.point, self._optimised, start=int(start)) for start in starts[own]]
         seeds = np.array([image_seed(image) for image in images[own]], np.uint32)
         return self.program.place(pair_input([self.point] * len(grids), grids, images[own], seeds))

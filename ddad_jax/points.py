@@ -130,6 +130,11 @@ def recon_grid(
         points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
     points = list(dict.fromkeys(points))
     for point in points:
+        if point.rise and point.grid == "reference":
+            raise InputError(
+                f"rise = {point.rise:g} with grid = reference: that grid needs a T' divisible by the steps, and every "
+                "picture has a T' of its own; expected another grid, such as trailing"
+            )
         # T' and steps are bound for an optimised grid as for the trailing one, whatever its times will be.
         GRIDS.get(point.grid, trailing)(point.t_prime, point.steps)
     return points

@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
+from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
 from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
 from ddad_jax.points import GridKey, ReconPoint, time_grid
@@ -195,6 +196,9 @@ def sweep_distances(
       starts: T' of each image, int [n], for every point with ``rise`` (``first_pass.start_times``).
       timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
       progress: called with the number of pairs each chunk finished.
+
+    Raises:
+      InputError: a point with ``rise`` without starts for every image; as ``time_grid``.
     """
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     chunk = rounded_up(chunk, program.mesh)
@@ -239,7 +243,9 @@ def _grids(
     """The times each of n images visits."""
     if not point.rise:
         return [time_grid(point, optimised)] * n
-    own = (starts or {})[point]
+    own = (starts or {}).get(point)
+    if own is None or len(own) != n:
+        raise InputError(f"rise = {point.rise:g}: expected starts, a T' for each of {n} images")
     at = {start: time_grid(point, optimised, start=start) for start in set(own.tolist())}
     return [at[start] for start in own.tolist()]
 

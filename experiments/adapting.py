@@ -24,6 +24,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.contrast import contrast, cut_paste, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
+from ddad_jax.data.split import fingerprint
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
@@ -34,7 +35,7 @@ from ddad_jax.weights import load_backbone
 from experiments.config import adaptation_grid
 from experiments.epoch_choice import synthetic_auroc
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, choice_of, eps_fn
-from experiments.plan import config_point
+from experiments.plan import Point, config_point, settings_of
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
 
 log = logging.getLogger(__name__)
@@ -67,12 +68,14 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         )
     )
     sample = _sampler(c, params)
+    states = Checkpoints(workdir / "adapt" / "state", keep=1)
     measure = {"contrast": _contrast(c, data, sample)}
     if c.adapt.choose == "synthetic":
-        measure["synthetic_image_auroc"] = synthetic_auroc(c, _with_choice(c, data), params, *config_point(c))
+        painted, judge = _with_choice(c, data), config_point(c)
+        measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
+        _judged_by(workdir / "adapt" / "judged_by.json", states, painted, judge)
     decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
-    states = Checkpoints(workdir / "adapt" / "state", keep=1)
     state = init_adapt(original, tx)
     first = (states.steps() or [0])[-1]
     # The row of an epoch is written before its state, so it may be ahead of the state but never behind.
@@ -134,6 +137,16 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
         )  # fmt: skip
     best, _ = best_and_stop()
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+
+
+def _judged_by(file: Path, states: Checkpoints, data: Data, point: Point) -> None:
+    """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
+    assert data.choice
+    now = json.loads(json.dumps({"point": settings_of(*point), "defects": fingerprint(data.choice.defects)}))
+    if file.exists() and json.loads(file.read_text()) != now:
+        log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
+        states.clear()
+    write_text(file, json.dumps(now, indent=1))
 
 
 def _with_choice(c: ConfigDict, data: Data) -> Data:

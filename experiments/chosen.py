@@ -3,24 +3,37 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddad_jax.errors import InputError
-from ddad_jax.points import ReconPoint, ScorePoint
-from experiments.plan import UNSAID, Point, settings_of
+from experiments.plan import Point, point_of, settings_of
 from experiments.tables import write_text
 
 log = logging.getLogger(__name__)
 
 
-def save_chosen(workdir: Path, point: Point, made_with: dict[str, Any], worth: float) -> None:
-    """made_with: what the choice depends on besides the sweep; worth: image AUROC on the synthetic defects."""
-    said = {"point": settings_of(*point), "synthetic_image_auroc": worth, "made_with": made_with}
+class Chosen(NamedTuple):
+    """made_with: what the choice depends on besides the sweep. student: what tells the student the point asks from
+    others, empty for the teacher's points. worth: image AUROC on the synthetic defects."""
+
+    point: Point
+    made_with: dict[str, Any]
+    student: dict[str, Any]
+    worth: float
+
+
+def save_chosen(workdir: Path, chosen: Chosen) -> None:
+    said = {
+        "point": settings_of(*chosen.point),
+        "synthetic_image_auroc": chosen.worth,
+        "made_with": chosen.made_with,
+        "student": chosen.student,
+    }
     write_text(workdir / "chosen.json", json.dumps(said, indent=1))
 
 
-def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Point | None:
-    """The point, or None where none was chosen yet or another model or other pictures chose it.
+def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Chosen | None:
+    """None where no point was chosen yet, or where another model or other pictures chose it.
 
     Raises:
       InputError: chosen.json is not what ``save_chosen`` writes.
@@ -30,15 +43,13 @@ def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Point | None:
         return None
     try:
         said = json.loads(path.read_text())
-        before, row = said["made_with"], {**UNSAID, **said["point"]}
-        recon = ReconPoint(**{name: row[name] for name in ReconPoint._fields})
-        score = ScorePoint(**{name: row[name] for name in ScorePoint._fields})
-        point = (recon, score._replace(layers=tuple(row["layers"].split("+"))))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        worth = float(said["synthetic_image_auroc"])
+        chosen = Chosen(point_of(said["point"]), dict(said["made_with"]), dict(said["student"]), worth)
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
         ) from None
-    if before != json.loads(json.dumps(made_with)):
+    if chosen.made_with != json.loads(json.dumps(made_with)):
         log.info("%s: another model or other pictures chose that point, so one is chosen anew", path)
         return None
-    return point
+    return chosen

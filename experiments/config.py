@@ -31,8 +31,8 @@ def base() -> ConfigDict:
     c.select = ""  # "": the point of sample and score; "synthetic": the sweep's best on synthetic defects
     c.teacher = 0  # steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies
     c.teacher_images = 64  # that distance is measured on at most so many test pictures, spread over them
-    # Where select = synthetic: about so many defects are painted on so many normal pictures, the calibration ones and
-    # where these are fewer, pictures that were trained on.
+    # Where select = synthetic: at least so many defects, as many on each, are painted on so many normal pictures, the
+    # calibration ones and where these are fewer, pictures that were trained on.
     c.synthetic_defects = 84
     c.synthetic_normals = 60
 

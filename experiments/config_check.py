@@ -48,6 +48,7 @@ def _run(c: ConfigDict, need: Need) -> None:
 def _sweep(c: ConfigDict, need: Need) -> None:
     axes = [f"sweep.{name}" for name in c.sweep if name != "parts"]
     for part, values in c.sweep.parts.items():
+        need(f"sweep.parts.{part}", isinstance(values, ConfigDict), "a section, such as {'steps': (1, 3)}")
         for name in values:
             axes.append(f"sweep.parts.{part}.{name}")
             need(axes[-1], name in ReconPoint._fields, f"one of {', '.join(ReconPoint._fields)} in its place")

@@ -20,7 +20,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
-from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key
+from ddad_jax.points import OPTIMISED, GridKey, grid_key
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
@@ -29,7 +29,7 @@ from experiments.adapting import adapted
 from experiments.distilling import distilled
 from experiments.first_passes import starts_of
 from experiments.model import Data, load_data
-from experiments.plan import UNSAID, Point
+from experiments.plan import Point, point_of
 from experiments.scoring import cropped, prepare, score_maps
 from experiments.selected import load_selected
 from experiments.tables import read_jsonl
@@ -91,9 +91,7 @@ def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     images = np.concatenate([data.calibration.images, data.test.images])
     programs = {name: _program(c, run, *dtypes) for name, dtypes in VARIANTS.items()}
     exact = next(iter(VARIANTS))
-    starts = starts_of(
-        programs[exact], images, [point], n, sigma=score.sigma, chunk=chunk, timer=time.perf_counter
-    ).times  # fmt: skip
+    starts = starts_of(programs[exact], images, [point], n, chunk=chunk, timer=time.perf_counter).times
 
     def measured(name: str, rows: slice) -> Distances:
         own = {p: times[rows] for p, times in starts.items()}
@@ -164,15 +162,14 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
             raise InputError(f"--workdir={workdir}: {name} is missing; {mend}")
     path = workdir / "calibration.json"
     try:
-        said = UNSAID | json.loads(path.read_text())
-        point = ReconPoint(**{name: said[name] for name in ReconPoint._fields})
-        score = ScorePoint(said["v"], tuple(said["layers"].split("+")), said["sigma"], said["standardise"])
+        said = json.loads(path.read_text())
+        point, score = point_of(said)
         threshold = float(said["threshold"])
         times = {grid_key(point): grid_of([int(t) for t in said["times"].split("-")])} if "times" in said else {}
         settled = ConfigDict(c.to_dict())
         settled.score.update(crop=said["crop"], normalise=said["normalise"])
         settled.sample.update(clip=said["clip"], model=point.model)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
     row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), sweeping.trained_steps(workdir)
     untaught = point.model == "student" and not Checkpoints(workdir / "student").steps()

@@ -96,6 +96,8 @@ def _has(c: ConfigDict, dotted: str) -> bool:
         if not isinstance(c, ConfigDict) or name not in c:
             return False
         c = c[name]
+        if name == "parts":
+            return True  # of a sweep: what they are is the config file's own
     return True
 
 

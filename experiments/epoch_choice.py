@@ -19,7 +19,7 @@ from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.types import Array, Variables
 from experiments.config import adaptation_grid
-from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn
+from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn, layered
 from experiments.scoring import own_normal, prepare, score_maps
 
 
@@ -33,10 +33,12 @@ def synthetic_auroc(
     images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     unet, backbone, size = build_unet(c), build_backbone(c), c.backbone.feature_size or c.data.size
-    program = PairProgram(
-        lambda params: (eps_fn(unet, params), lambda x: {}),
-        jax.tree.map(jnp.asarray, params), alpha_bar=alpha_bar(), clip=c.sample.clip,
-    )  # fmt: skip
+
+    def networks(params: Any) -> Any:
+        return layered(unet, params, eps_fn(unet, params)), lambda x: {}
+
+    weights = jax.tree.map(jnp.asarray, params)
+    program = PairProgram(networks, weights, alpha_bar=alpha_bar(), clip=c.sample.clip)
     # Optimised grids and students come after adaptation, a first pass needs the extractor.
     point = point._replace(grid=adaptation_grid(point.grid), model="teacher", rise=0.0)
     batch = min(c.sample.batch_size, len(images))

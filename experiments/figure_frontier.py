@@ -25,14 +25,19 @@ CHOSEN, OTHER = "#000000", "#BBBBBB"
 
 
 class Spot(NamedTuple):
-    """One way at one number of calls. ms: milliseconds an image. values: metric -> (mean, low, high) over seeds."""
+    """One way at one number of calls. ms: milliseconds an image. values: metric -> (mean, low, high) over seeds.
+    rows: what it is made of, one a seed."""
 
     way: str
     steps: int
     calls: int
     ms: float
-    seeds: int
     values: dict[str, tuple[float, float, float]]
+    rows: tuple[Row, ...]
+
+    @property
+    def selected(self) -> bool:
+        return any(row.get("selected") for row in self.rows)
 
 
 def frontier(rows: Sequence[Row]) -> list[Spot]:
@@ -52,8 +57,8 @@ def frontier(rows: Sequence[Row]) -> list[Spot]:
         groups.setdefault((way, int(row["steps"]), int(row["unet_calls"])), []).append(row)
     spots = [
         Spot(
-            _named(group[0], varied), steps, calls, float(np.mean([r["ms_per_image"] for r in group])), len(group),
-            _over_seeds(group),
+            _named(group[0], varied), steps, calls, float(np.mean([r["ms_per_image"] for r in group])),
+            _over_seeds(group), tuple(group),
         )
         for (_, steps, calls), group in groups.items()
     ]  # fmt: skip
@@ -85,7 +90,20 @@ def _named(row: Row, varied: Sequence[str]) -> str:
             said.append(f"blend ≤ {value:g}" if value else "")
         else:
             said.append(f"{NAMES.get(name, name)} {value:g}")
-    return ", ".join(filter(None, said))
+    return ", ".join(filter(None, said)) or str(row.get("solver"))
+
+
+def _led(spots: Sequence[Spot]) -> list[tuple[Spot, int]]:
+    """Each spot and in how many metrics no other way beats it with as few calls."""
+    count = [0] * len(spots)
+    for metric in METRICS:
+        sign = -1.0 if metric == "teacher_rmse" else 1.0
+        known = [(i, s) for i, s in enumerate(spots) if metric in s.values]
+        for i, s in known:
+            value = sign * s.values[metric][0]
+            others = [o for _, o in known if o.calls <= s.calls and o.way != s.way]
+            count[i] += all(sign * o.values[metric][0] < value for o in others)
+    return list(zip(spots, count, strict=True))
 
 
 def best_ways(spots: Sequence[Spot], most: int = len(COLOURS)) -> list[str]:
@@ -94,15 +112,21 @@ def best_ways(spots: Sequence[Spot], most: int = len(COLOURS)) -> list[str]:
     Beaten is a spot in a metric; a way that is on the front of none is not among them.
     """
     count = dict.fromkeys((s.way for s in spots), 0)
-    for metric in METRICS:
-        sign = -1.0 if metric == "teacher_rmse" else 1.0
-        known = [s for s in spots if metric in s.values]
-        for s in known:
-            value = sign * s.values[metric][0]
-            others = [o for o in known if o.calls <= s.calls and o.way != s.way]
-            count[s.way] += all(sign * o.values[metric][0] < value for o in others)
+    for spot, led in _led(spots):
+        count[spot.way] += led
     ranked = sorted((way for way in count if count[way]), key=lambda way: (-count[way], way))
     return ranked[:most]
+
+
+def best_spots(spots: Sequence[Spot], most: int) -> list[Spot]:
+    """Of each of the best ways the spot of fewest calls that no spot of as few calls beats, in the order of calls; at
+    most ``most``, the selected spot not among them."""
+    first: dict[str, Spot] = {}
+    for spot, led in sorted(_led(spots), key=lambda pair: pair[0].calls):
+        if led and not spot.selected:
+            first.setdefault(spot.way, spot)
+    found = [first[way] for way in best_ways(spots, len(spots)) if way in first][:most]
+    return sorted(found, key=lambda spot: spot.calls)
 
 
 def _over_seeds(group: Sequence[Row]) -> dict[str, tuple[float, float, float]]:
@@ -170,11 +194,16 @@ def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
 
 
 def frontier_table(rows: Sequence[Row]) -> list[Row]:
-    """The figure's numbers, a row for each way and number of calls."""
+    """The figure's numbers, a row for each way and number of calls; of calls that compute every layer, too, where
+    some way has others."""
+    spots = frontier(rows)
+    whole = [spot.rows[0].get("whole_calls", spot.calls) for spot in spots]
+    differ = any(w != spot.calls for w, spot in zip(whole, spots, strict=True))
     return [
         {
-            "way": spot.way, "steps": spot.steps, "unet_calls": spot.calls, "ms_per_image": spot.ms,
-            "seeds": spot.seeds, **{m: spot.values[m][0] for m in METRICS if m in spot.values},
+            "way": spot.way, "steps": spot.steps, "unet_calls": spot.calls, **({"whole_calls": w} if differ else {}),
+            "ms_per_image": spot.ms, "seeds": len(spot.rows),
+            **{m: spot.values[m][0] for m in METRICS if m in spot.values},
         }
-        for spot in frontier(rows)
+        for w, spot in zip(whole, spots, strict=True)
     ]  # fmt: skip

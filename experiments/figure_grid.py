@@ -86,12 +86,12 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
         hspace=0.04,
     )
     maps = ("pixel_distance", "feature_distance", "anomaly_map")
-    scales = [_scale([getattr(example, name) for example in examples]) for name in maps]
+    scales = [scale_of([getattr(example, name) for example in examples]) for name in maps]
     for row, example in enumerate(examples):
         _describe(figure.add_subplot(grid[row, 0]), example)
-        coloured = [_coloured(getattr(example, name), scale) for name, scale in zip(maps, scales, strict=True)]
-        overlay = _over(example.image, coloured[2], _level(example.anomaly_map, scales[2]))
-        cells = [example.image, example.reconstruction, *coloured[:2], overlay, _grey(example.mask)]
+        inked = [coloured(getattr(example, name), scale) for name, scale in zip(maps, scales, strict=True)]
+        overlay = _over(example.image, inked[2], _level(example.anomaly_map, scales[2]))
+        cells = [example.image, example.reconstruction, *inked[:2], overlay, _grey(example.mask)]
         for column, (title, content) in enumerate(zip(TITLES, cells, strict=True)):
             axes = figure.add_subplot(grid[row, 1 + column])
             axes.set_axis_off()
@@ -104,10 +104,10 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
             smooth = "auto" if max(content.shape) > 160 else "bilinear"
             axes.imshow(content, interpolation="nearest" if title == "mask" else smooth)
             if column == 0 and example.mask is not None and example.mask.any():
-                _outline(axes, example.mask)
+                outline(axes, example.mask)
     for column, scale in enumerate(scales):
         top = max(float(np.nanmax(getattr(e, maps[column]), initial=0.0)) for e in examples)
-        _colour_bar(figure, figure.add_subplot(grid[n, 3 + column]), scale, clipped=top > scale[1])
+        colour_bar(figure, figure.add_subplot(grid[n, 3 + column]), scale, clipped=top > scale[1])
     return save(figure, path, tries=TRIES, max_bytes=max_bytes)
 
 
@@ -119,7 +119,7 @@ def _check(example: Example) -> None:
             raise InputError(f"{example.name}: {field} is {np.shape(value)}, expected {size} as its picture")
 
 
-def _scale(maps: Sequence[np.ndarray]) -> tuple[float, float]:
+def scale_of(maps: Sequence[np.ndarray]) -> tuple[float, float]:
     values = np.concatenate([np.ravel(m) for m in maps])
     values = values[np.isfinite(values)]
     # A handful of extreme pixels must not make every other defect invisible.
@@ -133,7 +133,7 @@ def _level(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     return np.clip((np.asarray(values, float) - low) / (high - low), 0, 1)
 
 
-def _coloured(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
+def coloured(values: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
     return np.asarray(MAPS(np.ma.masked_invalid(_level(values, scale))))[..., :3]
 
 
@@ -148,7 +148,7 @@ def _grey(mask: np.ndarray | None) -> np.ndarray | None:
     return None if mask is None else np.repeat(np.asarray(mask, float)[..., None], 3, axis=-1)
 
 
-def _colour_bar(figure: Figure, axes: Axes, scale: tuple[float, float], *, clipped: bool) -> None:
+def colour_bar(figure: Figure, axes: Axes, scale: tuple[float, float], *, clipped: bool) -> None:
     bar = figure.colorbar(
         ScalarMappable(Normalize(*scale), MAPS),
         cax=axes,
@@ -162,7 +162,7 @@ def _colour_bar(figure: Figure, axes: Axes, scale: tuple[float, float], *, clipp
     last.set_horizontalalignment("right")
 
 
-def _outline(axes: Axes, mask: np.ndarray) -> None:
+def outline(axes: Axes, mask: np.ndarray) -> None:
     # Padded, or a defect at the border would have an open outline.
     padded, at = np.pad(mask, 1).astype(float), np.arange(-1, max(mask.shape) + 1)
     ticks = at[: mask.shape[1] + 2], at[: mask.shape[0] + 2]

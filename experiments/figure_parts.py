@@ -28,6 +28,8 @@ NAMES = {
     "aupro_05": "AUPRO@0.05",
     "ms_per_image": "ms/image",
     "unet_calls": "U-Net calls",
+    "whole_calls": "of them whole",
+    "t_prime_mean": "mean T'",
     "teacher_rmse": "distance to the fine teacher",
 }
 """What people read instead of the keys of a result row."""

@@ -9,6 +9,7 @@ from experiments.figure_curves import PARAMETERS, adaptation_curves, metric_curv
 from experiments.figure_frontier import frontier_figure, frontier_table
 from experiments.figure_grid import Example, grid_figure, verdict
 from experiments.figure_scores import roc_curve, score_histogram
+from experiments.figure_side_by_side import side_by_side_figure
 
 __all__ = [
     "PARAMETERS",
@@ -20,6 +21,7 @@ __all__ = [
     "metric_curves",
     "roc_curve",
     "score_histogram",
+    "side_by_side_figure",
     "training_curves",
     "verdict",
 ]

@@ -13,6 +13,9 @@ from ddad_jax.sweep import PairProgram, sweep_distances
 
 log = logging.getLogger(__name__)
 
+SIGMA = 4.0 / 256.0
+"""Of the blur of a first pass's maps, as a share of the side: the paper's, whatever the score's own is swept over."""
+
 
 class Starts(NamedTuple):
     """Of every point with ``rise``. times: T' of each image, int [n]. seconds: the first pass of each image, [n]."""
@@ -27,7 +30,6 @@ def starts_of(
     points: Sequence[ReconPoint],
     n_normal: int,
     *,
-    sigma: float,
     chunk: int,
     timer: Callable[[], float],
 ) -> Starts:
@@ -35,14 +37,14 @@ def starts_of(
 
     Args:
       images: uint8 [n, h, w, c], the first ``n_normal`` of them held-out normal ones.
-      sigma: of the blur of the first pass's maps, in pixels; chunk: pairs in one call.
+      chunk: pairs in one call.
     """
     rising = [point for point in points if point.rise]
     q, seconds = {}, {}
     firsts = list(dict.fromkeys(first_pass(point) for point in rising))
     for first, distances in sweep_distances(program, images, firsts, chunk=chunk, timer=timer):
         try:
-            scores = first_scores(distances, n_normal, sigma=sigma)
+            scores = first_scores(distances, n_normal, sigma=SIGMA * images.shape[1])
         except InputError as error:
             # As with a whole point that diverges: the others go on.
             log.warning("first pass of w = %g, T' = %d: %s. Every picture starts at T'", first.w, first.t_prime, error)

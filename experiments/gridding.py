@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
+from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
 from ddad_jax.optimised_grid import grid_of, search
@@ -137,9 +138,7 @@ def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
     unet, table, s = build_unet(c), alpha_bar(), c.sample
-    n = len(data.calibration.labels)
-    spread = np.unique(np.linspace(0, n - 1, min(n, c.grid.images)).round().astype(int))
-    images = data.calibration.images[spread]
+    images = data.calibration.images[spread(len(data.calibration.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)
     )

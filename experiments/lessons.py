@@ -18,12 +18,12 @@ from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
-from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
+from ddad_jax.data.split import spread
 from ddad_jax.distil import Lesson, squared_errors, teach
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array
-from experiments.model import Data, alpha_bar, build_unet, eps_fn
+from experiments.model import Data, alpha_bar, build_unet, eps_fn, painted
 
 SEED = 11
 """Added to the run's seed, so that a student's draws are not those of training, adaptation or selection."""
@@ -40,9 +40,7 @@ class Questions(NamedTuple):
 
 def damaged(images: np.ndarray, about: int, seed: int) -> np.ndarray:
     """About so many synthetic defects, painted on pictures spread evenly over ``images``; uint8 [m, h, w, 3]."""
-    spread = np.unique(np.linspace(0, len(images) - 1, min(len(images), about)).round().astype(int))
-    per_image = min(math.ceil(about / len(spread)), len(DEFECTS) * len(STRENGTHS))
-    return synthetic_defects(images[spread], seed=seed, per_image=per_image).images
+    return painted(images[spread(len(images), about)], about, seed).images
 
 
 def questions(c: ConfigDict, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:

@@ -1,4 +1,8 @@
-"""Multiply-adds of a network, counted in its traced program: convolutions and matrix products, and nothing else."""
+"""Multiply-adds of a network, counted in its traced program: convolutions and matrix products, and nothing else.
+
+What no output needs is not counted, as XLA leaves it out; what is written twice is counted twice. A scan counts each
+step, a branch counts whether it is taken or not.
+"""
 
 import math
 import re
@@ -7,8 +11,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+from jax.interpreters.partial_eval import dce_jaxpr
 from ml_collections import ConfigDict
 
+from ddad_jax.detector import Detection, Detector, detection
+from ddad_jax.distance import feature_distance
+from ddad_jax.sweep import PairInput
+from ddad_jax.types import Array
 from ddad_jax.unet import CHANNEL_MULT
 
 _STAGE = re.compile(r"(?:^|[/.])(down|up)_(\d+)_(\d+)")
@@ -22,26 +32,74 @@ def counted(function: Callable[..., Any], *args: Any) -> Counter[str]:
       args: arrays or ``jax.ShapeDtypeStruct``; nothing is computed.
     """
     found: Counter[str] = Counter()
-    for path, count in _walk(jax.make_jaxpr(function)(*args).jaxpr, ""):
+    for path, _, count in _operations(function, *args):
         found[path] += count
     return found
 
 
-def _walk(jaxpr: Any, above: str) -> Iterator[tuple[str, int]]:
+def by_dtype(function: Callable[..., Any], *args: Any) -> Counter[str]:
+    """``counted`` by the type of what is multiplied: "bfloat16" -> multiply-adds."""
+    found: Counter[str] = Counter()
+    for _, dtype, count in _operations(function, *args):
+        found[dtype] += count
+    return found
+
+
+def of_detector(detector: Detector, pairs: PairInput) -> Counter[str]:
+    """``by_dtype`` of one call on placed ``pairs``, for a point with one T' for all; a call of the network that reuses
+    deep features counts as the layers it computes."""
+    program, point, score = detector.program, detector.point, detector.score
+
+    def detect(weights: Any, pairs: PairInput) -> Detection:
+        _, pixel, layers = program.function(weights, pairs, point.solver)
+        d_f = feature_distance(layers, score.layers, pixel.shape[1])
+        return detection(pixel, d_f, detector.constants, score=score, crop=detector.crop)
+
+    # Both branches of a step that may reuse would count, so every step is whole here and its savings are taken off.
+    found = by_dtype(detect, program.weights, pairs)
+    if point.whole_calls < point.calls:
+
+        def whole(weights: Any, x_t: Array, t: Array) -> Any:
+            network: Any = program.networks(weights)[0]
+            return network.whole(x_t, t)
+
+        def shallow(weights: Any, x_t: Array, t: Array, deep: Any) -> Any:
+            network: Any = program.networks(weights)[0]
+            return network.shallow(x_t, t, deep)
+
+        x_t = jax.ShapeDtypeStruct(pairs.images.shape, jnp.float32)
+        t = jax.ShapeDtypeStruct(x_t.shape[:1], jnp.int32)
+        deep = jax.eval_shape(whole, program.weights, x_t, t)[1]
+        saved = by_dtype(whole, program.weights, x_t, t)
+        saved.subtract(by_dtype(shallow, program.weights, x_t, t, deep))
+        for dtype, count in saved.items():
+            found[dtype] -= (point.calls - point.whole_calls) * count
+    return found
+
+
+def _operations(function: Callable[..., Any], *args: Any) -> Iterator[tuple[str, str, int]]:
+    jaxpr = jax.make_jaxpr(function)(*args).jaxpr
+    yield from _walk(dce_jaxpr(jaxpr, [True] * len(jaxpr.outvars))[0], "")
+
+
+def _walk(jaxpr: Any, above: str) -> Iterator[tuple[str, str, int]]:
+    """(path, type, multiply-adds) of every convolution and product."""
     for equation in jaxpr.eqns:
         path = f"{above}/{equation.source_info.name_stack}"
-        shapes, out = [tuple(v.aval.shape) for v in equation.invars], equation.outvars[0].aval
+        inputs = [v.aval for v in equation.invars]
         if equation.primitive.name == "dot_general":
             ((contracted, _), _) = equation.params["dimension_numbers"]
-            yield path, math.prod(out.shape) * math.prod(shapes[0][i] for i in contracted)
+            outputs = math.prod(equation.outvars[0].aval.shape)
+            yield path, str(inputs[0].dtype), outputs * math.prod(inputs[0].shape[i] for i in contracted)
         elif equation.primitive.name == "conv_general_dilated":
             _, *summed = equation.params["dimension_numbers"].rhs_spec
-            yield path, math.prod(out.shape) * math.prod(shapes[1][i] for i in summed)
+            outputs = math.prod(equation.outvars[0].aval.shape)
+            yield path, str(inputs[0].dtype), outputs * math.prod(inputs[1].shape[i] for i in summed)
         times = equation.params.get("length", 1) if equation.primitive.name == "scan" else 1
         for inner in jax.tree.leaves(equation.params, is_leaf=lambda p: hasattr(p, "eqns") or hasattr(p, "jaxpr")):
             inner = getattr(inner, "jaxpr", inner)
             if hasattr(inner, "eqns"):
-                yield from ((below, times * count) for below, count in _walk(inner, path))
+                yield from ((below, dtype, times * count) for below, dtype, count in _walk(inner, path))
 
 
 def by_level(c: ConfigDict, layers: Counter[str]) -> dict[str, int]:

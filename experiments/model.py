@@ -82,13 +82,20 @@ def split(c: ConfigDict, dataset: DataSet) -> Data:
 
 def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
     """Synthetic defects on the calibration images and, where these are few, on images trained on."""
-    # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, with its
-    # synthetic defect and without: among themselves such pictures still rank points as new ones do.
+    # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
+    # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is
+    # looked for.
     wanting = c.synthetic_normals - len(calibration.labels)
     trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
     normal = np.concatenate([calibration.images, trained.images])
-    per_image = min(math.ceil(c.synthetic_defects / len(normal)), len(DEFECTS) * len(STRENGTHS))
-    return Choice(trained, synthetic_defects(normal, seed=c.seed, per_image=per_image))
+    return Choice(trained, painted(normal, c.synthetic_defects, c.seed))
+
+
+def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:
+    """``about`` synthetic defects or a few more, as many on each of ``normal`` (uint8 [n, h, w, 3]); fewer where that
+    is more than every kind at every strength."""
+    per_image = min(math.ceil(about / len(normal)), len(DEFECTS) * len(STRENGTHS))
+    return synthetic_defects(normal, seed=seed, per_image=per_image)
 
 
 def _load(c: ConfigDict) -> DataSet:

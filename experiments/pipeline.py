@@ -7,18 +7,17 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
-from ddad_jax.data.split import fingerprint
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.metrics import missing
-from ddad_jax.sweep import PairProgram
 from ddad_jax.weights import load_backbone
 from experiments import hosts, results, sweeping
 from experiments.adapting import adapted
-from experiments.chosen import load_chosen, save_chosen
+from experiments.chosen import Chosen, load_chosen, save_chosen
+from experiments.config import LABEL_FREE
 from experiments.distilling import distilled
 from experiments.gridding import optimised_grids
 from experiments.model import Data, load_data
-from experiments.plan import Plan, best_on_synthetic, plan
+from experiments.plan import Plan, Point, best_on_synthetic, plan
 from experiments.training import trained
 from experiments.workdir import open_workdir
 
@@ -48,35 +47,39 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     params = trained(config, folder, data)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
     program = sweeping.program_of(config, params, variables, mesh)
+    made_with = {"weights": weights_fingerprint(program.weights), **sweeping.measured_with(config, folder, data, epoch)}
+    kept, planned = None, todo
+    if data.choice and not sweep:
+        kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))
+        todo = Plan([kept.point[0]], [kept.point[1]], kept.point) if kept else planned
     student = None
     if any(point.model == "student" for point in todo.recon):
         taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
         student = sweeping.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
+    if kept and kept.student != _told(student, kept.point):
+        log.info("another student chose the point kept in %s, so one is chosen anew", folder / "chosen.json")
+        todo = planned
     grids = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, todo.recon))
-    made_with = _made_with(data, program, student)
-    if data.choice and not sweep:
-        kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))
-        todo = Plan([kept[0]], [kept[1]], kept) if kept else todo
     rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student)
     if todo.selected is None:
         best, worth = best_on_synthetic(todo, rows)
-        hosts.first("the chosen point", lambda: save_chosen(folder, best, made_with, worth))
+        chosen = Chosen(best, made_with, _told(student, best), worth)
+        hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
         rows = sweeping.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
-    selection = _chosen_on(data) if data.choice else config.sample.origin
+    selection = _chosen_on(config, data) if data.choice else config.sample.origin
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
 
 
-def _made_with(data: Data, program: PairProgram, student: sweeping.Taught | None) -> dict[str, Any]:
-    """What a point chosen on synthetic defects depends on besides the sweep."""
-    defects = fingerprint(data.choice.defects)[:16] if data.choice else ""
-    taught = student.made_with if student else {}
-    return {"weights": weights_fingerprint(program.weights), "defects": defects, **taught}
+def _told(student: sweeping.Taught | None, point: Point) -> dict[str, Any]:
+    """What tells the student that a point asks from others; nothing for a point that asks the teacher."""
+    return student.made_with if student and point[0].model == "student" else {}
 
 
-def _chosen_on(data: Data) -> str:
-    """How the selected point was come by, as the report says it."""
+def _chosen_on(c: ConfigDict, data: Data) -> str:
+    """How the selected point was come by, as the report says it; what the config knows of its values belongs to it."""
     assert data.choice
     held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
     pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
-    return f"chosen on {len(data.choice.defects.labels)} synthetic defects painted on {pictures}"
+    known = "" if c.sample.origin == LABEL_FREE else f"; the rest of the settings {c.sample.origin}"
+    return f"chosen on {len(data.choice.defects.labels)} synthetic defects painted on {pictures}{known}"

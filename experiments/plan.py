@@ -43,8 +43,12 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     if sweep:
         swept = {name: c.sweep[name] or value for name, value in one.items()}
         recon = _recon(c, swept)
-        for part in c.sweep.parts.values():
-            recon += _recon(c, {**one, "seed": swept["seed"], **{name: part[name] or one[name] for name in part}})
+        for name, part in c.sweep.parts.items():
+            axes = {**one, "seed": swept["seed"], **{axis: part[axis] or one[axis] for axis in part}}
+            try:
+                recon += _recon(c, axes)
+            except InputError as error:
+                raise InputError(f"--config.sweep.parts.{name}: {error}") from None
         layers = c.sweep.layers or (c.score.layers,)
         score = [
             ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised))
@@ -104,6 +108,20 @@ def _recon(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
 
 def settings_of(recon: ReconPoint, score: ScorePoint) -> dict[str, Any]:
     return {**recon._asdict(), **score._asdict(), "layers": "+".join(score.layers)}
+
+
+def point_of(row: dict[str, Any]) -> Point:
+    """The point of a row: the inverse of ``settings_of``, for rows that come from a file.
+
+    Raises:
+      InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.
+    """
+    row = {**UNSAID, **row}
+    (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
+    layers = tuple(row["layers"].split("+"))
+    if not set(layers) <= {"layer1", "layer2", "layer3"}:
+        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
+    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), bool(row["standardise"]))
 
 
 def key_of(row: dict[str, Any]) -> str:

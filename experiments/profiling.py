@@ -47,14 +47,15 @@ def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict
     """A row a piece, in the order they run; below the U-Net its levels, with multiply-adds alone; the sum; the whole.
 
     Pieces, the whole and the matrix product that share_of_peak refers to take turns, so that a busy machine slows all
-    of them. share: of the whole. share_of_peak: of the product's rate, in the piece's type.
+    of them. share: of the whole. share_of_peak: of the product's rate, in the piece's type. The whole's multiply-adds
+    are counted in its own program.
 
     Raises:
       InputError: as ``untrained``.
     """
     subject = untrained(c, batch, workdir)
     parts = pieces(c, subject, repeats)
-    dtypes = sorted({part.dtype for part in parts if part.layers})
+    dtypes = sorted({part.dtype for part in parts if part.layers} | {*subject.macs})
     products = [matmul(jnp.dtype(dtype)) for dtype in dtypes]
     runs = [subject.detect, *(part.run for part in parts), *(call for call, _ in products)]
     whole, *own = (timed(s) for s in repeated(runs, repeats))
@@ -85,8 +86,9 @@ def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict
     total = {key: sum(row.get(key, 0.0) for row in timed_rows) for key in ("ms_per_image", "share", "gmac_per_image")}
     rows.append(head | {"name": SUM, **total})
     figures = {"ms_per_image": ms * whole.median, "p95_ms": ms * whole.p95, "share": 1.0}
-    rows.append(head | {"name": WHOLE, "calls": 1, **figures, "gmac_per_image": total["gmac_per_image"]})
-    rows[-1] |= {"compile_s": subject.known["compile_s"], **peak_memory()}
+    figures |= {name: subject.known[name] for name in ("gmac_per_image", "compile_s")}
+    figures["share_of_peak"] = subject.at_peak(peaks) / whole.median
+    rows.append(head | {"name": WHOLE, "calls": 1, **figures, **peak_memory()})
     return rows
 
 
@@ -119,7 +121,8 @@ def pieces(c: ConfigDict, subject: Untrained, repeats: int) -> list[Piece]:
 
     def features(weights: Any, x0: Array, y: Array) -> Any:
         extract = program.networks(weights)[1]
-        return [{k: extract(resize(x, side))[k] for k in score.layers} for x in (x0, y)]
+        found = [extract(resize(x, side)) for x in (x0, y)]
+        return [{name: layers[name] for name in score.layers} for layers in found]
 
     def distances(features_x0: Any, features_y: Any, x0: Array, y: Array) -> tuple[Array, Array]:
         layers = feature_distances(features_x0, features_y)

@@ -161,7 +161,15 @@ def _frontier(report: Report) -> str:
         "Left of two points with the same metric is the faster one.",
         least=820,
     )
-    return figure and figure + points_table(report.frontier_rows, None)
+    pictures = _picture(
+        report.side_by_side,
+        "A row for each test picture: input, reconstruction by the fine teacher, the selected way and the best others.",
+        "The same pictures redrawn by the selected point's fine teacher, by that point, and by the best ways above, "
+        "each with the fewest calls at which nothing of as few calls beats it in one of the metrics. Below each is its "
+        "distance to the fine teacher that starts and is steered as it is; the number is the mean of the map.",
+        least=820,
+    )
+    return figure and figure + pictures + points_table(report.frontier_rows, None)
 
 
 def _curves(report: Report) -> str:

@@ -58,6 +58,8 @@ class Report:
     frontier: Path | str | None = None
     frontier_rows: Sequence[Row] = ()
     """Speed against accuracy, as a figure and as its numbers."""
+    side_by_side: Path | str | None = None
+    """A few pictures redrawn by the frontier's best ways."""
     training: Path | str | None = None
     adaptation: Path | str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from experiments.figure_parts import NAMES
 from experiments.tables import Row, column_cells, columns_of, is_number
 
 MAX_ROWS = 2000
-ORDER = (*PARAMETERS, "grid", "seed", *METRICS, "ms_per_image", "unet_calls")
+ORDER = (*PARAMETERS, "grid", "seed", *METRICS, "ms_per_image", "unet_calls", "whole_calls")
 """Columns come in this order; what else the rows hold follows."""
 SELECTED, BY_LABEL = "★ selected", "◆ best by label"
 

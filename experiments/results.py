@@ -20,12 +20,14 @@ from experiments.figures import (
     metric_curves,
     roc_curve,
     score_histogram,
+    side_by_side_figure,
     training_curves,
 )
 from experiments.model import Data
 from experiments.plan import SETTINGS
 from experiments.report import Alarms, Report, write_report
 from experiments.selected import load_selected
+from experiments.side_by_side import gather
 from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl, write_text
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
@@ -33,12 +35,12 @@ ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
 """Settings in the printed table; others only where a sweep tries several of their values."""
 
 
-_chosen_by = {
-    "contrast": "chosen on held-out normal pictures",
-    "synthetic": "chosen on synthetic defects",
-    "last": "as configured",
+CHOSEN_BY = {
+    "contrast": ("chosen on held-out normal pictures", "contrast"),
+    "synthetic": ("chosen on synthetic defects", "synthetic_image_auroc"),
+    "last": ("as configured", "contrast"),
 }
-_criterion = {"synthetic": "synthetic_image_auroc"}
+"""``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
 
 
 def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
@@ -160,7 +162,7 @@ def _report(
     notes = [
         f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps. "
         f"Features: {c.backbone.name}, "
-        + (f"adapted for {epoch} epochs ({_chosen_by[c.adapt.choose]})." if epoch else "not adapted."),
+        + (f"adapted for {epoch} epochs ({CHOSEN_BY[c.adapt.choose][0]})." if epoch else "not adapted."),
     ]
     if len(data.held_out.labels) > len(data.calibration.labels):
         notes.append(
@@ -194,12 +196,13 @@ def _report(
         curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m) for m in METRICS[:4]},
         frontier=frontier_figure(rows, drawn / "frontier.png"),
         frontier_rows=frontier_table(rows),
+        side_by_side=side_by_side_figure(*gather(c, workdir, data.test, rows), drawn / "side_by_side.png"),
         training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
         adaptation=adaptation_curves(
             read_jsonl(workdir / "adapt.jsonl"),
             drawn / "adaptation.png",
             chosen=epoch,
-            metric=_criterion.get(c.adapt.choose, "contrast"),
+            metric=CHOSEN_BY[c.adapt.choose][1],
         ),
         config=c.to_dict(),
         environment=environment,

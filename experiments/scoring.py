@@ -73,8 +73,8 @@ def score_maps(
     """
     ratio = prepared.ratio[:, None, None]
     maps = combine(prepared.pixel, prepared.feature, v=np.float32(point.v), ratio=ratio)
-    if point.standardise and np.isfinite(maps).all():
-        normal = maps[:n_held_out]
+    normal = maps[:n_held_out]
+    if point.standardise and np.isfinite(normal).all():
         known = len(own)
         maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
     maps = cropped(maps, c.score.crop)
@@ -82,7 +82,10 @@ def score_maps(
 
 
 def synthetic_judge(c: ConfigDict, data: Data) -> Any:
-    """(maps, scores, finite) of all images before the test images -> metrics of the synthetic ones, for a row."""
+    """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
+
+    Not numbers where one of these diverged; what test images do is not looked at.
+    """
     if data.choice is None:
         return None
     before = data.sets[:-1]
@@ -90,7 +93,8 @@ def synthetic_judge(c: ConfigDict, data: Data) -> Any:
     masks = cropped(np.concatenate([s.masks for s in before]), c.score.crop)
     regions = label_regions(masks, known)
 
-    def judge(maps: np.ndarray, scores: np.ndarray, finite: bool) -> dict[str, float]:
+    def judge(maps: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+        finite = np.isfinite(scores).all()
         found = evaluate_maps(maps, scores, labels, masks, known, regions=regions) if finite else {}
         return {f"synthetic_{name}": found.get(name, float("nan")) for name in SYNTHETIC}
 

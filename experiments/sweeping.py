@@ -4,6 +4,7 @@ import functools
 import itertools
 import json
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
-from ddad_jax.data.split import fingerprint, spread
+from ddad_jax.data.split import fingerprint
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, time_grid
@@ -32,8 +33,9 @@ from experiments.model import Data, alpha_bar, build_backbone, build_student, bu
 from experiments.plan import SETTINGS, UNSAID, Plan, key_of, settings_of
 from experiments.scoring import Prepared, cropped, own_normal, prepare, published_metrics, score_maps, synthetic_judge
 from experiments.selected import holds, save_selected
+from experiments.side_by_side import FOLDER, keeper
 from experiments.tables import append_jsonl, plain, read_jsonl, write_text
-from experiments.teacher import teacher_rmse
+from experiments.teacher import compared_pictures, rmse, teacher_x0
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,23 @@ def student_of(
     return Taught(program, made_with)
 
 
+def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
+    """What the scores of a point depend on besides its own settings, whatever they are taken of."""
+    return {
+        "trained_on": fingerprint(data.fit)[:16],
+        "train_steps": trained_steps(workdir),
+        "held_out": fingerprint(data.calibration)[:16],
+        "adapt_epoch": epoch,
+        **{f"backbone_{name}": value for name, value in c.backbone.items()},
+        "dtype": c.model.dtype,
+        "normalise": c.score.normalise,
+        "crop": c.score.crop,
+        "clip": c.sample.clip,
+        **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
+        **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
+    }
+
+
 def run(
     c: ConfigDict,
     workdir: Path,
@@ -101,19 +120,9 @@ def run(
     hosts.first("the journal", lambda: _belongs(journal, program.weights))
     held_out = data.calibration
     made_with = {
-        "trained_on": fingerprint(data.fit)[:16],
-        "train_steps": trained_steps(workdir),
+        **measured_with(c, workdir, data, epoch),
         "test_set": fingerprint(data.test)[:16],
-        "held_out": fingerprint(held_out)[:16],
-        "adapt_epoch": epoch,
-        **{f"backbone_{name}": value for name, value in c.backbone.items()},
-        "dtype": c.model.dtype,
-        "normalise": c.score.normalise,
-        "crop": c.score.crop,
-        "clip": c.sample.clip,
-        **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
         **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
-        **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
     }
 
     def made_by(model: str) -> dict[str, Any]:
@@ -150,9 +159,8 @@ def run(
     left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
     hosts.agree(f"what {journal} holds", left, "They must share this folder; start them again.")
     starts = starts_of(
-        program, images, wanted, len(held_out.labels), sigma=c.score.sigma * c.data.size / 256.0,
-        chunk=c.sample.batch_size, timer=time.perf_counter,
-    )  # fmt: skip
+        program, images, wanted, len(held_out.labels), chunk=c.sample.batch_size, timer=time.perf_counter
+    )
     bar = tqdm(
         total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0,
         disable=not hosts.is_first(),
@@ -174,15 +182,20 @@ def run(
     )
     n, own = len(held_out.labels), own_normal(data)
     first = len(images) - len(data.test.labels)
-    to_teacher, compared = None, first + spread(len(data.test.labels), c.teacher_images)
+    fine_x0, compared = None, first + compared_pictures(c, data.test)
     if c.teacher and judged:
         chunk, later = c.sample.batch_size, {point: times[compared] for point, times in starts.times.items()}
-        to_teacher = teacher_rmse(program, images[compared], judged, steps=c.teacher, chunk=chunk, starts=later)
+        fine_x0 = teacher_x0(program, images[compared], judged, steps=c.teacher, chunk=chunk, starts=later)
+    keep = keeper(c, workdir, data.test, todo.selected)
     for point, distances in pass_over:
         if not hosts.is_first():
             continue  # this process has reconstructed its share, the first one scores and writes
         assert distances.x0 is not None
-        fidelity = {"teacher_rmse": to_teacher(point, distances.x0[compared])} if to_teacher and point in judged else {}
+        fidelity: dict[str, float] = {}
+        if fine_x0 and point in judged:
+            x0, fine = distances.x0[compared], fine_x0(point)
+            fidelity = {"teacher_rmse": rmse(x0, fine)}
+            keep(point, {**made_by(point.model), "times": visited[point]}, x0, fine)
         ms = 1e3 * float((distances.seconds + starts.seconds.get(point, 0.0)).mean())
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         prepared: dict[tuple, Prepared] = {}
@@ -206,7 +219,7 @@ def run(
                 if c.score.normalise == "batch":
                     metrics |= published_metrics(maps[first:][known], masks[known]) if finite else {}
                 if data.choice:
-                    metrics |= on_synthetic(maps[:first], scores[:first], finite)
+                    metrics |= on_synthetic(maps[:first], scores[:first])
                 row = {
                     **settings,
                     **metrics,
@@ -246,6 +259,7 @@ def _belongs(journal: Path, weights: Any) -> None:
         log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
         journal.replace(kept)
         journal.with_name("selected.npz").unlink(missing_ok=True)
+        shutil.rmtree(journal.with_name(FOLDER), ignore_errors=True)
     write_text(said, json.dumps({"weights": own}))
 
 

@@ -4,8 +4,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 from tqdm import tqdm
 
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import spread
 from ddad_jax.points import ReconPoint
 from ddad_jax.sweep import PairProgram, sweep_distances
 from experiments import hosts
@@ -20,7 +23,12 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
     return point._replace(steps=steps, solver="ddim", eta=0.0, grid="trailing", model="teacher", reuse=1)
 
 
-def teacher_rmse(
+def compared_pictures(c: ConfigDict, test: ImageSet) -> np.ndarray:
+    """Which of the test pictures are reconstructed by the teacher, too; rising indices."""
+    return spread(len(test.labels), c.teacher_images)
+
+
+def teacher_x0(
     program: PairProgram,
     images: np.ndarray,
     points: Sequence[ReconPoint],
@@ -28,8 +36,8 @@ def teacher_rmse(
     steps: int,
     chunk: int,
     starts: Mapping[ReconPoint, np.ndarray] | None = None,
-) -> Callable[[ReconPoint, np.ndarray], float]:
-    """(point, its x0 [n, h, w, c]) -> sqrt(mean (x0 - teacher's x0)^2), in units of [-1, 1].
+) -> Callable[[ReconPoint], np.ndarray]:
+    """point -> x0 of its teacher, float16 [n, h, w, c].
 
     Reconstructs ``images`` by the teacher of each point, once for all points that share one; one image set each
     in float16 is kept for as long as the returned function is.
@@ -52,9 +60,9 @@ def teacher_rmse(
         assert distances.x0 is not None
         kept[teacher] = distances.x0
     bar.close()
+    return lambda point: kept[teacher_of(point, steps)]
 
-    def rmse(point: ReconPoint, x0: np.ndarray) -> float:
-        difference = x0.astype(np.float32) - kept[teacher_of(point, steps)].astype(np.float32)
-        return float(np.sqrt(np.mean(difference**2)))
 
-    return rmse
+def rmse(x0: np.ndarray, teacher: np.ndarray) -> float:
+    """sqrt(mean (x0 - teacher)^2), in the units of both, as a rule those of [-1, 1]."""
+    return float(np.sqrt(np.mean((x0.astype(np.float32) - teacher.astype(np.float32)) ** 2)))

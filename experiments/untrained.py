@@ -1,6 +1,7 @@
 """The detector of a config with random weights, for timings: time does not depend on them."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,21 +22,29 @@ from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import random_backbone
 from experiments import sweeping
 from experiments.gridding import load_entries
+from experiments.macs import of_detector
 from experiments.model import build_student, build_unet, init_params
 from experiments.plan import plan
 
 
 class Untrained(NamedTuple):
-    """detector: of the config's point, compiled for ``images``, uint8 [b, h, w, 3]. known: what a row says of it."""
+    """detector: of the config's point, compiled for ``images``, uint8 [b, h, w, 3]. known: what a row says of it.
+    macs: type -> multiply-adds of one call on them."""
 
     detector: Detector
     images: np.ndarray
     known: dict[str, Any]
+    macs: Counter[str]
 
     def detect(self) -> tuple[np.ndarray, np.ndarray]:
         """From pictures on the host to maps and scores there."""
         found = self.detector(self.images)
         return np.asarray(found.maps), np.asarray(found.scores)
+
+    def at_peak(self, peaks: Mapping[str, float]) -> float:
+        """Seconds of one call whose multiply-adds all ran at the rate of their type, multiply-adds a second; over the
+        measured seconds it is the share of the peak."""
+        return sum(count / peaks[dtype] for dtype, count in self.macs.items())
 
 
 def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
@@ -60,19 +69,29 @@ def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
     pairs = detector.place(images)
     started = time.perf_counter()
     detector.compiled(pairs)
+    compile_s, macs = time.perf_counter() - started, of_detector(detector, pairs)
+    network, extractor = program.weights
     known = {
         "what": f"detector, {c.data.size} px, base {c.model.base}, {c.backbone.name}",
         "batch": batch,
         "dtype": c.model.dtype,
         "backbone_dtype": c.backbone.dtype,
+        "model": point.model,
         "solver": point.solver,
         "grid": said,
         "times": "-".join(map(str, time_grid(point, grids).t.tolist())),
         "unet_calls": point.calls,
-        "compile_s": time.perf_counter() - started,
-        "parameters": sum(int(np.size(p)) for p in jax.tree.leaves(params)),
+        "compile_s": compile_s,
+        "parameters": parameters(network),
+        "backbone_parameters": parameters(extractor["params"]),
+        "gmac_per_image": macs.total() / batch / 1e9,
     }
-    return Untrained(detector, images, known)
+    return Untrained(detector, images, known, macs)
+
+
+def parameters(weights: Any) -> int:
+    """Numbers in a tree of arrays."""
+    return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(weights))
 
 
 def random_program(c: ConfigDict, params: Any) -> PairProgram:

@@ -1,5 +1,7 @@
 """Unusual pictures start later; the numbers that decide it are those of held-out normal pictures."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import test_sweep
@@ -67,3 +69,9 @@ def test_distances_that_diverged_are_refused() -> None:
     flat = np.full((2, 16, 16), np.nan, np.float32)
     with pytest.raises(InputError, match="held-out normal"):
         first_scores(Distances(None, flat, {"layer1": flat}, np.zeros(2)), 2, sigma=0.0)
+
+
+@pytest.mark.parametrize("starts", [None, {}, {POINT: np.array([100])}])
+def test_a_rising_point_without_starts_for_all_pictures_is_refused(starts: Any) -> None:
+    with pytest.raises(InputError, match="rise = 1: expected starts, a T' for each of 5"):
+        list(sweep_distances(program(), test_sweep.pictures(), [POINT], chunk=3, starts=starts, timer=lambda: 0.0))

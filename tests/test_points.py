@@ -40,6 +40,7 @@ GOOD: dict[str, Any] = {
         ({"blend_max": (-1.0,)}, "blend_max = -1"),
         ({"rise": (-0.1,)}, "rise = -0.1"),
         ({"rise": (math.inf,)}, "rise = inf"),
+        ({"rise": (0.5,), "grid": ("reference",)}, "rise = 0.5 with grid = reference"),
         ({"reuse": (0,)}, "reuse = 0: expected a whole number"),
         ({"reuse": (1, -2)}, "reuse = -2: expected a whole number"),
         ({"reuse": (2.5,)}, r"reuse = 2\.5: expected a whole number"),

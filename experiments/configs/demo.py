@@ -25,8 +25,8 @@ def get_config(product: str = "winter_melon") -> ConfigDict:
         # so pixels say more than features.
         c.score.update(v=3.0, layers=("layer1", "layer2", "layer3"))
         c.sample.origin = "fixed in the config, whose few values were settled on these simulated cans"
-        c.student.update(w=(0.0, 3.0), t_prime=(150, 300), teacher_steps=10)
-        c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=10.0)
+        c.student.update(w=(0.0, 3.0), t_prime=(150, 300), teacher_steps=10, start_noise=0.0)
+        c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=8.0)
         c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(150, 250), v=(0.0, 1.0, 3.0, 7.0, 15.0))
         c.sweep.layers = (("layer1", "layer2", "layer3"), ("layer1", "layer2"))
     return c

@@ -18,15 +18,18 @@ from experiments.configs import demo, folder, mtd
 FEW = (2, 3, 5)
 PARTS = {
     # One step of any solver is the one-shot prediction, so it is asked for here alone.
-    "ddim": {"steps": (1, *FEW, 10), "eta": (0.0, 1.0)},
+    "ddim": {"steps": (1, *FEW, 10), "eta": (0.0, 1.0), "grid": ("trailing",)},
     "solvers": {"solver": ("dpm2m", "unipc2", "unipc3", "heun"), "steps": FEW},
     "grids": {"solver": ("ddim", "dpm2m"), "grid": ("log_snr", "optimised"), "steps": FEW, "eta": (0.0,)},
-    "start": {"solver": ("ddim", "dpm2m"), "start_noise": (0.0,), "steps": (1, *FEW), "eta": (0.0,)},
-    "steering": {"solver": ("dpm2m",), "steps": (3,), "fade": (0.0, 2.0)},
+    "start": {
+        "solver": ("ddim", "dpm2m"), "grid": ("trailing", "log_snr"), "start_noise": (0.0,), "steps": (1, *FEW, 10),
+        "eta": (0.0,),
+    },
+    "steering": {"solver": ("dpm2m",), "steps": (3,), "fade": (0.5, 2.0)},
     "rise": {"solver": ("dpm2m",), "steps": (3,), "rise": (0.4,)},
     "reuse": {"reuse": (2, 5), "steps": (5, 10), "eta": (0.0,)},
     "student": {"model": ("student",), "steps": (1, 2)},
-}
+}  # fmt: skip
 """What is compared; each takes the point's values for what it does not name."""
 
 STUDIED = {"demo": demo.get_config, "folder": folder.get_config, "mtd": mtd.get_config}
@@ -40,8 +43,9 @@ def get_config(studied: str = "demo") -> ConfigDict:
         c.select = ""
         c.teacher = 100
         c.teacher_images = 32
-        # DDIM-10 with eta = 1 is what the others are held against. The published code's own grid needs T' divisible
-        # by the steps: --config.sweep.parts.ddim.grid='("reference",)' --config.sweep.parts.ddim.steps='(1,2,5,10)'.
+        # DDIM-10 with eta = 1 is what the others are held against. Its own noise is part of its distance to the
+        # teacher, so that part "ddim" has it without, too. The published code's own grid needs a T' that the steps
+        # divide: --config.sweep.parts.ddim.grid='("reference",)' --config.sweep.parts.ddim.steps='(1,2,5,10)'.
         c.sample.update(steps=10, eta=1.0, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0, rise=0.0, reuse=1)
         for name in c.sweep:
             if name not in ("parts", "seed"):

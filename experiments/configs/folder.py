@@ -3,8 +3,7 @@
     python -m experiments.sweep --config=experiments/configs/folder.py --workdir=runs/mine \\
         --config.data.root=/path/to/sets --config.data.category=bottle
 
-``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on held-out normal pictures
-instead; with fewer than about 20 of those the choice is a noisy one.
+``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 ``folder.py:gpu`` takes the papers' size instead (256 px, DDAD-S).
 """
 
@@ -34,7 +33,7 @@ def get_config(size: str = "cpu") -> ConfigDict:
         # small redraws softly, so pixels say more than features.
         c.sample.update(w=1.0, t_prime=400, steps=5, batch_size=32)
         c.score.update(v=3.0, layers=("layer1", "layer2", "layer3"))
-        c.student.update(w=(0.0, 3.0), t_prime=(150, 500), teacher_steps=10)
-        c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=10.0)
+        c.student.update(w=(0.0, 3.0), t_prime=(150, 500), teacher_steps=10, start_noise=0.0)
+        c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=8.0)
         c.sample.origin = "fixed in the config, whose few values were settled on cookies and simulated cans"
     return c

@@ -1,6 +1,7 @@
 """Adaptation: killed anywhere it ends as unbroken, stops by its rules, and scores with the epoch it chose."""
 
 import json
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import tiny_runs
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
+from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 from experiments import adapting, epoch_choice, sweeping
@@ -62,11 +64,18 @@ def epochs(workdir: Path) -> list[int]:
     return [row["epoch"] for row in read_jsonl(workdir / "adapt.jsonl")]
 
 
-def test_synthetic_defects_decide_where_asked_to(root: Path, data: Data, tmp_path: Path) -> None:
+def test_synthetic_defects_decide_where_asked_to(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """The recorded worth is that of a whole sweep at the config's point with that epoch's extractor."""
+    network = Layered(
+        lambda x_t, t: 0.5 * x_t, lambda x_t, t: (0.5 * x_t, x_t), lambda x_t, t, deep: 0.4 * x_t + 0.1 * deep
+    )
+    monkeypatch.setattr(epoch_choice, "layered", lambda *of: network)
     how: dict[str, Any] = {
         "select": "synthetic", "synthetic_normals": 6, "synthetic_defects": 12, "adapt__choose": "synthetic",
         "adapt__epochs": 2, "adapt__patience": 0, "score__standardise": True, "sample__solver": "dpm2m",
+        "sample__reuse": 2,
     }  # fmt: skip
     c = tiny_runs.config(root, **how)
     _, epoch = adapted(c, tmp_path, data, None)  # which paints the defects itself
@@ -75,10 +84,17 @@ def test_synthetic_defects_decide_where_asked_to(root: Path, data: Data, tmp_pat
     worth = [row["synthetic_image_auroc"] for row in rows]
     assert len(rows) == 3 and epoch == int(np.argmax(worth)) and all("contrast" in row for row in rows)
     saved = Checkpoints(tmp_path / "adapt" / "epochs", keep=None).restore(ORIGINAL, 2)
-    networks = (lambda x_t, t: 0.5 * x_t), feature_fn(tiny_runs.BACKBONE, saved)
+    networks = network, feature_fn(tiny_runs.BACKBONE, saved)
     program = PairProgram(lambda _: networks, None, alpha_bar=jnp.asarray(alpha_bar_table()))
     (row,) = sweeping.run(c, tmp_path / "sweep", asked, program, 2, Plan(*([p] for p in config_point(c)), None))
     assert row["synthetic_image_auroc"] == pytest.approx(worth[2], abs=0.03)
+
+    # Epochs judged at another point do not compare with these.
+    (tmp_path / "adapt" / "chosen.json").unlink()
+    with caplog.at_level(logging.WARNING):
+        adapted(tiny_runs.config(root, **{**how, "sample__w": 0.5}), tmp_path, data, None)
+    assert any("judged at another point" in message for message in caplog.messages)
+    assert epochs(tmp_path) == [0, 1, 2]
 
 
 def test_no_epochs_leave_the_extractor_as_it_came(root: Path, data: Data, tmp_path: Path) -> None:

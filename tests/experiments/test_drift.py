@@ -1,5 +1,6 @@
 """The drift of bfloat16 is measured on a finished run as it is: same point, same noise, constants of float32."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from absl import flags
+from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone
@@ -149,5 +152,19 @@ def test_a_model_of_other_settings_or_steps_is_refused(run: Run, tmp_path: Path)
         drift(run.config, folder, 1)
 
 
-def test_the_benchmark_knows_the_mode() -> None:
-    assert {"profile", "drift"} <= set(benchmark.KINDS)
+def test_the_benchmark_prints_and_writes_it(
+    run: Run, rows: dict[str, dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    out = tmp_path / "out.json"
+    with flagsaver.flagsaver(what=["drift"], against="", batch_sizes=["1"], repeats=1, json=str(out)):
+        benchmark.main(run.config, run.workdir)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in VARIANTS)
+    written = json.loads(out.read_text())["rows"]
+    assert [row["name"] for row in written] == list(VARIANTS)
+    for row in written:
+        assert row.keys() == rows[row["name"]].keys()
+        for name in ("map_rms", "x0_rms", "score_max", "flips", "aupro_30"):
+            assert row[name] == pytest.approx(rows[row["name"]][name], rel=1e-3, abs=1e-6)

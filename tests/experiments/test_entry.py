@@ -100,6 +100,13 @@ CASES = {
     "NaN w": Case(BOLT + "--config.sample.w=nan", "w = nan"),
     "negative w in the sweep": Case(BOLT + "--config.sweep.w=(0.0,-3.0)", r"w = -3\.0"),
     "words for w": Case(BOLT + '--config.sweep.w=("a",)', r"sweep\.w.*tuple of numbers"),
+    "a part of a sweep": Case(
+        "--config=experiments/configs/fast_sampling.py --config.sweep.parts.ddim.steps=(1,300)",
+        r"sweep\.parts\.ddim: steps = 300",
+    ),
+    "unknown part of a sweep": Case(
+        "--config=experiments/configs/fast_sampling.py --config.sweep.parts.dim.steps=(1,)", "dim"
+    ),
     "T' too large": Case(BOLT + "--config.sweep.t_prime=(250,1000)", "1000"),
     "T' too small": Case(BOLT + "--config.sample.t_prime=0", "T' = 0"),
     "too many steps": Case(BOLT + "--config.sweep.steps=(10,300)", "steps = 300"),

@@ -12,7 +12,7 @@ from PIL import Image
 from ddad_jax.errors import InputError
 from experiments import figures
 from experiments.figure_curves import smoothed
-from experiments.figure_grid import _coloured, _over, _scale
+from experiments.figure_grid import _over, coloured, scale_of
 
 
 def example(seed: int, *, label: int, size: int = 64, **changes: Any) -> figures.Example:
@@ -81,16 +81,16 @@ def test_example_grid_keeps_to_its_size(tmp_path: Path) -> None:
 
 def test_a_column_shares_its_scale_so_normals_look_dark() -> None:
     maps = [example(0, label=0).anomaly_map, example(1, label=1).anomaly_map]
-    scale = _scale(maps)
+    scale = scale_of(maps)
     assert scale[0] == 0 and 1 < scale[1] <= 1.1
-    normal, defective = (_coloured(m, scale) for m in maps)
+    normal, defective = (coloured(m, scale) for m in maps)
     assert normal.mean() < 0.15 < 0.8 < defective[0, -1].max()
 
 
 def test_scales_of_empty_and_flat_maps_are_usable() -> None:
-    assert _scale([np.zeros((4, 4))]) == (0.0, 1.0)
-    assert _scale([np.full((4, 4), np.nan)]) == (0.0, 1.0)
-    low, high = _scale([np.full((4, 4), -2.0)])
+    assert scale_of([np.zeros((4, 4))]) == (0.0, 1.0)
+    assert scale_of([np.full((4, 4), np.nan)]) == (0.0, 1.0)
+    low, high = scale_of([np.full((4, 4), -2.0)])
     assert low == -2.0 and high > low
 
 
@@ -98,7 +98,7 @@ def test_overlay_shows_the_picture_where_the_map_is_low_and_the_map_where_it_is_
     image = np.zeros((2, 2, 3), np.uint8)
     image[0] = 255
     level = np.array([[0.0, 1.0], [0.0, 1.0]])
-    out = _over(image, _coloured(level, (0, 1)), level)
+    out = _over(image, coloured(level, (0, 1)), level)
     assert out[0, 0].mean() - out[1, 0].mean() > 0.4
     np.testing.assert_allclose(out[0, 1], out[1, 1])
 

@@ -31,7 +31,7 @@ def program() -> PairProgram:
 
 
 def starts(program: PairProgram, *points: ReconPoint) -> first_passes.Starts:
-    return starts_of(program, IMAGES, points, 3, sigma=0.5, chunk=4, timer=lambda: 0.0)
+    return starts_of(program, IMAGES, points, 3, chunk=4, timer=lambda: 0.0)
 
 
 def test_points_that_share_a_first_pass_pay_for_it_once(program: PairProgram, monkeypatch: pytest.MonkeyPatch) -> None:

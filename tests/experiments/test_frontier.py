@@ -1,5 +1,6 @@
 """The fine teacher, and speed against accuracy."""
 
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from ddad_jax.points import recon_grid
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram, sweep_distances
 from experiments.configs import fast_sampling
-from experiments.figure_frontier import best_ways, frontier, frontier_figure, frontier_table
+from experiments.figure_frontier import best_spots, best_ways, frontier, frontier_figure, frontier_table
 from experiments.pipeline import run_all
 from experiments.tables import read_jsonl
-from experiments.teacher import teacher_of, teacher_rmse
+from experiments.teacher import rmse, teacher_of, teacher_x0
 
 POINT: dict[str, Any] = {
     "w": (1.0,),
@@ -35,7 +36,7 @@ def row(
 ) -> dict[str, Any]:
     return {
         "w": 3.0, "t_prime": 250, "steps": steps, "eta": 0.0, "grid": "trailing", "seed": seed, "solver": solver,
-        "start_noise": 1.0, "fade": 1.0, "blend_max": 0.0, "rise": 0.0, "model": "teacher", "v": 7.0,
+        "start_noise": 1.0, "fade": 1.0, "blend_max": 0.0, "rise": 0.0, "reuse": 1, "model": "teacher", "v": 7.0,
         "layers": "layer2", "sigma": 1.0,
         "standardise": False, "image_auroc": auroc, "teacher_rmse": 1.0 / steps, "ms_per_image": 2.0 * steps,
         "unet_calls": steps, "selected": selected, **how,
@@ -60,9 +61,9 @@ def test_the_teacher_is_at_no_distance_from_itself_and_more_steps_come_nearer() 
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
     points = recon_grid(**{**POINT, "steps": (1, 5, 60), "eta": (0.0,)})
     run = tiny_program()
-    rmse = teacher_rmse(run, images, points, steps=100, chunk=4)
+    teacher = teacher_x0(run, images, points, steps=100, chunk=4)
     found = [
-        rmse(point, d.x0)
+        rmse(d.x0, teacher(point))
         for point, d in sweep_distances(run, images, points, chunk=4, keep_x0=True, timer=lambda: 0.0)
         if d.x0 is not None
     ]
@@ -75,7 +76,7 @@ def test_a_line_of_the_frontier_is_one_way_to_sample_over_its_seeds() -> None:
             for k in (1, 2) for s in (0, 1, 2) for name in ("ddim", "dpm2m")]  # fmt: skip
     other = row(1, 0, auroc=0.1, w=5.0)
     spots = frontier([*rows, other])
-    assert [(s.way, s.calls, s.seeds) for s in spots] == [
+    assert [(s.way, s.calls, len(s.rows)) for s in spots] == [
         ("ddim", 1, 3), ("ddim", 2, 3), ("dpm2m", 1, 3), ("dpm2m", 2, 3),
     ]  # fmt: skip
     mean, low, high = spots[0].values["image_auroc"]
@@ -90,6 +91,23 @@ def test_a_way_is_among_the_best_where_nothing_of_as_few_calls_beats_it() -> Non
     rows += [row(3, 0, solver="dpm2m", auroc=0.9, teacher_rmse=0.5), row(1, 0, solver="unipc2", auroc=0.7)]
     assert best_ways(frontier(rows)) == ["ddim", "dpm2m"]
     assert best_ways(frontier(rows), most=1) == ["ddim"]
+
+
+def test_a_best_way_is_shown_where_it_first_leads_and_the_selected_spot_not_twice() -> None:
+    rows = [row(k, 0, auroc=0.8, teacher_rmse=0.3 / k, selected=k == 10) for k in (1, 3, 10)]
+    rows += [row(k, 0, solver="dpm2m", auroc=0.9 if k > 1 else 0.1, teacher_rmse=0.4 / k) for k in (1, 3, 5)]
+    rows += [row(3, 0, solver="heun", auroc=0.2, teacher_rmse=0.9)]
+    assert [(s.way, s.calls) for s in best_spots(frontier(rows), 6)] == [("ddim", 1), ("dpm2m", 3)]
+    assert [(s.way, s.calls) for s in best_spots(frontier(rows), 1)] == [("ddim", 1)]
+    assert best_spots(frontier(rows[2:3]), 6) == []
+
+
+def test_whole_calls_stand_beside_the_others_where_they_differ() -> None:
+    plain = [row(k, 0, selected=k == 5, whole_calls=k) for k in (2, 5)]
+    assert all("whole_calls" not in r for r in frontier_table(plain))
+    reused = row(5, 0, reuse=2, whole_calls=3)
+    found = {(r["way"], r["steps"]): r["whole_calls"] for r in frontier_table([*plain, reused])}
+    assert found == {("ddim", 2): 2, ("ddim", 5): 5, ("reuse 2", 5): 3}
 
 
 def test_a_way_is_named_by_what_is_not_as_published() -> None:
@@ -132,4 +150,5 @@ def test_a_run_with_a_teacher_reports_the_frontier(tmp_path: Path, monkeypatch: 
     by = {(r["solver"], r["steps"]): r["teacher_rmse"] for r in rows}
     assert by["ddim", 3] < by["ddim", 1] == pytest.approx(by["dpm2m", 1], rel=1e-3)
     page = (tmp_path / "w" / "report.html").read_text()
-    assert "Speed against accuracy" in page
+    assert "Speed against accuracy" in page and "redrawn by the selected point's fine teacher" in unescape(page)
+    assert len(list((tmp_path / "w" / "side_by_side").iterdir())) == len(rows)

@@ -9,7 +9,7 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.plan import Plan, best_on_synthetic, plan, settings_of
+from experiments.plan import Plan, best_on_synthetic, plan, point_of, settings_of
 
 
 def rows_of(todo: Plan, worth: Any) -> list[dict[str, Any]]:
@@ -74,3 +74,28 @@ def test_of_equal_verdicts_the_better_outline_is_chosen(tmp_path: Path) -> None:
         {**row, "synthetic_image_auroc": 0.9 if row["v"] else 0.8} for row in rows_of(todo, lambda p, s: 1 - 0.1 * s.v)
     ]
     assert best_on_synthetic(todo, rows)[0][1].v == 1.0  # the config's own
+
+
+def test_a_point_is_read_back_from_its_row(tmp_path: Path) -> None:
+    todo = a_plan(tmp_path, sweep__w=(0.0, 2.5), sweep__layers=(("layer1", "layer3"),), sweep__standardise=(True,))
+    for point in todo.recon:
+        for score in todo.score:
+            assert point_of(settings_of(point, score)) == (point, score)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"solver": "x"}, {"steps": "3"}, {"layers": "layer9"}, {"w": -1.0}, {"layers": 3}, {"v": "high"}],
+    ids=str,
+)
+def test_a_row_that_is_no_point_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
+    todo = a_plan(tmp_path)
+    row = {**settings_of(todo.recon[0], todo.score[0]), **changed}
+    with pytest.raises((InputError, ValueError, TypeError, AttributeError)):
+        point_of(row)
+
+
+def test_a_part_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
+    c = tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"w": (1.0, -1.0)}}))
+    with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late: w = -1"):
+        plan(c, sweep=True)

@@ -21,7 +21,7 @@ from ddad_jax.types import EpsFn
 from experiments import benchmark, profiling, sweeping, untrained
 from experiments.figure_profile import profile_figure
 from experiments.gridding import _schedule
-from experiments.macs import by_level, counted
+from experiments.macs import by_dtype, by_level, counted
 from experiments.profiling import SHALLOW, SUM, UNET, WHOLE, profile
 
 
@@ -58,6 +58,16 @@ def test_a_convolution_and_a_product_are_counted_by_hand() -> None:
     assert sum(n for path, n in found.items() if "first" in path) == 2 * 4 * 4 * 5 * 9 * 3
     assert sum(n for path, n in found.items() if "second" in path) == 3 * 2 * 4 * 4 * 5 * 5
     assert sum(found.values()) == 2 * 4 * 4 * 5 * 9 * 3 + 3 * 2 * 4 * 4 * 5 * 5
+
+
+def test_what_no_result_needs_is_not_counted() -> None:
+    @jax.jit
+    def both(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return x @ x, x.astype(jnp.bfloat16) @ jnp.ones((4, 7), jnp.bfloat16)
+
+    x = jnp.ones((4, 4))
+    assert by_dtype(both, x) == {"float32": 4**3, "bfloat16": 4 * 4 * 7}
+    assert by_dtype(lambda x: both(x)[1], x) == {"bfloat16": 4 * 4 * 7}
 
 
 def test_what_doubles_a_side_belongs_to_the_finer_level(tmp_path: Path) -> None:
@@ -97,6 +107,9 @@ def test_the_pieces_are_the_detector(rows: list[dict[str, Any]]) -> None:
     for row in pieces:
         assert row["ms_per_image"] > 0 and row["share"] == pytest.approx(row["ms_per_image"] / whole, abs=1e-4)
     assert by_name[WHOLE]["share"] == 1.0 and by_name[WHOLE]["compile_s"] > 0
+    # Counted apart: in the programs of the pieces, and in the one program of the detector.
+    assert by_name[WHOLE]["gmac_per_image"] == pytest.approx(by_name[SUM]["gmac_per_image"], rel=1e-9)
+    assert by_name[WHOLE]["share_of_peak"] > 0
 
 
 def test_the_levels_multiply_what_the_unet_does(rows: list[dict[str, Any]]) -> None:
@@ -107,6 +120,20 @@ def test_the_levels_multiply_what_the_unet_does(rows: list[dict[str, Any]]) -> N
     assert all("ms_per_image" not in row for row in levels)  # they are counted, not timed
     # The peak was said to be 1e9 multiply-adds a call: the share is a rate over that rate.
     assert unet["share_of_peak"] > 0
+
+
+LAYERS = {"layer1": 8 * 8 * 6 * (4 * 4 * 3), "layer2": 4 * 4 * 6 * (2 * 2 * 6), "layer3": 2 * 2 * 6 * (2 * 2 * 6)}
+"""Multiply-adds of ``tiny_runs.BACKBONE`` for a picture of 32 px; each layer begins where the one before ends."""
+
+
+@pytest.mark.parametrize("asked", [("layer1",), ("layer3",), ("layer1", "layer2", "layer3")], ids="+".join)
+def test_features_are_counted_once_whatever_layers_are_asked_for(
+    tmp_path: Path, small_predictor: None, asked: tuple[str, ...]
+) -> None:
+    c = config(tmp_path, sample__steps=1, score__layers=asked)
+    (piece,) = (p for p in profiling.pieces(c, untrained.untrained(c, 2, tmp_path), 1) if "features" in p.name)
+    needed = [count for name, count in LAYERS.items() if name <= max(asked)]
+    assert sum(piece.layers.values()) == 2 * 2 * sum(needed)  # both pictures of two pairs
 
 
 def test_the_bars_are_the_pieces_and_the_whole(rows: list[dict[str, Any]], tmp_path: Path) -> None:
@@ -134,12 +161,25 @@ def test_reused_calls_are_a_cheaper_piece(
     assert (found[UNET]["calls"], found[SHALLOW]["calls"]) == (2, 1)
     assert found[UNET]["gmac_per_image"] == pytest.approx(2 * 32 * 32 * (9 + 3) / 1e9)
     assert found[SHALLOW]["gmac_per_image"] == pytest.approx(32 * 32 * 3 / 1e9)
+    assert found[WHOLE]["gmac_per_image"] == pytest.approx(found[SUM]["gmac_per_image"], rel=1e-9)
 
 
 def test_a_student_is_profiled_in_the_unets_place(tmp_path: Path, small_predictor: None) -> None:
     c = config(tmp_path, sample__model="student", sample__steps=1, sample__solver="dpm2m", sample__eta=0.0)
     found = {row["name"]: row for row in profile(c, 2, 1, Path("nowhere"))}
     assert found[UNET]["calls"] == 1 and found[UNET]["ms_per_image"] > 0
+    assert found[WHOLE]["gmac_per_image"] == pytest.approx(found[SUM]["gmac_per_image"], rel=1e-9)
+
+
+@pytest.mark.parametrize(("model", "expected"), [("teacher", 6), ("student", 6 + 12)])
+def test_the_parameters_are_those_of_the_network_that_is_called(
+    tmp_path: Path, small_predictor: None, model: str, expected: int
+) -> None:
+    c = config(tmp_path, sample__model=model, sample__steps=1, sample__eta=0.0)
+    known = untrained.untrained(c, 1, tmp_path).known
+    assert (known["model"], known["parameters"]) == (model, expected)
+    # Its three convolutions; the running mean is no parameter.
+    assert known["backbone_parameters"] == (4 * 4 * 3 * 6 + 6) + 2 * (2 * 2 * 6 * 6 + 6)
 
 
 def test_the_command_writes_table_figures_and_json(

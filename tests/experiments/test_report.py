@@ -130,6 +130,14 @@ def test_a_full_report_has_every_section(tmp_path: Path, png: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size < 400_000
 
 
+def test_reconstructions_stand_with_the_frontier_and_not_without_it(tmp_path: Path, png: Path) -> None:
+    drawn = replace(BARE, side_by_side=png, frontier_rows=[{"way": "ddim", "unet_calls": 3}])
+    assert not page(drawn, tmp_path).all("img")
+    found = page(replace(drawn, frontier=png), tmp_path)
+    assert [section["id"] for section in found.all("section")] == ["frontier"]
+    assert len(found.all("img")) == 2 and len(found.all("table")) == 1
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     hostile = replace(
         BARE,

@@ -6,10 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from ml_collections import ConfigDict
 
+from ddad_jax.data.cans import cans
 from ddad_jax.errors import InputError
-from experiments import timing
-from experiments.benchmark import changed, time_detector, time_train, time_unet
+from experiments import benchmark, timing
+from experiments.benchmark import changed, time_detector, time_sweep, time_train, time_unet
+from experiments.model import build_unet, init_params
 from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
 
 
@@ -60,17 +63,43 @@ def test_a_second_setting_is_a_checked_copy(tmp_path) -> None:
             changed(c, wrong)
 
 
-def test_the_faster_of_two_detectors_says_how_much(tmp_path) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_runs.small_predictor(patch.setattr)
-        tiny_runs.small_backbone(patch.setattr)
-        patch.setattr("experiments.untrained.random_backbone", lambda name, key: tiny_runs.variables())
-        patch.setattr("experiments.untrained.init_params", tiny_runs.init_params)
-        c = tiny_runs.config(tmp_path)
-        first, second = time_detector(c, changed(c, "sample.steps=1"), 3, 2)
+@pytest.fixture
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_runs.small_predictor(monkeypatch.setattr)
+    tiny_runs.small_backbone(monkeypatch.setattr)
+    monkeypatch.setattr("experiments.untrained.random_backbone", lambda name, key: tiny_runs.variables())
+    for module in ("untrained", "benchmark"):
+        monkeypatch.setattr(f"experiments.{module}.init_params", tiny_runs.init_params)
+
+
+def test_the_faster_of_two_detectors_says_how_much(
+    tmp_path, small_networks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "matmul_peak", lambda dtype: 4e9)
+    c = tiny_runs.config(tmp_path)
+    first, second = time_detector(c, changed(c, "sample.steps=1"), 3, 2)
     assert (first["unet_calls"], second["unet_calls"]) == (2, 1)
     assert first["ms_per_image"] > 0 and "times_faster" not in first
     assert np.isfinite(second["times_faster"]) and second["times_faster"] > 0
+    for row in (first, second):
+        gmac_per_s = row["gmac_per_image"] * row["images_per_s"]
+        assert gmac_per_s > 0 and row["share_of_peak"] == pytest.approx(gmac_per_s / 4)
+
+
+def test_a_sweep_has_its_300_points_whatever_the_config_sweeps(
+    tmp_path, small_networks: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(benchmark, "cans", lambda size, **_: cans(size, n_train=10, n_test_good=2, n_defect=1))
+    c = tiny_runs.config(
+        tmp_path, select="synthetic", sample__rise=0.2, sample__reuse=2, sample__grid="optimised",
+        sample__batch_size=32, sweep__seed=(0, 1), sweep__reuse=(1, 2), sweep__parts__few=ConfigDict({"steps": (1, 2)}),
+    )  # fmt: skip
+    before = c.to_dict()
+    row = time_sweep(c)
+    assert (row["points"], row["reconstructions"]) == (300, 60)
+    assert row["compilations"] == 2  # of 2 and of 5 steps, both before the clock starts
+    assert row["sweep_s"] > row["reconstructions_s"] > 0
+    assert c.to_dict() == before
 
 
 def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
@@ -80,5 +109,6 @@ def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
     # The two convolutions of one block at full size alone.
     assert row["gmac_per_image"] > 2 * 9 * base * base * size * size / 1e9
     assert 0 < row["share_of_peak"] < 2
+    assert row["parameters"] == sum(p.size for p in jax.tree.leaves(init_params(build_unet(c), 0)))
     assert time_train(c, 1)["images_per_s"] > 0
     assert jax.default_backend() in ("cpu", "gpu", "tpu")

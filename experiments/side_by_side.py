@@ -1,0 +1,118 @@
+"""side_by_side/: a few test pictures as each way to sample redraws them, a small file a point, for the report.
+
+A point's file is written before its rows: a sweep that is killed and goes on has the pictures of all that its journal
+has finished. Nothing is ever reconstructed for them.
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import spread, subset
+from ddad_jax.errors import InputError
+from ddad_jax.points import ReconPoint
+from experiments.figure_frontier import best_spots, frontier
+from experiments.figure_side_by_side import Column
+from experiments.plan import Point
+from experiments.tables import Row, plain, write_bytes
+from experiments.teacher import compared_pictures, teacher_of
+
+FOLDER = "side_by_side"
+EACH = 2
+"""Pictures with a defect that are shown, and as many without."""
+MOST = 6
+"""Ways of the frontier beside the selected one."""
+
+
+class Redrawn(NamedTuple):
+    """The shown pictures by one point and by its fine teacher, uint8 [k, h, w, 3]."""
+
+    x0: np.ndarray
+    teacher: np.ndarray
+
+
+def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
+    """Which of the test pictures ``among`` are shown: two with a defect, evenly over the kinds, and two without.
+
+    Labels decide here what a reader looks at, and no number.
+    """
+    found: list[int] = []
+    for label in (1, 0):
+        own = sorted((int(i) for i in among if test.labels[i] == label), key=lambda i: (test.defects[i], i))
+        found += [own[j] for j in spread(len(own), EACH)] if own else []
+    return np.array(found, int)
+
+
+def keeper(
+    c: ConfigDict, workdir: Path, test: ImageSet, selected: Point | None
+) -> Callable[[ReconPoint, Mapping[str, Any], np.ndarray, np.ndarray], None]:
+    """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
+    point has the first seed and the w and T' of the selected one; any w and T' while none is selected."""
+    among = compared_pictures(c, test)
+    at = shown(test, among)
+    rows = [int(np.flatnonzero(among == i)[0]) for i in at]
+
+    def keep(point: ReconPoint, made_with: Mapping[str, Any], x0: np.ndarray, teacher: np.ndarray) -> None:
+        level = selected is None or (point.w, point.t_prime) == (selected[0].w, selected[0].t_prime)
+        pictures = x0[rows], teacher[rows]
+        # What diverged has no picture.
+        if point.seed != c.sweep.seed[0] or not level or not all(np.isfinite(p).all() for p in pictures):
+            return
+        made_of, buffer = json.dumps(plain({**point._asdict(), **made_with})), io.BytesIO()
+        x0, teacher = (np.round((np.clip(p.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8) for p in pictures)
+        np.savez_compressed(buffer, made_of=np.array(made_of), at=at, x0=x0, teacher=teacher)
+        write_bytes(workdir / FOLDER / _name(point), buffer.getvalue())
+
+    return keep
+
+
+def load(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
+    """The pictures ``at`` of the row's point; None where no file has them as the row was made.
+
+    Raises:
+      InputError: a file that is not what ``keeper`` writes.
+    """
+    path = workdir / FOLDER / _name(ReconPoint(**{name: row[name] for name in ReconPoint._fields}))
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            made_of, own = json.loads(str(archive["made_of"])), archive["at"]
+            found = Redrawn(archive["x0"], archive["teacher"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); expected pictures that a sweep kept. Delete it and the report leaves "
+            "them out"
+        ) from None
+    return found if made_of.items() <= row.items() and np.array_equal(own, at) else None
+
+
+def gather(c: ConfigDict, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
+    """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
+    the frontier; without those that no file has."""
+    at = shown(test, compared_pictures(c, test))
+    columns: list[Column] = []
+    spots = frontier(rows) if c.teacher else []
+    for spot in [*(spot for spot in spots if spot.selected), *best_spots(spots, MOST)]:
+        for row in spot.rows:
+            if redrawn := load(workdir, row, at):
+                if spot.selected:
+                    point = ReconPoint(**{name: row[name] for name in ReconPoint._fields})
+                    columns.append(Column("fine teacher", teacher_of(point, c.teacher).calls, redrawn.teacher))
+                columns.append(Column(spot.way, spot.calls, redrawn.x0, redrawn.teacher))
+                break
+    return subset(test, at), columns
+
+
+def _name(point: ReconPoint) -> str:
+    """Of the point's file: its settings, those that are as published left out."""
+    usual = ReconPoint._field_defaults
+    said = (f"{name}={value}" for name, value in point._asdict().items() if usual.get(name) != value)
+    return ",".join(said) + ".npz"
