@@ -16,10 +16,10 @@ from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
 from ddad_jax.train import TrainState, init_state
 from experiments.descending import Course, begun, descend, optimiser_of, used
+from experiments.journal import trained_steps
 from experiments.lessons import examination, lessons, steering, teacher_fn
 from experiments.model import Data, build_student, student_apply
 from experiments.student_settings import trained_for
-from experiments.sweeping import trained_steps
 from experiments.tables import write_text
 
 

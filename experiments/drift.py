@@ -28,6 +28,7 @@ from experiments import sweeping
 from experiments.adapting import adapted
 from experiments.distilling import distilled
 from experiments.first_passes import starts_of
+from experiments.journal import trained_steps
 from experiments.model import Data, load_data
 from experiments.plan import Point, point_of
 from experiments.scoring import cropped, prepare, score_maps
@@ -171,7 +172,7 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
         settled.sample.update(clip=said["clip"], model=point.model)
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
-    row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), sweeping.trained_steps(workdir)
+    row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), trained_steps(workdir)
     untaught = point.model == "student" and not Checkpoints(workdir / "student").steps()
     if row.get("train_steps") != steps or untaught:
         raise InputError(f"--workdir={workdir}: training has not ended since its results were written; {mend}")

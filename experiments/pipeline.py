@@ -16,6 +16,7 @@ from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
 from experiments.distilling import distilled
 from experiments.gridding import optimised_grids
+from experiments.journal import measured_with
 from experiments.model import Data, load_data
 from experiments.plan import Plan, Point, best_on_synthetic, plan
 from experiments.training import trained
@@ -47,7 +48,7 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     params = trained(config, folder, data)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
     program = sweeping.program_of(config, params, variables, mesh)
-    made_with = {"weights": weights_fingerprint(program.weights), **sweeping.measured_with(config, folder, data, epoch)}
+    made_with = {"weights": weights_fingerprint(program.weights), **measured_with(config, folder, data, epoch)}
     kept, planned = None, todo
     if data.choice and not sweep:
         kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))

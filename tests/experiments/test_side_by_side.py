@@ -16,7 +16,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
-from experiments import side_by_side, sweeping
+from experiments import journal, side_by_side, sweeping
 from experiments.figure_side_by_side import Column, side_by_side_figure
 from experiments.model import Data
 from experiments.plan import plan, settings_of
@@ -156,7 +156,7 @@ def test_a_killed_sweep_loses_no_pictures_and_they_change_no_number(
         return {path.name: path.read_bytes() for path in (folder / FOLDER).iterdir()}
 
     whole = sweeping.run(c, tmp_path / "whole", data, run, 0, todo)
-    append, written = sweeping.append_jsonl, 0
+    append, written = journal.append_jsonl, 0
 
     def killed(path: Path, row: dict[str, Any]) -> None:
         nonlocal written
@@ -165,10 +165,10 @@ def test_a_killed_sweep_loses_no_pictures_and_they_change_no_number(
         if written == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeping, "append_jsonl", killed)
+    monkeypatch.setattr(journal, "append_jsonl", killed)
     with pytest.raises(KeyboardInterrupt):
         sweeping.run(c, tmp_path / "killed", data, run, 0, todo)
-    monkeypatch.setattr(sweeping, "append_jsonl", append)
+    monkeypatch.setattr(journal, "append_jsonl", append)
     finished = [load(tmp_path / "killed", r, shown(data.test, np.arange(len(data.test.labels))))
                 for r in read_jsonl(tmp_path / "killed" / "journal.jsonl")]  # fmt: skip
     assert len(finished) == 2 and all(finished)
@@ -178,14 +178,3 @@ def test_a_killed_sweep_loses_no_pictures_and_they_change_no_number(
 
     monkeypatch.setattr(side_by_side, "EACH", 1)
     assert bare(sweeping.run(c, tmp_path / "fewer", data, run, 0, todo)) == bare(whole)
-
-
-def test_pictures_of_other_parameters_go_with_their_journal(tmp_path: Path) -> None:
-    journal = tmp_path / "journal.jsonl"
-    sweeping._belongs(journal, {"gain": jnp.ones(3)})
-    kept(tmp_path, POINT)
-    journal.write_text("{}\n")
-    sweeping._belongs(journal, {"gain": jnp.ones(3)})
-    assert (tmp_path / FOLDER).is_dir()
-    sweeping._belongs(journal, {"gain": jnp.zeros(3)})
-    assert not (tmp_path / FOLDER).exists()

@@ -1,0 +1,121 @@
+"""journal.jsonl: the finished rows of a workdir, which of them are of this run, and where the next one goes."""
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.data.split import fingerprint
+from ddad_jax.points import GridKey, ReconPoint, time_grid
+from ddad_jax.timesteps import TimeGrid
+from experiments.model import Data
+from experiments.plan import UNSAID, key_of
+from experiments.side_by_side import FOLDER
+from experiments.tables import append_jsonl, plain, read_jsonl, write_text
+
+log = logging.getLogger(__name__)
+
+
+class MadeWith(NamedTuple):
+    """What the rows of a run say of how they were made. teacher, student: of the points that name that model. times:
+    those that a point visits, such as "250-140-60"; with ``rise`` those of its least unusual picture."""
+
+    teacher: dict[str, Any]
+    student: dict[str, Any]
+    times: dict[ReconPoint, str]
+
+    def of(self, model: str) -> dict[str, Any]:
+        return self.student if model == "student" else self.teacher
+
+
+def trained_steps(workdir: Path) -> int:
+    """Steps the model of this workdir was trained for; 0 where it has no training history."""
+    rows = read_jsonl(workdir / "train.jsonl")
+    return int(rows[-1]["step"]) if rows else 0
+
+
+def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
+    """What the scores of a point depend on besides its own settings, whatever they are taken of."""
+    return {
+        "trained_on": fingerprint(data.fit)[:16],
+        "train_steps": trained_steps(workdir),
+        "held_out": fingerprint(data.calibration)[:16],
+        "adapt_epoch": epoch,
+        **{f"backbone_{name}": value for name, value in c.backbone.items()},
+        "dtype": c.model.dtype,
+        "normalise": c.score.normalise,
+        "crop": c.score.crop,
+        "clip": c.sample.clip,
+        **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
+        **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
+    }
+
+
+def made_with(
+    c: ConfigDict,
+    data: Data,
+    measured: Mapping[str, Any],
+    points: Sequence[ReconPoint],
+    grids: Mapping[GridKey, TimeGrid] | None,
+    student: Mapping[str, Any],
+) -> MadeWith:
+    """Of a run over ``points``.
+
+    Args:
+      measured: ``measured_with``.
+      grids: the optimised ones of the points.
+      student: what tells the run's student from others, nothing where it has none.
+
+    Raises:
+      InputError: as ``points.time_grid``.
+    """
+    teacher = {
+        **measured,
+        "test_set": fingerprint(data.test)[:16],
+        **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
+    }
+    times = {point: "-".join(map(str, time_grid(point, grids).t.tolist())) for point in points}
+    return MadeWith(teacher, {**teacher, **student}, times)
+
+
+def claim(journal: Path, weights: Any) -> None:
+    """From here on the journal is of these parameters: one that others made, as before a second training here, is set
+    aside, and what was kept beside it goes."""
+    own, said = weights_fingerprint(weights), journal.with_name("journal_of.json")
+    before = json.loads(said.read_text())["weights"] if said.exists() else own
+    if before != own and journal.exists():
+        kept = journal.with_name(f"journal-{before}.jsonl")
+        log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
+        journal.replace(kept)
+        journal.with_name("selected.npz").unlink(missing_ok=True)
+        shutil.rmtree(journal.with_name(FOLDER), ignore_errors=True)
+    write_text(said, json.dumps({"weights": own}))
+
+
+def finished(journal: Path, made: MadeWith) -> dict[str, dict[str, Any]]:
+    """``plan.key_of`` -> row, of all rows of the journal that this run would make again.
+
+    Raises:
+      InputError: as ``tables.read_jsonl``.
+    """
+    rows = ({**UNSAID, **row} for row in read_jsonl(journal))
+    return {key_of(row): row for row in rows if _of_this_run(row, made)}
+
+
+def append(journal: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a row; returned as the journal gives it back, so that a fresh and a resumed run return the same."""
+    append_jsonl(journal, row)
+    return json.loads(json.dumps(plain(row)))
+
+
+def _of_this_run(row: dict[str, Any], made: MadeWith) -> bool:
+    if not made.of(row["model"]).items() <= row.items():
+        return False
+    # An optimised grid may have been found anew since.
+    times = made.times.get(ReconPoint(**{name: row[name] for name in ReconPoint._fields if name in row}))
+    return times is None or row.get("times", times) == times
