@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 from scipy.stats import t
 
 from ddad_jax.points import ReconPoint
@@ -187,7 +188,10 @@ def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
             if key == "calls":
                 ticks = sorted({s.calls for s in spots})
                 axes.set_xticks(ticks, [str(t) for t in ticks])
-                axes.minorticks_off()
+            else:
+                axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+                axes.xaxis.set_major_formatter(lambda value, position: f"{value:g}")
+            axes.xaxis.minorticks_off()
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8, frameon=False)
     return save(figure, path)
