@@ -42,7 +42,11 @@ log = logging.getLogger(__name__)
 
 
 def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Variables, int]:
-    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing."""
+    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
+
+    Raises:
+      InputError: chosen.json does not say an epoch; the loss became NaN or infinite.
+    """
     original = load_backbone(c.backbone.name, c.backbone.weights or None)
     if not c.adapt.epochs:
         return original, 0
@@ -50,7 +54,12 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Vari
     epochs = Checkpoints(workdir / "adapt" / "epochs", keep=None)
     if not chosen_file.exists():
         _adapt(c, workdir, data, params, original, epochs)
-    chosen = int(json.loads(chosen_file.read_text())["epoch"])
+    try:
+        chosen = int(json.loads(chosen_file.read_text())["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"
+        ) from None
     return (jax.tree.map(jnp.asarray, epochs.restore(original, chosen)) if chosen else original), chosen
 
 
@@ -73,7 +82,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     if c.adapt.choose == "synthetic":
         painted, judge = _with_choice(c, data), config_point(c)
         measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
-        _judged_by(workdir / "adapt" / "judged_by.json", states, painted, judge)
+        _judged_by(c, workdir / "adapt" / "judged_by.json", states, painted, judge)
     decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
     state = init_adapt(original, tx)
@@ -139,14 +148,16 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
 
 
-def _judged_by(file: Path, states: Checkpoints, data: Data, point: Point) -> None:
+def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
     """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
     assert data.choice
-    now = json.loads(json.dumps({"point": settings_of(*point), "defects": fingerprint(data.choice.defects)}))
-    if file.exists() and json.loads(file.read_text()) != now:
+    score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
+    judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
+    now = json.dumps(judged, indent=1)
+    if states.steps() and (not file.exists() or file.read_text() != now):
         log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
         states.clear()
-    write_text(file, json.dumps(now, indent=1))
+    write_text(file, now)
 
 
 def _with_choice(c: ConfigDict, data: Data) -> Data:

@@ -55,7 +55,9 @@ WHAT = flags.DEFINE_list("what", ["detector", "metrics"], f"Which of {', '.join(
 BATCHES = flags.DEFINE_list("batch_sizes", ["4"], "Images in one call of the detector.")
 AGAINST = flags.DEFINE_string("against", "", "Settings of a second detector, as name=value separated by spaces.")
 flags.register_validator("what", lambda v: v and {*v} <= {*KINDS}, f"one or more of {', '.join(KINDS)}")
-flags.register_validator("batch_sizes", lambda v: all(b.isdigit() and int(b) for b in v), "whole numbers above 0")
+flags.register_validator(
+    "batch_sizes", lambda v: v and all(b.isdecimal() and int(b) for b in v), "one or more whole numbers above 0"
+)
 REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound=1)
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
@@ -71,10 +73,13 @@ def changed(c: ConfigDict, settings: str) -> ConfigDict:
         name, found, value = part.partition("=")
         section, _, key = name.rpartition(".")
         holder = other.get(section, other)
-        if not found or not isinstance(holder, ConfigDict) or key not in holder:
+        if not found or not isinstance(holder, ConfigDict) or isinstance(holder.get(key), (ConfigDict, type(None))):
             raise InputError(f"--against={part}: expected name=value with a name of experiments/config.py")
         try:
-            holder[key] = value if isinstance(holder[key], str) else ast.literal_eval(value)
+            new = value if isinstance(holder[key], str) else ast.literal_eval(value)
+            if new is None:  # which a ConfigDict would take for anything
+                raise ValueError
+            holder[key] = new
         except (TypeError, ValueError, SyntaxError) as error:
             raise InputError(f"--against={part}: {holder[key]!r} cannot become {value!r}") from error
     plan(check(other), sweep=False)
@@ -196,7 +201,25 @@ def row_point(row: dict[str, Any]) -> tuple:
     return tuple(row[name] for name in ReconPoint._fields)
 
 
+def require_writable(file: Path) -> None:
+    """Before anything is measured for it.
+
+    Raises:
+      InputError: ``--json`` cannot be written.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir():
+            raise InputError(f"--json={file}: is a folder; name a file in it")
+        # As ``write_text`` does: beside it, then renamed.
+        tempfile.NamedTemporaryFile(prefix=f".{file.name}.", dir=file.parent).close()
+    except OSError as error:
+        raise InputError(f"--json={file}: cannot be written ({error.strerror}); name another file") from None
+
+
 def main(config: ConfigDict, workdir: Path) -> None:
+    if JSON.value:
+        require_writable(Path(JSON.value))
     tables: list[tuple[list[dict[str, Any]], Sequence[str]]] = []
 
     def add(*rows: dict[str, Any]) -> None:

@@ -13,12 +13,12 @@ log = logging.getLogger(__name__)
 
 
 class Chosen(NamedTuple):
-    """made_with: what the choice depends on besides the sweep. student: what tells the student the point asks from
-    others, empty for the teacher's points. worth: image AUROC on the synthetic defects."""
+    """made_with: what the choice depends on besides the sweep. asks: what tells the student and the optimised grid
+    that the point asks from others, empty where it asks neither. worth: image AUROC on the synthetic defects."""
 
     point: Point
     made_with: dict[str, Any]
-    student: dict[str, Any]
+    asks: dict[str, Any]
     worth: float
 
 
@@ -27,7 +27,7 @@ def save_chosen(workdir: Path, chosen: Chosen) -> None:
         "point": settings_of(*chosen.point),
         "synthetic_image_auroc": chosen.worth,
         "made_with": chosen.made_with,
-        "student": chosen.student,
+        "asks": chosen.asks,
     }
     write_text(workdir / "chosen.json", json.dumps(said, indent=1))
 
@@ -44,7 +44,7 @@ def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Chosen | None:
     try:
         said = json.loads(path.read_text())
         worth = float(said["synthetic_image_auroc"])
-        chosen = Chosen(point_of(said["point"]), dict(said["made_with"]), dict(said["student"]), worth)
+        chosen = Chosen(point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
     except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"

@@ -212,9 +212,11 @@ def reference(c: ConfigDict) -> ConfigDict:
     return c
 
 
-def swept(c: ConfigDict, name: str) -> tuple[Any, ...]:
-    """Every value of ``sample.<name>`` that a sweep of ``c`` visits."""
-    return (c.sample[name], *c.sweep[name], *(value for part in c.sweep.parts.values() for value in part.get(name, ())))
+def products(c: ConfigDict, *names: str) -> list[dict[str, tuple[Any, ...]]]:
+    """The values of ``sample.<name>`` that belong together in a run: the point, the sweep, and each of its parts."""
+    point = {name: (c.sample[name],) for name in names}
+    sweeps = (c.sweep, *c.sweep.parts.values())
+    return [point, *({name: sweep.get(name) or point[name] for name in names} for sweep in sweeps)]
 
 
 def adaptation_grid(name: str) -> str:

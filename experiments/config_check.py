@@ -12,7 +12,7 @@ from ddad_jax.points import OPTIMISED, ReconPoint, recon_grid
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import CHANNEL_MULT
-from experiments.config import adaptation_grid, swept
+from experiments.config import adaptation_grid, products
 from experiments.student_settings import check_student
 
 Need = Callable[[str, bool, str], None]
@@ -56,14 +56,21 @@ def _sweep(c: ConfigDict, need: Need) -> None:
         name, values = flag.rsplit(".", 1)[1], _get(c, flag)
         if name in ("w", "eta", "v", "sigma", "start_noise", "fade", "blend_max", "rise"):
             need(flag, _each(values, (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
+            sound = name != "rise" or all(0 <= value < math.inf for value in values)
+            need(flag, sound, "finite numbers, 0 (one T' for all pictures) or more")
         elif name in ("t_prime", "steps", "seed", "reuse"):
             need(flag, _each(values, int), "a tuple of whole numbers, such as (150, 250)")
+            sound = name != "seed" or all(0 <= value < 2**32 for value in values)
+            need(flag, sound, "seeds from 0 to 2^32 - 1")
+        elif name == "standardise":
+            need(flag, isinstance(values, tuple) and all(value in (False, True) for value in values), "(False, True)")
+        elif name == "layers":
+            for layers in values if isinstance(values, tuple) else ((),):
+                need(flag, _layers(layers), "a tuple of tuples of layer1, layer2, layer3")
         else:
-            need(flag, isinstance(values, tuple), "a tuple")
-    need("sweep.seed", bool(c.sweep.seed) and min(c.sweep.seed) >= 0 and max(c.sweep.seed) < 2**32,
-         "one seed or more, each from 0 to 2^32 - 1")  # fmt: skip
-    flags = c.sweep.standardise
-    need("sweep.standardise", isinstance(flags, tuple) and set(flags) <= {False, True}, "a tuple: (False, True)")
+            need(flag, _each(values, str), "a tuple of names")
+    need("sweep.seed", bool(c.sweep.seed), "one seed or more")
+    need("sample.rise", 0 <= c.sample.rise < math.inf, "a finite number, 0 (one T' for all pictures) or more")
 
 
 def _data(c: ConfigDict, need: Need) -> None:
@@ -140,7 +147,7 @@ def _sample(c: ConfigDict, need: Need) -> None:
 
 
 def _grid(c: ConfigDict, need: Need) -> None:
-    most = max(swept(c, "steps")) if OPTIMISED in swept(c, "grid") else 1
+    most = max([1, *(max(of["steps"]) for of in products(c, "steps", "grid") if OPTIMISED in of["grid"])])
     need("grid.teacher_steps", most <= c.grid.teacher_steps < 1000, f"{most} (the steps to find times for) to 999")
     need("grid.teacher_solver", c.grid.teacher_solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
     need("grid.images", c.grid.images >= 1, "at least 1")
@@ -155,9 +162,7 @@ def _score(c: ConfigDict, need: Need) -> None:
         values = c[section][name]
         for value in values if isinstance(values, tuple) else (values,):
             need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
-    for layers in (c.score.layers, *c.sweep.layers):
-        known = bool(layers) and set(layers) <= {"layer1", "layer2", "layer3"}
-        need("score.layers", known, "a tuple of layer1, layer2, layer3")
+    need("score.layers", _layers(c.score.layers), "a tuple of layer1, layer2, layer3")
 
 
 def _joint(c: ConfigDict, need: Need) -> None:
@@ -168,14 +173,18 @@ def _joint(c: ConfigDict, need: Need) -> None:
         recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
     except InputError as error:
         raise InputError(f"--config.adapt: {error}") from None
-    risen = max(swept(c, "t_prime")) * (1.0 + max(swept(c, "rise")))
-    largest = max(risen, a.t_prime)
+    risen = [max(of["t_prime"]) * (1.0 + max(of["rise"])) for of in products(c, "t_prime", "rise")]
+    largest = max(a.t_prime, *risen)
     need("train.t_max", largest < c.train.t_max or c.train.t_max == 1000, f"more than every T' sampled ({largest:g})")
     for flag in (f"{section}.standardise" for section in ("score", "sweep")):
         asked = _get(c, flag)
         if True in (asked if isinstance(asked, tuple) else (asked,)):
             spread = f"at least 2 with --config.{flag}={asked!r}: one picture has no spread"
             need("data.calibration", c.data.calibration >= 2, spread)
+
+
+def _layers(values: Any) -> bool:
+    return isinstance(values, tuple) and bool(values) and all(v in ("layer1", "layer2", "layer3") for v in values)
 
 
 def _each(values: Any, kind: type | tuple[type, ...]) -> bool:

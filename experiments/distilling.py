@@ -63,11 +63,11 @@ def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
     try:
         before = json.loads(file.read_text())
         there = {**before["trained_for"], "teacher": before["teacher"]}
+        had, has = (f"{t['train_steps']} steps, parameters {t['parameters'][:8]}" for t in (there["teacher"], teacher))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{file}: does not say whose student this is ({error!r}). {mend}") from None
     here: dict[str, Any] = {**now["trained_for"], "teacher": teacher}
     if there["teacher"] != teacher:
-        had, has = (f"{t['train_steps']} steps, parameters {t['parameters'][:8]}" for t in (there["teacher"], teacher))
         raise InputError(f"{file}: the student learnt from another teacher (trained {had}; the one here {has}). {mend}")
     differing = [f"{name}: there {there.get(name)}, now {here[name]}" for name in here if there.get(name) != here[name]]
     if differing:

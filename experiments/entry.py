@@ -78,6 +78,7 @@ def _parse(argv: list[str]) -> list[str]:
         named = re.match(r"--?(?:no)?config\.([\w.]+)", flag)
         if named and not _has(known, named[1]):
             _refuse(InputError(f"--config.{named[1]}: there is no such setting; experiments/config.py has them all"))
+    parts = [flag for flag in argv[1:] if "config.sweep.parts." in flag]
     try:
         left = flags.FLAGS(argv)
         # A config file that does not exist is not reported before a setting of it is asked for.
@@ -88,6 +89,12 @@ def _parse(argv: list[str]) -> list[str]:
         while cause.__context__:
             cause = cause.__context__
         _refuse(cause if isinstance(cause, InputError) else error)
+    except (KeyError, AttributeError, TypeError) as error:
+        # What ml_collections raises for a name below a section that it does not know.
+        if not parts:
+            raise
+        told = f"{' '.join(parts)}: the config has no such part of a sweep, or no such setting in it ({error})"
+        _refuse(InputError(f"{told}; config.sweep.parts in the config's file has them all"))
     return left
 
 

@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.split import fingerprint
+from ddad_jax.errors import InputError
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.timesteps import TimeGrid
 from experiments.model import Data
@@ -85,15 +86,29 @@ def made_with(
 
 def claim(journal: Path, weights: Any) -> None:
     """From here on the journal is of these parameters: one that others made, as before a second training here, is set
-    aside, and what was kept beside it goes."""
+    aside, and what was kept beside it goes.
+
+    Raises:
+      InputError: journal_of.json does not say whose the journal is.
+    """
     own, said = weights_fingerprint(weights), journal.with_name("journal_of.json")
-    before = json.loads(said.read_text())["weights"] if said.exists() else own
+    try:
+        before = json.loads(said.read_text())["weights"] if said.exists() else own
+        int(before, 16)  # part of a file's name below
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{said}: does not say which parameters {journal.name} was made with ({error!r}). Delete it to take the "
+            f"rows as made with those here, or delete both to begin anew"
+        ) from None
     if before != own and journal.exists():
         kept = journal.with_name(f"journal-{before}.jsonl")
         log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
         journal.replace(kept)
         journal.with_name("selected.npz").unlink(missing_ok=True)
         shutil.rmtree(journal.with_name(FOLDER), ignore_errors=True)
+    if before != own and (own_aside := journal.with_name(f"journal-{own}.jsonl")).exists():
+        log.info("%s was made with the parameters here: taken up again", own_aside)
+        own_aside.replace(journal)
     write_text(said, json.dumps({"weights": own}))
 
 

@@ -1,6 +1,7 @@
 """Data to report, every stage reusing what the workdir already holds."""
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.metrics import missing
+from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
+from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
 from experiments import hosts, results, sweeping
 from experiments.adapting import adapted
@@ -53,18 +56,24 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     if data.choice and not sweep:
         kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))
         todo = Plan([kept.point[0]], [kept.point[1]], kept.point) if kept else planned
-    student = None
-    if any(point.model == "student" for point in todo.recon):
-        taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
-        student = sweeping.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
-    if kept and kept.student != _told(student, kept.point):
-        log.info("another student chose the point kept in %s, so one is chosen anew", folder / "chosen.json")
+
+    def asked_by(points: list[ReconPoint]) -> tuple[sweeping.Taught | None, dict[GridKey, TimeGrid]]:
+        student = None
+        if any(point.model == "student" for point in points):
+            taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
+            student = sweeping.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
+        found = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, points))
+        return student, found
+
+    student, grids = asked_by(todo.recon)
+    if kept and kept.asks != _asks(kept.point, student, grids):
+        log.info("%s: another student or grid chose that point, so one is chosen anew", folder / "chosen.json")
         todo = planned
-    grids = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, todo.recon))
+        student, grids = asked_by(todo.recon)
     rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student)
     if todo.selected is None:
         best, worth = best_on_synthetic(todo, rows)
-        chosen = Chosen(best, made_with, _told(student, best), worth)
+        chosen = Chosen(best, made_with, _asks(best, student, grids), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
         rows = sweeping.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
@@ -72,9 +81,11 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
 
 
-def _told(student: sweeping.Taught | None, point: Point) -> dict[str, Any]:
-    """What tells the student that a point asks from others; nothing for a point that asks the teacher."""
-    return student.made_with if student and point[0].model == "student" else {}
+def _asks(point: Point, student: sweeping.Taught | None, grids: Mapping[GridKey, TimeGrid]) -> dict[str, Any]:
+    """What tells the student and the optimised grid that a point asks from others; nothing where it asks neither."""
+    told = student.made_with if student and point[0].model == "student" else {}
+    times = {"times": grids[grid_key(point[0])].t.tolist()} if point[0].grid == OPTIMISED else {}
+    return {**told, **times}
 
 
 def _chosen_on(c: ConfigDict, data: Data) -> str:

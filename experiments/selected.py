@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,25 @@ import numpy as np
 
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import Distances, blurred
+from experiments.archives import read_npz
 from experiments.plan import Point, settings_of
 from experiments.tables import write_bytes
+
+log = logging.getLogger(__name__)
 
 
 def load_selected(workdir: Path) -> dict[str, np.ndarray]:
     """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature.
 
     Raises:
-      InputError: the point diverged, so that there is nothing to show of it.
+      InputError: the point diverged, so that there is nothing to show of it; the file is damaged.
     """
     if not (workdir / "selected.npz").exists():
         raise InputError(
             f"{workdir}: the maps of the selected point (--config.sample, --config.score) are not finite, so there is "
             "no verdict and no report. results.csv holds the other points; lower --config.sample.w, or train longer"
         )
-    with np.load(workdir / "selected.npz", allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    return read_npz(workdir / "selected.npz")
 
 
 def _made_of(selected: Point, made_with: dict[str, Any]) -> str:
@@ -33,10 +36,16 @@ def _made_of(selected: Point, made_with: dict[str, Any]) -> str:
 
 
 def holds(path: Path, selected: Point, made_with: dict[str, Any]) -> bool:
+    """Whether the file is of this point, made with this; a damaged one is not, so that it is made anew."""
     if not path.exists():
         return False
-    with np.load(path, allow_pickle=False) as archive:
-        return str(archive["made_of"]) == _made_of(selected, made_with)
+    try:
+        # Read as a whole: a file may be damaged in any of its arrays.
+        found = read_npz(path)
+    except InputError as error:
+        log.info("made anew: %s", error)
+        return False
+    return "made_of" in found and str(found["made_of"]) == _made_of(selected, made_with)
 
 
 def save_selected(

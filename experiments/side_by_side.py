@@ -6,7 +6,7 @@ has finished. Nothing is ever reconstructed for them.
 
 import io
 import json
-import zipfile
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,11 +18,14 @@ from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread, subset
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
+from experiments.archives import read_npz
 from experiments.figure_frontier import best_spots, frontier
 from experiments.figure_side_by_side import Column
 from experiments.plan import Point
 from experiments.tables import Row, plain, write_bytes
 from experiments.teacher import compared_pictures, teacher_of
+
+log = logging.getLogger(__name__)
 
 FOLDER = "side_by_side"
 EACH = 2
@@ -74,23 +77,17 @@ def keeper(
 
 
 def load(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
-    """The pictures ``at`` of the row's point; None where no file has them as the row was made.
-
-    Raises:
-      InputError: a file that is not what ``keeper`` writes.
-    """
+    """The pictures ``at`` of the row's point; None where no undamaged file has them as the row was made."""
     path = workdir / FOLDER / _name(ReconPoint(**{name: row[name] for name in ReconPoint._fields}))
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            made_of, own = json.loads(str(archive["made_of"])), archive["at"]
-            found = Redrawn(archive["x0"], archive["teacher"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); expected pictures that a sweep kept. Delete it and the report leaves "
-            "them out"
-        ) from None
+        archive = read_npz(path)
+        made_of, own = dict(json.loads(str(archive["made_of"]))), archive["at"]
+        found = Redrawn(archive["x0"], archive["teacher"])
+    except (InputError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s: not what a sweep keeps (%s), so the report leaves its pictures out. Delete it", path, error)
+        return None
     return found if made_of.items() <= row.items() and np.array_equal(own, at) else None
 
 

@@ -196,6 +196,14 @@ def test_finished_epochs_are_not_run_again(
     assert adapted(c, tmp_path, data, None)[1] == 3
 
 
+@pytest.mark.parametrize("said", ["", "{", "[]", "{}", '{"epoch": "x"}'])
+def test_a_choice_that_cannot_be_read_is_refused_by_its_file(root: Path, data: Data, tmp_path: Path, said: str) -> None:
+    (tmp_path / "adapt").mkdir()
+    (tmp_path / "adapt" / "chosen.json").write_text(said)
+    with pytest.raises(InputError, match=r"adapt/chosen\.json: does not say.*Delete it to choose again"):
+        adapted(tiny_runs.config(root, adapt__epochs=1), tmp_path, data, None)
+
+
 def test_a_stop_decided_before_the_kill_stays_decided(
     root: Path, data: Data, tmp_path: Path, contrasts: list[float]
 ) -> None:

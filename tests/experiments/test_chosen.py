@@ -14,7 +14,7 @@ POINT = (
     ReconPoint(1.5, 250, 3, 0.0, "optimised", 4, "dpm2m", rise=0.5),
     ScorePoint(3.0, ("layer1", "layer2"), 1.0, True),
 )
-CHOSEN = Chosen(POINT, {"weights": "ab", "crop": 0}, {}, 0.91)
+CHOSEN = Chosen(POINT, {"weights": "ab", "crop": 0}, {"times": [250, 90, 20]}, 0.91)
 
 
 def test_a_kept_point_comes_back_whole(tmp_path: Path) -> None:

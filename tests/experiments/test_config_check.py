@@ -24,6 +24,15 @@ REFUSED = [
     ("sample__solver", "euler"),
     ("sweep__fade", ("1",)),
     ("sweep__rise", (True,)),
+    ("sweep__rise", (float("nan"),)),
+    ("sample__rise", -1.0),
+    ("sweep__solver", (["ddim"],)),
+    ("sweep__standardise", ([1],)),
+    ("sweep__layers", (("layer4",),)),
+    ("sweep__layers", ("layer1", "layer2")),
+    ("sweep__layers", (1,)),
+    ("sweep__parts__few", ConfigDict({"seed": (-1,)})),
+    ("sweep__parts__few", ConfigDict({"solver": (["ddim"],)})),
     ("sweep__parts", ConfigDict({"few": {"step": (1,)}})),
     ("sweep__parts__few", ConfigDict({"steps": (1.5,)})),
     ("sweep__parts__few", ConfigDict({"steps": 1})),
@@ -130,3 +139,13 @@ def test_one_picture_is_no_spread_to_standardise_with(tmp_path: Path, flag: str)
         config(tmp_path, data__calibration=1, **changes)
     config(tmp_path, data__calibration=2, **changes)
     config(tmp_path, data__calibration=1, sweep__standardise=(False,))
+
+
+def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
+    """No part joins a late T' to a rise, or many steps to an optimised grid; only all of them together would."""
+    parts = {
+        "late": {"t_prime": (280,)}, "early": {"t_prime": (100,), "rise": (1.0,)},
+        "many": {"steps": (200,)}, "found": {"grid": ("optimised",), "steps": (3,)},
+    }  # fmt: skip
+    c = config(tmp_path, sweep__parts=ConfigDict(parts), train__t_max=300)
+    assert len(plan(c, sweep=True).recon) == 5

@@ -161,7 +161,10 @@ def test_a_student_of_other_ranges_is_refused(root: Path, data: Data, tmp_path: 
         run(root, tmp_path, data, student__t_prime=(100, 280), student__calls=1)
 
 
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"teacher": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "[]", '{"teacher": {}}', '{"trained_for": {}, "teacher": {}}', '{"trained_for": {}, "teacher": "x"}'],
+)
 def test_a_student_that_does_not_say_whose_it_is_is_refused(
     root: Path, data: Data, tmp_path: Path, content: str | None
 ) -> None:

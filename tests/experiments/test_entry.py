@@ -105,7 +105,8 @@ CASES = {
         r"sweep\.parts\.ddim: steps = 300",
     ),
     "unknown part of a sweep": Case(
-        "--config=experiments/configs/fast_sampling.py --config.sweep.parts.dim.steps=(1,)", "dim"
+        "--config=experiments/configs/fast_sampling.py --config.sweep.parts.dim.steps=(1,)",
+        r"parts\.dim\.steps=.*no such part",
     ),
     "T' too large": Case(BOLT + "--config.sweep.t_prime=(250,1000)", "1000"),
     "T' too small": Case(BOLT + "--config.sample.t_prime=0", "T' = 0"),

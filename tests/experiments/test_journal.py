@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, grid_key
 from ddad_jax.timesteps import TimeGrid
 from experiments.journal import MadeWith, append, claim, finished, made_with, measured_with, trained_steps
@@ -93,6 +94,16 @@ def test_what_other_parameters_left_is_set_aside(tmp_path: Path, beside: str) ->
     gone = beside == "a journal"
     assert not journal.exists() and (pictures.is_dir(), selected.exists()) == (not gone, not gone)
     assert [kept.read_text() for kept in tmp_path.glob("journal-*.jsonl")] == ["{}\n"] * gone
+
+
+@pytest.mark.parametrize("said", ["", "{", "[]", "{}", '{"weights": 5}', '{"weights": "a/b"}'])
+def test_a_journal_that_does_not_say_whose_it_is_is_refused(tmp_path: Path, said: str) -> None:
+    journal = tmp_path / "journal.jsonl"
+    journal.write_text("{}\n")
+    (tmp_path / "journal_of.json").write_text(said)
+    with pytest.raises(InputError, match=r"journal_of\.json: does not say.*Delete it"):
+        claim(journal, {"gain": jnp.ones(3)})
+    assert journal.read_text() == "{}\n"
 
 
 def test_the_steps_of_a_model_are_those_of_its_history(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.sweep import Distances
@@ -122,6 +123,22 @@ def test_a_diverged_point_is_named_and_shows_nothing(
     assert not shown._replace(made_with={"test_set": "b"}).is_there()
     show(shown, truth, bad, distances(data))
     assert not shown.path.exists()
+
+
+@pytest.mark.parametrize("at_end", [True, False])
+def test_what_is_shown_and_damaged_is_not_there(data: Data, truth: Truth, tmp_path: Path, at_end: bool) -> None:
+    shown = shown_of(tmp_path, (POINT, SCORE), MADE)
+    assert shown
+    show(shown, truth, perfect(truth), distances(data))
+    whole = shown.path.read_bytes()
+    # Cut off, and with other bytes in an array that does not say whose the file is.
+    half = len(whole) // 2
+    shown.path.write_bytes(whole[:half] if at_end else whole[:half] + bytes([whole[half] ^ 255]) + whole[half + 1 :])
+    assert not shown.is_there()
+    with pytest.raises(InputError, match=r"selected\.npz: cannot be read.*Delete it"):
+        load_selected(tmp_path)
+    show(shown, truth, perfect(truth), distances(data))
+    assert shown.is_there()
 
 
 def test_what_is_shown_of_an_optimised_grid_belongs_to_its_times(tmp_path: Path) -> None:

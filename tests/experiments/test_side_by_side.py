@@ -1,5 +1,7 @@
 """Reconstructions side by side: what is kept of a sweep and of a killed one, and what of it is drawn."""
 
+import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,6 @@ from PIL import Image
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import subset
-from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
@@ -68,7 +69,7 @@ def test_two_defects_evenly_over_the_kinds_and_two_good_ones_are_shown() -> None
 
 
 def test_what_was_kept_comes_back(tmp_path: Path) -> None:
-    c = kept(tmp_path, POINT)
+    kept(tmp_path, POINT)
     at = shown(TEST, np.arange(5))
     found = load(tmp_path, row(POINT), at)
     assert found is not None and found.x0.dtype == np.uint8
@@ -78,10 +79,36 @@ def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     assert load(tmp_path, {**row(POINT), "times": "250-90"}, at) is None
     assert load(tmp_path, row(POINT), at[:2]) is None
     assert load(tmp_path, row(POINT._replace(steps=3)), at) is None
-    for each in (tmp_path / FOLDER).iterdir():
-        each.write_bytes(each.read_bytes()[:200])
-    with pytest.raises(InputError, match=r"steps=2.*\.npz: cannot be read.*Delete it"):
-        gather(c, tmp_path, TEST, [row(POINT, selected=True)])
+
+
+def with_a_list(whole: bytes) -> bytes:
+    with np.load(io.BytesIO(whole)) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    changed = io.BytesIO()
+    np.savez(changed, **{**arrays, "made_of": np.array("[1]")})
+    return changed.getvalue()
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda whole: b"",
+    "cut off": lambda whole: whole[:200],
+    "garbage": lambda whole: b"\x93NUMPY" + b"?" * 100,
+    "other bytes": lambda whole: whole[:60] + bytes(b ^ 255 for b in whole[60:400]) + whole[400:],
+    "made of a list": with_a_list,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_picture_is_left_out_by_its_name(
+    tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    fast = POINT._replace(solver="dpm2m", steps=1)
+    c = kept(tmp_path, POINT, fast)
+    (broken,) = (tmp_path / FOLDER).glob("*dpm2m*")
+    broken.write_bytes(DAMAGES[damage](broken.read_bytes()))
+    _, columns = gather(c, tmp_path, TEST, [row(POINT, selected=True), row(fast, teacher_rmse=0.4)])
+    assert [(column.way, column.calls) for column in columns] == [("fine teacher", 100), ("ddim", 2)]
+    assert broken.name in caplog.text and "Delete it" in caplog.text
 
 
 def test_only_points_that_the_figure_can_show_are_kept(tmp_path: Path) -> None:

@@ -1,11 +1,15 @@
 import itertools
+import re
 import time
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from absl import flags
+from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
 from ddad_jax.data.cans import cans
@@ -58,9 +62,45 @@ def test_a_second_setting_is_a_checked_copy(tmp_path) -> None:
     other = changed(c, "sample.steps=1 sample.solver=dpm2m")
     assert (other.sample.steps, other.sample.solver) == (1, "dpm2m")
     assert c.sample.steps != 1
-    for wrong in ("sample.stps=1", "sample.steps", "sample.steps=many", "sample.steps=0", "steps=1", "seed.x=1"):
+    for wrong in (
+        "sample.stps=1",
+        "sample.steps",
+        "sample.steps=many",
+        "sample.steps=0",
+        "steps=1",
+        "seed.x=1",
+        "sweep=5",
+    ):
         with pytest.raises(InputError):
             changed(c, wrong)
+    for none in ("sample.steps=None", "score.layers=None", "train.ema_decay=(None)"):
+        with pytest.raises(InputError, match=rf"--against={re.escape(none)}: .* cannot become"):
+            changed(c, none)
+
+
+@pytest.mark.parametrize("sizes", [[], ["²"], ["0"], ["4", ""], ["-1"]])
+def test_a_batch_of_no_size_is_refused(sizes: list[str]) -> None:
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with pytest.raises(flags.IllegalFlagValueError, match="batch_sizes"), flagsaver.flagsaver(batch_sizes=sizes):
+        pass
+
+
+def test_a_file_for_the_figures_is_tried_before_they_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(benchmark, "time_aupro", None)
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    for path in (tmp_path, tmp_path / "file" / "out.json", tmp_path / ("long" * 100)):
+        with (
+            flagsaver.flagsaver(what=["metrics"], against="", json=str(path)),
+            pytest.raises(InputError, match=rf"--json={re.escape(str(path))}: .*name "),
+        ):
+            benchmark.main(tiny_runs.config(tmp_path), tmp_path)
+    benchmark.require_writable(tmp_path / "new" / "out.json")
+    assert list((tmp_path / "new").iterdir()) == []
 
 
 @pytest.fixture
