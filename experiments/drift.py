@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
@@ -28,7 +29,7 @@ from experiments import sweeping
 from experiments.adapting import adapted
 from experiments.distilling import distilled
 from experiments.first_passes import starts_of
-from experiments.journal import trained_steps
+from experiments.journal import measured_with, trained_steps
 from experiments.model import Data, load_data
 from experiments.plan import Point, point_of
 from experiments.scoring import cropped, prepare, score_maps
@@ -179,7 +180,13 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     data = load_data(settled)
     require_same(workdir, settled, data)
     params = trained(settled, workdir, data)
-    variables, _ = adapted(settled, workdir, data, params)
+    variables, epoch = adapted(settled, workdir, data, params)
+    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint(data.test)[:16]}
+    # What only tells how a point was chosen is no matter of its scores.
+    differing = sorted(k for k in now.keys() & row.keys() - {"synthetic"} if now[k] != row[k])
+    if differing:
+        told = ", ".join(f"{name}: there {row[name]}, now {now[name]}" for name in differing)
+        raise InputError(f"--workdir={workdir}: its results are of other settings or pictures ({told}); {mend}")
     if point.model == "student":
         params = distilled(settled, workdir, data, params).params
     grids = times if point.grid == OPTIMISED else {}

@@ -76,6 +76,11 @@ def split(c: ConfigDict, dataset: DataSet) -> Data:
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
         )
+    if c.adapt.epochs and len(fit.labels) < 2:
+        raise InputError(
+            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
+            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
+        )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     return Data(dataset.name, fit, held_out, calibration, dataset.test, choice)
 

@@ -146,6 +146,10 @@ def test_a_model_of_other_settings_or_steps_is_refused(run: Run, tmp_path: Path)
     c.model.base = 24
     with pytest.raises(InputError, match=r"model\.base: there 16, now 24"):
         drift(c, run.workdir, 1)
+    c = ConfigDict(run.config.to_dict())
+    c.backbone.feature_size = 48
+    with pytest.raises(InputError, match="backbone_feature_size: there 0, now 48"):
+        drift(c, run.workdir, 1)
     folder = damaged(run, tmp_path)
     write_jsonl(folder / "train.jsonl", [{"step": 3}])
     with pytest.raises(InputError, match="training has not ended"):
