@@ -4,6 +4,7 @@ A large defect needs much noise to be redrawn, and a sound picture loses detail 
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,18 @@ from ddad_jax.points import ReconPoint
 from ddad_jax.schedule import T
 from ddad_jax.score import combine, image_score, scale_from_normal
 from ddad_jax.sweep import Distances, blurred
+
+SIGMA = 4.0 / 256.0
+"""Of the blur of a first pass's maps, as a share of the side: the paper's, whatever the score's own is swept over."""
+
+
+class First(NamedTuple):
+    """What the start time of a new picture needs from held-out normal images. ratio: r of their first pass; not a
+    number where that diverged. scores: theirs, rising, float32 [m], m >= 1."""
+
+    ratio: float
+    scores: np.ndarray
+
 
 StartTimes = Mapping[ReconPoint, np.ndarray]
 """T' of each picture, int [n], for the points that have one of their own for each."""
@@ -21,8 +34,8 @@ def first_pass(point: ReconPoint) -> ReconPoint:
     return point._replace(steps=1, solver="ddim", eta=0.0, grid="trailing", rise=0.0, reuse=1)
 
 
-def first_scores(distances: Distances, n_normal: int, *, sigma: float) -> np.ndarray:
-    """Image scores [n] of a first pass: every layer the distances hold, v = 1, blurred by ``sigma`` pixels.
+def first_ratio(distances: Distances, n_normal: int) -> float:
+    """r of a first pass over every layer the distances hold.
 
     Args:
       distances: of n images, the first ``n_normal`` of them held-out normal ones.
@@ -30,9 +43,13 @@ def first_scores(distances: Distances, n_normal: int, *, sigma: float) -> np.nda
     Raises:
       InputError: as ``scale_from_normal``.
     """
+    sharp = blurred(distances, tuple(sorted(distances.features)), 0.0)
+    return scale_from_normal(*(d[:n_normal] for d in sharp)).ratio
+
+
+def first_scores(distances: Distances, *, ratio: float, sigma: float) -> np.ndarray:
+    """Image scores [n] of a first pass: every layer the distances hold, v = 1, blurred by ``sigma`` pixels."""
     layers = tuple(sorted(distances.features))
-    sharp = blurred(distances, layers, 0.0)
-    ratio = scale_from_normal(*(d[:n_normal] for d in sharp)).ratio
     return np.asarray(image_score(combine(*blurred(distances, layers, sigma), v=1.0, ratio=np.float32(ratio))))
 
 

@@ -24,7 +24,8 @@ class ReconPoint(NamedTuple):
     fade and blend_max as in ``sampler.reconstruct``, blend_max = 0 for no limit; model: which network is sampled,
     one of MODELS. rise >= 0: T' of a picture is up to (1 + rise) times as late, the more unusual a first pass finds it
     (``first_pass``); 0: T' for all. reuse 1..steps: of so many steps one computes the network's deep layers
-    (``reuse.reusing``); 1: every step does.
+    (``reuse.reusing``); 1: every step does. mask_before: what the view's mask leaves out is put out of sight in
+    picture and reconstruction before their distances are taken (``vision.view_mask.masked``).
     """
 
     w: float
@@ -40,6 +41,7 @@ class ReconPoint(NamedTuple):
     model: str = "teacher"
     rise: float = 0.0
     reuse: int = 1
+    mask_before: bool = False
 
     @property
     def calls(self) -> int:
@@ -54,12 +56,14 @@ class ReconPoint(NamedTuple):
 
 class ScorePoint(NamedTuple):
     """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels; standardise:
-    by each pixel's normal spread (``score.standardise``)."""
+    by each pixel's normal spread (``score.standardise``); mask_after: what the view's mask leaves out is silenced in
+    the map (``vision.view_mask.silenced``)."""
 
     v: float
     layers: tuple[str, ...]
     sigma: float
     standardise: bool = False
+    mask_after: bool = False
 
 
 def recon_grid(
@@ -77,6 +81,7 @@ def recon_grid(
     model: Sequence[str] = ("teacher",),
     rise: Sequence[float] = (0.0,),
     reuse: Sequence[int] = (1,),
+    mask_before: Sequence[bool] = (False,),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
@@ -89,6 +94,7 @@ def recon_grid(
     axes: dict[str, Sequence[Any]] = {
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
         "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
+        "mask_before": mask_before,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):

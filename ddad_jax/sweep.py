@@ -28,6 +28,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array, FeatureFn
+from ddad_jax.vision.view_mask import masked
 
 
 class Distances(NamedTuple):
@@ -42,7 +43,8 @@ class Distances(NamedTuple):
 
 class PairInput(NamedTuple):
     """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
-    w, eta, start_noise, fade, blend_max: float32 [p]. grid: start [p], t and s [K, p]."""
+    w, eta, start_noise, fade, blend_max: float32 [p]. grid: start [p], t and s [K, p]. watched: bool [p, h, w], what
+    of a pair its distances are taken of; None: everything of all of them."""
 
     images: Array
     image_seed: Array
@@ -53,12 +55,24 @@ class PairInput(NamedTuple):
     fade: Array
     blend_max: Array
     grid: TimeGrid
+    watched: Array | None = None
 
 
 def pair_input(
-    points: Sequence[ReconPoint], grids: Sequence[TimeGrid], images: np.ndarray, seeds: np.ndarray
+    points: Sequence[ReconPoint],
+    grids: Sequence[TimeGrid],
+    images: np.ndarray,
+    seeds: np.ndarray,
+    watched: np.ndarray | None = None,
 ) -> PairInput:
-    """One pair for each entry: its point, the times it visits, its picture (uint8) and the picture's seed; *host*."""
+    """One pair for each entry: its point, the times it visits, its picture (uint8), the picture's seed and, with
+    points that mask before, what of the picture is watched (bool [p, h, w]); *host*.
+
+    Raises:
+      InputError: a point that masks before without a mask.
+    """
+    if before := any(p.mask_before for p in points):
+        require_mask(watched)
 
     def of(name: str) -> Any:
         return np.array([getattr(p, name) for p in points], np.float32)
@@ -76,7 +90,15 @@ def pair_input(
             np.array([g.start for g in grids]), np.stack([g.t for g in grids], 1), np.stack([g.s for g in grids], 1)
         ),
     )
-    return PairInput(*arrays)
+    everything = np.array([not p.mask_before for p in points])[:, None, None]
+    seen: Any = watched | everything if before and watched is not None else None
+    return PairInput(*arrays)._replace(watched=seen)
+
+
+def require_mask(watched: object) -> None:
+    """Raises InputError where there is no mask, for points that need one."""
+    if watched is None:
+        raise InputError("mask_before or mask_after = True: expected the mask of the view (--config.view.mask=FILE)")
 
 
 def pair_keys(seed: Array, image_seed: Array) -> Array:
@@ -139,9 +161,10 @@ class PairProgram:
             )
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
+            seen = (x0, y) if pairs.watched is None else (masked(x0, pairs.watched), masked(y, pairs.watched))
             size = feature_size or y.shape[1]
-            layers = feature_distances(features(resize(x0, size)), features(resize(y, size)))
-            return x0, pixel_distance(x0, y), layers
+            layers = feature_distances(*(features(resize(picture, size)) for picture in seen))
+            return x0, pixel_distance(*seen), layers
 
         self.mesh, self.networks, self.function = mesh, networks, program
         self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse"))
@@ -162,7 +185,7 @@ class PairProgram:
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
         """The program for the shapes of placed ``pairs``, a name of ``SOLVERS`` and ``reuse.reusing``'s ``every``,
         compiled if it was not before."""
-        shape = (pairs.images.shape, pairs.grid.t.shape, solver, reuse)
+        shape = (pairs.images.shape, pairs.grid.t.shape, solver, reuse, pairs.watched is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, solver=solver, reuse=reuse).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
@@ -178,13 +201,15 @@ def sweep_distances(
     keep_x0: bool = False,
     optimised: Mapping[GridKey, TimeGrid] | None = None,
     starts: Mapping[ReconPoint, np.ndarray] | None = None,
+    watched: np.ndarray | None = None,
     timer: Callable[[], float],
     progress: Callable[[int], None] = lambda pairs: None,
 ) -> Iterator[tuple[ReconPoint, Distances]]:
     """Distances of all images at every point, one point at a time, in the order of ``points``.
 
-    The flattened (point, image) list of each compilation (solver, step count, reuse) is cut into chunks of equal size
-    (the last one padded), so memory holds one chunk and at most the points it touches, however many points there are.
+    The flattened (point, image) list of each compilation (solver, step count, reuse, mask) is cut into chunks of
+    equal size (the last one padded), so memory holds one chunk and at most the points it touches, however many points
+    there are.
     Every process of the program's mesh calls this with the same arguments, puts its share of each chunk on its own
     devices, and is given everything.
 
@@ -194,16 +219,22 @@ def sweep_distances(
       keep_x0: also return reconstructions (float16).
       optimised: the grids of points whose ``grid`` is "optimised".
       starts: T' of each image, int [n], for every point with ``rise`` (``first_pass.start_times``).
+      watched: of every image, for points that mask before; bool, to be broadcast to [n, h, w].
       timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
       progress: called with the number of pairs each chunk finished.
 
     Raises:
-      InputError: a point with ``rise`` without starts for every image; as ``time_grid``.
+      InputError: a point with ``rise`` without starts for every image, one that masks before without a mask; as
+        ``time_grid``.
     """
     seeds = np.array([image_seed(image) for image in images], np.uint32)
+    if watched is not None:
+        watched = np.broadcast_to(watched, images.shape[:3])
     chunk = rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
-    for (solver, _, reuse), group in itertools.groupby(points, key=lambda p: (p.solver, p.steps, p.reuse)):
+    for (solver, _, reuse, _), group in itertools.groupby(
+        points, key=lambda p: (p.solver, p.steps, p.reuse, p.mask_before)
+    ):
         todo = list(group)
         grids = [_grids(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
@@ -214,7 +245,9 @@ def sweep_distances(
             valid = min(chunk, total - first)
             of_point, of_image = flat[own] // len(images), flat[own] % len(images)
             own_grids = [grids[i][j] for i, j in zip(of_point, of_image, strict=True)]
-            pairs = program.place(pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image]))
+            seen = watched[of_image] if watched is not None else None
+            given = pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image], seen)
+            pairs = program.place(given)
             run = program.compiled(pairs, solver, reuse)
             started = timer()
             x0, pixel, layers = run(pairs)

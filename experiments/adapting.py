@@ -47,20 +47,39 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Vari
     Raises:
       InputError: chosen.json does not say an epoch; the loss became NaN or infinite.
     """
+    if c.adapt.epochs and not (workdir / "adapt" / "chosen.json").exists():
+        original = load_backbone(c.backbone.name, c.backbone.weights or None)
+        _adapt(c, workdir, data, params, original, _epochs(workdir))
+    return restored(c, workdir)
+
+
+def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
+    """What ``adapted`` returns where nothing is missing; no data are needed.
+
+    Raises:
+      InputError: chosen.json is missing or does not say an epoch.
+    """
     original = load_backbone(c.backbone.name, c.backbone.weights or None)
     if not c.adapt.epochs:
         return original, 0
     chosen_file = workdir / "adapt" / "chosen.json"
-    epochs = Checkpoints(workdir / "adapt" / "epochs", keep=None)
     if not chosen_file.exists():
-        _adapt(c, workdir, data, params, original, epochs)
+        raise InputError(
+            f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
+        )
     try:
         chosen = int(json.loads(chosen_file.read_text())["epoch"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"
         ) from None
-    return (jax.tree.map(jnp.asarray, epochs.restore(original, chosen)) if chosen else original), chosen
+    if not chosen:
+        return original, 0
+    return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
+
+
+def _epochs(workdir: Path) -> Checkpoints:
+    return Checkpoints(workdir / "adapt" / "epochs", keep=None)
 
 
 def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints) -> None:
@@ -187,7 +206,7 @@ def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
 
     A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
     """
-    normal = data.calibration.images
+    normal = data.validation.images
     probes, masks = cut_paste(normal, seed=c.seed)
     grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))

@@ -40,7 +40,7 @@ from experiments import entry, sweeping
 from experiments.config import adaptation_grid
 from experiments.config_check import check
 from experiments.drift import DRIFT_COLUMNS, drift
-from experiments.figure_profile import profile_figure
+from experiments.figures.profile import profile_figure
 from experiments.macs import counted
 from experiments.model import alpha_bar, build_unet, init_params, split, train_apply
 from experiments.plan import plan

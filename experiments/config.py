@@ -31,19 +31,33 @@ def base() -> ConfigDict:
     c.select = ""  # "": the point of sample and score; "synthetic": the sweep's best on synthetic defects
     c.teacher = 0  # steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies
     c.teacher_images = 64  # that distance is measured on at most so many test pictures, spread over them
+    c.at_threshold = False  # every row also says what its own threshold makes of the test pictures
     # Where select = synthetic: at least so many defects, as many on each, are painted on so many normal pictures, the
     # calibration ones and where these are fewer, pictures that were trained on.
     c.synthetic_defects = 84
     c.synthetic_normals = 60
 
     c.data = ConfigDict()
-    c.data.kind = "folder"  # folder (MVTec AD layout) | visa | mtd | cans
+    c.data.kind = "folder"  # folder (MVTec AD layout) | visa | mtd | cans | tfds (prepared)
     c.data.root = ""
     c.data.category = ""
     c.data.size = 256  # side in pixels, aspect ratio not kept
     c.data.held_out = 0.15  # share of the normal training images kept for validation and calibration
+    c.data.hold_out = "recording"  # whole ones, where the data say which picture is of which; | "picture"
     c.data.calibration = 32  # at most so many of them are reconstructed at every grid point
+    # Pictures larger than the network's: brought to (height, width) = picture and cut into tiles of `size` that overlap
+    # by at least `overlap` pixels. Empty: no tiles, every picture is brought to size x size.
+    c.data.picture = ()
+    c.data.overlap = 32
+    c.data.train_tiles = 4096  # at most so many tiles, evenly over the training pictures, are trained on
     c.data.flips = ""  # "", "h", "v" or "hv": random flips in training; the papers use none
+
+    # What happens to the pictures of a camera's view before the model sees them.
+    c.view = ConfigDict()
+    c.view.mask = ""  # JSON of polygons or an image, white = watched; used where mask_before or mask_after says so
+    c.view.name = ""  # of the polygons in that file; empty: data.category
+    c.view.register = ""  # "scored": calibration and test pictures are brought onto the reference; "all": training, too
+    c.view.reference = ""  # picture; empty: the first training picture
 
     c.model = ConfigDict()
     c.model.base = 32
@@ -143,6 +157,7 @@ def base() -> ConfigDict:
     c.sample.model = "teacher"  # | student: with 1 or 2 steps; grid, start_noise, fade and blend_max are then its own
     c.sample.rise = 0.0  # T' of a picture is up to (1 + rise) times as late, the more unusual a first call finds it
     c.sample.reuse = 1  # 2: at every second step the network's deep layers are those of the step before; published 1
+    c.sample.mask_before = False  # distances see nothing of what the view's mask leaves out
     c.sample.clip = True
     c.sample.batch_size = 16  # (point, image) pairs in one call
 
@@ -151,9 +166,20 @@ def base() -> ConfigDict:
     c.score.layers = ("layer2", "layer3")
     c.score.sigma = 4.0  # of the blur, in pixels of a 256 px image; scaled with the size
     c.score.standardise = False  # measure each pixel in the normal spread there: for parts in a fixed position
+    c.score.mask_after = False  # the map is silent where the view's mask leaves out
     c.score.normalise = "held_out"  # | batch (published: whole test set maxima)
     c.score.batch = 16  # images a batch when normalise = batch
     c.score.crop = 0  # side of the centre that is scored, 0: everything
+
+    # Above what a score is anomalous, and which pixels of a map are: from held-out normal pictures alone.
+    c.threshold = ConfigDict()
+    c.threshold.rule = "max"  # of scores: max | quantile | sigma | conformal | conformal_pac
+    c.threshold.level = 0.05  # share of normal pictures that may raise a false alarm, for the conformal rules
+    c.threshold.delta = 0.05  # conformal_pac: probability that the drawn calibration pictures break that level
+    c.threshold.p = 0.99  # quantile
+    c.threshold.k = 3.0  # sigma: mean + k standard deviations; of pixels, too
+    c.threshold.pixel_rule = "max"  # of pixels: max | quantile | sigma
+    c.threshold.pixel_p = 0.995
 
     # Times found for the trained model where sample.grid or sweep.grid is "optimised", for each T', steps and solver,
     # at the w, start and blend of sample: every other w of a sweep shares them. Kept in grids.json of the workdir.
@@ -180,14 +206,17 @@ def base() -> ConfigDict:
     c.sweep.model = ()  # ("teacher", "student"): the student takes those of the steps that it has calls for
     c.sweep.rise = ()
     c.sweep.reuse = ()
+    c.sweep.mask_before = ()
     c.sweep.seed = (0,)
     c.sweep.v = ()
     c.sweep.layers = ()
     c.sweep.sigma = ()
     c.sweep.standardise = ()
+    c.sweep.mask_after = ()
 
     c.output = ConfigDict()
     c.output.maps = False  # also float32 .tiff anomaly maps at the size of the original pictures
+    c.output.overlays = False  # also every test picture at its own size with the contours of what was found
     c.output.examples = 12  # rows of the picture grid
     return c.lock()
 
@@ -206,8 +235,8 @@ def reference(c: ConfigDict) -> ConfigDict:
         c.data.held_out = 0.02
         c.adapt.update(batch_norm="train", patience=0, choose="last")
         c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
-        c.sample.update(model="teacher", rise=0.0, reuse=1)
-        c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False)
+        c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
+        c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
         c.select = ""
     return c
 

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
+from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
 from ddad_jax.points import OPTIMISED, ReconPoint, recon_grid
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
@@ -30,7 +31,8 @@ def check(c: ConfigDict) -> ConfigDict:
             raise InputError(f"--config.{flag}={_get(c, flag)!r}: expected {expected}")
 
     # Types of what a sweep lists come first: later checks compute with them.
-    for part in (_run, _sweep, check_student, _data, _model, _train, _backbone, _adapt, _sample, _grid, _score, _joint):
+    own = (_data, _view, _model, _train, _backbone, _adapt, _sample, _grid, _score, _threshold)
+    for part in (_run, _sweep, check_student, *own, _joint):
         part(c, need)
     return c
 
@@ -62,7 +64,7 @@ def _sweep(c: ConfigDict, need: Need) -> None:
             need(flag, _each(values, int), "a tuple of whole numbers, such as (150, 250)")
             sound = name != "seed" or all(0 <= value < 2**32 for value in values)
             need(flag, sound, "seeds from 0 to 2^32 - 1")
-        elif name == "standardise":
+        elif name in ("standardise", "mask_before", "mask_after"):
             need(flag, isinstance(values, tuple) and all(value in (False, True) for value in values), "(False, True)")
         elif name == "layers":
             for layers in values if isinstance(values, tuple) else ((),):
@@ -74,12 +76,42 @@ def _sweep(c: ConfigDict, need: Need) -> None:
 
 
 def _data(c: ConfigDict, need: Need) -> None:
-    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans"), "folder, visa, mtd or cans")
+    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans", "tfds"), "folder, visa, mtd, cans or tfds")
     if c.data.kind != "cans":
         need("data.root", bool(c.data.root), "the folder that holds the data set")
+    if c.data.kind == "tfds":
+        need("data.category", bool(c.data.category), "the name of a prepared data set, such as ddad_mvtec/bottle")
     need("data.held_out", 0 < c.data.held_out < 1, "a share between 0 and 1")
+    need("data.hold_out", c.data.hold_out in ("recording", "picture"), "recording or picture")
     need("data.calibration", c.data.calibration >= 1, "at least 1")
     need("data.flips", c.data.flips in ("", "h", "v", "hv"), "'', h, v or hv")
+
+
+def _view(c: ConfigDict, need: Need) -> None:
+    files = c.data.kind == "folder"
+    need("view.register", c.view.register in ("", "scored", "all"), "'', scored or all")
+    need("view.register", not c.view.register or files, "'' where data.kind is not folder")
+    for flag in ("sample.mask_before", "sweep.mask_before", "score.mask_after", "sweep.mask_after"):
+        asked = _get(c, flag)
+        masked = True in (asked if isinstance(asked, tuple) else (asked,))
+        need(flag, not masked or bool(c.view.mask), "False, or the mask of the view as --config.view.mask=FILE")
+    d = c.data
+    sides = isinstance(d.picture, tuple) and len(d.picture) in (0, 2) and all(isinstance(n, int) for n in d.picture)
+    need("data.picture", sides, "() or (height, width) in pixels, such as (2048, 3072)")
+    if not d.picture:
+        return
+    need("data.picture", files, "() unless data.kind is folder: only its pictures are cut into tiles")
+    need("data.picture", min(d.picture) >= d.size, f"sides of at least data.size = {d.size}, that of a tile")
+    need("data.overlap", 0 <= d.overlap < d.size, f"0 up to below data.size = {d.size}")
+    need("data.train_tiles", d.train_tiles >= 1, "at least 1")
+    # What follows compares or chooses by whole pictures that one call has seen.
+    need("score.crop", not c.score.crop, "0 with --config.data.picture")
+    need("score.normalise", c.score.normalise == "held_out", "held_out with --config.data.picture")
+    need("teacher", not c.teacher, "0 with --config.data.picture")
+    need("select", not c.select, "'' with --config.data.picture")
+    need("adapt.choose", c.adapt.choose != "synthetic", "contrast or last with --config.data.picture")
+    for of in products(c, "rise"):
+        need("sample.rise", not any(of["rise"]), "0, and none in sweep.rise, with --config.data.picture")
 
 
 def _model(c: ConfigDict, need: Need) -> None:
@@ -163,6 +195,14 @@ def _score(c: ConfigDict, need: Need) -> None:
         for value in values if isinstance(values, tuple) else (values,):
             need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
     need("score.layers", _layers(c.score.layers), "a tuple of layer1, layer2, layer3")
+
+
+def _threshold(c: ConfigDict, need: Need) -> None:
+    need("threshold.rule", c.threshold.rule in RULES, f"one of {', '.join(RULES)}")
+    need("threshold.pixel_rule", c.threshold.pixel_rule in PIXEL_RULES, f"one of {', '.join(PIXEL_RULES)}")
+    for name in ("level", "delta", "p", "pixel_p"):
+        need(f"threshold.{name}", 0 < c.threshold[name] < 1, "a share between 0 and 1")
+    need("threshold.k", math.isfinite(c.threshold.k) and c.threshold.k >= 0, "finite, 0 or more, usually 3")
 
 
 def _joint(c: ConfigDict, need: Need) -> None:

@@ -60,6 +60,12 @@ def used(s: ConfigDict, state: TrainState) -> Any:
     return state.ema if s.ema_decay else state.params
 
 
+def blank(made: Callable[[], TrainState]) -> TrainState:
+    """A state of the shapes that ``made`` would return, for ``begun`` to fill where there is a checkpoint: nothing is
+    drawn and nothing compiled."""
+    return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(made))
+
+
 def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False) -> Begun:
     """What the newest checkpoint holds, or ``fresh``; together: as in ``descend``."""
     # All processes go on from what the first one sees.

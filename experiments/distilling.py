@@ -15,7 +15,7 @@ from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
 from ddad_jax.train import TrainState, init_state
-from experiments.descending import Course, begun, descend, optimiser_of, used
+from experiments.descending import Course, begun, blank, descend, optimiser_of, used
 from experiments.journal import trained_steps
 from experiments.lessons import examination, lessons, steering, teacher_fn
 from experiments.model import Data, build_student, student_apply
@@ -47,7 +47,28 @@ def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any) -> Distille
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
         state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl")
-    sampled = used(s, state)
+    return _told(used(s, state), state)
+
+
+def restored(c: ConfigDict, workdir: Path, params: Any) -> Distilled:
+    """What ``distilled`` returned when the distillation ended; nothing is trained, no data are needed.
+
+    Raises:
+      InputError: it has not ended; as ``distilled`` where the student is another's.
+    """
+    checkpoints = Checkpoints(workdir / "student")
+    if checkpoints.steps():
+        _claim(c, workdir, params, begun=True)
+        tx, student = optimiser_of(c.student), build_student(c)
+        fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
+        state, _, finished = begun(fresh, checkpoints)
+        if finished:
+            return _told(used(c.student, state), state)
+    ends = "python -m experiments.distil ends it"
+    raise InputError(f"{checkpoints.folder}: holds no student whose distillation has ended; {ends}")
+
+
+def _told(sampled: Any, state: TrainState) -> Distilled:
     return Distilled(sampled, {"student_steps": int(state.step), "student": fingerprint(sampled)})
 
 

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -64,6 +64,36 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
 
     flags.mark_flags_as_required(["config"] if WORKDIR.default else ["config", "workdir"])
     app.run(guarded, flags_parser=_parse)
+
+
+def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()) -> None:
+    """As ``run``, for a program whose settings are all flags of its own: parse them and call ``main()``.
+
+    required: names of flags that have to be given.
+    """
+
+    def guarded(argv: list[str]) -> None:
+        if len(argv) > 1:
+            _refuse(
+                InputError(f"{argv[1]}: not a flag; every setting is one, such as --{next(iter(required), 'help')}=")
+            )
+        absl.logging.set_verbosity(absl.logging.WARNING)
+        logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        logging.getLogger("experiments").setLevel(logging.INFO)
+        try:
+            _reuse_memory()
+            main()
+        except InputError as error:
+            _refuse(error)
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return flags.FLAGS(argv)
+        except flags.Error as error:
+            _refuse(error)
+
+    flags.mark_flags_as_required(required)
+    app.run(guarded, flags_parser=parse)
 
 
 def _refuse(error: BaseException) -> NoReturn:

@@ -18,6 +18,7 @@ from ddad_jax.metrics import auroc
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.types import Array, Variables
+from ddad_jax.vision.view_mask import masked
 from experiments.config import adaptation_grid
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, eps_fn, layered
 from experiments.scoring import own_normal, prepare, score_maps
@@ -42,7 +43,8 @@ def synthetic_auroc(
     # Optimised grids and students come after adaptation, a first pass needs the extractor.
     point = point._replace(grid=adaptation_grid(point.grid), model="teacher", rise=0.0)
     batch = min(c.sample.batch_size, len(images))
-    how: Any = {"chunk": batch, "keep_x0": True, "timer": time.perf_counter}
+    watched = data.view.watched if point.mask_before else None
+    how: Any = {"chunk": batch, "keep_x0": True, "watched": watched, "timer": time.perf_counter}
     ((_, plain),) = sweep_distances(program, images, [point], **how)
     x0 = plain.x0
     assert x0 is not None
@@ -50,6 +52,8 @@ def synthetic_auroc(
     @jax.jit
     def compared(variables: Variables, x0: Array, y: Array) -> dict[str, Array]:
         features = feature_fn(backbone, variables)
+        if watched is not None:
+            x0, y = masked(x0, watched), masked(y, watched)
         return feature_distances(features(resize(x0, size)), features(resize(y, size)))
 
     def measure(variables: Variables) -> float:
@@ -60,7 +64,7 @@ def synthetic_auroc(
         layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         distances = Distances(None, plain.pixel, layers, plain.seconds)
         prepared = prepare(c, distances, n, len(images), score.layers, score.sigma)
-        _, scores = score_maps(c, prepared, n, own_normal(data), score)
+        _, scores = score_maps(c, prepared, n, own_normal(data), score, data.view.watched)
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
 
     return measure

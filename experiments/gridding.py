@@ -138,7 +138,7 @@ def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
     unet, table, s = build_unet(c), alpha_bar(), c.sample
-    images = data.calibration.images[spread(len(data.calibration.labels), c.grid.images)]
+    images = data.validation.images[spread(len(data.validation.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)
     )

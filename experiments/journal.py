@@ -14,10 +14,12 @@ from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.timesteps import TimeGrid
+from experiments import constants
 from experiments.model import Data
 from experiments.plan import UNSAID, key_of
 from experiments.side_by_side import FOLDER
 from experiments.tables import append_jsonl, plain, read_jsonl, write_text
+from experiments.view import made_of as view_made_of
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[
         "clip": c.sample.clip,
         **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
         **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
+        **view_made_of(data.view),
     }
 
 
@@ -79,6 +82,7 @@ def made_with(
         **measured,
         "test_set": fingerprint(data.test)[:16],
         **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
+        **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }
     times = {point: "-".join(map(str, time_grid(point, grids).t.tolist())) for point in points}
     return MadeWith(teacher, {**teacher, **student}, times)
@@ -105,6 +109,7 @@ def claim(journal: Path, weights: Any) -> None:
         log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
         journal.replace(kept)
         journal.with_name("selected.npz").unlink(missing_ok=True)
+        constants.forget(journal.parent)
         shutil.rmtree(journal.with_name(FOLDER), ignore_errors=True)
     if before != own and (own_aside := journal.with_name(f"journal-{own}.jsonl")).exists():
         log.info("%s was made with the parameters here: taken up again", own_aside)

@@ -8,15 +8,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddad_jax.data.read import read_full
+from ddad_jax.first_pass import First
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
+from ddad_jax.metrics.at_threshold import at_threshold, iou_at
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint
+from ddad_jax.score import Spread
 from ddad_jax.sweep import Distances
-from experiments import selected
+from experiments import constants, selected
+from experiments.calibrating import Normal, thresholds_of
 from experiments.first_passes import Starts
 from experiments.journal import MadeWith
 from experiments.model import Data
 from experiments.plan import Point, settings_of
-from experiments.scoring import Prepared, cropped, own_normal, prepare, published_metrics, score_maps, synthetic_judge
+from experiments.scoring import (
+    Prepared,
+    cropped,
+    own_normal,
+    prepare,
+    published_metrics,
+    score_maps,
+    spread_of,
+    synthetic_judge,
+)
+from experiments.view import View
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +41,8 @@ class Truth(NamedTuple):
 
     The first ``n_held_out`` are held-out normal ones, those from ``first_test`` on test pictures. own: ``own_normal``
     of all before these. labels: int [m] of the m test pictures; masks: [m, h, w], cropped as configured; known: bool
-    [m], which of them have one; regions: ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None.
+    [m], which of them have one; regions: ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None. view:
+    mask and tiles of the pictures.
     """
 
     n_held_out: int
@@ -37,16 +53,23 @@ class Truth(NamedTuple):
     known: np.ndarray
     regions: Any
     on_synthetic: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None
+    view: View
+
+    def watched(self, masked: bool, crop: int) -> np.ndarray | None:
+        """bool [h, w] of what a masked point can see of a map, cropped alike; None: everything."""
+        seen = self.view.watched if masked else None
+        return None if seen is None else cropped(seen[None], crop)[0]
 
 
 class Scored(NamedTuple):
     """All pictures at one score point. maps: [n, h, w], cropped as configured; scores: [n]; ratio: [n], of
-    ``scoring.Prepared``."""
+    ``scoring.Prepared``; spread: ``scoring.spread_of``."""
 
     point: ScorePoint
     maps: np.ndarray
     scores: np.ndarray
     ratio: np.ndarray
+    spread: Spread | None = None
 
     @property
     def finite(self) -> bool:
@@ -62,7 +85,8 @@ class Shown(NamedTuple):
     made_with: dict[str, Any]
 
     def is_there(self) -> bool:
-        return selected.holds(self.path, self.point, self.made_with)
+        kept = constants.holds(self.path.parent, self.point, self.made_with)
+        return kept and selected.holds(self.path, self.point, self.made_with)
 
 
 def truth_of(c: ConfigDict, data: Data) -> Truth:
@@ -76,6 +100,7 @@ def truth_of(c: ConfigDict, data: Data) -> Truth:
         known=known,
         regions=label_regions(masks, known),
         on_synthetic=synthetic_judge(c, data),
+        view=data.view,
     )
 
 
@@ -85,13 +110,18 @@ def scored(c: ConfigDict, truth: Truth, distances: Distances, points: Sequence[S
     for point in points:
         side = (point.layers, point.sigma)
         if side not in prepared:
-            prepared = {side: prepare(c, distances, truth.n_held_out, truth.first_test, *side)}
-        maps, scores = score_maps(c, prepared[side], truth.n_held_out, truth.own, point)
-        yield Scored(point, maps, scores, prepared[side].ratio)
+            sizes = truth.n_held_out, truth.first_test
+            prepared = {side: prepare(c, distances, *sizes, *side, tiling=truth.view.tiling)}
+        maps, scores = score_maps(c, prepared[side], truth.n_held_out, truth.own, point, truth.view.watched)
+        spread = spread_of(prepared[side], truth.n_held_out, point)
+        yield Scored(point, maps, scores, prepared[side].ratio, spread)
 
 
-def metrics_of(c: ConfigDict, truth: Truth, found: Scored) -> dict[str, float]:
-    """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged."""
+def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+    """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
+
+    before: whether the distances were masked.
+    """
     first = truth.first_test
     maps, scores, known = found.maps[first:], found.scores[first:], truth.known
     metrics = dict.fromkeys(METRICS, float("nan"))
@@ -99,18 +129,43 @@ def metrics_of(c: ConfigDict, truth: Truth, found: Scored) -> dict[str, float]:
         metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
         if c.score.normalise == "batch":
             metrics |= published_metrics(maps[known], truth.masks[known])
+    if c.at_threshold:
+        metrics |= _at_threshold(c, truth, found, before)
     if truth.on_synthetic:
         metrics |= truth.on_synthetic(found.maps[:first], found.scores[:first])
     return metrics
 
 
-def sampling_of(point: ReconPoint, distances: Distances, starts: Starts, times: str, first_test: int) -> dict[str, Any]:
-    """What every row of a reconstruction point says of how it was come by: cost, first pass included, and times."""
+AT_THRESHOLD = ("threshold", "pixel_threshold", "accuracy", "precision", "recall", "f1", "iou")
+"""What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
+
+
+def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+    """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
+    if not found.finite:
+        return dict.fromkeys(AT_THRESHOLD, float("nan"))
+    n, first = truth.n_held_out, truth.first_test
+    normal = Normal(found.scores[:n], found.maps[:n], n, truth.watched(before or found.point.mask_after, c.score.crop))
+    set_by_normal = thresholds_of(c.threshold, normal)
+    image, pixel = set_by_normal.score, set_by_normal.of_pixels
+    shares = at_threshold(found.scores[first:], truth.labels, image.value)
+    overlap = iou_at(found.maps[first:], truth.masks, truth.known, pixel.value)
+    values = (image.value, pixel.value, shares.accuracy, shares.precision, shares.recall, shares.f1, overlap)
+    return dict(zip(AT_THRESHOLD, values, strict=True))
+
+
+def sampling_of(
+    point: ReconPoint, distances: Distances, starts: Starts, times: str, first_test: int, tiles: int = 1
+) -> dict[str, Any]:
+    """What every row of a reconstruction point says of how it was come by: cost, first pass included, and times.
+
+    tiles: of a picture.
+    """
     risen = {"t_prime_mean": float(starts.times[point][first_test:].mean())} if point in starts.times else {}
     return {
-        "ms_per_image": 1e3 * float((distances.seconds + starts.seconds.get(point, 0.0)).mean()),
-        "unet_calls": point.calls,
-        "whole_calls": point.whole_calls,
+        "ms_per_image": 1e3 * tiles * float((distances.seconds + starts.seconds.get(point, 0.0)).mean()),
+        "unet_calls": tiles * point.calls,
+        "whole_calls": tiles * point.whole_calls,
         "times": times,
         **risen,
     }
@@ -128,7 +183,8 @@ def row_of(
     if not found.finite:
         log.warning("%s: maps are not finite, so its metrics are left empty", settings)
     ratio = float(found.ratio[truth.first_test :].mean())
-    return {**settings, **metrics_of(c, truth, found), **sampling, "ratio": ratio, **made}
+    metrics = metrics_of(c, truth, found, before=point.mask_before)
+    return {**settings, **metrics, **sampling, "ratio": ratio, **made}
 
 
 def shown_of(workdir: Path, point: Point | None, made: MadeWith) -> Shown | None:
@@ -141,9 +197,19 @@ def shown_of(workdir: Path, point: Point | None, made: MadeWith) -> Shown | None
     return Shown(workdir / "selected.npz", point, {**made.of(recon.model), **times})
 
 
-def show(shown: Shown, truth: Truth, found: Scored, distances: Distances) -> None:
-    """Keep what the report shows of the selected point; nothing of one that diverged."""
+def show(shown: Shown, truth: Truth, found: Scored, distances: Distances, first: First | None = None) -> None:
+    """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged.
+
+    first: ``Starts.normal`` of a point that rises.
+    """
     if not found.finite:
+        constants.forget(shown.path.parent)
         shown.path.unlink(missing_ok=True)
         return
-    selected.save_selected(*shown, found.maps, found.scores, distances, truth.n_held_out, truth.first_test)
+    view, (recon, score) = truth.view, shown.point
+    watched = view.watched if recon.mask_before or score.mask_after else None
+    reference = read_full(view.reference) if view.reference else None
+    kept = constants.Constants(found.spread, first, watched, reference)
+    constants.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
+    sizes = truth.n_held_out, truth.first_test
+    selected.save_selected(*shown, found.maps, found.scores, distances, *sizes, tiling=view.tiling)

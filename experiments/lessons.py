@@ -120,7 +120,7 @@ def examination(
     On held-out normal pictures and synthetic defects painted on them, each with its own fixed w, T' and noise, and
     with itself for target, as when it is tested.
     """
-    normal = data.calibration.images
+    normal = data.validation.images
     x = np.concatenate([normal, damaged(normal, len(normal), c.seed + SEED)])
     rng = np.random.default_rng(c.seed + SEED)
     low, high = c.student.t_prime

@@ -23,6 +23,8 @@ from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
 from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
+from ddad_jax.vision.tiles import cut
+from experiments.view import View, folder_of_view, picture_size, scored_onto_reference, tiles_of, view_of
 
 
 class Choice(NamedTuple):
@@ -40,7 +42,8 @@ class Data(NamedTuple):
     """name; fit: normal images trained on; held_out: normal images never trained on; test.
 
     calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
-    does not choose by synthetic defects.
+    does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
+    are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
     """
 
     name: str
@@ -48,27 +51,46 @@ class Data(NamedTuple):
     held_out: ImageSet
     calibration: ImageSet
     test: ImageSet
+    validation: ImageSet
     choice: Choice | None = None
+    view: View = View()
 
     @property
     def sets(self) -> list[ImageSet]:
         """All that is reconstructed at every grid point: calibration images first, test images last."""
         return [self.calibration, *(self.choice or ()), self.test]
 
+    @property
+    def shown(self) -> np.ndarray:
+        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each."""
+        images = np.concatenate([s.images for s in self.sets])
+        return cut(images, self.view.tiling) if self.view.tiling else images
+
+    @property
+    def watched(self) -> np.ndarray | None:
+        """What the view's mask leaves of each of ``shown``: bool, to be broadcast to [n k, s, s]; None for no mask."""
+        tiles = self.view.watched_tiles
+        return np.tile(tiles, (sum(len(s.labels) for s in self.sets), 1, 1)) if tiles is not None else None
+
 
 def load_data(c: ConfigDict) -> Data:
     """Read or render what ``c.data`` names and split the normal training images."""
-    dataset = _load(c)
-    return split(c, dataset)
+    if c.view.register == "all":
+        return split(c, *folder_of_view(c))
+    dataset, view = _load(c), view_of(c)
+    if c.view.register == "scored":
+        return _scored_registered(c, split(c, dataset, view))
+    return split(c, dataset, view)
 
 
-def split(c: ConfigDict, dataset: DataSet) -> Data:
+def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
 
     Raises:
       InputError: too few pictures, for a split at all or for maps in their normal spread.
     """
-    fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed)
+    recordings = dataset.recordings if c.data.hold_out == "recording" else ()
+    fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
     if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
         raise InputError(
@@ -82,7 +104,19 @@ def split(c: ConfigDict, dataset: DataSet) -> Data:
             "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, choice)
+    view = view or View()
+    # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
+    fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
+    few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, choice, view)
+
+
+def _scored_registered(c: ConfigDict, data: Data) -> Data:
+    """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
+    (calibration, test), reference, registered = scored_onto_reference(c, data.calibration, data.test)
+    choice = choice_of(c, data.fit, calibration) if data.choice else None
+    view = data.view._replace(reference=reference, registered=registered)
+    return data._replace(calibration=calibration, test=test, choice=choice, view=view)
 
 
 def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
@@ -111,7 +145,11 @@ def _load(c: ConfigDict) -> DataSet:
         return mtd(d.root, d.size, seed=c.seed)
     if d.kind == "visa":
         return visa(d.root, d.category, d.size)
-    return mvtec_folder(d.root, d.category, d.size)
+    if d.kind == "tfds":
+        from ddad_jax.data.tfds import from_tfds  # an extra, which the rest can do without
+
+        return from_tfds(d.root, d.category, d.size)
+    return mvtec_folder(d.root, d.category, picture_size(c))
 
 
 def build_unet(c: ConfigDict) -> UNet:

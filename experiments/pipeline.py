@@ -22,14 +22,15 @@ from experiments.gridding import optimised_grids
 from experiments.journal import measured_with
 from experiments.model import Data, load_data
 from experiments.plan import Plan, Point, best_on_synthetic, plan
+from experiments.registered import write_registered
 from experiments.training import trained
 from experiments.workdir import open_workdir
 
 log = logging.getLogger(__name__)
 
 
-def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
-    """Train, adapt, distil where a point names the student, reconstruct, score and report.
+def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str, Any]]:
+    """Train, adapt, distil where a point names the student, reconstruct, score and report; the rows of all points.
 
     Training and reconstruction use every device of every host; adaptation, distillation and the search of grids those
     of the first.
@@ -38,10 +39,11 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
     data = load_data(config)
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
-    images = sum(len(s.labels) for s in data.sets)
+    images = data.view.tiles * sum(len(s.labels) for s in data.sets)
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
+    hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
     log.info(
@@ -79,6 +81,7 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> None:
         rows = sweeping.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
     selection = _chosen_on(config, data) if data.choice else config.sample.origin
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
+    return rows
 
 
 def _asks(point: Point, student: sweeping.Taught | None, grids: Mapping[GridKey, TimeGrid]) -> dict[str, Any]:

@@ -51,17 +51,19 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
                 raise InputError(f"--config.sweep.parts.{name}: {error}") from None
         layers = c.sweep.layers or (c.score.layers,)
         score = [
-            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised))
-            for l, sigma, v, standardised in itertools.product(
+            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after))
+            for l, sigma, v, standardised, after in itertools.product(
                 layers,
                 c.sweep.sigma or (c.score.sigma,),
                 c.sweep.v or (c.score.v,),
                 c.sweep.standardise or (c.score.standardise,),
+                c.sweep.mask_after or (c.score.mask_after,),
             )
         ]
     # Points of one compilation together.
     by_program = sorted(
-        {*recon, selected[0]}, key=lambda p: (p.model, p.solver, p.steps, p.reuse, p.t_prime, p.eta, p.w, p)
+        {*recon, selected[0]},
+        key=lambda p: (p.model, p.solver, p.steps, p.reuse, p.mask_before, p.t_prime, p.eta, p.w, p),
     )
     return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
 
@@ -73,7 +75,7 @@ def config_point(c: ConfigDict) -> Point:
       InputError: a value out of range.
     """
     s = c.score
-    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), bool(s.standardise))
+    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), bool(s.standardise), bool(s.mask_after))
     return _recon(c, _one(c))[0], score
 
 
@@ -121,7 +123,8 @@ def point_of(row: dict[str, Any]) -> Point:
     layers = tuple(row["layers"].split("+"))
     if not set(layers) <= {"layer1", "layer2", "layer3"}:
         raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
-    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), bool(row["standardise"]))
+    flags = bool(row["standardise"]), bool(row["mask_after"])
+    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags)
 
 
 def key_of(row: dict[str, Any]) -> str:

@@ -1,34 +1,41 @@
 """What a run leaves beside its journal: tables, per-image scores, calibration, figures and the report page."""
 
 import json
+import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import tifffile
 from ml_collections import ConfigDict
-from skimage.transform import resize
 
-from ddad_jax.data.read import image_size
-from ddad_jax.metrics import auroc_interval, confusion, missing
+from ddad_jax.metrics import auroc_interval, label_regions, missing
+from ddad_jax.metrics.at_threshold import curves, per_defect
+from experiments import verdicts
+from experiments.calibrating import Normal, Thresholds, calibrate
 from experiments.figures import (
     Example,
     adaptation_curves,
     frontier_figure,
     frontier_table,
     grid_figure,
+    iou_curve,
     metric_curves,
+    precision_recall,
     roc_curve,
     score_histogram,
     side_by_side_figure,
     training_curves,
+    verdict_figure,
 )
 from experiments.model import Data
 from experiments.plan import SETTINGS
-from experiments.report import Alarms, Report, write_report
+from experiments.report.run import Alarms, Report, write_report
+from experiments.scoring import cropped
 from experiments.selected import load_selected
 from experiments.side_by_side import gather
-from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl, write_text
+from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl
+
+log = logging.getLogger(__name__)
 
 METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
 ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
@@ -43,6 +50,28 @@ CHOSEN_BY = {
 """``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
 
 
+RULES = {
+    "max": "the largest score of a held-out normal picture",
+    "quantile": "a quantile of the scores of held-out normal pictures",
+    "sigma": "mean and spread of the scores of held-out normal pictures",
+    "conformal": "conformal, of held-out normal pictures",
+    "conformal_pac": "conformal with confidence, of held-out normal pictures",
+}
+"""``threshold.rule`` -> where the threshold comes from, as the report says it."""
+
+
+class Found(NamedTuple):
+    """What the selected point makes of the test pictures. warnings: on the thresholds. verdicts, defects, rules: rows
+    of scores.csv, per_defect.csv and thresholds.csv."""
+
+    judged: verdicts.Judged
+    thresholds: Thresholds
+    warnings: list[str]
+    verdicts: list[dict[str, Any]]
+    defects: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+
+
 def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
 
@@ -52,65 +81,63 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     others = sorted({name for row in rows for name in row} - {*SETTINGS, *METRICS})
     write_csv(workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *others])
     chosen = load_selected(workdir)
-    threshold = float(chosen["normal_scores"].max())
-    write_text(workdir / "calibration.json", json.dumps(_calibration(c, data, rows, chosen, threshold), indent=1))
-    write_csv(workdir / "scores.csv", _scores(data, chosen["scores"], threshold))
+    found = _found(c, workdir, data, rows, chosen)
+    write_csv(workdir / "scores.csv", found.verdicts)
+    write_csv(workdir / "per_defect.csv", found.defects)
+    write_csv(workdir / "thresholds.csv", found.rules)
     if c.output.maps:
-        _write_maps(c, workdir, data, chosen["maps"])
-    report = _report(c, workdir, data, rows, chosen, threshold, epoch, selection)
+        verdicts.write_maps(c, workdir / "anomaly_maps", found.judged)
+    if c.output.overlays:
+        verdicts.write_overlays(c, workdir / "overlays", found.judged, found.thresholds.of_pixels.value)
+    report = _report(c, workdir, data, rows, chosen, found, epoch, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     settings = [name for name in SETTINGS if name in ALWAYS or len({str(row[name]) for row in rows}) > 1]
     print(format_table(ranked, [*settings, *METRICS[:4], "ms_per_image", "selected"], max_rows=12))
-    print(f"\nThe first row is the selected point, {selection}.\nreport: {workdir / 'report.html'}")
+    print(f"\nThe first row is the selected point, {selection}.\n{_told(report)}\nreport: {workdir / 'report.html'}")
 
 
-def _calibration(
-    c: ConfigDict, data: Data, rows: list[dict[str, Any]], chosen: dict[str, np.ndarray], threshold: float
-) -> dict[str, Any]:
-    """What a verdict needs besides the networks; every number from held-out normal images.
-
-    With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
-    """
+def _found(
+    c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], chosen: dict[str, np.ndarray]
+) -> Found:
+    """Thresholds first, from normal pictures alone; then what they make of the test pictures."""
     selected = next(row for row in rows if row["selected"])
-    kept = (*SETTINGS, "crop", "clip", "normalise", "adapt_epoch")
-    return {
-        **{name: selected[name] for name in kept},
-        # Rows of before there were optimised grids visit what their grid says.
-        **({"times": selected["times"]} if "times" in selected else {}),
-        **({"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}),
-        "threshold": threshold,
-        "threshold_rule": "largest score of the held-out normal images",
-        "held_out_images": len(chosen["normal_scores"]),
-        "normal_scores": [float(s) for s in chosen["normal_scores"]],
-    }
-
-
-def _scores(data: Data, scores: np.ndarray, threshold: float) -> list[dict[str, Any]]:
+    made = {name: selected[name] for name in (*SETTINGS, "crop", "clip", "normalise", "adapt_epoch")}
+    # Rows of before there were optimised grids visit what their grid says.
+    made |= {"times": selected["times"]} if "times" in selected else {}
+    # With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
+    made |= {"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}
+    seen = data.view.watched if selected["mask_before"] or selected["mask_after"] else None
+    watched = None if seen is None else cropped(seen[None], c.score.crop)[0]
+    normal = Normal(
+        chosen["normal_scores"], chosen["normal_maps"], len(data.held_out.labels) // data.view.tiles, watched
+    )
+    thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
-    return [
-        {
-            "name": name,
-            "defect": defect,
-            "label": int(label),
-            "score": float(score),
-            "threshold": threshold,
-            "verdict": "anomalous" if score > threshold else "normal",
-        }
-        for name, defect, label, score in zip(test.names, test.defects, test.labels, scores, strict=True)
-    ]
+    judged = verdicts.Judged(test, chosen["scores"], chosen["maps"], cropped(test.masks, c.score.crop))
+    truth = (test.labels, judged.masks, test.has_mask, test.defects)
+    image, pixel = thresholds.score.value, thresholds.of_pixels.value
+    unlike = verdicts.unlike(judged, chosen["normal_scores"])
+    for sentence in unlike:
+        log.warning("%s", sentence)
+    return Found(
+        judged,
+        thresholds,
+        [*warnings, *unlike],
+        verdicts.verdict_rows(c, judged, thresholds),
+        per_defect(judged.maps, judged.scores, *truth, threshold=image, pixel_threshold=pixel),
+        verdicts.rule_rows(judged, thresholds),
+    )
 
 
-def _write_maps(c: ConfigDict, workdir: Path, data: Data, maps: np.ndarray) -> None:
-    """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size."""
-    for name, anomaly in zip(data.test.names, maps, strict=True):
-        picture = Path(c.data.root) / name
-        size = anomaly.shape
-        if c.data.root and picture.is_file() and not c.score.crop:
-            size = image_size(picture, orient=c.data.kind == "folder")
-        target = workdir / "anomaly_maps" / Path(name).with_suffix(".tiff")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(target, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
+def _told(report: Report) -> str:
+    """What the threshold in use does, in a line for the terminal."""
+    assert report.alarms is not None
+    found, of, alarms = report.alarms.found, report.n_defective, report.alarms.false_alarms
+    return (
+        f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
+        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm."
+    )
 
 
 def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
@@ -123,8 +150,8 @@ def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshol
         ranked = of_kind[np.argsort(-chosen["scores"][of_kind], kind="stable")]
         picked += [int(i) for i in ranked[np.unique(np.linspace(0, len(ranked) - 1, each).round().astype(int))]]
     crop = c.score.crop
-    edge = (c.data.size - crop) // 2 if crop else 0
-    inner = slice(edge, edge + (crop or c.data.size))
+    edge = (c.data.size - crop) // 2
+    inner = slice(edge, edge + crop) if crop else slice(None)
     return [
         Example(
             name=data.test.names[i],
@@ -149,14 +176,24 @@ def _report(
     data: Data,
     rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
-    threshold: float,
+    found: Found,
     epoch: int,
     selection: str,
 ) -> Report:
     drawn = workdir / "figures"
     drawn.mkdir(exist_ok=True)
-    test, scores = data.test, chosen["scores"]
-    alarms = confusion(scores, test.labels, np.nextafter(threshold, np.inf))
+    test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
+    threshold, of_pixels = found.thresholds.score.value, found.thresholds.of_pixels.value
+    counts = next(row for row in found.rules if row["used"])
+    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[found.thresholds.score.rule])
+    drawing = label_regions(found.judged.masks, test.has_mask)
+    drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
+    wrong = {
+        outcome: verdict_figure(
+            verdicts.cards(c, found.judged, found.verdicts, outcome, of_pixels), drawn / f"{name}.png"
+        )
+        for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
+    }
     both = 0 < test.labels.sum() < len(test.labels)
     environment = json.loads((workdir / "environment.json").read_text())
     notes = [
@@ -176,13 +213,26 @@ def _report(
         n_train=len(data.fit.labels),
         n_held_out=len(data.calibration.labels),
         n_good=int((test.labels == 0).sum()),
-        n_defective=int(test.labels.sum()),
+        n_defective=n_bad,
         image_size=c.data.size,
         rows=rows,
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
-        alarms=Alarms(threshold, alarms.hits, alarms.false_alarms, "the largest score of a held-out normal picture"),
-        warnings=missing(test.labels, test.masks, test.has_mask),
+        alarms=alarms,
+        warnings=[*found.warnings, *missing(test.labels, test.masks, test.has_mask)],
+        verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
+        missed=wrong["missed"],
+        false_alarms=wrong["false alarm"],
+        defects=found.defects,
+        rules=found.rules,
+        precision_recall=precision_recall(
+            drawn_curves, drawn / "precision_recall.png", at=(counts["recall"], counts["precision"])
+        ),
+        iou=iou_curve(
+            drawn_curves,
+            drawn / "iou.png",
+            thresholds={rule: one.value for rule, one in found.thresholds.pixel.items()},
+        ),
         examples=grid_figure(_examples(c, data, chosen, threshold), drawn / "examples.png"),
         scores=score_histogram(
             scores,

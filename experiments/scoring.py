@@ -3,6 +3,7 @@
 import logging
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -11,8 +12,18 @@ from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.points import ScorePoint
-from ddad_jax.score import batch_ratio, combine, scale_from_normal, standardise, standardise_apart
-from ddad_jax.sweep import Distances, blurred
+from ddad_jax.score import (
+    Spread,
+    batch_ratio,
+    combine,
+    normal_spread,
+    scale_from_normal,
+    standardise,
+    standardise_apart,
+)
+from ddad_jax.sweep import Distances, blurred, require_mask
+from ddad_jax.vision.tiles import Tiling, stitch
+from ddad_jax.vision.view_mask import silenced
 from experiments.model import Data
 
 log = logging.getLogger(__name__)
@@ -31,28 +42,45 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    c: ConfigDict, distances: Distances, n_held_out: int, first_test: int, layers: tuple[str, ...], sigma: float
+    c: ConfigDict,
+    distances: Distances,
+    n_held_out: int,
+    first_test: int,
+    layers: tuple[str, ...],
+    sigma: float,
+    tiling: Tiling | None = None,
 ) -> Prepared:
     """Everything that v does not touch. ``distances`` holds the held-out normal images first, the test images
-    from ``first_test``, and those a point is chosen by, if any, between them.
+    from ``first_test``, and those a point is chosen by, if any, between them; with ``tiling`` the tiles of each.
 
     The ratio is one number from them, or with normalise = "batch" one for every batch of ``score.batch``
     test images, as published. Distances that give none make it NaN, and the maps with it.
     """
-    # The constants are taken before the blur, as the equation has them.
-    sharp_p, sharp_f = blurred(distances, layers, 0.0)
+    tiles = tiling.count if tiling else 1
+    in_batches, n = c.score.normalise == "batch", len(distances.pixel) // tiles
+    # The constants are taken before the blur, as the equation has them; of the others' sharp maps only batches ask.
+    asked = distances if in_batches else jax.tree.map(lambda d: d[: n_held_out * tiles], distances)
+    sharp_p, sharp_f = whole_maps(asked, layers, 0.0, tiling)
     try:
         from_normal = scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio
     except InputError as error:
         log.warning("%s", error)
         from_normal = float("nan")
-    ratio = np.full(len(sharp_p), from_normal, np.float32)
-    if c.score.normalise == "batch":
+    ratio = np.full(n, from_normal, np.float32)
+    if in_batches:
         for begin, end in ((n_held_out, first_test), (first_test, len(ratio))):
             for first in range(begin, end, c.score.batch):
                 rows = slice(first, min(first + c.score.batch, end))
                 ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
-    return Prepared(*blurred(distances, layers, sigma), ratio)
+    return Prepared(*whole_maps(distances, layers, sigma, tiling), ratio)
+
+
+def whole_maps(
+    distances: Distances, layers: tuple[str, ...], sigma: float, tiling: Tiling | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """``sweep.blurred`` of whole pictures: tiles are put together again."""
+    maps = blurred(distances, layers, sigma)
+    return maps if tiling is None else (stitch(maps[0], tiling), stitch(maps[1], tiling))
 
 
 def own_normal(data: Data) -> np.ndarray:
@@ -64,12 +92,27 @@ def own_normal(data: Data) -> np.ndarray:
     return np.where(shown < n, shown, -1)
 
 
+def spread_of(prepared: Prepared, n_held_out: int, point: ScorePoint) -> Spread | None:
+    """What ``score_maps`` measures the maps of test images in, for new pictures of the same point; None where it does
+    not standardise, or diverged."""
+    if not point.standardise:
+        return None
+    pixel, feature, ratio = (array[:n_held_out] for array in prepared)
+    normal = combine(pixel, feature, v=np.float32(point.v), ratio=ratio[:, None, None])
+    return normal_spread(normal) if np.isfinite(normal).all() else None
+
+
 def score_maps(
-    c: ConfigDict, prepared: Prepared, n_held_out: int, own: np.ndarray, point: ScorePoint
+    c: ConfigDict,
+    prepared: Prepared,
+    n_held_out: int,
+    own: np.ndarray,
+    point: ScorePoint,
+    watched: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(maps, scores) of all images of ``prepared``, the held-out normal ones first; maps cropped as configured.
 
-    own: ``own_normal``, of the images before the test images.
+    own: ``own_normal``, of the images before the test images. watched: bool [h, w], for points that mask after.
     """
     ratio = prepared.ratio[:, None, None]
     maps = combine(prepared.pixel, prepared.feature, v=np.float32(point.v), ratio=ratio)
@@ -77,6 +120,9 @@ def score_maps(
     if point.standardise and np.isfinite(normal).all():
         known = len(own)
         maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
+    if point.mask_after:
+        require_mask(watched)
+        maps = silenced(maps, watched)
     maps = cropped(maps, c.score.crop)
     return maps, maps.max((1, 2))
 

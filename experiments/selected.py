@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 
 from ddad_jax.errors import InputError
-from ddad_jax.sweep import Distances, blurred
+from ddad_jax.sweep import Distances
+from ddad_jax.vision.tiles import Tiling, stitch
 from experiments.archives import read_npz
 from experiments.plan import Point, settings_of
+from experiments.scoring import whole_maps
 from experiments.tables import write_bytes
 
 log = logging.getLogger(__name__)
 
 
 def load_selected(workdir: Path) -> dict[str, np.ndarray]:
-    """Arrays of the selected point: maps, scores, normal_scores, x0, pixel, feature.
+    """Arrays of the selected point: maps, scores, x0, pixel and feature of the test pictures; normal_maps and
+    normal_scores of the held-out normal ones.
 
     Raises:
       InputError: the point diverged, so that there is nothing to show of it; the file is damaged.
@@ -45,7 +48,8 @@ def holds(path: Path, selected: Point, made_with: dict[str, Any]) -> bool:
     except InputError as error:
         log.info("made anew: %s", error)
         return False
-    return "made_of" in found and str(found["made_of"]) == _made_of(selected, made_with)
+    # Without the maps of the normal pictures it is of before there were thresholds of pixels.
+    return {"made_of", "normal_maps"} <= found.keys() and str(found["made_of"]) == _made_of(selected, made_with)
 
 
 def save_selected(
@@ -57,16 +61,21 @@ def save_selected(
     distances: Distances,
     n_held_out: int,
     first_test: int,
+    tiling: Tiling | None = None,
 ) -> None:
-    pixel, feature = blurred(distances, selected[1].layers, 0.0)
+    """Of ``distances`` with ``tiling`` those of tiles; everything kept is of whole pictures."""
+    pixel, feature = whole_maps(distances, selected[1].layers, 0.0, tiling)
     x0 = distances.x0
     assert x0 is not None
+    if tiling is not None:
+        x0 = np.stack([stitch(x0[..., channel], tiling) for channel in range(x0.shape[-1])], axis=-1)
     buffer = io.BytesIO()
     np.savez(
         buffer,
         made_of=np.array(_made_of(selected, made_with)),
         maps=maps[first_test:],
         scores=scores[first_test:],
+        normal_maps=maps[:n_held_out],
         normal_scores=scores[:n_held_out],
         x0=np.round((np.clip(x0[first_test:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
         pixel=pixel[first_test:].astype(np.float16),

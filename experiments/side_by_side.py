@@ -19,8 +19,8 @@ from ddad_jax.data.split import spread, subset
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments.archives import read_npz
-from experiments.figure_frontier import best_spots, frontier
-from experiments.figure_side_by_side import Column
+from experiments.figures.frontier import best_spots, frontier
+from experiments.figures.side_by_side import Column
 from experiments.plan import Point
 from experiments.tables import Row, plain, write_bytes
 from experiments.teacher import compared_pictures, teacher_of

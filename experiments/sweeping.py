@@ -101,8 +101,9 @@ def run(
     left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
     hosts.agree(f"what {path} holds", left, "They must share this folder; start them again.")
 
-    images, truth, chunk = np.concatenate([s.images for s in data.sets]), truth_of(c, data), c.sample.batch_size
-    starts = starts_of(program, images, wanted, truth.n_held_out, chunk=chunk, timer=time.perf_counter)
+    images, truth, chunk = data.shown, truth_of(c, data), c.sample.batch_size
+    how: dict[str, Any] = {"chunk": chunk, "watched": data.watched}
+    starts = starts_of(program, images, wanted, truth.n_held_out, timer=time.perf_counter, **how)
     bar = tqdm(
         total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0,
         disable=not hosts.is_first(),
@@ -113,12 +114,12 @@ def run(
         fine_x0 = teacher_x0(program, images[compared], judged, steps=c.teacher, chunk=chunk, starts=later)
     keep = keeper(c, workdir, data.test, todo.selected)
 
-    how: dict[str, Any] = {"chunk": chunk, "optimised": grids, "starts": starts.times, "progress": bar.update}
+    how |= {"optimised": grids, "starts": starts.times, "progress": bar.update}
     for point, distances in _reconstructed(program, student, images, wanted, **how):
         if not hosts.is_first():
             continue  # this process has reconstructed its share, the first one scores and writes
         made_of, times = made.of(point.model), made.times[point]
-        sampling = sampling_of(point, distances, starts, times, truth.first_test)
+        sampling = sampling_of(point, distances, starts, times, truth.first_test, data.view.tiles)
         if fine_x0 and missing[point]:
             assert distances.x0 is not None
             x0, fine = distances.x0[compared], fine_x0(point)
@@ -130,7 +131,7 @@ def run(
                 row = row_of(c, truth, point, found, sampling, made_of)
                 rows[key_of(row)] = journal.append(path, row)
             if shown and shown.point == (point, found.point):
-                show(shown, truth, found, distances)
+                show(shown, truth, found, distances, starts.normal.get(point))
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
     rows = rows if hosts.is_first() else journal.finished(path, made)

@@ -20,7 +20,8 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
     Same w, T', start and steering, same noise at the start; DDIM without noise of its own on the trailing grid.
     """
     steps = min(steps, point.t_prime)
-    return point._replace(steps=steps, solver="ddim", eta=0.0, grid="trailing", model="teacher", reuse=1)
+    plain = point._replace(solver="ddim", eta=0.0, grid="trailing", model="teacher", reuse=1)
+    return plain._replace(steps=steps, mask_before=False)
 
 
 def compared_pictures(c: ConfigDict, test: ImageSet) -> np.ndarray:

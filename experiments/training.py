@@ -20,7 +20,7 @@ from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, r
 from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
 from experiments import hosts
-from experiments.descending import Course, begun, descend, optimiser_of, used
+from experiments.descending import Course, begun, blank, descend, optimiser_of, used
 from experiments.model import Data, alpha_bar, build_unet, init_params, train_apply
 
 
@@ -44,6 +44,19 @@ def trained(c: ConfigDict, workdir: Path, data: Data) -> Any:
     params = used(s, at.state)
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)
+
+
+def restored(c: ConfigDict, workdir: Path) -> Any:
+    """The parameters that ``trained`` returned when the training ended; nothing is trained, no data are needed.
+
+    Raises:
+      InputError: it has not ended, or its checkpoint is of another network.
+    """
+    unet, tx, checkpoints = build_unet(c), optimiser_of(c.train), Checkpoints(workdir / "train")
+    at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
+    if not at.finished:
+        raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")
+    return used(c.train, at.state)
 
 
 def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
@@ -78,7 +91,7 @@ def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -
         x = to_float(_flipped(images, c.data.flips, c.seed, step, own, size))
         return step_fn(state, split(x, mesh))
 
-    validate = _validator(c, apply, data.calibration.images, mesh)
+    validate = _validator(c, apply, data.validation.images, mesh)
     return Course(
         names=("train", "training", "trained"),
         update=update,

@@ -18,6 +18,7 @@ from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from experiments import hosts
 from experiments.config import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid, base
+from experiments.config_check import check
 from experiments.model import Data
 from experiments.tables import write_text
 
@@ -98,6 +99,45 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
             + "\n  ".join(differing[:10])
             + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
         )
+
+
+def saved_config(folder: Path) -> ConfigDict:
+    """The settings in the folder's config.json; what did not exist yet when it was written has its default.
+
+    Raises:
+      InputError: there is none, or it has settings that this version does not know.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
+    saved, known, c = _read(path), json.loads(json.dumps(base().to_dict())), base()
+    if unknown := _unknown(saved, known):
+        told = ", ".join(unknown[:5])
+        raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
+    try:
+        with c.unlocked():
+            c.update(ConfigDict(_tuples(_filled(saved, known))))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
+    return check(c)
+
+
+def _unknown(saved: dict[str, Any], known: dict[str, Any], at: str = "") -> list[str]:
+    """Dotted names of ``saved`` that are none of ``known``; the parts of a sweep have names of their own."""
+    found = []
+    for name, value in saved.items():
+        if name not in known:
+            found.append(f"{at}{name}")
+        elif isinstance(known[name], dict) and isinstance(value, dict) and f"{at}{name}" != "sweep.parts":
+            found += _unknown(value, known[name], f"{at}{name}.")
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only, a config tuples only."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def _used(data: Data) -> dict[str, str]:

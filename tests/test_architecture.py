@@ -10,13 +10,13 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {
     "types": 0, "errors": 0,
-    "schedule": 1, "timesteps": 1, "image": 1, "metrics": 1, "data": 1, "vision": 1,
+    "schedule": 1, "timesteps": 1, "image": 1, "metrics": 1, "data": 1, "vision": 1, "sources": 1,
     "torch_file": 1, "backbone_files": 1, "mesh": 1,
     "unet": 2, "backbones": 2, "student": 2,
     "conditioning": 3, "solvers": 3, "reuse": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
     "train": 4, "adapt": 4, "contrast": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4,
     "optimised_grid": 4,
-    "points": 5, "sweep": 5, "detector": 5, "first_pass": 5,
+    "points": 5, "sweep": 5, "detector": 5, "first_pass": 5, "exported": 5,
 }  # fmt: skip
 """Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""
 ABOVE = {"experiments": 6, "launch": 7}

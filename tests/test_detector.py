@@ -12,12 +12,14 @@ from test_sweep import ALPHA_BAR, LAYERS, SIZE, eps_fn, features, pictures, prog
 
 from ddad_jax.detector import Calibration, Detection, Detector
 from ddad_jax.errors import InputError
+from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
 from ddad_jax.image import centre_crop
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 from ddad_jax.score import combine, normal_spread, standardise
 from ddad_jax.sweep import PairProgram, blurred, sweep_distances
 from ddad_jax.timesteps import quadratic
 from ddad_jax.types import Array
+from ddad_jax.vision.view_mask import silenced
 
 POINT = ReconPoint(3.0, 250, 3, 0.7, "trailing", 5)
 SCORE = ScorePoint(3.0, ("layer2", "layer3"), 0.9)
@@ -89,6 +91,40 @@ def test_every_picture_may_start_at_its_own_time() -> None:
         detector(point)(images)
     with pytest.raises(InputError, match="rise = 0"):
         detector()(images, starts)
+
+
+def test_a_first_pass_finds_the_start_times_in_the_same_program() -> None:
+    point, images, n = POINT._replace(rise=1.0), pictures(8), 4
+    ((_, once),) = sweep_distances(program(), images, [first_pass(point)], chunk=8, timer=itertools.count().__next__)
+    ratio = first_ratio(once, n)
+    scores = first_scores(once, ratio=ratio, sigma=SIGMA * SIZE)
+    starts = start_times(point, unusual(scores, n))
+    assert len(set(starts[n:].tolist())) > 1
+    found = Detector(program(), point, SCORE, Calibration(RATIO, None, First(ratio, np.sort(scores[:n]))))
+    assert_agrees(found(images[n:]), swept_maps(images[n:], point, starts={point: starts[n:]}))
+    with pytest.raises(InputError, match=r"rise = 1.0: expected starts = None, the first pass finds them"):
+        found(images[n:], starts[n:])
+    with pytest.raises(InputError, match="rise = 0: expected no first pass"):
+        Detector(program(), POINT, SCORE, Calibration(RATIO, None, First(ratio, scores[:n])))
+
+
+def test_a_first_pass_that_diverged_starts_every_picture_at_t_prime() -> None:
+    images, lost = pictures(3), First(np.nan, np.full(4, np.nan, np.float32))
+    found = Detector(program(), POINT._replace(rise=1.0), SCORE, Calibration(RATIO, None, lost))(images)
+    assert_agrees(found, swept_maps(images))
+
+
+def test_masks_before_and_after_are_those_of_a_sweep() -> None:
+    images, watched = pictures(4), np.ones((SIZE, SIZE), bool)
+    watched[3:9, 2:12] = False
+    point, score = POINT._replace(mask_before=True), SCORE._replace(mask_after=True)
+    own = Detector(program(), point, score, Calibration(RATIO, watched=watched))
+    assert_agrees(own(images), silenced(swept_maps(images, point, watched=watched), watched))
+    each = np.stack([watched, ~watched, watched, ~watched])
+    assert_agrees(own(images, watched=each), silenced(swept_maps(images, point, watched=each), watched))
+    for p, s in ((point, SCORE), (POINT, score)):
+        with pytest.raises(InputError, match="expected the mask of the view"):
+            Detector(program(), p, s, Calibration(RATIO))(images)
 
 
 def test_order_and_batch_mates_do_not_show() -> None:

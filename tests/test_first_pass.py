@@ -8,7 +8,7 @@ import test_sweep
 from test_sweep import LAYERS, N, program, swept
 
 from ddad_jax.errors import InputError
-from ddad_jax.first_pass import first_pass, first_scores, start_times, unusual
+from ddad_jax.first_pass import first_pass, first_ratio, first_scores, start_times, unusual
 from ddad_jax.points import ReconPoint, time_grid
 from ddad_jax.score import anomaly_map, scale_from_normal
 from ddad_jax.sweep import Distances, blurred, sweep_distances
@@ -43,7 +43,8 @@ def test_first_scores_are_those_of_the_detector_itself() -> None:
     distances = swept(test_sweep.pictures(), [first_pass(POINT)])[first_pass(POINT)]
     d_p, d_f = blurred(distances, LAYERS, 0.0)
     expected = anomaly_map(d_p, d_f, v=1.0, ratio=scale_from_normal(d_p[:2], d_f[:2]).ratio, sigma=1.5)
-    np.testing.assert_allclose(first_scores(distances, 2, sigma=1.5), expected.max((1, 2)), rtol=1e-5)
+    found = first_scores(distances, ratio=first_ratio(distances, 2), sigma=1.5)
+    np.testing.assert_allclose(found, expected.max((1, 2)), rtol=1e-5)
 
 
 def test_a_picture_with_its_own_start_is_reconstructed_as_by_the_point_of_that_start() -> None:
@@ -68,7 +69,7 @@ def test_an_optimised_grid_is_stretched_to_the_start() -> None:
 def test_distances_that_diverged_are_refused() -> None:
     flat = np.full((2, 16, 16), np.nan, np.float32)
     with pytest.raises(InputError, match="held-out normal"):
-        first_scores(Distances(None, flat, {"layer1": flat}, np.zeros(2)), 2, sigma=0.0)
+        first_ratio(Distances(None, flat, {"layer1": flat}, np.zeros(2)), 2)
 
 
 @pytest.mark.parametrize("starts", [None, {}, {POINT: np.array([100])}])

@@ -35,6 +35,8 @@ class DataSet(NamedTuple):
     name: str
     train: ImageSet
     test: ImageSet
+    recordings: tuple[str, ...] = ()
+    """The recording each picture of ``train`` comes from; empty where that is not known."""
 
 
 def to_float(u8: AnyArray) -> AnyArray:

@@ -160,6 +160,7 @@ def cans(
         f"cans/{product}",
         _image_set(product, size, seed, 0, {"good": n_train}),
         _image_set(product, size, seed, 1, {"good": n_test_good, "dent": n_defect, "paint": n_defect}),
+        recordings=tuple(f"video {i % TRAIN_VIDEOS}" for i in range(n_train)),
     )
 
 

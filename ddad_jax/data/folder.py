@@ -9,13 +9,14 @@ ROOT/CATEGORY/ground_truth/DEFECT/*   NAME_mask.* or NAME.* for test/DEFECT/NAME
 from pathlib import Path
 
 from ddad_jax.data import DataSet
-from ddad_jax.data.load import GOOD, Picture, listed, load, picture_files, require_folder, subfolders
-from ddad_jax.data.read import SUFFIXES
+from ddad_jax.data.captured import recordings_of
+from ddad_jax.data.load import GOOD, Picture, Pictures, listed, load, picture_files, require_folder, subfolders
+from ddad_jax.data.read import SUFFIXES, Size
 from ddad_jax.errors import InputError
 
 
 def mvtec_folder(
-    root: str | Path, category: str, size: int, *, require_masks: bool = False, orient: bool = True
+    root: str | Path, category: str, size: Size, *, require_masks: bool = False, orient: bool = True
 ) -> DataSet:
     """One category of a folder in the MVTec AD layout.
 
@@ -28,7 +29,7 @@ def mvtec_folder(
     Args:
       root: the folder of categories.
       category: a folder in it; "" or "." when ``root`` itself holds ``train`` and ``test``.
-      size: side in pixels every picture is resized to.
+      size: in pixels, what every picture is resized to; the side of a square or (height, width).
       require_masks: refuse defect pictures without a mask.
       orient: turn pictures upright as their EXIF tag says (see `ddad_jax.data.read.read_image`).
 
@@ -41,6 +42,13 @@ def mvtec_folder(
 
     Source: Bergmann et al., MVTec AD, CVPR 2019 (layout).
     """
+    found = mvtec_pictures(root, category, require_masks=require_masks)
+    train, test = (load(pictures, size, orient=orient) for pictures in (found.train, found.test))
+    return DataSet(found.name, train, test, found.recordings)
+
+
+def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = False) -> Pictures:
+    """The files that ``mvtec_folder`` reads, in its order; arguments and errors are its own."""
     root = Path(root)
     base = _find_category(root, category)
     train = [
@@ -58,7 +66,7 @@ def mvtec_folder(
             f"(require_masks=False)."
         )
     name = base.resolve().name if category in ("", ".") else category
-    return DataSet(name, load(train, size, orient=orient), load(test, size, orient=orient))
+    return Pictures(name, train, test, recordings_of(base, [picture.name for picture in train]) or ())
 
 
 def _find_category(root: Path, category: str) -> Path:

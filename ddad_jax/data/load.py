@@ -1,7 +1,7 @@
 """L1. A list of picture files becomes an `ImageSet`, in the list's order, read by several threads."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.read import SUFFIXES, read_image, read_mask
+from ddad_jax.data.read import SUFFIXES, Size, read_image, read_mask
 from ddad_jax.errors import InputError
 
 GOOD = "good"
@@ -26,9 +26,19 @@ class Picture(NamedTuple):
     mask: Path | None = None
 
 
+class Pictures(NamedTuple):
+    """What a data set holds before anything is opened."""
+
+    name: str
+    train: list[Picture]
+    test: list[Picture]
+    recordings: tuple[str, ...]
+    """As in `DataSet`."""
+
+
 def load(
     pictures: Sequence[Picture],
-    size: int,
+    size: Size,
     *,
     any_nonzero: bool = False,
     orient: bool = True,
@@ -38,28 +48,50 @@ def load(
 
     Args:
       pictures: what to read; may be empty.
-      size: side in pixels, at least 1.
+      size: in pixels, at least 1; the side of a square or (height, width).
       any_nonzero, orient: see `ddad_jax.data.read`.
       threads: how many read at once; None = the processor's cores plus two, for the disk's sake.
 
     Raises:
       InputError: the first picture (in the list's order) that cannot be used; a size below 1.
     """
-    if size < 1:
+
+    def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+        image = read_image(picture.path, size, orient=orient)
+        if picture.mask is None:
+            return image, None
+        return image, read_mask(picture.mask, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
+
+    return image_set(pictures, size, read, threads=threads)
+
+
+def image_set(
+    pictures: Sequence[Picture],
+    size: Size,
+    read: Callable[[Picture], tuple[np.ndarray, np.ndarray | None]],
+    *,
+    threads: int | None = None,
+) -> ImageSet:
+    """``load`` with another way to read: ``read`` of a picture gives it and its mask, if it has one, at ``size``.
+
+    Raises:
+      InputError: the first that ``read`` raises, in the list's order; a size below 1.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1:
         raise InputError(f"size {size}: the side of the images in pixels must be at least 1, for example 256.")
     n = len(pictures)
-    images = np.zeros((n, size, size, 3), np.uint8)
-    masks = np.zeros((n, size, size), bool)
+    images = np.zeros((n, height, width, 3), np.uint8)
+    masks = np.zeros((n, height, width), bool)
 
-    def read(i: int) -> None:
-        picture = pictures[i]
-        images[i] = read_image(picture.path, size, orient=orient)
-        if picture.mask is not None:
-            masks[i] = read_mask(picture.mask, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
+    def fill(i: int) -> None:
+        images[i], mask = read(pictures[i])
+        if mask is not None:
+            masks[i] = mask
 
     # Pillow releases the interpreter's lock while it decodes and resizes, so threads are enough.
     with ThreadPoolExecutor(threads or (os.cpu_count() or 1) + 2) as pool:
-        for _ in pool.map(read, range(n)):
+        for _ in pool.map(fill, range(n)):
             pass  # drawing the results one by one raises the first error and cancels what has not begun
     good = np.array([p.defect == GOOD for p in pictures], bool)
     return ImageSet(

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ddad_jax.data import DataSet
-from ddad_jax.data.load import Picture, listed, load, picture_files, require_folder
+from ddad_jax.data.load import Picture, Pictures, listed, load, picture_files, require_folder
 from ddad_jax.errors import InputError
 
 FREE = "MT_Free"
@@ -41,6 +41,13 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
 
     Source: Huang, Qiu and Yuan, The Visual Computer 2020 (data); DDAD, section 5.1 (rule).
     """
+    found = mtd_pictures(root, seed=seed, train_fraction=train_fraction)
+    train, test = (load(part, size, orient=False) for part in (found.train, found.test))
+    return DataSet(found.name, train, test, found.recordings)
+
+
+def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8) -> Pictures:
+    """The files that ``mtd`` reads, in its order; arguments and errors are its own."""
     if not 0 < train_fraction < 1:
         raise InputError(f"train_fraction {train_fraction}: expected a number between 0 and 1; the paper's is 0.8.")
     root = Path(root)
@@ -54,7 +61,7 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
     test = [good[i] for i in sorted(drawn[n_train:])]
     for folder in DEFECTS:
         test += [_defective(root, path) for path in _pictures_of(root, folder)]
-    return DataSet("mtd", load(train, size, orient=False), load(test, size, orient=False))
+    return Pictures("mtd", train, test, recordings=())
 
 
 def _pictures_of(root: Path, folder: str) -> list[Path]:

@@ -17,9 +17,11 @@ How each pixel format becomes 8-bit RGB:
 - floating point: values must lie in [0, 1].
 """
 
+import io
 import struct
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -31,6 +33,23 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
 # A fixed list, so that a file with a harmless ending cannot wake one of Pillow's rarer decoders.
+
+Size = int | tuple[int, int]
+"""What a picture is resized to: the side of a square, or (height, width); pixels."""
+
+
+class Encoded(NamedTuple):
+    """A picture's file in memory, and what messages call it."""
+
+    name: str
+    data: bytes
+
+    def __str__(self) -> str:
+        return self.name
+
+
+Source = str | Path | Encoded
+"""Where a picture is read from."""
 
 _HALF = 128 / 255
 
@@ -45,34 +64,55 @@ _BROKEN = (
 )
 
 
-def read_image(path: str | Path, size: int, *, orient: bool = True) -> np.ndarray:
+def read_image(path: Source, size: Size, *, orient: bool = True) -> np.ndarray:
     """One picture as the network's input before scaling.
 
     Args:
-      path: a file ending in one of `SUFFIXES`; of several frames the first is taken.
-      size: side of the result in pixels.
+      path: a file ending in one of `SUFFIXES`, or its bytes; of several frames the first is taken.
+      size: of the result in pixels, the side of a square or (height, width).
       orient: turn the picture upright as its EXIF tag says.
         Deviation: the published code ignores the tag, so a telephone's pictures lie on their side;
         False does the same. Files without the tag are unaffected.
 
     Returns:
-      uint8 [size, size, 3], RGB.
+      uint8 [h, w, 3], RGB.
 
     Raises:
       InputError: the file is missing, not a picture, truncated, or holds values with no 8-bit meaning.
 
     Source: DDAD, published code, data set class (resize); formats beyond RGB and grey are ours.
     """
-    picture = _to_eight_bits(_decode(Path(path), orient), Path(path))
-    pixels = np.asarray(picture.resize((size, size), Image.Resampling.BILINEAR))
-    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
+    picture = _to_eight_bits(_decode(_source(path), orient), _source(path))
+    return _rgb(picture.resize(_width_height(size), Image.Resampling.BILINEAR))
+
+
+def read_full(path: Source, *, orient: bool = True) -> np.ndarray:
+    """A picture at its own size: uint8 [h, w, 3], RGB; ``resized`` makes of it what ``read_image`` gives.
+
+    Args:
+      path, orient: as of ``read_image``.
+
+    Raises:
+      InputError: as ``read_image``.
+    """
+    return _rgb(_to_eight_bits(_decode(_source(path), orient), _source(path)))
+
+
+def resized(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """``read_image`` of a picture in memory, bit for bit.
+
+    Args:
+      pixels: uint8 [h, w, 3] or [h, w].
+      size: as of ``read_image``.
+    """
+    return np.asarray(Image.fromarray(pixels).resize(_width_height(size), Image.Resampling.BILINEAR))
 
 
 def read_mask(
-    path: str | Path,
-    size: int,
+    path: Source,
+    size: Size,
     *,
-    image: str | Path | None = None,
+    image: Source | None = None,
     any_nonzero: bool = False,
     orient: bool = True,
 ) -> np.ndarray:
@@ -82,7 +122,7 @@ def read_mask(
       path, size, image, any_nonzero, orient: see `read_mask_float`.
 
     Returns:
-      bool [size, size], True = defective. A defect thinner than about half a pixel of the result vanishes.
+      bool [h, w], True = defective. A defect thinner than about half a pixel of the result vanishes.
         Deviation: the published metrics read one grey-edged mask at two rules (> 0 for pixel AUROC, = 1 for
         the regions of PRO); they get the grey edges from `read_mask_float`.
 
@@ -93,10 +133,10 @@ def read_mask(
 
 
 def read_mask_float(
-    path: str | Path,
-    size: int,
+    path: Source,
+    size: Size,
     *,
-    image: str | Path | None = None,
+    image: Source | None = None,
     any_nonzero: bool = False,
     orient: bool = True,
 ) -> np.ndarray:
@@ -109,40 +149,40 @@ def read_mask_float(
 
     Args:
       path: the mask's file.
-      size: side of the result in pixels.
+      size: of the result in pixels, the side of a square or (height, width).
       image: the picture it belongs to; when given, both must be of the same size before resizing.
       any_nonzero: every value but 0 is full scale, whatever the largest value (VisA's class numbers).
         Deviation: the published code reads masks as grey values only; files of 0 and 255 are unaffected.
       orient: as in `read_image`; applies to the mask and, for the comparison of sizes, to its image.
 
     Returns:
-      float32 [size, size] in [0, 1].
+      float32 [h, w] in [0, 1].
 
     Raises:
       InputError: the file is unreadable, or its size differs from its image's; both files are named.
 
     Source: DDAD, published code, data set class.
     """
-    path = Path(path)
+    path = _source(path)
     picture = _decode(path, orient)
     if image is not None:
-        _require_same_size(path, picture, Path(image), orient)
+        _require_same_size(path, picture, _source(image), orient)
     values, full_scale = _mask_values(picture, path)
     if any_nonzero or picture.mode in ("P", "PA") or values.max() <= _HALF * full_scale:
         eight_bit = np.where(values > 0, 255, 0).astype(np.uint8)
     else:
         eight_bit = np.round(values * (255.0 / full_scale)).astype(np.uint8)
-    resized = Image.fromarray(eight_bit).resize((size, size), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(eight_bit).resize(_width_height(size), Image.Resampling.BILINEAR)
     return np.asarray(resized, np.float32) / np.float32(255)
 
 
-def image_size(path: str | Path, *, orient: bool = True) -> tuple[int, int]:
+def image_size(path: Source, *, orient: bool = True) -> tuple[int, int]:
     """(height, width) in pixels of a picture as `read_image` sees it before resizing; reads the header only.
 
     Raises:
       InputError: the file is missing or not a picture.
     """
-    path = Path(path)
+    path = _source(path)
     try:
         with _open(path) as picture:
             width, height = picture.size
@@ -157,11 +197,37 @@ def image_size(path: str | Path, *, orient: bool = True) -> tuple[int, int]:
     return (width, height) if turned else (height, width)
 
 
-def _open(path: Path) -> Image.Image:
-    return Image.open(path, formats=_FORMATS)
+def _rgb(picture: Image.Image) -> np.ndarray:
+    pixels = np.asarray(picture)
+    return np.repeat(pixels[..., None], 3, axis=-1) if pixels.ndim == 2 else pixels
 
 
-def _decode(path: Path, orient: bool) -> Image.Image:
+def _width_height(size: Size) -> tuple[int, int]:
+    """As Pillow takes it."""
+    return (size, size) if isinstance(size, int) else (size[1], size[0])
+
+
+def encoded(path: Path) -> Encoded:
+    """A picture's file as it is.
+
+    Raises:
+      InputError: it is missing or cannot be read.
+    """
+    try:
+        return Encoded(str(path), path.read_bytes())
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _source(path: Source) -> Path | Encoded:
+    return Path(path) if isinstance(path, str) else path
+
+
+def _open(path: Path | Encoded) -> Image.Image:
+    return Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path, formats=_FORMATS)
+
+
+def _decode(path: Path | Encoded, orient: bool) -> Image.Image:
     try:
         with _open(path) as picture:
             picture.load()
@@ -170,7 +236,7 @@ def _decode(path: Path, orient: bool) -> Image.Image:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: BaseException) -> InputError:
+def _unreadable(path: Path | Encoded, error: BaseException) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError(f"{path}: no such file. Check the path, or restore the file.")
     return InputError(
@@ -179,7 +245,7 @@ def _unreadable(path: Path, error: BaseException) -> InputError:
     )
 
 
-def _to_eight_bits(picture: Image.Image, path: Path) -> Image.Image:
+def _to_eight_bits(picture: Image.Image, path: Path | Encoded) -> Image.Image:
     """Mode "L" for grey, "RGB" for everything else; the module docstring says how."""
     if picture.mode.startswith("I") or picture.mode == "F":
         values, full_scale = _wide_values(picture, path)
@@ -191,7 +257,7 @@ def _to_eight_bits(picture: Image.Image, path: Path) -> Image.Image:
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def _wide_values(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+def _wide_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray, float]:
     """Values of more than 8 bits as float64 [h, w], and what counts as white: 65535, or 1 for floats."""
     values = np.asarray(picture).astype(np.float64)
     full_scale = 1.0 if picture.mode == "F" else 65535.0
@@ -203,14 +269,14 @@ def _wide_values(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
     return values, full_scale
 
 
-def _mask_values(picture: Image.Image, path: Path) -> tuple[np.ndarray, float]:
+def _mask_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray, float]:
     if picture.mode.startswith("I") or picture.mode == "F":
         return _wide_values(picture, path)
     values = np.asarray(_to_eight_bits(picture, path)).astype(np.float64)
     return (values.max(-1) if values.ndim == 3 else values), 255.0
 
 
-def _require_same_size(mask_path: Path, mask: Image.Image, image_path: Path, orient: bool) -> None:
+def _require_same_size(mask_path: Path | Encoded, mask: Image.Image, image_path: Path | Encoded, orient: bool) -> None:
     expected, found = image_size(image_path, orient=orient), (mask.height, mask.width)
     if found != expected:
         hint = ""

@@ -10,23 +10,29 @@ from ddad_jax.data import ImageSet
 from ddad_jax.errors import InputError
 
 
-def hold_out(train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed: int = 0) -> tuple[ImageSet, ImageSet]:
-    """Keeps normal pictures from training; constants and stopping times are measured on them, without labels.
+def hold_out(
+    train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed: int = 0, recordings: Sequence[str] = ()
+) -> tuple[ImageSet, ImageSet]:
+    """Keeps normal pictures from training; constants, thresholds and stopping times are measured on them, without
+    labels.
 
-    n_held = min(max(round(fraction n), minimum), floor(n / 2)), drawn by ``seed``; both parts keep the order.
+    n_held = min(max(round(fraction n), minimum), floor(n / 2)), drawn by ``seed``; both parts keep the order. Where
+    pictures come from recordings, whole recordings are held out, as many as reach n_held, all but one at most: frames
+    next to each other show nearly the same, so a held-out one beside its neighbours would promise too low a score.
       Deviation: the published code trains on every normal picture and chooses on the test set.
 
     Args:
       train: at least 2 pictures.
       fraction: share held out, in (0, 1).
       minimum: held out at least, where the set has twice as many.
-      seed: of the draw; the same seed and number of pictures give the same parts.
+      seed: of the draw; the same seed, number of pictures and recordings give the same parts.
+      recordings: the one each picture comes from, [n]; empty, or all the same: single pictures are drawn.
 
     Returns:
       (fit, held_out), disjoint, together ``train``, neither empty.
 
     Raises:
-      InputError: fewer than 2 pictures; fraction or minimum out of range.
+      InputError: fewer than 2 pictures; fraction or minimum out of range; recordings of other pictures.
     """
     n = len(train.names)
     if n < 2:
@@ -38,9 +44,24 @@ def hold_out(train: ImageSet, *, fraction: float = 0.15, minimum: int = 4, seed:
         raise InputError(f"held-out fraction {fraction}: expected a number between 0 and 1, for example 0.15.")
     if minimum < 1:
         raise InputError(f"held-out minimum {minimum}: expected at least 1.")
-    n_held = min(max(round(fraction * n), minimum), n // 2)
-    drawn = np.random.default_rng(seed).permutation(n)
-    return subset(train, np.sort(drawn[n_held:])), subset(train, np.sort(drawn[:n_held]))
+    if len(recordings) not in (0, n):
+        raise InputError(f"recordings of {len(recordings)} pictures: expected {n}, one a training picture, or none.")
+    n_held, random = min(max(round(fraction * n), minimum), n // 2), np.random.default_rng(seed)
+    if len(set(recordings)) > 1:
+        held = _whole_recordings(np.asarray(recordings), n_held, random)
+    else:
+        held = np.isin(np.arange(n), random.permutation(n)[:n_held])
+    return subset(train, np.flatnonzero(~held)), subset(train, np.flatnonzero(held))
+
+
+def _whole_recordings(recordings: np.ndarray, n_held: int, random: np.random.Generator) -> np.ndarray:
+    """bool [n], the pictures of drawn recordings."""
+    held = np.zeros(len(recordings), bool)
+    for name in random.permutation(np.unique(recordings))[:-1]:
+        held |= recordings == name
+        if held.sum() >= n_held:
+            break
+    return held
 
 
 def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:

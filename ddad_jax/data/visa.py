@@ -9,7 +9,7 @@ import csv
 from pathlib import Path, PurePosixPath
 
 from ddad_jax.data import DataSet
-from ddad_jax.data.load import GOOD, Picture, listed, load, require_folder
+from ddad_jax.data.load import GOOD, Picture, Pictures, listed, load, require_folder
 from ddad_jax.errors import InputError
 
 _COLUMNS = ("object", "split", "label", "image", "mask")
@@ -37,6 +37,13 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
 
     Source: Zou et al., SPot-the-Difference, ECCV 2022.
     """
+    found = visa_pictures(root, category)
+    train, test = (load(part, size, any_nonzero=True, orient=False) for part in (found.train, found.test))
+    return DataSet(found.name, train, test, found.recordings)
+
+
+def visa_pictures(root: str | Path, category: str) -> Pictures:
+    """The files that ``visa`` reads, in its order; arguments and errors are its own."""
     root = Path(root)
     require_folder(root, "the root of VisA", "Pass the folder that holds split_csv (--config.data.root=...).")
     table = root / "split_csv" / "1cls.csv"
@@ -57,10 +64,8 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
             f"{table} lists anomalies among the training pictures of {category!r}: {listed(odd, 5)}. "
             f"Training takes normal pictures only: use the published one-class table."
         )
-    train, test = (
-        load(sorted(pictures[split], key=lambda p: p.name), size, any_nonzero=True, orient=False) for split in _SPLITS
-    )
-    return DataSet(category, train, test)
+    train, test = (sorted(pictures[split], key=lambda p: p.name) for split in _SPLITS)
+    return Pictures(category, train, test, recordings=())
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:

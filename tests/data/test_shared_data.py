@@ -1,5 +1,7 @@
 """The loaders on real pictures, where the folder of real data lies beside the repository."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from trees import SHARED
@@ -26,6 +28,16 @@ def test_a_few_cookies() -> None:
     assert image_size(image) == image_size(mask)
     assert 0 < read_mask(mask, 64, image=image).mean() < 0.5
     assert read_image(image, 64).std() > 5
+
+
+def test_real_pictures_come_out_of_records_as_out_of_their_files(tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow_datasets", reason="pip install 'ddad-jax[datasets]'")
+    from ddad_jax.data.tfds import builder_of, from_tfds
+
+    builder_of("folder", tmp_path, root=SHARED, category="hazelnut_toy").download_and_prepare()
+    found, data = from_tfds(tmp_path, "ddad_folder/hazelnut_toy", 64), mvtec_folder(SHARED, "hazelnut_toy", 64)
+    for got, expected in zip((*found.train, *found.test), (*data.train, *data.test), strict=True):
+        np.testing.assert_array_equal(got, expected)
 
 
 def test_whole_mtd_loads_in_seconds_under_the_papers_rule() -> None:

@@ -76,3 +76,22 @@ def test_fingerprint_sees_every_field_and_nothing_else() -> None:
         subset(base, [0, 1, 2]),
     ]
     assert len({fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
+
+
+def test_whole_recordings_are_held_out() -> None:
+    recordings = [f"video {i % 10}" for i in range(100)]
+    fit, held_out = hold_out(numbered(100), recordings=recordings)
+    of = {"fit": {int(n) % 10 for n in fit.names}, "held": {int(n) % 10 for n in held_out.names}}
+    assert not of["fit"] & of["held"] and len(of["held"]) == 2  # 15 of 100 asked for, 10 in each
+
+
+def test_one_recording_at_least_stays_for_training_and_a_single_one_is_cut() -> None:
+    fit, held_out = hold_out(numbered(20), fraction=0.5, recordings=["a"] * 15 + ["b"] * 5)
+    assert {len(fit.names), len(held_out.names)} == {15, 5}
+    alone = hold_out(numbered(20), recordings=["a"] * 20)
+    assert alone[1].names == hold_out(numbered(20))[1].names
+
+
+def test_recordings_of_other_pictures_are_refused() -> None:
+    with pytest.raises(InputError, match="recordings of 3 pictures: expected 20"):
+        hold_out(numbered(20), recordings=["a", "b", "c"])

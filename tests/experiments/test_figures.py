@@ -10,9 +10,11 @@ import pytest
 from PIL import Image
 
 from ddad_jax.errors import InputError
+from ddad_jax.metrics.at_threshold import Curves
 from experiments import figures
-from experiments.figure_curves import smoothed
-from experiments.figure_grid import _over, coloured, scale_of
+from experiments.figures.curves import smoothed
+from experiments.figures.grid import _over, coloured, scale_of
+from experiments.figures.verdicts import Card
 
 
 def example(seed: int, *, label: int, size: int = 64, **changes: Any) -> figures.Example:
@@ -194,3 +196,38 @@ def test_roc_curve(tmp_path: Path) -> None:
 def test_no_pyplot_state() -> None:
     source = Path(figures.__file__).parent
     assert not [p.name for p in source.glob("figure*.py") if "matplotlib.pyplot" in p.read_text()]
+
+
+def curves_of(n: int = 30) -> Curves:
+    recall = np.linspace(0, 1, n)
+    return Curves(recall, 1 - recall / 2, recall, 1 - recall, np.linspace(3, 0.1, n), recall * (1 - recall))
+
+
+NO_CURVES = Curves(*[np.zeros(0)] * 6)
+
+
+def test_precision_recall_and_iou(tmp_path: Path) -> None:
+    found = curves_of()
+    marked = figures.precision_recall(found, tmp_path / "a.png", at=(0.5, 0.7))
+    unmarked = figures.precision_recall(found, tmp_path / "b.png")
+    assert (pixels(marked) != pixels(unmarked)).any()
+    pixels(figures.precision_recall(NO_CURVES._replace(image_recall=np.ones(1), image_precision=np.ones(1)),
+                                    tmp_path / "c.png", at=(math.nan, 0.5)))  # fmt: skip
+    pixels(figures.iou_curve(found, tmp_path / "d.png", thresholds={"max": 2.0, "quantile": 0.5, "sigma": 1.0}))
+    assert figures.precision_recall(NO_CURVES, tmp_path / "none.png") is None
+    assert figures.iou_curve(NO_CURVES, tmp_path / "none.png", thresholds={}) is None
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_verdict_figure_keeps_the_proportions_of_each_picture(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    shapes = ((40, 120), (120, 40), (64, 64), (30, 31), (300, 200))
+    cards = [
+        Card(f"test/{i}_$x^y$.png", "crack", i % 2, 0.5 * i - 1, 1.0, rng.integers(0, 256, (*shape, 3), np.uint8))
+        for i, shape in enumerate(shapes)
+    ]
+    five = pixels(figures.verdict_figure(cards, tmp_path / "five.png"))
+    four = pixels(figures.verdict_figure(cards[:4], tmp_path / "four.png"))
+    assert five.shape[0] == pytest.approx(2 * four.shape[0], abs=4) and five.shape[1] == four.shape[1]
+    assert (tmp_path / "five.png").stat().st_size < 600_000
+    assert figures.verdict_figure([], tmp_path / "none.png") is None

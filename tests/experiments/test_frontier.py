@@ -16,7 +16,7 @@ from ddad_jax.points import recon_grid
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram, sweep_distances
 from experiments.configs import fast_sampling
-from experiments.figure_frontier import best_spots, best_ways, frontier, frontier_figure, frontier_table
+from experiments.figures.frontier import best_spots, best_ways, frontier, frontier_figure, frontier_table
 from experiments.pipeline import run_all
 from experiments.tables import read_jsonl
 from experiments.teacher import rmse, teacher_of, teacher_x0

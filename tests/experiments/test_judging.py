@@ -60,11 +60,11 @@ def test_what_v_does_not_touch_is_blurred_once(
     sides: list[tuple] = []
     real = judging.prepare
 
-    def watched(c: Any, d: Any, n: int, first: int, layers: tuple[str, ...], sigma: float) -> Any:
+    def counted(c: Any, d: Any, n: int, first: int, layers: tuple[str, ...], sigma: float, **how: Any) -> Any:
         sides.append((layers, sigma))
-        return real(c, d, n, first, layers, sigma)
+        return real(c, d, n, first, layers, sigma, **how)
 
-    monkeypatch.setattr(judging, "prepare", watched)
+    monkeypatch.setattr(judging, "prepare", counted)
     points = [ScorePoint(v, layers, 0.5) for layers in (("layer1",), ("layer2",)) for v in (0.0, 1.0, 3.0)]
     found = list(scored(tiny_runs.config(root), truth, distances(data), points))
     assert [one.point for one in found] == points

@@ -19,7 +19,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
 from ddad_jax.types import EpsFn
 from experiments import benchmark, profiling, sweeping, untrained
-from experiments.figure_profile import profile_figure
+from experiments.figures.profile import profile_figure
 from experiments.gridding import _schedule
 from experiments.macs import by_dtype, by_level, counted
 from experiments.profiling import SHALLOW, SUM, UNET, WHOLE, profile

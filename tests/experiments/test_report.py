@@ -12,8 +12,8 @@ import pytest
 
 from ddad_jax.errors import InputError
 from experiments.figures import roc_curve
-from experiments.report import Alarms, Report, found_warnings, write_report
-from experiments.report_table import best_by_label, points_table
+from experiments.report.run import Alarms, Report, found_warnings, write_report
+from experiments.report.table import best_by_label, points_table
 
 HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b"
 VOID = {"meta", "img", "br", "link", "input"}
@@ -239,3 +239,61 @@ def test_an_unwritable_place_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         write_report(tmp_path / "file" / "report.html", BARE)
+
+
+def judged(name: str, outcome: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "defect": "dent", "outcome": outcome, "score": 0.4, "margin": -0.1, "regions": 2} | more
+
+
+RULES: list[dict[str, Any]] = [
+    {"rule": "max", "used": True, "used_for_pixels": False, "uses_test_labels": False, "threshold": 0.5, "n": 30,
+     "missed": 20, "false_alarms": 1, "recall": 0.8, "iou": 0.4, "pixel_threshold": 0.5, "guarantee": "at most 3 %",
+     "warning": ""},
+    {"rule": "quantile", "used": False, "used_for_pixels": True, "uses_test_labels": False, "threshold": 0.4, "n": 30,
+     "missed": 9, "false_alarms": 3, "recall": 0.9, "iou": 0.5, "pixel_threshold": 0.3, "guarantee": "at most 7 %",
+     "warning": "too few pictures"},
+    {"rule": "best F1", "used": False, "uses_test_labels": True, "threshold": 0.3, "missed": 2, "false_alarms": 2},
+]  # fmt: skip
+
+
+def test_what_got_through_comes_first(tmp_path: Path, png: Path) -> None:
+    verdicts = [judged(f"miss-{i}", "missed") for i in range(210)] + [judged("alarm", "false alarm")]
+    report = replace(BARE, n_defective=300, verdicts=verdicts, missed=png, false_alarms=png, rows=ROWS)
+    found = page(report, tmp_path)
+    ids = [section["id"] for section in found.all("section")]
+    assert ids[:3] == ["warnings", "result", "errors"]
+    texts = ("210 of 300 defective pictures got through", "miss-0", "1 of 60 good pictures were stopped", "alarm")
+    places = [found.text.index(text) for text in texts]
+    assert places == sorted(places)
+    assert "miss-199" in found.text and "miss-200" not in found.text and "200 of 210 are listed" in found.text
+    assert len(found.all("img")) == 2
+
+
+def test_no_miss_is_said_too_and_no_verdict_is_no_section(tmp_path: Path) -> None:
+    found = page(replace(BARE, verdicts=[judged("a", "found"), judged("b", "passed")]), tmp_path)
+    assert "None of 120 defective pictures got through" in found.text
+    assert "None of 60 good pictures were stopped" in found.text and not found.all("table")
+    nothing_to_test = replace(BARE, n_defective=0, verdicts=[judged("b", "passed")])
+    assert "defective pictures got through" not in page(nothing_to_test, tmp_path).text
+
+
+def test_thresholds_that_saw_labels_stand_apart(tmp_path: Path, png: Path) -> None:
+    found = page(replace(BARE, rules=RULES, precision_recall=png, iou=png), tmp_path)
+    assert [section["id"] for section in found.all("section")] == ["thresholds"]
+    free, peeked = found.text.split("Chosen by test labels: must not be used.")
+    assert "max" in free and "quantile" in free and "best F1" not in free and "best F1" in peeked
+    assert "quantile : at most 7 %; too few pictures." in free
+    assert "Pixels count as defective above 0.3, by the rule quantile." in free
+    assert [r.get("class") for r in found.all("tr")] == [None, "selected", None, None, None]
+    assert len(found.all("table")) == len(found.all("img")) == 2
+
+
+def test_each_kind_of_defect_has_its_row(tmp_path: Path) -> None:
+    rows = [
+        {"defect": HOSTILE, "images": 3, "missed": 1, "iou": math.nan},
+        {"defect": "dent", "images": 2, "missed": 0},
+    ]
+    found = page(replace(BARE, defects=rows), tmp_path)
+    assert [section["id"] for section in found.all("section")] == ["defects"]
+    assert len(found.all("tr")) == 3 and "dent" in found.text and not found.all("img")
+    assert "nan" not in found.text.lower().replace("</script", "")

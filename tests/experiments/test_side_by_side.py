@@ -18,7 +18,7 @@ from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 from experiments import journal, side_by_side, sweeping
-from experiments.figure_side_by_side import Column, side_by_side_figure
+from experiments.figures.side_by_side import Column, side_by_side_figure
 from experiments.model import Data
 from experiments.plan import plan, settings_of
 from experiments.side_by_side import FOLDER, gather, keeper, load, shown

@@ -1,0 +1,69 @@
+"""L1. Picture files as bytes that any decoder turns into the pixels `ddad_jax.data.read` sees.
+
+A published 8-bit PNG or JPEG goes into a record as it is. Of everything else decoders make different things (16 bits
+cut off, transparency kept, the EXIF turn ignored, TIFF and WebP unknown): it becomes a PNG of the pixels that
+`read_image` resizes, so that nothing changes for the network and other programs see the same.
+"""
+
+import io
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from ddad_jax.data.read import Encoded, Source, image_size, read_full, read_mask_float
+
+_ORIENTATION = 0x0112
+_BIT_DEPTH = 24  # of a PNG: the byte of its header that holds the bits of a channel
+
+
+class Plain(NamedTuple):
+    """An 8-bit PNG or JPEG, grey or RGB, upright; its (height, width) in pixels."""
+
+    data: bytes
+    size: tuple[int, int]
+
+
+def plain_image(source: Encoded, *, orient: bool = True) -> Plain:
+    """The file's own bytes where they are plain already, else a PNG of its pixels, turned upright if ``orient``.
+
+    It is decoded in any case, so that a damaged file is found now.
+
+    Raises:
+      InputError: as `read_image`.
+    """
+    pixels = read_full(source, orient=orient)
+    return Plain(source.data if _is_plain(source, orient) else png(pixels), pixels.shape[:2])
+
+
+def plain_mask(source: Encoded, *, image: Source, any_nonzero: bool = False, orient: bool = True) -> Plain:
+    """The same of a mask; what is not plain grey becomes 0 to 255, as `read_mask_float` understands it.
+
+    Raises:
+      InputError: as `read_mask_float`; the mask is of another size than ``image``.
+    """
+    size = image_size(source, orient=orient)
+    levels = read_mask_float(source, size, image=image, any_nonzero=any_nonzero, orient=orient)
+    if _is_plain(source, orient, modes=("L",)):
+        return Plain(source.data, size)
+    return Plain(png(np.round(levels * 255).astype(np.uint8)), size)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """uint8 [h, w] or [h, w, 3] as a PNG file."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
+
+
+def _is_plain(source: Encoded, orient: bool, modes: tuple[str, ...] = ("L", "RGB")) -> bool:
+    """Of a file that can be read."""
+    with Image.open(io.BytesIO(source.data)) as picture:
+        return (
+            picture.format in ("PNG", "JPEG")
+            and picture.mode in modes
+            and (picture.format == "JPEG" or source.data[_BIT_DEPTH] == 8)  # 16-bit colour is opened as RGB, too
+            and not picture.has_transparency_data
+            and getattr(picture, "n_frames", 1) == 1
+            and not (orient and picture.getexif().get(_ORIENTATION, 1) != 1)
+        )

@@ -1,0 +1,132 @@
+"""L1. From the pictures of a loader to examples of tensorflow-datasets.
+
+An example holds a picture as it was published, at its own size: its PNG or JPEG bytes go into the record untouched
+(`ddad_jax.data.encode` says what becomes of other files). That is also what does without TensorFlow:
+``tfds.features.Image`` encodes arrays with TensorFlow, but takes encoded bytes as they are and decodes them with
+OpenCV.
+"""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.encode import plain_image, plain_mask, png
+from ddad_jax.data.load import GOOD, Picture, Pictures
+from ddad_jax.data.read import Encoded, encoded
+
+LABELS = ("normal", "anomalous")
+
+
+class Item(NamedTuple):
+    """One picture before it becomes an example; a file, or its bytes where it was rendered."""
+
+    name: str
+    defect: str
+    image: Path | Encoded
+    mask: Path | Encoded | None
+    recording: str
+    """As in `DataSet.recordings`; "" where that is not known."""
+
+
+class Listing(NamedTuple):
+    """As `DataSet`, in its order, not yet opened."""
+
+    name: str
+    train: list[Item]
+    test: list[Item]
+
+
+def of_files(pictures: Pictures) -> Listing:
+    """What a loader would open."""
+
+    def items(part: list[Picture], recordings: tuple[str, ...]) -> list[Item]:
+        of = recordings or ("",) * len(part)
+        return [Item(p.name, p.defect, p.path, p.mask, recording) for p, recording in zip(part, of, strict=True)]
+
+    return Listing(pictures.name, items(pictures.train, pictures.recordings), items(pictures.test, ()))
+
+
+def of_arrays(data: DataSet) -> Listing:
+    """Pictures that were never files, as PNG."""
+
+    def items(part: ImageSet, recordings: tuple[str, ...]) -> list[Item]:
+        found = []
+        for i, (name, defect) in enumerate(zip(part.names, part.defects, strict=True)):
+            known = defect != GOOD and part.has_mask[i]
+            mask = Encoded(f"mask of {name}", png(part.masks[i].astype(np.uint8) * 255)) if known else None
+            recording = recordings[i] if recordings else ""
+            found.append(Item(name, defect, Encoded(name, png(part.images[i])), mask, recording))
+        return found
+
+    return Listing(data.name, items(data.train, data.recordings), items(data.test, ()))
+
+
+def fingerprint(listing: Listing) -> str:
+    """SHA-256 of all that is in the pictures and known of them.
+
+    Raises:
+      InputError: a file cannot be read.
+    """
+    found = hashlib.sha256()
+    for split in (listing.train, listing.test):
+        found.update(b"split")
+        for item in split:
+            known = [item.name, item.defect, item.recording]
+            files = [hashlib.sha256(_bytes(file).data).hexdigest() for file in (item.image, item.mask) if file]
+            found.update("\0".join(known + files).encode() + b"\n")
+    return found.hexdigest()
+
+
+def features() -> Any:
+    """Of every example."""
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3), doc="As published; grey is repeated."),
+            "mask": tfds.features.Image(shape=(None, None, 1), doc="Not 0 where defective; all 0 where not known."),
+            "has_mask": tfds.features.Scalar(np.bool_, doc="Whether the mask is known."),
+            "label": tfds.features.ClassLabel(names=LABELS),
+            "defect": tfds.features.Text(doc=f"The kind of defect, {GOOD!r} for none."),
+            "name": tfds.features.Text(doc="The picture's path below the root it was read from."),
+            "recording": tfds.features.Text(doc="What it was cut from; empty where that is not known."),
+        }
+    )
+
+
+def examples(items: list[Item], *, any_nonzero: bool, orient: bool) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(key, example), in order; every picture is decoded once, so that a damaged one is found now.
+
+    Args:
+      items: what to read.
+      any_nonzero, orient: as of `ddad_jax.data.read.read_mask`.
+
+    Raises:
+      InputError: as `ddad_jax.data.read.read_image` and ``read_mask``.
+    """
+    for i, item in enumerate(items):
+        source = _bytes(item.image)
+        image = plain_image(source, orient=orient)
+        if item.mask is None:
+            mask = png(np.zeros(image.size, np.uint8))
+        else:
+            mask = plain_mask(_bytes(item.mask), image=source, any_nonzero=any_nonzero, orient=orient).data
+        yield (
+            i,
+            {
+                "image": image.data,
+                "mask": mask,
+                "has_mask": item.defect == GOOD or item.mask is not None,
+                "label": LABELS[item.defect != GOOD],
+                "defect": item.defect,
+                "name": item.name,
+                "recording": item.recording,
+            },
+        )
+
+
+def _bytes(source: Path | Encoded) -> Encoded:
+    return source if isinstance(source, Encoded) else encoded(source)

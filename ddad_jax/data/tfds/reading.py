@@ -1,0 +1,130 @@
+"""L1. From prepared records to the `DataSet` that the loader of the files themselves gives."""
+
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
+from google.protobuf.message import DecodeError
+
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.load import GOOD, Picture, image_set, listed
+from ddad_jax.data.read import Encoded, Size, read_image, read_mask
+from ddad_jax.data.tfds.builders import VERSION
+from ddad_jax.data.tfds.examples import LABELS
+from ddad_jax.errors import InputError
+
+_FIELDS = {"image": bytes, "mask": bytes, "has_mask": bool, "label": int, "defect": bytes, "name": bytes,
+           "recording": bytes}  # fmt: skip
+_UNREADABLE = (
+    OSError,
+    RuntimeError,  # array_record: damaged, cut off, missing
+    ValueError,  # tensorflow-datasets, and JSON
+    KeyError,
+    ParseError,
+    DecodeError,
+)
+
+
+class _Records(NamedTuple):
+    """One split: what its pictures are, and how to get one."""
+
+    source: Any
+    pictures: list[Picture]
+    recordings: list[str]
+    where: dict[str, int]
+
+
+def from_tfds(data_dir: str | Path, name: str, size: Size) -> DataSet:
+    """A data set that was prepared by a builder of this package.
+
+    Every picture is decoded and resized by `ddad_jax.data.read`, as if it came from its file: images, masks, labels,
+    kinds, names and their order are those of `mvtec_folder`, `visa`, `mtd` and, at the size it was rendered at,
+    `cans`.
+
+    Args:
+      data_dir: the folder it was prepared in.
+      name: of builder and configuration, such as "ddad_mvtec/bottle" or "ddad_mtd/seed_0".
+      size: in pixels, what every picture is resized to; the side of a square or (height, width).
+
+    Raises:
+      InputError: nothing of that name and version is there, or its files are damaged; a size below 1.
+    """
+    folder = _prepared(Path(data_dir).expanduser(), name)  # builders expand it, too
+    undecoded = {"image": tfds.decode.SkipDecoding(), "mask": tfds.decode.SkipDecoding()}
+    try:
+        builder = tfds.builder_from_directory(folder)
+        known = dict(builder.info.metadata or {})
+        sources = {split: builder.as_data_source(split, decoders=undecoded) for split in ("train", "test")}
+    except _UNREADABLE as error:
+        raise _damaged(folder, error) from error
+    if not {"name", "any_nonzero"} <= known.keys() or set(builder.info.features) != _FIELDS.keys():
+        raise InputError(f"{folder} was not prepared by a builder of ddad_jax. Prepare it with experiments/prepare.py.")
+    records = [_records(folder, sources[split]) for split in ("train", "test")]
+    train, test = (_images(folder, part, size, known["any_nonzero"]) for part in records)
+    recordings = records[0].recordings
+    return DataSet(known["name"], train, test, tuple(recordings) if any(recordings) else ())
+
+
+def _records(folder: Path, source: Any) -> _Records:
+    """What is known of every record; its pictures are read again, one by one, when they are decoded."""
+    found = _Records(source, [], [], {})
+    for i in range(len(source)):
+        example = _example(folder, source, i)
+        name, defect = example["name"].decode(), example["defect"].decode()
+        mask = Path(name) if defect != GOOD and example["has_mask"] else None
+        found.pictures.append(Picture(Path(name), name, defect, mask))
+        found.recordings.append(example["recording"].decode())
+        found.where[name] = i
+    return found
+
+
+def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> ImageSet:
+    def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
+        example = _example(folder, records.source, records.where[picture.name])
+        image = Encoded(f"{picture.name} in {folder}", example["image"])
+        pixels = read_image(image, size, orient=False)
+        if picture.mask is None:
+            return pixels, None
+        mask = Encoded(f"of {image}", example["mask"])
+        return pixels, read_mask(mask, size, image=image, any_nonzero=any_nonzero, orient=False)
+
+    return image_set(records.pictures, size, read)
+
+
+def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:
+    try:
+        example = source[i]
+    except _UNREADABLE as error:
+        raise _damaged(folder, error) from error
+    # From a file cut off at a block's end array_record returns empty records without a word.
+    odd = [key for key, kind in _FIELDS.items() if not isinstance(example.get(key), kind)]
+    if odd or example["label"] != LABELS.index("normal" if example["defect"] == GOOD.encode() else "anomalous"):
+        raise _damaged(folder, f"record {i} is incomplete")
+    return example
+
+
+def _damaged(folder: Path, error: BaseException | str) -> InputError:
+    return InputError(f"{folder} is damaged ({error}). Delete that folder and prepare it again.")
+
+
+def _prepared(data_dir: Path, name: str) -> Path:
+    """The folder of the version that this program reads."""
+    folder = data_dir / name / VERSION
+    if name and (folder / "dataset_info.json").is_file():
+        return folder
+    if not data_dir.is_dir():
+        raise InputError(f"{data_dir} (the folder of prepared data sets) is not a folder.")
+    infos = [p.parent for depth in ("*/*", "*/*/*") for p in data_dir.glob(f"{depth}/dataset_info.json")]
+    # Interrupted preparations leave folders with other names.
+    versions = sorted(p.relative_to(data_dir) for p in infos if re.fullmatch(r"\d+\.\d+\.\d+", p.name))
+    others = [p.name for p in versions if p.parent.as_posix() == name]
+    if others:
+        raise InputError(f"{data_dir / name} holds version {listed(others)}; {VERSION} is read. Prepare it again.")
+    here = [p.parent.as_posix() for p in versions if p.name == VERSION]
+    raise InputError(
+        f"{data_dir} holds no prepared data set {name!r}, but: {listed(here)}. Prepare it with "
+        "python -m experiments.prepare, or name one of these (--config.data.category=...)."
+    )

@@ -1,0 +1,225 @@
+"""A data set in MVTec AD layout out of captures: chosen, checked for leaks, written as a whole, with its origin.
+
+::
+
+    ROOT/PRODUCT/train/good             normal recordings
+    ROOT/PRODUCT/test/good              other normal recordings, and hard ones
+    ROOT/PRODUCT/test/DEFECT            recordings of that state
+    ROOT/PRODUCT/ground_truth/DEFECT    masks, where they are known
+    ROOT/PRODUCT/manifest.json          what each picture is, as ddad_jax/data/captured.py reads it
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ddad_jax.data.captured import FORMAT, MANIFEST, read_manifest
+from ddad_jax.data.load import GOOD, listed
+from ddad_jax.errors import InputError
+from experiments.captures.frame_choice import Choice, Wanted, choose
+from experiments.captures.labelling import Drawing, read_labels
+from experiments.captures.recording import MANIFEST as CAPTURE
+from experiments.captures.recording import ROWS, Capture, read_capture
+from experiments.captures.recording import read_manifest as capture_manifest
+from experiments.captures.set_files import write_files
+from experiments.tables import format_table
+
+_NAME = re.compile(r"[\w(][\w .+()@=-]*")
+
+
+class Assembled(NamedTuple):
+    folder: Path
+    manifest: dict[str, Any]
+    new: bool
+    """False: it was there already, made of the same captures with the same settings."""
+
+
+def assemble(
+    folders: Sequence[Path],
+    out: str | Path,
+    product: str,
+    *,
+    labels: Sequence[str | Path] = (),
+    wanted: Wanted | None = None,
+    drawing: Drawing | None = None,
+    unfinished: bool = False,
+) -> Assembled:
+    """Make ``out``/``product`` of the captures in ``folders``; nothing to do where that was done before.
+
+    Args:
+      folders: captures of any product; those of ``product`` are used, labels may name frames of all.
+      out: the data set's root.
+      product: as captured.
+      labels: VIA files and folders of masks (``experiments/captures/labelling.py``).
+      wanted, drawing: how many of which, and how labels become masks; None: the defaults.
+      unfinished: take captures that did not finish, too; they are passed over and named otherwise.
+
+    Raises:
+      InputError: captures, labels or pictures that cannot be used; no clean separation of training and test; the
+        folder holds something else, or cannot be written.
+    """
+    wanted, drawing = wanted or Wanted(), drawing or Drawing()
+    target = Path(out) / _usable(product, "--product")
+    every, running = _captures(folders, unfinished)
+    captures = [capture for capture in every if capture.product == product]
+    if not captures:
+        there = listed(sorted({capture.product for capture in every}))
+        more = f" Not finished: {listed(running)} (--unfinished takes them)." if running else ""
+        raise InputError(f"--product={product}: none of the captures shows it; they show {there}.{more}")
+    known = read_labels(labels, every, drawing)
+    # Not where the labels lie but what they say, so that moving them changes nothing.
+    settings = {**wanted._asdict(), **drawing._asdict(), "unfinished": unfinished}
+    settings = json.loads(json.dumps(settings))
+    made_of = {capture.recording: _digest(capture) for capture in captures}
+    before = _before(target, settings, {"recordings": made_of, "labels": known.digest})
+    if before:
+        return Assembled(target, before, new=False)
+    choice = choose(captures, known, wanted)
+    about = {
+        "format": FORMAT,
+        "product": product,
+        "seed": wanted.seed,
+        "settings": settings,
+        "made_of": {"recordings": made_of, "labels": known.digest},
+        "recordings": _recordings(captures, choice),
+        "unfinished": running,
+    }
+    counts = {f"frames left out: {why}": n for why, n in choice.left_out.items()}
+    counts |= {"captures left out: not finished": len(running), "points of VIA, which mark no area": known.points}
+    return Assembled(target, _write(target, choice, drawing, about, counts), new=True)
+
+
+def report(made: Assembled) -> None:
+    """Print what the data set holds, and everything that was left out of it."""
+    manifest = made.manifest
+    rows = [{"recording": name, **about} for name, about in manifest["recordings"].items()]
+    print(format_table(rows, ("recording", "side", "state", "angle", "pictures"), max_rows=50))
+    print("; ".join(f"{what}: {n}" for what, n in manifest["counts"].items() if n or "/" in what))
+    if manifest["unfinished"]:
+        print(f"not finished, passed over: {', '.join(manifest['unfinished'])} (--unfinished takes them)")
+    for part, asked in (("train/good", "train"), ("test/good", "test_good")):
+        if manifest["counts"].get(part, 0) < manifest["settings"][asked]:
+            print(f"fewer than asked: {manifest['counts'].get(part, 0)} of {manifest['settings'][asked]} for {part}")
+    print(f"data set: {made.folder}" + ("" if made.new else " (made before; nothing to do)"))
+
+
+def captures_of(patterns: list[str]) -> list[Path]:
+    """The folders that the patterns name, each once.
+
+    Raises:
+      InputError: a pattern names none.
+    """
+    found: dict[Path, None] = {}
+    for pattern in filter(None, patterns):
+        path = Path(pattern).expanduser()
+        named = [path] if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+        matches = sorted(folder for folder in named if folder.is_dir())
+        if not matches:
+            raise InputError(f"--captures={pattern}: no such folder; expected one or more --out of experiments.capture")
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _captures(folders: Sequence[Path], unfinished: bool) -> tuple[list[Capture], list[str]]:
+    """All that can be used, and the names of recordings that did not finish and are passed over."""
+    captures, running = [], []
+    for folder in sorted(folders):
+        about = capture_manifest(folder)
+        if about["finished"] or unfinished:
+            captures.append(read_capture(folder, unfinished=True))
+        else:
+            running.append(about["recording"])
+    of: dict[str, Path] = {}
+    for capture in captures:
+        file = capture.folder / CAPTURE
+        _usable(capture.recording, f"{file}: the recording's name")
+        _usable(capture.state, f"{file}: the state")
+        if capture.state == GOOD:
+            raise InputError(f"{file}: state {GOOD!r}; expected normal, hard, or a defect's name")
+        if capture.recording in of:
+            raise InputError(
+                f"{of[capture.recording]} and {capture.folder} are both named {capture.recording!r}; give each "
+                "recording a name of its own (--recording), for files are named by it"
+            )
+        of[capture.recording] = capture.folder
+    return captures, running
+
+
+def _usable(name: str, what: str) -> str:
+    """The name itself, if it can be part of a file's name everywhere."""
+    if not _NAME.fullmatch(name) or name.endswith((" ", ".")):
+        raise InputError(f"{what} is {name!r}: expected letters, digits, spaces and _ . + - = @ ( ) only")
+    return name
+
+
+def _digest(capture: Capture) -> str:
+    """Of what the capture says of itself, which holds the digests of its pictures."""
+    return hashlib.sha256(b"".join((capture.folder / name).read_bytes() for name in (CAPTURE, ROWS))).hexdigest()
+
+
+def _before(target: Path, settings: Mapping[str, Any], made_of: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The manifest of the same set made before; None where there is nothing."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return None
+    found = read_manifest(target) if target.is_dir() else None
+    if found is None:
+        raise InputError(f"{target}: is there already, and is no data set made of captures. Name another --out.")
+    was = {**_section(found, "settings"), **_section(found, "made_of")}
+    differ = [f"--{name}" for name, value in settings.items() if was.get(name) != value]
+    differ += [name for name, value in made_of.items() if was.get(name) != value]
+    differ += [name for name in ("counts", "recordings", "unfinished") if name not in found]
+    differ += [name for name in found["files"] if not (target / name).is_file()]
+    if differ:
+        raise InputError(
+            f"{target}: holds a data set made otherwise ({listed(differ, 5)} differ). Name another --out, or remove "
+            "that folder to have it made again."
+        )
+    return found
+
+
+def _section(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = manifest.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _write(
+    target: Path, choice: Choice, drawing: Drawing, about: dict[str, Any], counts: dict[str, int]
+) -> dict[str, Any]:
+    beside = target.parent / f".{target.name}.{os.getpid()}.part"
+    try:
+        beside.mkdir(parents=True)
+        try:
+            files, made = write_files(beside, choice.pictures, drawing)
+            manifest = {**about, "counts": made | counts, "files": files}
+            (beside / MANIFEST).write_text(json.dumps(manifest, indent=1), "utf-8")
+            if target.exists():
+                target.rmdir()  # it is empty
+            beside.rename(target)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"--out={target.parent}: cannot be written ({error.strerror or error})") from error
+    return manifest
+
+
+def _recordings(captures: Sequence[Capture], choice: Choice) -> dict[str, dict[str, Any]]:
+    taken = Counter(chosen.capture.recording for chosen in choice.pictures)
+    return {
+        capture.recording: {
+            "side": choice.sides[capture.recording],
+            "state": capture.state,
+            "angle": capture.angle,
+            "source": capture.source,
+            "kind": capture.kind,
+            "started": capture.manifest["started"],
+            "finished": capture.finished,
+            "pictures": taken[capture.recording],
+        }
+        for capture in captures
+    }

@@ -1,0 +1,97 @@
+"""calibration.npz: the arrays a verdict needs besides the networks, beside the numbers of calibration.json."""
+
+import io
+import json
+import logging
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ddad_jax.errors import InputError
+from ddad_jax.first_pass import First
+from ddad_jax.score import Spread
+from experiments.archives import read_npz
+from experiments.plan import Point, settings_of
+from experiments.tables import write_bytes
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Of calibration.npz: another number means arrays that this version cannot read."""
+
+NAME = "calibration.npz"
+
+
+class Constants(NamedTuple):
+    """Of the selected point; None for what it does without.
+
+    spread: of the maps of held-out normal images before the crop, where it standardises. first: their first pass, where
+    it rises. watched: bool [h, w], where it masks. reference: the picture others are brought onto, uint8 [h, w, 3].
+    """
+
+    spread: Spread | None = None
+    first: First | None = None
+    watched: np.ndarray | None = None
+    reference: np.ndarray | None = None
+
+
+class Kept(NamedTuple):
+    """settings: ``settings_of`` the point; made_with: what its rows say of how they were made."""
+
+    constants: Constants
+    settings: dict[str, Any]
+    made_with: dict[str, Any]
+
+
+def save_constants(workdir: Path, point: Point, made_with: dict[str, Any], constants: Constants) -> None:
+    arrays: dict[str, Any] = {"format": FORMAT, "made_of": json.dumps([settings_of(*point), made_with])}
+    if constants.spread is not None:
+        arrays |= {"spread_mean": constants.spread.mean, "spread_std": constants.spread.std}
+    if constants.first is not None:
+        arrays |= {"first_ratio": np.float64(constants.first.ratio), "first_scores": constants.first.scores}
+    for name in ("watched", "reference"):
+        if getattr(constants, name) is not None:
+            arrays[name] = getattr(constants, name)
+    buffer = io.BytesIO()
+    as_arrays: Any = {name: np.asarray(array) for name, array in arrays.items()}
+    np.savez(buffer, **as_arrays)
+    write_bytes(workdir / NAME, buffer.getvalue())
+
+
+def load_constants(workdir: Path) -> Kept:
+    """What ``save_constants`` wrote.
+
+    Raises:
+      InputError: it is missing, damaged, of another format, or not what that writes.
+    """
+    path = workdir / NAME
+    if not path.exists():
+        raise InputError(f"{path}: is missing")
+    arrays = read_npz(path)
+    found = arrays.get("format")
+    if found is None or found.shape != () or int(found) != FORMAT:
+        said = "none" if found is None else str(found)
+        raise InputError(f"{path}: format {said}, expected {FORMAT}: it was written by another version of ddad_jax")
+    try:
+        settings, made_with = json.loads(str(arrays["made_of"]))
+        spread = Spread(arrays["spread_mean"], arrays["spread_std"]) if "spread_mean" in arrays else None
+        first = First(float(arrays["first_ratio"]), arrays["first_scores"]) if "first_ratio" in arrays else None
+        constants = Constants(spread, first, arrays.get("watched"), arrays.get("reference"))
+        return Kept(constants, dict(settings), dict(made_with))
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: cannot be read ({error!r}); expected what a run wrote there. Delete it") from None
+
+
+def forget(workdir: Path) -> None:
+    (workdir / NAME).unlink(missing_ok=True)
+
+
+def holds(workdir: Path, point: Point, made_with: dict[str, Any]) -> bool:
+    """Whether the file is of this point, made with this; a damaged one is not, so that it is made anew."""
+    try:
+        found = load_constants(workdir)
+    except InputError as error:
+        log.info("made anew: %s", error)
+        return False
+    return [found.settings, found.made_with] == json.loads(json.dumps([settings_of(*point), made_with]))

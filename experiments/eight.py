@@ -1,0 +1,113 @@
+"""The eight configurations of a view: masked before or after, or not at all, of registered pictures or as they are."""
+
+import copy
+import itertools
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddad_jax.errors import InputError
+from experiments.config_check import check
+from experiments.figures.views import ViewCurves, curves_of, views_figure
+from experiments.model import load_data
+from experiments.pipeline import run_all
+from experiments.registered import read_registered
+from experiments.report.views import write_views
+from experiments.selected import load_selected
+from experiments.tables import format_table, plain, write_csv, write_text
+from experiments.workdir import environment
+
+log = logging.getLogger(__name__)
+
+CONFIGURATIONS = tuple("+".join(p) for p in itertools.product(("PO", "PRE"), ("M", "NM"), ("R", "NR")))
+"""As the thesis names them. Without a mask PO and PRE are the same and are computed once."""
+
+METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "iou", "pixel_ap", "accuracy")
+"""Rows of its tables; accuracy and IoU at the configured threshold, which rests on held-out normal pictures alone."""
+
+
+class Eight(NamedTuple):
+    """rows: configuration -> its row; those that the config has no mask or reference for are missing. registered:
+    rows of registration.csv. curves: of the configuration that the config names."""
+
+    rows: Mapping[str, dict[str, Any]]
+    registered: Sequence[Mapping[str, str]]
+    curves: ViewCurves
+
+
+def eight_of(config: ConfigDict, workdir: Path, view: str) -> Eight:
+    """Train the view's model where WORKDIR/VIEW has none, and score every configuration of it.
+
+    Raises:
+      InputError: as ``run_all``; a point of the config that masks twice.
+    """
+    c = _of_view(config, view)
+    own, rows = c.view.register, dict[str, dict[str, Any]]()
+    # The config's own comes last, so that the workdir's report is of it; the model of both is trained without.
+    for register in ("scored", "") if own == "" else ("", own):
+        with c.unlocked():
+            c.view.register = register
+        try:
+            found = run_all(c, workdir / view, sweep=True)
+        except InputError as error:
+            if register == own:
+                raise
+            log.warning("view %s without its configurations %s: %s", view, "R" if register else "NR", error)
+            continue
+        rows |= {name: row for row in found for name in names_of(row, bool(register))}
+    with c.unlocked():
+        c.view.register = own
+    data, shown = load_data(c), load_selected(workdir / view)
+    curves = curves_of(shown["maps"], shown["scores"], data.test, crop=c.score.crop)
+    kept = {name: rows[name] for name in CONFIGURATIONS if name in rows}
+    return Eight(kept, read_registered(workdir / view), curves)
+
+
+def names_of(row: Mapping[str, Any], registered: bool) -> list[str]:
+    """The configurations that a row is; none for one masked both before and after."""
+    if row["mask_before"] and row["mask_after"]:
+        return []
+    moved = "R" if registered else "NR"
+    if not (row["mask_before"] or row["mask_after"]):
+        return [f"PO+NM+{moved}", f"PRE+NM+{moved}"]
+    return [f"{'PRE' if row['mask_before'] else 'PO'}+M+{moved}"]
+
+
+def _of_view(config: ConfigDict, view: str) -> ConfigDict:
+    """The config at its one point, with masks and registration as the only things swept."""
+    c = copy.deepcopy(config)
+    if c.sample.mask_before and c.score.mask_after:
+        raise InputError("--config.sample.mask_before and --config.score.mask_after: expected one of them at most")
+    with c.unlocked():
+        c.data.category = view
+        c.view.name = config.view.name or view
+        c.at_threshold, c.select, c.teacher = True, "", 0
+        for name in c.sweep:
+            if name not in ("parts", "seed"):
+                c.sweep[name] = ()
+        c.sweep.parts = ConfigDict()
+        if c.view.mask:
+            c.sweep.update(mask_before=(False, True), mask_after=(False, True))
+    return check(c)
+
+
+def report(config: ConfigDict, workdir: Path, views: Mapping[str, Eight]) -> None:
+    """eight.csv, eight.json, views.html and the printed tables."""
+    rows = [
+        {"view": view, "configuration": name, **{metric: row.get(metric) for metric in METRICS},
+         **{k: row.get(k) for k in ("threshold", "pixel_threshold", "precision", "recall", "f1")}}
+        for view, eight in views.items() for name, row in eight.rows.items()
+    ]  # fmt: skip
+    write_csv(workdir / "eight.csv", rows, columns=list(rows[0]))
+    write_text(workdir / "eight.json", json.dumps(plain({"rows": rows, "environment": environment()}), indent=1))
+    figure = views_figure({name: eight.curves for name, eight in views.items()}, workdir / "figures" / "views.png")
+    registered = {view: eight.registered for view, eight in views.items()}
+    write_views(workdir / "views.html", rows, METRICS, figure, registered, config.to_dict(), environment())
+    for view in views:
+        print(f"\n{view}")
+        print(format_table([row for row in rows if row["view"] == view], ["configuration", *METRICS], max_rows=8))
+    print(f"\nreport: {workdir / 'views.html'}")

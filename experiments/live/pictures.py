@@ -1,0 +1,111 @@
+"""What an inspection may show besides its lines: overlay pictures, a video of them, a window."""
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from ddad_jax.errors import InputError
+from experiments.live.capture import Wish
+from experiments.live.loop import Verdict
+
+_TITLE = "inspection (q: stop)"
+_NEEDS = "a file that ends in .mp4, in a folder that can be written to"
+
+
+class Overlays:
+    """A PNG for each anomalous frame, or for every one, named after the inspection and the frame.
+
+    Raises:
+      InputError: the folder cannot be written to; at once, or when the disk is full.
+    """
+
+    def __init__(self, folder: Path, inspection: str, *, every: bool) -> None:
+        self._folder, self._inspection, self._every = folder, inspection, every
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink()
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(f"--overlays={self._folder}: cannot be written to ({error.strerror}); name another folder")
+
+    def __call__(self, verdict: Verdict) -> None:
+        if self._every or verdict.judged.anomalous:
+            name = f"{self._inspection}_{verdict.frame.index:07d}_{verdict.row['verdict']}.png"
+            beside = self._folder / f".{name}.part"
+            try:
+                # Moved to its place, so that nobody meets half a picture; not forced onto the disk, which takes long.
+                beside.write_bytes(cv2.imencode(".png", verdict.drawn[..., ::-1])[1].tobytes())
+                beside.replace(self._folder / name)
+            except OSError as error:
+                raise self._unwritable(error) from None
+
+
+class Video:
+    """Every judged frame with what was found, at the size of the first; readable only once it is closed.
+
+    Raises:
+      InputError: the file cannot be written.
+    """
+
+    def __init__(self, file: Path, *, fps: float) -> None:
+        self._file, self._fps = file, fps
+        self._writer: Any = None
+        self._size = (0, 0)
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            if file.suffix.lower() != ".mp4" or file.is_dir():
+                raise InputError(f"--video={file}: expected {_NEEDS}")
+            file.open("ab").close()
+        except OSError as error:
+            raise InputError(f"--video={file}: cannot be written ({error.strerror}); expected {_NEEDS}") from None
+
+    def __call__(self, verdict: Verdict) -> None:
+        picture = verdict.drawn
+        if self._writer is None:
+            # Both even: what the codec's chroma asks for.
+            self._size = (max(picture.shape[1] // 2 * 2, 2), max(picture.shape[0] // 2 * 2, 2))
+            self._writer = cv2.VideoWriter(str(self._file), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
+            if not self._writer.isOpened():
+                raise InputError(f"--video={self._file}: OpenCV cannot write it; expected {_NEEDS}")
+        if picture.shape[1::-1] != self._size:
+            picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
+        self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.release()
+
+
+class Window:
+    """Every judged frame on the screen; q or Escape in it wishes the inspection to stop.
+
+    Raises:
+      InputError: this OpenCV has no windows, or there is no screen.
+    """
+
+    def __init__(self, wish: Wish) -> None:
+        self._wish = wish
+        try:
+            cv2.namedWindow(_TITLE, cv2.WINDOW_NORMAL)
+        except cv2.error:
+            raise InputError(
+                "--window: this OpenCV cannot open one (opencv-python-headless has none, or there is no screen). "
+                "--serve=PORT shows the same in a browser; else put opencv-python in place of opencv-python-headless"
+            ) from None
+
+    def __call__(self, verdict: Verdict) -> None:
+        cv2.imshow(_TITLE, verdict.drawn[..., ::-1])
+        self.tick()
+
+    def tick(self) -> None:
+        """Let the window hear its keys; from the thread that made it."""
+        if cv2.waitKey(1) & 0xFF in (ord("q"), 27):
+            self._wish.to_stop = self._wish.to_stop or "window"
+
+    def close(self) -> None:
+        cv2.destroyAllWindows()

@@ -1,0 +1,200 @@
+"""Run an exported detector: ``python run_exported.py FILE.ddad PICTURE... [--maps FOLDER]``; one JSON line a picture.
+
+Needs JAX and NumPy and nothing else. A picture is a .npy of uint8 [h, w, 3], RGB, of the model's size; where Pillow is
+installed any picture file of any size will do, resized as the model's training pictures were.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import io
+import json
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import export
+
+FORMAT = 1
+"""Of the files this script reads."""
+_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError)
+
+
+class Model(NamedTuple):
+    """told: what the file says of itself. batch: pictures in one call. run: pictures uint8 [n, h, w, 3] -> maps
+    [n, m, m], scores [n]."""
+
+    told: dict[str, Any]
+    batch: int
+    run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+
+
+class Refused(Exception):
+    """What the user can mend, in one line."""
+
+
+def load(path: Path, batch: int = 0) -> Model:
+    """The detector in the file, checked part by part.
+
+    Args:
+      batch: pictures in one call, where the file leaves it open; 0: as it says.
+    """
+    told, parts = _parts(path)
+    platform = export.default_export_platform()
+    if platform not in told["platforms"]:
+        made_for = ", ".join(told["platforms"])
+        mend = f"Export it again with --platforms={platform}, or set JAX_PLATFORMS to one of those"
+        raise Refused(f"{path}: its program is for {made_for}; this JAX runs on {platform}. {mend}")
+    version, lowest, highest = (
+        told["calling_convention_version"],
+        export.minimum_supported_calling_convention_version,
+        export.maximum_supported_calling_convention_version,
+    )
+    if not lowest <= version <= highest:
+        here = f"JAX {jax.__version__} reads {lowest} to {highest}"
+        mend = f"Install JAX {told['jax']}, or export the model again"
+        raise Refused(f"{path}: calling convention {version} of JAX {told['jax']}; {here}. {mend}")
+    with np.load(io.BytesIO(parts["arrays.npz"]), allow_pickle=False) as archive:
+        arrays = [jnp.asarray(archive[f"{i}"]) for i in range(len(archive.files))]
+    size = told["batch"] or batch or told["advised_batch"]
+    program = jax.jit(_program(told, parts["program"], arrays).call)
+
+    def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        maps, scores = [], []
+        for first in range(0, len(pictures), size):
+            # One shape for all calls: the last one is filled up with its own last picture.
+            rows = np.minimum(np.arange(first, first + size), len(pictures) - 1)
+            given, valid = pictures[rows], min(size, len(pictures) - first)
+            found = program(arrays, given, np.array([seed(picture) for picture in given], np.uint32))
+            maps.append(np.asarray(found[0])[:valid])
+            scores.append(np.asarray(found[1])[:valid])
+        return np.concatenate(maps), np.concatenate(scores)
+
+    return Model(told, size, run)
+
+
+def seed(picture: np.ndarray) -> int:
+    """Of a picture's noise, from its own content."""
+    return zlib.crc32(np.ascontiguousarray(picture).data)
+
+
+def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+    mend = "copy it again from where it was made, or export it again"
+    if not path.is_file():
+        raise Refused(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            told = json.loads(archive.read("ddad.json"))
+            found = told["format"]
+            if found != FORMAT:
+                mend = "use the run_exported.py that was written beside it"
+                raise Refused(f"{path}: format {found} of the file, this script reads {FORMAT}: {mend}")
+            parts = {name: archive.read(name) for name in told["sha256"]}
+            told["platforms"], told["picture"], told["map"], parts["program"], parts["arrays.npz"]  # noqa: B018
+    except _BROKEN as error:
+        raise Refused(f"{path}: no exported detector, or a damaged one ({error}); {mend}") from None
+    for name, content in parts.items():
+        if hashlib.sha256(content).hexdigest() != told["sha256"][name]:
+            raise Refused(f"{path}: the checksum of {name} does not hold: the file was changed; {mend}")
+    return told, parts
+
+
+def _program(told: dict[str, Any], stable_hlo: bytes, arrays: Sequence[Any]) -> export.Exported:
+    """What ``jax.export.deserialize`` would give, without the package that it needs: a program of the same signature,
+    made here, with the file's in its place."""
+    (b,) = export.symbolic_shape("b") if not told["batch"] else (told["batch"],)
+    signature = (
+        [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays],
+        jax.ShapeDtypeStruct((b, *told["picture"], 3), jnp.uint8),
+        jax.ShapeDtypeStruct((b,), jnp.uint32),
+    )
+
+    def same(arrays: Any, pictures: Any, seeds: Any) -> Any:
+        n = pictures.shape[0]
+        return jnp.zeros((n, *told["map"]), jnp.float32), jnp.zeros(n, jnp.float32)
+
+    empty = export.export(jax.jit(same), platforms=told["platforms"])(*signature)
+    return dataclasses.replace(
+        empty,
+        mlir_module_serialized=stable_hlo,
+        calling_convention_version=told["calling_convention_version"],
+        module_kept_var_idx=tuple(told["module_kept_var_idx"]),
+        uses_global_constants=told["uses_global_constants"],
+    )
+
+
+def read(path: Path, picture: Sequence[int]) -> np.ndarray:
+    """A picture as the program takes it: uint8 [h, w, 3]."""
+    height, width = picture
+    if path.suffix.lower() == ".npy":
+        try:
+            found = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise Refused(f"{path}: cannot be read as an array ({error})") from None
+        if found.dtype != np.uint8 or found.shape != (height, width, 3):
+            raise Refused(f"{path}: {found.dtype} {found.shape}; expected uint8 {(height, width, 3)}, RGB: an array is "
+                          "taken as it is, a picture file is resized")  # fmt: skip
+        return found
+    try:
+        from PIL import Image, ImageOps
+    except ImportError:
+        raise Refused(f"{path}: reading picture files needs Pillow (pip install pillow); or give .npy arrays of uint8 "
+                      f"{(height, width, 3)}") from None  # fmt: skip
+    try:
+        with Image.open(path) as file:
+            upright = ImageOps.exif_transpose(file)
+            upright.load()
+    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        raise Refused(f"{path}: cannot be read as a picture ({error})") from None
+    if upright.mode.startswith("I") or upright.mode == "F":
+        raise Refused(f"{path}: mode {upright.mode}, more than 8 bits a channel; save it as 8-bit RGB or grey")
+    if upright.has_transparency_data:
+        layers = upright.convert("RGBA")
+        upright = Image.alpha_composite(Image.new("RGBA", layers.size, (0, 0, 0, 255)), layers)
+    return np.asarray(upright.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+
+
+def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any]]:
+    """What is printed of each picture, in order; its map is left in the folder ``maps``."""
+    told, size = model.told, model.batch
+    for first in range(0, len(paths), size):
+        some = paths[first : first + size]
+        found, scores = model.run(np.stack([read(path, told["picture"]) for path in some]))
+        for number, (path, anomaly, score) in enumerate(zip(some, found, scores.tolist(), strict=True), start=first):
+            row = {"picture": str(path), "score": score, "threshold": told["threshold"]}
+            # A score that is not a number is no reason to let a picture pass.
+            row |= {"anomalous": not score <= told["threshold"], "pixel_threshold": told["pixel_threshold"]}
+            row["model"] = told["model_id"]
+            if maps:
+                row["map"] = str(maps / f"{number:05d}_{path.stem}.npy")
+                np.save(row["map"], anomaly)
+            yield row
+
+
+def main(argv: Sequence[str]) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", type=Path, help="what experiments.export wrote")
+    parser.add_argument("picture", type=Path, nargs="+")
+    parser.add_argument("--maps", type=Path, help="folder for the anomaly maps, float32 .npy of the model's size")
+    parser.add_argument("--batch", type=int, default=0, help="pictures in one call; default: as the file says")
+    asked = parser.parse_args(argv)
+    try:
+        if asked.batch < 0:
+            raise Refused(f"--batch={asked.batch}: expected at least 1")
+        if asked.maps:
+            asked.maps.mkdir(parents=True, exist_ok=True)
+        for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
+            print(json.dumps(row), flush=True)
+    except (Refused, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

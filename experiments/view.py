@@ -1,0 +1,145 @@
+"""What a camera's view asks for before the model sees its pictures: a mask, a reference to be brought onto, tiles."""
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.aligned import Aligned, load_aligned
+from ddad_jax.data.folder import mvtec_pictures
+from ddad_jax.data.load import Picture
+from ddad_jax.data.read import image_size, read_full
+from ddad_jax.data.split import spread
+from ddad_jax.vision.registration import Reference, Registration, reference_of
+from ddad_jax.vision.tiles import Tiling, cut, tile_names, tiling
+from ddad_jax.vision.view_mask import read_view_mask
+
+log = logging.getLogger(__name__)
+
+
+class View(NamedTuple):
+    """watched: bool [h, w] at the pictures' size, False where the mask leaves out; None for no mask. tiling: None for
+    no tiles. reference: name of the picture that others are brought onto, "" for none. registered: what became of
+    each picture that was to be, by its name."""
+
+    watched: np.ndarray | None = None
+    tiling: Tiling | None = None
+    reference: str = ""
+    registered: Mapping[str, Registration] = {}  # noqa: RUF012 - a tuple's default, never written to
+
+    @property
+    def tiles(self) -> int:
+        """Of a picture, 1 without tiles."""
+        return self.tiling.count if self.tiling else 1
+
+    @property
+    def watched_tiles(self) -> np.ndarray | None:
+        """bool [k, s, s], or [1, h, w] without tiles; None for no mask."""
+        if self.watched is None:
+            return None
+        return cut(self.watched[None], self.tiling) if self.tiling else self.watched[None]
+
+
+def picture_size(c: ConfigDict) -> tuple[int, int]:
+    """(height, width) that every picture is brought to before anything else."""
+    return tuple(c.data.picture) or (c.data.size, c.data.size)
+
+
+def view_of(c: ConfigDict) -> View:
+    """The mask and the tiles of ``c.view`` and ``c.data``; nothing is registered yet.
+
+    Raises:
+      InputError: as ``read_view_mask``, where a point of the config masks.
+    """
+    size, watched = picture_size(c), None
+    if c.view.mask:
+        # Drawn for pictures of another size it would cover another place.
+        folder = mvtec_pictures(c.data.root, c.data.category) if c.data.kind == "folder" else None
+        taken = image_size(folder.train[0].path) if folder else None
+        watched = read_view_mask(c.view.mask, c.view.name or c.data.category, size, picture_size=taken)
+    return View(watched, tiling(size, c.data.size, c.data.overlap) if c.data.picture else None)
+
+
+def made_of(view: View) -> dict[str, str]:
+    """What the rows of a run say of its view: nothing of what it does not use."""
+    said = {}
+    if view.watched is not None:
+        said["mask"] = hashlib.sha256(np.packbits(view.watched).tobytes()).hexdigest()[:16]
+    if view.tiling:
+        rows, columns = view.tiling.rows, view.tiling.columns
+        said["tiles"] = f"{len(rows)} x {len(columns)} of {view.tiling.size} px"
+    if view.reference:
+        said["reference"] = Path(view.reference).name
+    return said
+
+
+class OnReference(NamedTuple):
+    """The picture that others are brought onto, ready for it."""
+
+    path: Path
+    reference: Reference
+    size: tuple[int, int]
+
+
+def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReference:
+    """``c.view.reference``, or the first of the training pictures.
+
+    Raises:
+      InputError: it cannot be read or has no texture.
+    """
+    path = Path(c.view.reference).expanduser() if c.view.reference else trained_on[0].path
+    return OnReference(path, reference_of(read_full(path)), image_size(path))
+
+
+def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:
+    """The MVTec layout folder of the config, every picture brought onto the reference (``view.register`` = all)."""
+    found, view = mvtec_pictures(c.data.root, c.data.category), view_of(c)
+    onto = reference_picture(c, found.train)
+    train, test = (_aligned(c, pictures, onto) for pictures in (found.train, found.test))
+    view = view._replace(reference=str(onto.path), registered={**train.found, **test.found})
+    return DataSet(found.name, train.images, test.images, found.recordings), view
+
+
+def scored_onto_reference(c: ConfigDict, *sets: ImageSet) -> tuple[list[ImageSet], str, dict[str, Registration]]:
+    """The pictures of sets of that folder brought onto the reference; and its name, and what became of each."""
+    found = mvtec_pictures(c.data.root, c.data.category)
+    onto = reference_picture(c, found.train)
+    by_name = {picture.name: picture for picture in (*found.train, *found.test)}
+    parts = [_aligned(c, [by_name[name] for name in images.names], onto) for images in sets]
+    return [part.images for part in parts], str(onto.path), {k: v for part in parts for k, v in part.found.items()}
+
+
+def _aligned(c: ConfigDict, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
+    aligned = load_aligned(pictures, picture_size(c), onto.reference, onto.size)
+    refused = [name for name, r in aligned.found.items() if not r.accepted]
+    if refused:
+        log.warning(
+            "%d of %d pictures could not be brought onto %s and are taken as they are, %s first: %s",
+            len(refused), len(pictures), onto.path, refused[0], aligned.found[refused[0]].reason,
+        )  # fmt: skip
+    return aligned
+
+
+def tiles_of(images: ImageSet, view: View, most: int) -> ImageSet:
+    """At most ``most`` tiles of normal pictures, evenly over them; the pictures themselves without tiles."""
+    if view.tiling is None:
+        return images
+    taken = spread(len(images.names) * view.tiles, most)
+    one_by_one = (cut(images.images[i : i + 1], view.tiling) for i in range(len(images.names)))
+    # A picture at a time: all tiles of all pictures would be in memory twice.
+    chosen = [tiles[taken[taken // view.tiles == i] % view.tiles] for i, tiles in enumerate(one_by_one)]
+    names = [name for whole in images.names for name in tile_names(whole, view.tiling)]
+    n, s = len(taken), view.tiling.size
+    return ImageSet(
+        images=np.concatenate(chosen),
+        labels=np.zeros(n, np.int32),
+        masks=np.zeros((n, s, s), bool),
+        has_mask=np.ones(n, bool),
+        defects=("good",) * n,
+        names=tuple(names[i] for i in taken),
+    )
