@@ -8,13 +8,20 @@ from ddad_jax.errors import InputError
 from ddad_jax.vision.registration import Registration
 from experiments.tables import write_csv
 
-COLUMNS = ("name", "accepted", "inliers", "matches", "error_px", "reason")
+COLUMNS = ("name", "accepted", "inliers", "matches", "error_px", "uncertainty_px", "agreement", "reason")
+"""Pixels are those of a picture of 256 (``vision.registration.Registration``)."""
 
 
 def write_registered(workdir: Path, registered: Mapping[str, Registration]) -> None:
     """One row a picture; nothing where none was to be registered."""
     rows = [
-        dict(zip(COLUMNS, (name, r.accepted, r.inliers, r.matches, r.error, r.reason), strict=True))
+        dict(
+            zip(
+                COLUMNS,
+                (name, r.accepted, r.inliers, r.matches, r.error, r.uncertainty, r.agreement, r.reason),
+                strict=True,
+            )
+        )
         for name, r in registered.items()
     ]
     if rows:

@@ -31,12 +31,10 @@ TEST_GOOD = flags.DEFINE_integer("test_good", 140, "Normal pictures to test on, 
 VIDEOS = flags.DEFINE_integer("videos", 5, "Camera angles and lights, which all states are filmed in.", lower_bound=2)
 NEW_SETUPS = flags.DEFINE_bool("new_setups", False, "Test in others than those to train in.")
 HARD = flags.DEFINE_integer("hard", 2, "Recordings of sound cans in bad light, to test on.", lower_bound=0)
-LEAST = flags.DEFINE_float("least_defect", 0.003, "As of experiments.dataset.", lower_bound=0.0, upper_bound=1.0)
 
 
 def main() -> None:
-    # What is left of a defect that has turned further away than that, nobody would have labelled.
-    wanted = Wanted(TRAIN.value, PER_DEFECT.value, TEST_GOOD.value, seed=SEED.value, least_defect=LEAST.value)
+    wanted = Wanted(TRAIN.value, PER_DEFECT.value, TEST_GOOD.value, seed=SEED.value)
     products = PRODUCTS if PRODUCT.value == ["all"] else PRODUCT.value
     for product in products:
         sizes = {"videos": VIDEOS.value, "hard": HARD.value, "size": SIZE.value}

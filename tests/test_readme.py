@@ -12,7 +12,6 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
-from absl import flags
 from ml_collections import ConfigDict
 
 from experiments.config import base
@@ -41,14 +40,40 @@ def has_setting(dotted: str) -> bool:
     return True
 
 
+def source_of(dotted: str) -> Path | None:
+    """The file of a module of this repository, or the folder of a package."""
+    path = ROOT.joinpath(*dotted.split("."))
+    return next((p for p in (path.with_suffix(".py"), path) if p.exists()), None)
+
+
 def is_there(dotted: str) -> bool:
-    """A module of this repository, or a name in one."""
-    try:
-        importlib.import_module(dotted)
+    """A module of this repository, or a name in one. Programs are read, not imported: several of them have a flag of
+    the same name, which one process can define only once."""
+    if source_of(dotted):
         return True
-    except ModuleNotFoundError:
-        module, name = dotted.rsplit(".", 1)
-        return hasattr(importlib.import_module(module), name)
+    module, name = dotted.rsplit(".", 1)
+    path = source_of(module)
+    if path is None:
+        return False
+    body = ast.parse((path / "__init__.py" if path.is_dir() else path).read_text()).body
+    named = {target.id for node in body if isinstance(node, ast.Assign) for target in node.targets
+             if isinstance(target, ast.Name)}  # fmt: skip
+    named |= {node.name for node in body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return name in named or hasattr(importlib.import_module(module), name)
+
+
+def flags_of(path: Path) -> set[str]:
+    """Names of the absl flags that a module defines."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    return {
+        call.args[0].value
+        for call in calls
+        if isinstance(call.func, ast.Attribute) and call.func.attr.startswith("DEFINE_")
+        if call.args and isinstance(call.args[0], ast.Constant) and isinstance(call.args[0].value, str)
+    }
+
+
+EVERYWHERE = {"help"} | flags_of(ROOT / "experiments/entry.py") | flags_of(ROOT / "experiments/hosts.py")
 
 
 def example() -> str:
@@ -110,10 +135,20 @@ def test_configs_load(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_other_flags(document: str) -> None:
-    importlib.import_module("experiments.benchmark")
+    defined = EVERYWHERE.union(*(flags_of(path) for path in (ROOT / "experiments").glob("*.py")))
     named = found(r"(?<![\w-])--([a-z_]+)(?=[= `\n])", document)
-    missing = [name for name in named if name not in flags.FLAGS]
+    missing = [name for name in named if name not in defined]
     assert not missing
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_a_command_has_the_flags_of_its_program(document: str) -> None:
+    commands = re.findall(r"-m experiments\.(\w+)((?:[^`\n]|\\\n)*)", text(document))
+    for program, rest in commands:
+        path = source_of(f"experiments.{program}")
+        assert path is not None, program
+        named = set(re.findall(r"(?<![\w-])--(?:no)?([a-z_]+)(?=[= \n\\]|$)", rest)) - {"config"}
+        assert named <= flags_of(path) | EVERYWHERE, (program, named - flags_of(path))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -59,22 +59,38 @@ def visible_defect(kind: str, product: str, scene: Scene, phase: float, rng: np.
     is judged at 64 px without noise whatever the size of the data set, so that the defect of a frame is
     the same at every size.
     """
-    level, enough = CLEAR[kind]
-    sound = develop(expose(product, size=64, phase=phase, scene=scene)[0], scene, None).astype(np.float32)
-    best, most = None, -1
+    sound, best, most = _developed(product, scene, phase), None, -1
     for _ in range(TRIES):
         draw = draw_dent if kind == "dent" else draw_paint
         defect = draw(rng, towards=FACING - phase, height=ART[product][0])
-        light, share = expose(product, size=64, phase=phase, scene=scene, defect=defect)
-        # Blurred, so that print moved a little by a dent does not count, only patches of another tone.
-        change = cv2.GaussianBlur(develop(light, scene, None) - sound, (0, 0), 1.0)
-        clear = int(np.count_nonzero((share > 0.5) & (np.abs(change).max(axis=2) > level)))
+        clear = clear_pixels(kind, product, scene, phase, defect, sound=sound)
         if clear > most:
             best, most = defect, clear
-        if clear >= enough:
+        if clear >= CLEAR[kind][1]:
             break
     assert best is not None  # TRIES > 0
     return best
+
+
+def clear_pixels(
+    kind: str, product: str, scene: Scene, phase: float, defect: Defect, *, sound: np.ndarray | None = None
+) -> int:
+    """Pixels of the defect that an eye tells from the sound can, at 64 px without noise; `CLEAR` says how many are
+    enough.
+
+    Args:
+      kind: "dent" or "paint". phase: of the can, radians.
+      sound: the same can without the defect, float32 [64, 64, 3] of 0 .. 255; None: rendered here.
+    """
+    sound = _developed(product, scene, phase) if sound is None else sound
+    light, share = expose(product, size=64, phase=phase, scene=scene, defect=defect)
+    # Blurred, so that print moved a little by a dent does not count, only patches of another tone.
+    change = cv2.GaussianBlur(develop(light, scene, None) - sound, (0, 0), 1.0)
+    return int(np.count_nonzero((share > 0.5) & (np.abs(change).max(axis=2) > CLEAR[kind][0])))
+
+
+def _developed(product: str, scene: Scene, phase: float) -> np.ndarray:
+    return develop(expose(product, size=64, phase=phase, scene=scene)[0], scene, None).astype(np.float32)
 
 
 def _frame(product: str, size: int, seed: int, split: int, kind: str, i: int) -> tuple[np.ndarray, np.ndarray]:

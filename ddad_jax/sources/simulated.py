@@ -15,7 +15,7 @@ import numpy as np
 from ddad_jax.data.can_defects import Defect
 from ddad_jax.data.can_render import PRODUCTS, check, render_frame
 from ddad_jax.data.can_scene import Scene
-from ddad_jax.data.cans import station, visible_defect
+from ddad_jax.data.cans import CLEAR, clear_pixels, station, visible_defect
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
 
@@ -117,7 +117,8 @@ class Station:
             index += 1
 
     def truth(self, index: int) -> np.ndarray:
-        """What is defective in frame ``index``: bool [h, w], all False where the defect is out of view."""
+        """What is defective in frame ``index``: bool [h, w], all False where no eye would find it: out of view, or too
+        far to the side to differ from a sound can (``ddad_jax.data.cans.clear_pixels``)."""
         at, mask = self._masks
         return mask if at == index else self._render(self._start + index)[1]
 
@@ -135,7 +136,13 @@ class Station:
             exposure=video.scene.exposure * shake.uniform(0.99, 1.01),
         )
         noise = _seeds(s, 4, STATES.index(s.state), s.video, number)
-        return render_frame(s.product, size=s.size, phase=phase, scene=scene, defect=video.defect, noise=noise)
+        picture, mask = render_frame(
+            s.product, size=s.size, phase=phase, scene=scene, defect=video.defect, noise=noise
+        )
+        if video.defect is not None and mask.any():
+            seen = clear_pixels(s.state, s.product, scene, phase, video.defect)
+            mask &= seen >= CLEAR[s.state][1]
+        return picture, mask
 
 
 class _Video(NamedTuple):

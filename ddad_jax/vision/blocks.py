@@ -100,6 +100,13 @@ def weight(blocks: Blocks, best: np.ndarray) -> np.ndarray:
     return blocks.gradients / noise[:, None, None]
 
 
+def seen_from(back: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A levelled picture in the reference's frame, and 1 where it shows something; float32 [h, w]."""
+    size, flags = moved.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    there = cv2.warpPerspective(np.ones_like(moved), back, size, flags=flags)
+    return cv2.warpPerspective(moved, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), there
+
+
 def _places(length: int) -> range:
     return range(0, length - SIDE + 1, STEP)
 

@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from ddad_jax.vision.homography import applied, bettered, unit
+
 RATIO = 0.8
 """Of the distances of a keypoint's best and second best match, at most. Source: Lowe, IJCV 2004."""
 NEAR = 4.0
@@ -50,3 +52,23 @@ def similarity(here: np.ndarray, there: np.ndarray) -> np.ndarray | None:
         here, there, method=cv2.RANSAC, ransacReprojThreshold=NEAR, maxIters=5000, confidence=0.999
     )
     return None if found is None else np.r_[found, [[0.0, 0.0, 1.0]]]
+
+
+def widened(back: np.ndarray, here: np.ndarray, there: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+    """The similarity as a homography, from more and more exact matches."""
+    onto, into = unit((size[0], size[1])), np.linalg.inv(unit((size[0], size[1])))
+    u = applied(into, here)
+    for near in (2 * NEAR, 1.5 * NEAR, NEAR):
+        fits = misses(back, here, there) < near
+        if fits.sum() < 6:
+            break
+        offset = applied(np.linalg.inv(back @ onto), there[fits]) - u[fits]
+        certain = np.tile(np.eye(2) * (onto[0, 0] / 2.0) ** 2, (len(offset), 1, 1))  # each to 2 pixels
+        between, _ = bettered(into @ back @ onto, u[fits], offset, certain)
+        back = onto @ between @ into
+    return back
+
+
+def misses(back: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
+    """Pixels between each match and where a motion puts it, [n]."""
+    return np.linalg.norm(applied(back, here) - there, axis=1)

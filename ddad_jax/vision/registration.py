@@ -4,7 +4,18 @@ As in the thesis: grey, ORB keypoints, brute-force matching, a homography from t
 what a station needs and the thesis does not say: the homography is made exact by blocks of texture, and it is refused
 where it is not well founded. A wrong warp moves defects and makes false ones; none at all is only what was before.
 
-Measured on real pictures, FIGURES
+Measured by ``python -m experiments.registration_trials --trials=204 --seed=21`` (cookies and MTD at their own size) and
+``--seed=22 --side=256``, 816 trials, seeds that no rule was set with. Pictures nudged, panned, blurred, noisy, exposed
+otherwise or damaged: 400 of 408 accepted; partly covered (9 to 49 % of the area): 50 of 68. Corner error at 256 px of
+those accepted: median 0.01 to 0.03, at most 1.0 (a strong blur). Other pictures and tiles, mirrored and flat ones: 0 of
+204 accepted; a part that slid: 1 of 68, rightly. None of the 816 was
+accepted wrongly (an error above 3, or any without a right answer). The moved pictures are resampled from the same
+exposure, so real ones will be less exact.
+
+What is hard is a plain background with movable parts: they carry the texture, and a homography may explain how they
+moved apart. On a video of bottles that are put elsewhere, rules without limits to perspective and stretch accepted such
+warps, wrong by up to 15 px; that video served to set those limits, `MIN_AGREEMENT` and `MAX_UNCERTAINTY`. Other frames
+of the same video, nudged otherwise: 16 of 200 accepted, error at most 0.5, none wrong.
 
 Source: line clearance thesis, section 3.4, "Image Registration"; Lowe, IJCV 2004 (ratio test).
 """
@@ -15,9 +26,9 @@ import cv2
 import numpy as np
 
 from ddad_jax.errors import InputError
-from ddad_jax.vision.blocks import Blocks, agreement, blocks_of, levelled, weight
+from ddad_jax.vision.blocks import Blocks, agreement, blocks_of, levelled, seen_from, weight
 from ddad_jax.vision.homography import applied, bettered, corner_spread, corners, implausible, stretch, unit
-from ddad_jax.vision.keypoints import NEAR, keypoints, matches, similarity
+from ddad_jax.vision.keypoints import NEAR, keypoints, matches, misses, similarity, widened
 
 LONGER_SIDE = 512
 """Pixels of the longer side at which keypoints and blocks are looked for, whatever the pictures' size."""
@@ -125,7 +136,7 @@ def register(rgb: np.ndarray, reference: Reference, *, max_shift: float = 0.2) -
     back = similarity(here, there)
     if back is None:
         return refused._replace(reason=f"{len(here)} matching keypoints agree on no motion")
-    rough = int((_misses(back, here, there) < 2 * NEAR).sum())
+    rough = int((misses(back, here, there) < 2 * NEAR).sum())
     if rough < MIN_INLIERS:
         return refused._replace(
             inliers=rough, reason=f"{rough} of {len(here)} matches agree on a motion; expected {MIN_INLIERS}"
@@ -133,8 +144,8 @@ def register(rgb: np.ndarray, reference: Reference, *, max_shift: float = 0.2) -
     # The corners of what cannot be are not worth a homography, and its inverse may not exist.
     if why := implausible(back, size, max_shift=1.0):
         return refused._replace(inliers=rough, reason=why)
-    back = _widened(back, here, there, size)
-    left = _misses(back, here, there)
+    back = widened(back, here, there, size)
+    left = misses(back, here, there)
     inlier = left < NEAR
     inliers = int(inlier.sum())
     error = float(np.median(left[inlier])) * 256 / max(size) if inliers else np.nan
@@ -147,7 +158,7 @@ def register(rgb: np.ndarray, reference: Reference, *, max_shift: float = 0.2) -
     for reach in (8, 4, 3):  # pixels: what keypoints leave, then what the round before leaves
         if why := implausible(back, size, max_shift):
             return refused._replace(reason=why)
-        found = agreement(reference.blocks, *_seen_from(back, moved), reach)
+        found = agreement(reference.blocks, *seen_from(back, moved), reach)
         same = found.shown & (found.best > AGREES)
         if same.sum() < MIN_BLOCKS:
             return refused._replace(
@@ -163,7 +174,7 @@ def register(rgb: np.ndarray, reference: Reference, *, max_shift: float = 0.2) -
         back = unit(size) @ between @ into
     if why := implausible(back, size, max_shift):
         return refused._replace(reason=why)
-    away = _misses(back, here, there) > 2 * NEAR
+    away = misses(back, here, there) > 2 * NEAR
     rival = similarity(here[away], there[away])
     return _judged(refused, reference, back, moved, corner_spread(covariance, size), rival)
 
@@ -178,7 +189,7 @@ def _judged(
 ) -> Registration:
     """Accepted if the blocks say so. back, rival: reference -> picture; moved: the levelled picture; `LONGER_SIDE`."""
     size = moved.shape
-    after = agreement(reference.blocks, *_seen_from(back, moved), 3)
+    after = agreement(reference.blocks, *seen_from(back, moved), 3)
     before = agreement(reference.blocks, moved, np.ones(size, np.float32), 1)
     same = after.shown & (after.here > AGREES) & (np.abs(after.offset).max(1) < 2)
     share = float(same.sum() / max(after.shown.sum(), 1))
@@ -190,10 +201,10 @@ def _judged(
         )
     rivals = [(np.eye(3), before)]  # a camera that did not move at all
     if rival is not None and not implausible(rival, size, 1.0):
-        rivals.append((rival, agreement(reference.blocks, *_seen_from(rival, moved), 1)))
+        rivals.append((rival, agreement(reference.blocks, *seen_from(rival, moved), 1)))
     at = reference.blocks.centres
     elsewhere = max(
-        int((there.shown & (there.here > AGREES) & ~same & (_misses(back, at, applied(other, at)) > NEAR)).sum())
+        int((there.shown & (there.here > AGREES) & ~same & (misses(back, at, applied(other, at)) > NEAR)).sum())
         for other, there in rivals
     )
     if elsewhere > MAX_RIVAL * same.sum():
@@ -270,30 +281,3 @@ def _grey(rgb: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     grey = cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
     kind = cv2.INTER_AREA if grey.shape[0] > size[0] else cv2.INTER_CUBIC
     return cv2.resize(grey, (size[1], size[0]), interpolation=kind)
-
-
-def _widened(back: np.ndarray, here: np.ndarray, there: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """The similarity as a homography, from more and more exact matches."""
-    onto, into = unit((size[0], size[1])), np.linalg.inv(unit((size[0], size[1])))
-    u = applied(into, here)
-    for near in (2 * NEAR, 1.5 * NEAR, NEAR):
-        fits = _misses(back, here, there) < near
-        if fits.sum() < 6:
-            break
-        offset = applied(np.linalg.inv(back @ onto), there[fits]) - u[fits]
-        certain = np.tile(np.eye(2) * (onto[0, 0] / 2.0) ** 2, (len(offset), 1, 1))  # each to 2 pixels
-        between, _ = bettered(into @ back @ onto, u[fits], offset, certain)
-        back = onto @ between @ into
-    return back
-
-
-def _misses(back: np.ndarray, here: np.ndarray, there: np.ndarray) -> np.ndarray:
-    """Pixels between each match and where a motion puts it, [n]."""
-    return np.linalg.norm(applied(back, here) - there, axis=1)
-
-
-def _seen_from(back: np.ndarray, moved: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A levelled picture in the reference's frame, and 1 where it shows something; float32 [h, w]."""
-    size, flags = moved.shape[::-1], cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    there = cv2.warpPerspective(np.ones_like(moved), back, size, flags=flags)
-    return cv2.warpPerspective(moved, back, size, flags=flags, borderMode=cv2.BORDER_REPLICATE), there

@@ -16,8 +16,8 @@ from experiments.captures.writing import Asked, capture
 TURN = 30
 """Frames of a turn: 2 RPM, one frame a second."""
 TAKES = 2
-IN_VIEW = 3
-"""Turns for one turn's worth of frames with the defect in view."""
+IN_VIEW = 5
+"""Turns for one turn's worth of frames with the defect in view, where an eye finds it."""
 
 
 class Recording(NamedTuple):
