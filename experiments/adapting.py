@@ -37,6 +37,7 @@ from experiments.epoch_choice import synthetic_auroc
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, choice_of, eps_fn
 from experiments.plan import Point, config_point, settings_of
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+from experiments.view import made_of
 
 log = logging.getLogger(__name__)
 
@@ -172,6 +173,7 @@ def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
     judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
+    judged |= made_of(data.view)
     now = json.dumps(judged, indent=1)
     if states.steps() and (not file.exists() or file.read_text() != now):
         log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)

@@ -25,6 +25,7 @@ from experiments.captures.writing import Asked, capture
 _OF = Asked("", Path())
 SOURCE = flags.DEFINE_string("source", None, "; ".join(f"{name}: {said}" for name, said in KINDS.items()))
 OUT = flags.DEFINE_string("out", None, "A new folder for this capture.")
+CAMERA_FPS = flags.DEFINE_float("camera_fps", None, "Asked of the camera; none: what it likes.", lower_bound=1.0)
 FPS = flags.DEFINE_float("fps", 1.0, "Frames a second by the source's clock; 0: every frame.", lower_bound=0.0)
 MAX_FRAMES = flags.DEFINE_integer("max_frames", _OF.max_frames, "Keep so many at most; 0: no limit.", lower_bound=0)
 SECONDS = flags.DEFINE_float("seconds", _OF.seconds, "End after so many seconds; 0: no limit.", lower_bound=0.0)
@@ -52,6 +53,7 @@ def main() -> None:
         source=SOURCE.value or "",
         out=Path(OUT.value or ""),
         fps=FPS.value or None,
+        camera_fps=CAMERA_FPS.value,
         max_frames=MAX_FRAMES.value,
         seconds=SECONDS.value,
         product=PRODUCT.value,

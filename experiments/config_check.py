@@ -91,6 +91,9 @@ def _view(c: ConfigDict, need: Need) -> None:
     files = c.data.kind == "folder"
     need("view.register", c.view.register in ("", "scored", "all"), "'', scored or all")
     need("view.register", not c.view.register or files, "'' where data.kind is not folder")
+    # Their synthetic defects are painted on calibration and on training pictures alike.
+    mixed = c.view.register == "scored" and "synthetic" in (c.select, c.adapt.choose)
+    need("view.register", not mixed, "all where synthetic defects choose a point or an epoch (select, adapt.choose)")
     for flag in ("sample.mask_before", "sweep.mask_before", "score.mask_after", "sweep.mask_after"):
         asked = _get(c, flag)
         masked = True in (asked if isinstance(asked, tuple) else (asked,))

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.errors import InputError
 from experiments.config_check import check
 from experiments.figures.views import ViewCurves, curves_of, views_figure
@@ -19,6 +20,7 @@ from experiments.registered import read_registered
 from experiments.report.views import write_views
 from experiments.selected import load_selected
 from experiments.tables import format_table, plain, write_csv, write_text
+from experiments.view import reference_picture
 from experiments.workdir import environment
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,9 @@ log = logging.getLogger(__name__)
 CONFIGURATIONS = tuple("+".join(p) for p in itertools.product(("PO", "PRE"), ("M", "NM"), ("R", "NR")))
 """As the thesis names them. Without a mask PO and PRE are the same and are computed once."""
 
-METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "iou", "pixel_ap", "accuracy")
-"""Rows of its tables; accuracy and IoU at the configured threshold, which rests on held-out normal pictures alone."""
+METRICS = ("missed", "false_alarms", "image_auroc", "pixel_auroc", "aupro_30", "iou", "pixel_ap", "accuracy")
+"""Columns of the tables, what got through first; counts, accuracy and IoU are those at the configured threshold, which
+rests on held-out normal pictures alone."""
 
 
 class Eight(NamedTuple):
@@ -47,17 +50,19 @@ def eight_of(config: ConfigDict, workdir: Path, view: str) -> Eight:
     """
     c = _of_view(config, view)
     own, rows = c.view.register, dict[str, dict[str, Any]]()
-    # The config's own comes last, so that the workdir's report is of it; the model of both is trained without.
+    # The config's own comes last, so that the workdir's report is of it.
     for register in ("scored", "") if own == "" else ("", own):
         with c.unlocked():
             c.view.register = register
-        try:
-            found = run_all(c, workdir / view, sweep=True)
-        except InputError as error:
-            if register == own:
-                raise
-            log.warning("view %s without its configurations %s: %s", view, "R" if register else "NR", error)
-            continue
+        if register and register != own:
+            try:
+                reference_picture(c, mvtec_pictures(c.data.root, c.data.category).train)
+            except InputError as error:
+                log.warning("view %s without its configurations R: %s", view, error)
+                continue
+        # Pictures of a training that are all registered are other pictures, which takes a model of their own.
+        apart = "-NR" if own == "all" and not register else ""
+        found = run_all(c, workdir / f"{view}{apart}", sweep=True)
         rows |= {name: row for row in found for name in names_of(row, bool(register))}
     with c.unlocked():
         c.view.register = own
@@ -86,6 +91,7 @@ def _of_view(config: ConfigDict, view: str) -> ConfigDict:
         c.data.category = view
         c.view.name = config.view.name or view
         c.at_threshold, c.select, c.teacher = True, "", 0
+        c.sweep.seed = c.sweep.seed[:1]
         for name in c.sweep:
             if name not in ("parts", "seed"):
                 c.sweep[name] = ()

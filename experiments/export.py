@@ -35,7 +35,7 @@ def exported(detector: FrameDetector, platforms: list[str]) -> bytes:
       InputError: an unknown platform; a model whose pictures are cut into tiles or brought onto a reference.
     """
     run = detector.run
-    if run.config.data.picture or run.config.view.register:
+    if run.config.data.picture or run.constants.reference is not None:
         which = "cuts pictures into tiles" if run.config.data.picture else "brings pictures onto a reference"
         told = "which the exported program does not; python -m experiments.inspect runs it as it is"
         raise InputError(f"--model={run.workdir}: {which}, {told}")

@@ -136,7 +136,17 @@ def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = Fal
     return metrics
 
 
-AT_THRESHOLD = ("threshold", "pixel_threshold", "accuracy", "precision", "recall", "f1", "iou")
+AT_THRESHOLD = (
+    "threshold",
+    "pixel_threshold",
+    "missed",
+    "false_alarms",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "iou",
+)
 """What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
 
 
@@ -150,7 +160,8 @@ def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> d
     image, pixel = set_by_normal.score, set_by_normal.of_pixels
     shares = at_threshold(found.scores[first:], truth.labels, image.value)
     overlap = iou_at(found.maps[first:], truth.masks, truth.known, pixel.value)
-    values = (image.value, pixel.value, shares.accuracy, shares.precision, shares.recall, shares.f1, overlap)
+    counted = (image.value, pixel.value, float(shares.misses), float(shares.false_alarms))
+    values = (*counted, shares.accuracy, shares.precision, shares.recall, shares.f1, overlap)
     return dict(zip(AT_THRESHOLD, values, strict=True))
 
 

@@ -44,6 +44,7 @@ class Data(NamedTuple):
     calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
     does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
     are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
+    n_fit, n_held_out: pictures of these, whatever they were cut into.
     """
 
     name: str
@@ -52,6 +53,8 @@ class Data(NamedTuple):
     calibration: ImageSet
     test: ImageSet
     validation: ImageSet
+    n_fit: int
+    n_held_out: int
     choice: Choice | None = None
     view: View = View()
 
@@ -104,11 +107,11 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
             "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
-    view = view or View()
+    view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
     # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
     fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
     few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, choice, view)
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view)
 
 
 def _scored_registered(c: ConfigDict, data: Data) -> Data:

@@ -8,6 +8,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.metrics import missing
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
@@ -36,6 +37,12 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str,
     of the first.
     """
     todo = plan(config, sweep=sweep or bool(config.select))
+    masks = any(point.mask_before for point in todo.recon) or any(point.mask_after for point in todo.score)
+    if config.view.mask and not masks:
+        raise InputError(
+            f"--config.view.mask={config.view.mask}: no point of the run uses it; expected "
+            "--config.sample.mask_before=True or --config.score.mask_after=True, or one of them in the sweep"
+        )
     data = load_data(config)
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
@@ -48,7 +55,7 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str,
         log.warning("%s", sentence)
     log.info(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
-        data.name, len(data.fit.labels), len(data.held_out.labels), len(data.test.labels), int(data.test.labels.sum()),
+        data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
     params = trained(config, folder, data)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))

@@ -34,6 +34,7 @@ from experiments.scoring import cropped
 from experiments.selected import load_selected
 from experiments.side_by_side import gather
 from experiments.tables import format_table, read_jsonl, write_csv, write_jsonl
+from experiments.view import notes as view_notes
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +111,7 @@ def _found(
     seen = data.view.watched if selected["mask_before"] or selected["mask_after"] else None
     watched = None if seen is None else cropped(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
-    # Of tiles it is not known how many pictures they were cut from, only that all of these were.
-    available = len(scored) if data.view.tiling else len(data.held_out.labels)
-    normal = Normal(scored, chosen["normal_maps"], available, watched)
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
     judged = verdicts.Judged(test, chosen["scores"], chosen["maps"], cropped(test.masks, c.score.crop))
@@ -171,22 +170,6 @@ def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshol
     ]
 
 
-def _view_notes(data: Data, selected: dict[str, Any]) -> list[str]:
-    """What was done to the pictures of this view, for the report."""
-    view, said = data.view, []
-    for name, when in (("mask_before", "before the distances were taken"), ("mask_after", "in the maps")):
-        if selected[name] and view.watched is not None:
-            said.append(f"{1 - view.watched.mean():.0%} of the view is masked out, {when}.")
-    if view.tiling:
-        height, width = view.tiling.picture
-        said.append(f"Pictures of {height} x {width} pixels were judged in {view.tiles} tiles each.")
-    if view.registered:
-        refused = sum(not found.accepted for found in view.registered.values())
-        told = f"{refused} were refused and taken as they are" if refused else "none was refused"
-        said.append(f"Of {len(view.registered)} pictures to be brought onto {Path(view.reference).name}, {told}.")
-    return said
-
-
 def _report(
     c: ConfigDict,
     workdir: Path,
@@ -218,17 +201,15 @@ def _report(
         f"Features: {c.backbone.name}, "
         + (f"adapted for {epoch} epochs ({CHOSEN_BY[c.adapt.choose][0]})." if epoch else "not adapted."),
     ]
-    notes += _view_notes(data, next(row for row in rows if row["selected"]))
-    if len(data.held_out.labels) > len(data.calibration.labels) and not data.view.tiling:
-        notes.append(
-            f"Of {len(data.held_out.labels)} held-out good pictures {len(data.calibration.labels)} set the scale."
-        )
+    notes += view_notes(data.view, next(row for row in rows if row["selected"]))
+    if data.n_held_out > len(data.calibration.labels):
+        notes.append(f"Of {data.n_held_out} held-out good pictures {len(data.calibration.labels)} set the scale.")
     if c.data.kind == "cans":
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
         title=f"DDAD on {data.name}",
         subject=data.name,
-        n_train=len(data.fit.labels),
+        n_train=data.n_fit,
         n_held_out=len(data.calibration.labels),
         n_good=int((test.labels == 0).sum()),
         n_defective=n_bad,

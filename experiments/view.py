@@ -4,7 +4,7 @@ import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -13,8 +13,12 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.aligned import Aligned, load_aligned
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.load import Picture
+from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.read import image_size, read_full
 from ddad_jax.data.split import spread
+from ddad_jax.data.visa import visa_pictures
+from ddad_jax.errors import InputError
+from ddad_jax.image import centre_crop
 from ddad_jax.vision.registration import Reference, Registration, reference_of
 from ddad_jax.vision.tiles import Tiling, cut, tile_names, tiling
 from ddad_jax.vision.view_mask import read_view_mask
@@ -58,11 +62,45 @@ def view_of(c: ConfigDict) -> View:
     """
     size, watched = picture_size(c), None
     if c.view.mask:
-        # Drawn for pictures of another size it would cover another place.
-        folder = mvtec_pictures(c.data.root, c.data.category) if c.data.kind == "folder" else None
-        taken = image_size(folder.train[0].path) if folder else None
-        watched = read_view_mask(c.view.mask, c.view.name or c.data.category, size, picture_size=taken)
+        watched = read_view_mask(c.view.mask, c.view.name or c.data.category, size, picture_size=_taken(c))
+        seen: Any = watched[None]
+        if c.score.crop and not centre_crop(seen, c.score.crop).any():
+            raise InputError(
+                f"--config.view.mask={c.view.mask}: nothing of the {c.score.crop} px that --config.score.crop keeps is "
+                "watched; expected a mask and a crop with something in common"
+            )
     return View(watched, tiling(size, c.data.size, c.data.overlap) if c.data.picture else None)
+
+
+def _taken(c: ConfigDict) -> tuple[int, int] | None:
+    """The size the camera's pictures have, all of them: a mask drawn for another would cover another place. None where
+    they have none but the network's.
+
+    Raises:
+      InputError: pictures of several sizes.
+    """
+    root, category = c.data.root, c.data.category
+    listing = {
+        "folder": lambda: mvtec_pictures(root, category),
+        "visa": lambda: visa_pictures(root, category),
+        "mtd": lambda: mtd_pictures(root, seed=c.seed),
+    }
+    if c.data.kind not in listing:
+        return None
+    found = listing[c.data.kind]()
+    if c.view.register:
+        # What is scored lies in the reference's frame, and so does the mask.
+        return image_size(_reference_path(c, found.train))
+    upright, first = c.data.kind == "folder", found.train[0].path
+    size = image_size(first, orient=upright)
+    for picture in (*found.train, *found.test):
+        other = image_size(picture.path, orient=upright)
+        if other != size:
+            raise InputError(
+                f"--config.view.mask={c.view.mask}: {picture.path} is {other[0]} x {other[1]} pixels (height x width) "
+                f"and {first} {size[0]} x {size[1]}; expected pictures of one size, as a mask is drawn for one"
+            )
+    return size
 
 
 def made_of(view: View) -> dict[str, str]:
@@ -75,6 +113,22 @@ def made_of(view: View) -> dict[str, str]:
         said["tiles"] = f"{len(rows)} x {len(columns)} of {view.tiling.size} px"
     if view.reference:
         said["reference"] = Path(view.reference).name
+    return said
+
+
+def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
+    """What was done to the pictures of this view, in words; selected: the row of the point in use."""
+    said = []
+    for name, when in (("mask_before", "before the distances were taken"), ("mask_after", "in the maps")):
+        if selected[name] and view.watched is not None:
+            said.append(f"{1 - view.watched.mean():.0%} of the view is masked out, {when}.")
+    if view.tiling:
+        height, width = view.tiling.picture
+        said.append(f"Pictures of {height} x {width} pixels were judged in {view.tiles} tiles each.")
+    if view.registered:
+        refused = sum(not found.accepted for found in view.registered.values())
+        told = f"{refused} were refused and taken as they are" if refused else "none was refused"
+        said.append(f"Of {len(view.registered)} pictures to be brought onto {Path(view.reference).name}, {told}.")
     return said
 
 
@@ -92,8 +146,12 @@ def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReferen
     Raises:
       InputError: it cannot be read or has no texture.
     """
-    path = Path(c.view.reference).expanduser() if c.view.reference else trained_on[0].path
+    path = _reference_path(c, trained_on)
     return OnReference(path, reference_of(read_full(path)), image_size(path))
+
+
+def _reference_path(c: ConfigDict, trained_on: Sequence[Picture]) -> Path:
+    return Path(c.view.reference).expanduser() if c.view.reference else trained_on[0].path
 
 
 def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:

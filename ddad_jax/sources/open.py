@@ -25,15 +25,22 @@ KINDS: Mapping[str, str] = {
 
 
 def open_source(
-    spec: str, *, fps: float | None = None, timeout: float = 5.0, depth: bool = True, start: int = 0
+    spec: str,
+    *,
+    fps: float | None = None,
+    timeout: float = 5.0,
+    depth: bool = True,
+    start: int = 0,
+    camera_fps: float | None = None,
 ) -> Source:
     """The source that ``spec`` names, opened.
 
     Args:
       spec: as in ``KINDS``. Options of the station (``ddad_jax.sources.simulated.Settings``) follow a question mark,
         separated by &.
-      fps: asked of a camera and a RealSense, the clock of a folder (without it one picture a second); recordings,
-        videos and the station have their own.
+      fps: the clock of a folder, without it one picture a second; recordings, videos and the station have their own,
+        and a camera's frames are thinned (``rate.at_rate``).
+      camera_fps: asked of a camera and a RealSense, which refuse a rate they do not have; None: what they like.
       timeout: seconds without a frame after which a live source is lost, above 0.
       depth: of a RealSense, too; False: colour only.
       start: frames that were seen before a live source was lost; only the simulated station, which has no disk that
@@ -46,11 +53,11 @@ def open_source(
         raise InputError(f"timeout is {timeout:g}: expected seconds, above 0")
     kind, colon, rest = spec.partition(":")
     if kind == "camera":
-        return Camera(_device(rest, spec), fps=fps, timeout=timeout)
+        return Camera(_device(rest, spec), fps=camera_fps, timeout=timeout)
     if kind == "realsense":
         if colon and not rest:
             raise InputError("realsense: expected a serial number behind the colon, or no colon")
-        return RealSense(serial=rest or None, fps=fps, timeout=timeout, depth=depth)
+        return RealSense(serial=rest or None, fps=camera_fps, timeout=timeout, depth=depth)
     if kind == "station":
         return Station(station_settings(rest), start=start)
     if not spec.strip():

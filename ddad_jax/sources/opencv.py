@@ -171,10 +171,13 @@ class Camera:
         self._capture.release()
 
     def _hand_over(self, item: tuple[float, np.ndarray | None]) -> None:
+        """In the place of one that nobody has taken; the driver is never kept waiting."""
         while not self._closed.is_set():
             with contextlib.suppress(queue.Full):
-                self._frames.put(item, timeout=0.1)
+                self._frames.put_nowait(item)
                 return
+            with contextlib.suppress(queue.Empty):
+                self._frames.get_nowait()
 
     def close(self) -> None:
         if self._closed.is_set():

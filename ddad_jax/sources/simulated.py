@@ -136,9 +136,7 @@ class Station:
             exposure=video.scene.exposure * shake.uniform(0.99, 1.01),
         )
         noise = _seeds(s, 4, STATES.index(s.state), s.video, number)
-        picture, mask = render_frame(
-            s.product, size=s.size, phase=phase, scene=scene, defect=video.defect, noise=noise
-        )
+        picture, mask = render_frame(s.product, size=s.size, phase=phase, scene=scene, defect=video.defect, noise=noise)
         if video.defect is not None and mask.any():
             seen = clear_pixels(s.state, s.product, scene, phase, video.defect)
             mask &= seen >= CLEAR[s.state][1]

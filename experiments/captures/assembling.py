@@ -12,7 +12,6 @@
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,12 +24,10 @@ from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels
 from experiments.captures.recording import MANIFEST as CAPTURE
-from experiments.captures.recording import ROWS, Capture, read_capture
+from experiments.captures.recording import ROWS, Capture, can_name_files, read_capture
 from experiments.captures.recording import read_manifest as capture_manifest
 from experiments.captures.set_files import write_files
 from experiments.tables import format_table
-
-_NAME = re.compile(r"[\w(][\w .+()@=-]*")
 
 
 class Assembled(NamedTuple):
@@ -153,7 +150,7 @@ def _captures(folders: Sequence[Path], unfinished: bool) -> tuple[list[Capture],
 
 def _usable(name: str, what: str) -> str:
     """The name itself, if it can be part of a file's name everywhere."""
-    if not _NAME.fullmatch(name) or name.endswith((" ", ".")):
+    if not can_name_files(name):
         raise InputError(f"{what} is {name!r}: expected letters, digits, spaces and _ . + - = @ ( ) only")
     return name
 

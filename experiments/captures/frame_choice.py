@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from ddad_jax.data.load import GOOD, listed
 from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
+from ddad_jax.sources.open import station_settings
 from experiments.captures.labelling import NORMAL, Label, Labels, label_of
 from experiments.captures.recording import Capture, Captured
 
@@ -127,8 +129,14 @@ def shared(available: Sequence[int], total: int) -> list[int]:
 
 def origin(capture: Capture) -> str:
     """What two captures share that may show the same moments: a recording that can be played again is one, however
-    often it was captured."""
-    return capture.recording if capture.kind in LIVE else f"{capture.kind} {capture.source}"
+    often it was captured and under whatever name."""
+    if capture.kind in LIVE:
+        return capture.recording
+    if capture.kind == "station":
+        # Another length, rate or size of the same video shows the same moments.
+        filmed = station_settings(capture.source.removeprefix("station:"))
+        return f"station {(filmed.product, filmed.state, filmed.video, filmed.setup, filmed.can, filmed.seed)}"
+    return f"{capture.kind} {Path(capture.source).expanduser().resolve()}"
 
 
 def _sides(captures: Sequence[Capture], wanted: Wanted) -> dict[str, str]:

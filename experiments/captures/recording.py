@@ -29,6 +29,7 @@ import hashlib
 import io
 import json
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -36,6 +37,7 @@ from typing import Any, NamedTuple
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
 
+_NAME = re.compile(r"[\w(][\w .+()@=-]*(?<![ .])")
 FORMAT = 1
 MANIFEST, ROWS = "manifest.json", "frames.csv"
 COLUMNS = ("file", "index", "seconds", "sharpness", "over", "under", "difference", "flags", "dropped",
@@ -100,6 +102,11 @@ class Capture(NamedTuple):
     """The kept ones, in the order of time."""
     left_out: tuple[Captured, ...]
     """The dropped and the bad ones."""
+
+
+def can_name_files(name: str) -> bool:
+    """Whether files may be called so everywhere: letters, digits, spaces and _ . + - = @ ( ), no blank or dot last."""
+    return _NAME.fullmatch(name) is not None
 
 
 def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool = False) -> Capture:

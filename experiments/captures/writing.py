@@ -6,7 +6,6 @@ up where it stopped (``experiments/captures/folder.py``).
 
 import math
 import platform
-import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,9 +21,8 @@ from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.vision import quality
 from experiments.captures.folder import DUPLICATE, FLAGGED, Folder, Row
+from experiments.captures.recording import can_name_files
 from experiments.tables import plain
-
-_NAME = re.compile(r"[\w(][\w .+()@=-]*")
 
 
 class Asked(NamedTuple):
@@ -33,6 +31,7 @@ class Asked(NamedTuple):
     source: str
     out: Path
     fps: float | None = 1.0
+    camera_fps: float | None = None
     """Frames a second; None: every frame."""
     max_frames: int = 0
     """Kept ones; 0: no limit."""
@@ -76,7 +75,7 @@ def capture(
     """
     out = asked.out.expanduser()
     _require_place(out, asked.resume)
-    source = open(asked.source, fps=asked.fps, timeout=asked.timeout, depth=asked.depth)
+    source = open(asked.source, fps=asked.fps, timeout=asked.timeout, depth=asked.depth, camera_fps=asked.camera_fps)
     try:
         about = _about(asked, out, source)
         folder = Folder(out, about, preview=asked.preview)
@@ -185,7 +184,7 @@ def _about(asked: Asked, out: Path, source: Source) -> dict[str, Any]:
             raise InputError(f"--{key} is missing: say what is filmed, such as --{key}={example}")
     named["recording"] = asked.recording or out.resolve().name
     for key, value in named.items():
-        if not _NAME.fullmatch(value) or value == "good":
+        if not can_name_files(value) or value == "good":
             instead = (
                 "say normal of what has no defect" if value == "good" else "it names files: letters, digits, ._+-="
             )

@@ -29,7 +29,7 @@ def verdict_figure(cards: Sequence[Card], path: str | Path, *, max_bytes: int = 
     """The cards in their order, COLUMNS a row, each in its own proportions; None for no card.
 
     Args:
-        cards: what to show. path: PNG to write. max_bytes: as of ``figure_parts.save``.
+        cards: what to show. path: PNG to write. max_bytes: as of ``parts.save``.
     """
     if not cards:
         return None

@@ -144,6 +144,8 @@ def _judge(
     verdicts = []
     for judged, (arrived, frame) in zip(found, tuple(pending), strict=True):
         height, width = frame.color.shape[:2]
+        # A map that is no number has no places to show; its frame counts as anomalous all the same.
+        judged = judged._replace(map=np.nan_to_num(judged.map, nan=-np.inf, posinf=-np.inf, neginf=-np.inf))
         places = regions(judged.map, judged.pixel_threshold, min_area=limits.min_area, size=(height, width))
         latency_ms = 1e3 * (time.monotonic() - arrived)
         row = {

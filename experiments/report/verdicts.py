@@ -43,7 +43,8 @@ RULES = {
     "iou": "IoU",
 }
 CONTOURS = (
-    "Drawn on the picture as it was taken: blue, what exceeds the pixel threshold; yellow, the true defect where its "
+    "Drawn on the picture as it was taken, or as the model saw it where it has no file or was registered: "
+    "blue, what exceeds the pixel threshold; yellow, the true defect where its "
     "mask is known."
 )
 

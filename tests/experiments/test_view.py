@@ -36,6 +36,7 @@ def test_tiles_are_trained_on_and_whole_pictures_are_judged(root: Path, tmp_path
     c = tiny_runs.config(root, data__picture=SIDES, data__overlap=8)
     data = load_data(c)
     assert data.view.tiling is not None and data.view.tiles == 6
+    assert (data.n_fit, data.n_held_out) == (5, 4)
     assert data.fit.images.shape == (5 * 6, 32, 32, 3) and data.test.images.shape == (5, *SIDES, 3)
     assert data.shown.shape == ((4 + 5) * 6, 32, 32, 3)
     np.testing.assert_array_equal(data.shown[4 * 6 :], cut(data.test.images, data.view.tiling))

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ import pytest
 import tiny_runs
 from trees import save
 
+from ddad_jax.data.read import read_full
 from ddad_jax.errors import InputError
 from experiments import eight
 from experiments.eight import CONFIGURATIONS, eight_of, names_of, report
+from experiments.detecting import detector_of
+from experiments.export import exported
 from experiments.model import load_data
+from experiments.pipeline import run_all
 from experiments.registered import read_registered
 
 SIDES = (192, 256)
@@ -109,6 +114,9 @@ def test_two_views_end_in_one_table(machines: Path, tmp_path: Path, capsys: pyte
         rows = list(csv.DictReader(file))
     assert [(r["view"], r["configuration"]) for r in rows] == [(v, n) for v in ("A", "B") for n in CONFIGURATIONS]
     assert all(0 <= float(r["accuracy"]) <= 1 and float(r["threshold"]) > 0 for r in rows)
+    for r in rows:
+        wrong = float(r["missed"]) + float(r["false_alarms"])
+        assert float(r["accuracy"]) == pytest.approx(1 - wrong / 7)
     by_name = {r["configuration"]: r for r in rows if r["view"] == "A"}
     assert by_name["PO+NM+R"]["image_auroc"] == by_name["PRE+NM+R"]["image_auroc"]
     assert by_name["PO+M+NR"]["pixel_auroc"] != by_name["PRE+M+NR"]["pixel_auroc"]
@@ -121,6 +129,39 @@ def test_two_views_end_in_one_table(machines: Path, tmp_path: Path, capsys: pyte
     before = (w / "A" / "train.jsonl").read_text()
     eight_of(c, w, "A")
     assert (w / "A" / "train.jsonl").read_text() == before
+
+
+def test_a_view_whose_training_pictures_move_too_takes_a_model_each(machines: Path, tmp_path: Path) -> None:
+    found = eight_of(config(machines, view__register="all", sweep__seed=(3, 4)), tmp_path / "w", "A")
+    assert list(found.rows) == list(CONFIGURATIONS)
+    assert {row["seed"] for row in found.rows.values()} == {3}
+    assert (tmp_path / "w/A-NR/train").is_dir() and len(found.registered) == 4 + 7
+
+
+def test_frames_of_a_nudged_camera_are_judged_as_the_run_judged_them(machines: Path, tmp_path: Path) -> None:
+    c = config(machines, view__register="scored", sample__mask_before=True)
+    run_all(c, tmp_path / "w", sweep=False)
+    with (tmp_path / "w/scores.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    found = detector_of(tmp_path / "w", batch=2)([read_full(machines / row["name"]) for row in rows])
+    np.testing.assert_allclose([one.score for one in found], [float(row["score"]) for row in rows], rtol=1e-5)
+    assert [one.registered for one in found] == ["blank" not in row["name"] for row in rows]
+    with pytest.raises(InputError, match="brings pictures onto a reference"):
+        exported(detector_of(tmp_path / "w", batch=2), ["cpu"])
+
+
+def test_a_mask_that_no_point_uses_is_refused(machines: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="view.mask=.*no point of the run uses it"):
+        run_all(config(machines), tmp_path / "w", sweep=False)
+
+
+def test_a_mask_belongs_to_pictures_of_one_size(machines: Path, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    shutil.copytree(machines, root)
+    save(np.full((96, 128, 3), 90, np.uint8), root / "A/test/good/small.png")
+    with pytest.raises(InputError, match="small.png is 96 x 128 pixels.*expected pictures of one size"):
+        load_data(config(root))
+    assert load_data(config(root, view__register="scored")).view.watched is not None
 
 
 def test_a_configuration_that_cannot_be_is_left_out_and_named(
