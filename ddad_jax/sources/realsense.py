@@ -197,13 +197,15 @@ class RealSense:
         """The next frameset or None; and whether there can be no more."""
         try:
             ok, got = self._pipeline.try_wait_for_frames(_POLL)
+            if ok or self.live or self._playback.current_status() != self._rs.playback_status.stopped:
+                return got if ok else None, False
+            # The last frame may have come between the wait and the look at the status.
+            ok, got = self._pipeline.try_wait_for_frames(_POLL)
+            return got if ok else None, not ok
         except RuntimeError as error:
             if self.live:
                 raise SourceLost(f"{self.name}: {error}") from None
             raise InputError(f"{self.name}: cannot be played on ({error}); record it again") from None
-        if ok:
-            return got, False
-        return None, not self.live and self._playback.current_status() == self._rs.playback_status.stopped
 
     def _take(self, got: Any, index: int, last: int | None) -> tuple[Frame | Bad, int | None] | None:
         """Copies, as the library lends its few buffers only; None for a picture that was given before."""

@@ -43,7 +43,7 @@ def test_every_rule_is_written_with_what_it_rests_on(tmp_path: Path) -> None:
     # The default is the largest score of a held-out normal picture.
     assert content["threshold"] == max(content["normal_scores"]) == found.score.value
     assert content["threshold_rule"] == "max" and content["held_out_images"] == 120
-    assert content["pixel_threshold"] == content["thresholds"]["pixel"]["quantile"]["value"]
+    assert content["pixel_threshold"] == content["thresholds"]["pixel"]["max"]["value"]
     assert set(content["thresholds"]["image"]) == {*RULES} and set(content["thresholds"]["pixel"]) == {*PIXEL_RULES}
     for of_level in content["thresholds"].values():
         for one in of_level.values():

@@ -21,6 +21,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "demo": ["", "winter_melon", "lemon_soda", "coffee"],
     "folder": ["", "cpu", "gpu"],
     "mtd": ["", "cpu", "gpu"],
+    "station": ["", "winter_melon", "lemon_soda", "coffee"],
     "fast_sampling": ["", "demo", "folder", "mtd"],
     "mvtec": ["", *(f"{c}{o}" for c in MVTEC for o in ("", ",s", ",reference", ",s,reference"))],
     "visa": ["", *(f"{c}{o}" for c in VISA for o in ("", ",reference"))],

@@ -97,7 +97,7 @@ def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(
     free = [row for row in rows if not row["uses_test_labels"]]
     assert [row["rule"] for row in free] == ["max", "quantile", "sigma", "conformal", "conformal_pac"]
     assert [row["rule"] for row in free if row["used"]] == ["max"]
-    assert [row["rule"] for row in free if row["used_for_pixels"]] == ["quantile"]
+    assert [row["rule"] for row in free if row["used_for_pixels"]] == ["max"]
     assert (free[0]["missed"], free[0]["false_alarms"], free[0]["accuracy"]) == (2, 1, 0.4)
     assert free[3]["iou"] is None and 0 <= free[0]["iou"] <= 1
     peeked = rows[len(free) :]

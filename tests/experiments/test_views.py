@@ -135,7 +135,7 @@ def test_a_view_whose_training_pictures_move_too_takes_a_model_each(machines: Pa
     found = eight_of(config(machines, view__register="all", sweep__seed=(3, 4)), tmp_path / "w", "A")
     assert list(found.rows) == list(CONFIGURATIONS)
     assert {row["seed"] for row in found.rows.values()} == {3}
-    assert (tmp_path / "w/A-NR/train").is_dir() and len(found.registered) == 4 + 7
+    assert (tmp_path / "w/A-NR/train").is_dir() and len(found.registered) == 8 + 7
 
 
 def test_frames_of_a_nudged_camera_are_judged_as_the_run_judged_them(machines: Path, tmp_path: Path) -> None:

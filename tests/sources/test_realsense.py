@@ -82,7 +82,11 @@ def record(
                 frame.depth_units = unit
             sensor.on_video_frame(frame)
         time.sleep(0.002)
-    time.sleep(0.1)  # the recorder writes in a thread of its own
+    written, since = -1, time.monotonic()  # the recorder writes in a thread of its own
+    while time.monotonic() - since < 0.25:
+        if (now := path.stat().st_size if path.exists() else 0) != written:
+            written, since = now, time.monotonic()
+        time.sleep(0.01)
     for sensor in sensors:
         sensor.stop()
         sensor.close()
