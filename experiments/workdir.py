@@ -78,8 +78,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
-    # A setting that did not exist yet had the value that it now has by default.
-    before = _filled(_read(saved), json.loads(json.dumps(base().to_dict())))
+    before = _filled(_read(saved), _then())
     bound = (
         *(TRAINED_WITH if (folder / "train").exists() else ()),
         *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
@@ -116,7 +115,7 @@ def saved_config(folder: Path) -> ConfigDict:
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
     try:
         with c.unlocked():
-            c.update(ConfigDict(_tuples(_filled(saved, known))))
+            c.update(ConfigDict(_tuples(_filled(saved, _then()))))
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
     return check(c)
@@ -193,6 +192,13 @@ def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
         names = sorted(old.keys() | new.keys())
         return [d for key in names for d in _differences(f"{name}.{key}", old.get(key), new.get(key))]
     return [] if old == new else [(name, old, new)]
+
+
+def _then() -> dict[str, Any]:
+    """What settings were before they existed: what they are now by default, but for those named here."""
+    then = json.loads(json.dumps(base().to_dict()))
+    then["data"]["hold_out"] = "picture"
+    return then
 
 
 def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from experiments import workdir
 from experiments.model import load_data
-from experiments.workdir import environment, open_workdir
+from experiments.workdir import environment, open_workdir, saved_config
 
 
 @pytest.fixture
@@ -144,3 +144,11 @@ def test_the_environment_needs_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setattr(workdir, "__file__", "/nowhere/experiments/workdir.py")
     assert environment()["commit"] == ""
+
+
+def test_before_whole_recordings_were_held_out_pictures_were(tmp_path: Path, root: Path) -> None:
+    folder = opened(tmp_path / "w", root)
+    old = json.loads((folder / "config.json").read_text())
+    del old["data"]["hold_out"]
+    (folder / "config.json").write_text(json.dumps(old))
+    assert saved_config(folder).data.hold_out == "picture"
