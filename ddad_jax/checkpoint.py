@@ -54,7 +54,7 @@ class Checkpoints:
         """The tree saved as ``step`` (default: the newest), in the structure and types of ``template``.
 
         Raises:
-          InputError: there is none, or its arrays have other names or shapes than ``template``.
+          InputError: there is none, it is damaged, or its arrays have other names or shapes than ``template``.
         """
         found = self.steps()
         if step is None and found:
@@ -64,15 +64,34 @@ class Checkpoints:
         abstract = jax.tree.map(lambda a: jax.ShapeDtypeStruct(np.shape(a), np.asarray(a).dtype), template)
         with _checkpointer() as checkpointer:
             path = self.folder / f"{step}"
-            stored = _shapes(checkpointer.metadata(path).item_metadata.tree)
-            wanted = _shapes(abstract)
+            try:
+                told = checkpointer.metadata(path).item_metadata
+            except _DAMAGED as error:
+                raise _damaged(path, error) from error
+            if told is None:  # so Orbax says that it could not read them
+                raise _damaged(path, "its names and shapes cannot be read")
+            stored, wanted = _shapes(told.tree), _shapes(abstract)
             if stored != wanted:
                 differing = sorted(set(stored.items()) ^ set(wanted.items()))[:6]
                 raise InputError(
                     f"{path}: the saved arrays are not those this configuration builds; first differences "
                     f"{differing}. Was it made with another model? Use another workdir"
                 )
-            return checkpointer.restore(path, abstract)
+            try:
+                return checkpointer.restore(path, abstract)
+            except _DAMAGED as error:
+                raise _damaged(path, error) from error
+
+
+_DAMAGED = (OSError, ValueError, KeyError)
+"""What Orbax and TensorStore raise for files that are cut off, empty or gone. Names and shapes of the template are
+compared before, so that nothing of ours is known to raise these in ``Checkpoints.restore``; the cause stays chained."""
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    told = " ".join(str(why).split())[:160]
+    mend = "Put it back from a copy, or delete this folder: the run then goes on from the checkpoint before, or anew"
+    return InputError(f"{path}: the checkpoint is damaged or not whole ({told}). {mend}")
 
 
 def _checkpointer() -> ocp.StandardCheckpointer:

@@ -20,6 +20,7 @@ from absl import flags
 
 from ddad_jax.sources.open import KINDS
 from experiments import entry
+from experiments.captures.recording import how_to_go_on
 from experiments.captures.writing import Asked, capture
 
 _OF = Asked("", Path())
@@ -78,7 +79,7 @@ def main() -> None:
     )
     print(f"{asked.out}: {n['kept']} of {n['seen']} frames kept, ended by {manifest['ended']}{wrong and '; ' + wrong}")
     if not manifest["finished"]:
-        print("not finished: --resume takes it up where the source can be read again", file=sys.stderr)
+        print(f"not finished: {how_to_go_on(asked.out, manifest)}", file=sys.stderr)
     elif not n["kept"]:
         print("no frame was kept: look at preview.png, and see --least_sharpness and its like", file=sys.stderr)
 

@@ -70,17 +70,37 @@ def load_constants(workdir: Path) -> Kept:
         raise InputError(f"{path}: is missing")
     arrays = read_npz(path)
     found = arrays.get("format")
-    if found is None or found.shape != () or int(found) != FORMAT:
-        said = "none" if found is None else str(found)
+    if found is None or found.shape != () or found.dtype.kind not in "iu" or int(found) != FORMAT:
+        said = "none" if found is None else repr(found.tolist())[:40]
         raise InputError(f"{path}: format {said}, expected {FORMAT}: it was written by another version of ddad_jax")
     try:
         settings, made_with = json.loads(str(arrays["made_of"]))
         spread = Spread(arrays["spread_mean"], arrays["spread_std"]) if "spread_mean" in arrays else None
         first = First(float(arrays["first_ratio"]), arrays["first_scores"]) if "first_ratio" in arrays else None
         constants = Constants(spread, first, arrays.get("watched"), arrays.get("reference"))
+        _require_arrays(arrays)
         return Kept(constants, dict(settings), dict(made_with))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error!r}); expected what a run wrote there. Delete it") from None
+
+
+_ARRAYS = {"spread_mean": ("f", 2), "spread_std": ("f", 2), "first_scores": ("f", 1), "watched": ("b", 2)}
+"""Name -> kind and number of axes, of arrays that are [h, w] of a map or [m]."""
+
+
+def _require_arrays(arrays: dict[str, np.ndarray]) -> None:
+    """ValueError where one is not of the type and the shape that ``Constants`` says."""
+    for name, (kind, axes) in _ARRAYS.items():
+        found = arrays.get(name)
+        if found is not None and (found.dtype.kind != kind or found.ndim != axes or not found.size):
+            raise ValueError(f"{name} is {found.dtype} {found.shape}")
+    if "spread_mean" in arrays:
+        mean, std = arrays["spread_mean"], arrays["spread_std"]
+        if mean.shape != std.shape or not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
+            raise ValueError(f"spread_mean {mean.shape} and spread_std {std.shape} are no mean and deviation")
+    reference = arrays.get("reference")
+    if reference is not None and not (reference.dtype == np.uint8 and reference.ndim == 3 and reference.shape[2] == 3):
+        raise ValueError(f"reference is {reference.dtype} {reference.shape}")
 
 
 def forget(workdir: Path) -> None:

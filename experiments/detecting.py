@@ -15,7 +15,8 @@ from ddad_jax.sweep import require_mask
 from ddad_jax.vision.registration import reference_of, register, warped
 from ddad_jax.vision.tiles import cut, stitch, tiling
 from ddad_jax.vision.view_mask import silenced
-from experiments.finished import Finished, finished
+from experiments.constants import NAME
+from experiments.finished import Finished, evaluation, finished
 from experiments.frame_geometry import in_frame, uncropped
 from experiments.view import picture_size
 
@@ -71,7 +72,13 @@ class FrameDetector:
         if recon.mask_before or score.mask_after:
             require_mask(kept.watched)
         self.tiling = tiling(picture_size(c), self.size, c.data.overlap) if c.data.picture else None
-        self._reference = None if kept.reference is None else reference_of(kept.reference)
+        self._reference = None
+        if kept.reference is not None:
+            try:
+                self._reference = reference_of(kept.reference)
+            except InputError as error:
+                again = evaluation(run.workdir)
+                raise InputError(f"{run.workdir / NAME}: {error}; set --config.view.reference and {again}") from None
         calibration = Calibration(run.calibration["ratio"], kept.spread, kept.first, kept.watched)
         self._tile_masks = None
         if self.tiling:

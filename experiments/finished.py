@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
+from ddad_jax.data.read import expanded
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, GridKey, grid_key
@@ -21,6 +22,7 @@ from experiments import adapting, distilling, sweeping, training
 from experiments.constants import NAME, Constants, Kept, load_constants
 from experiments.journal import trained_steps
 from experiments.plan import SETTINGS, UNSAID, Point, point_of
+from experiments.view import picture_size
 from experiments.workdir import saved_config
 
 NUMBERS = ("threshold", "pixel_threshold", "crop", "clip", "normalise", "adapt_epoch")
@@ -51,12 +53,13 @@ def finished(workdir: Path) -> Finished:
     Raises:
       InputError: naming what the workdir lacks or what does not fit together, and the command that mends it.
     """
-    workdir = workdir.expanduser().absolute()
+    workdir = expanded(workdir, "the --workdir of a finished run").absolute()
     if not workdir.is_dir():
         raise InputError(f"{workdir}: no such folder; expected the --workdir of a finished run")
     c, again = saved_config(workdir), evaluation(workdir)
-    said, kept = _calibration(workdir, again), _constants(workdir, again)
-    point = _point(workdir, said, again)
+    said = _calibration(workdir, c.data.size, again)
+    kept, point = _constants(workdir, again), _point(workdir, said, again)
+    _require_view(c, workdir, kept.constants, again)
     with c.unlocked():
         c.score.update(crop=said["crop"], normalise=said["normalise"])
         c.sample.clip = said["clip"]
@@ -68,7 +71,10 @@ def finished(workdir: Path) -> Finished:
     params = training.restored(c, workdir)
     variables, epoch = adapting.restored(c, workdir)
     program, student = sweeping.program_of(c, params, variables), {}
-    _require_same(workdir, _now(c, workdir, said, epoch), {**said, **kept.made_with}, again)
+    # Each file for itself: one of them may be of another run.
+    now = _now(c, workdir, said, epoch)
+    _require_same(workdir, {name: now[name] for name in now if name in said}, said, again)
+    _require_same(workdir, now, {**said, **kept.made_with}, again)
     _require_weights(workdir, program, again)
     if point[0].model == "student":
         taught = distilling.restored(c, workdir, params)
@@ -84,27 +90,39 @@ def evaluation(workdir: Path) -> str:
     """How to evaluate the run again, as its environment.json tells how it was made."""
     try:
         flags = shlex.split(json.loads((workdir / "environment.json").read_text())["command"])[1:]
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         flags = ["--config=CONFIG", f"--workdir={workdir}"]
     return f"run python -m experiments.evaluate {shlex.join(flags)}"
 
 
-def _calibration(workdir: Path, again: str) -> dict[str, Any]:
+def _calibration(workdir: Path, size: int, again: str) -> dict[str, Any]:
     path = workdir / "calibration.json"
     if not path.exists():
         raise InputError(f"{workdir}: holds no finished run (calibration.json is missing); {again}")
     try:
         said = dict(json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); {again}") from None
     said = {**UNSAID, **said}
     needed = [*SETTINGS, *NUMBERS, *(["ratio"] if said.get("normalise") == "held_out" else [])]
     if missing := [name for name in needed if name not in said]:
         raise InputError(f"{path}: {', '.join(missing)} is missing, which a verdict needs; {again}")
-    wrong = [name for name in ("ratio", "threshold", "pixel_threshold") if not _number(said.get(name, 1.0))]
-    if wrong:
-        raise InputError(f"{path}: {wrong[0]} = {said[wrong[0]]!r}: expected a number; {again}")
+    kinds = {
+        "threshold": (_number, "a number"),
+        "pixel_threshold": (_number, "a number"),
+        "ratio": (lambda value: _number(value) and value > 0, "a number above 0"),
+        "crop": (lambda value: _count(value) and value <= size, f"a whole number from 0 to {size}"),
+        "clip": (lambda value: isinstance(value, bool), "true or false"),
+        "adapt_epoch": (_count, "a whole number, at least 0"),
+    }
+    for name, (holds, expected) in kinds.items():
+        if name in said and not holds(said[name]):
+            raise InputError(f"{path}: {name} = {repr(said[name])[:40]}: expected {expected}; {again}")
     return said
+
+
+def _count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _number(value: Any) -> bool:
@@ -116,6 +134,18 @@ def _constants(workdir: Path, again: str) -> Kept:
         return load_constants(workdir)
     except InputError as error:
         raise InputError(f"{error}; {again}") from None
+
+
+def _require_view(c: ConfigDict, workdir: Path, kept: Constants, again: str) -> None:
+    """A later run that was broken off may have left its config.json beside what was kept of another."""
+    path, size = workdir / NAME, picture_size(c)
+    if bool(c.view.register) != (kept.reference is not None):
+        here = "holds no reference" if c.view.register else "holds a reference"
+        raise InputError(f"{path}: {here}, but config.json says view.register = {c.view.register!r}; {again}")
+    of_maps = {"watched": kept.watched, "spread": None if kept.spread is None else kept.spread.mean}
+    for name, array in of_maps.items():
+        if array is not None and array.shape != size:
+            raise InputError(f"{path}: {name} is of {array.shape} pixels, the run's pictures have {size}; {again}")
 
 
 def _point(workdir: Path, said: Mapping[str, Any], again: str) -> Point:
@@ -155,7 +185,7 @@ def _require_weights(workdir: Path, program: PairProgram, again: str) -> None:
     """``journal.claim`` said whose the scores are."""
     try:
         owner = json.loads((workdir / "journal_of.json").read_text())["weights"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         owner = None
     if owner != fingerprint(program.weights):
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")

@@ -2,18 +2,27 @@
 
 Frames are judged in batches while they arrive. Each leaves one JSON line: verdict, score, threshold, regions, latency,
 model; what else happens (a bad or dropped frame, a camera lost and back) is a line of its own, with "event". Ctrl-C or
-SIGTERM ends it once all that has arrived is judged. Sources are those of ``experiments.capture``.
+SIGTERM ends it once all that has arrived is judged; a second one, or one before there are frames, at once with status
+130. Sources are those of ``experiments.capture``.
 """
 
 if __name__ == "inspect":  # with this folder itself on the path, where it would stand for the standard library's
     raise ImportError("run it from the repository's root as a module: python -m experiments.inspect")
 
+import signal
+import sys
 from pathlib import Path
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not one to be ignored
+    # Until there is something to leave in order, Ctrl-C ends it as it ends any program, without a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 from absl import flags
 
+from ddad_jax.data.read import expanded
 from experiments import entry
-from experiments.live.session import Asked, run
+from experiments.live.asked import Asked
+from experiments.live.session import run
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a trained run.")
 SOURCE = flags.DEFINE_string("source", None, "camera:0, realsense, a recording, a video, a folder, station:...")
@@ -47,12 +56,15 @@ SERVE = flags.DEFINE_integer(
 
 
 def main() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def file(flag: flags.FlagHolder) -> Path | None:
-        return Path(flag.value).expanduser() if flag.value else None
+        return expanded(flag.value, f"--{flag.name}") if flag.value else None
 
     run(
         Asked(
-            model=Path(MODEL.value or "").expanduser(),
+            model=expanded(MODEL.value or "", "--model"),
             source=SOURCE.value or "",
             fps=FPS.value,
             batch=BATCH.value,
@@ -78,4 +90,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    entry.run_without_config(main, required=["model", "source"])
+    try:
+        entry.run_without_config(main, required=["model", "source"])
+    except KeyboardInterrupt:
+        sys.exit(130)  # what a shell makes of a program that Ctrl-C has ended

@@ -23,7 +23,13 @@ from jax import export
 
 FORMAT = 1
 """Of the files this script reads."""
+MOST = 1024
+"""Pictures in one call: more take memory that no device has, and save no time."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError)
+_NEEDED = (
+    "platforms", "picture", "map", "batch", "advised_batch", "jax", "calling_convention_version", "module_kept_var_idx",
+    "uses_global_constants", "threshold", "pixel_threshold", "model_id",
+)  # fmt: skip
 
 
 class Model(NamedTuple):
@@ -87,7 +93,7 @@ def seed(picture: np.ndarray) -> int:
 def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     mend = "copy it again from where it was made, or export it again"
     if not path.is_file():
-        raise Refused(f"{path}: no such file")
+        raise Refused(f"{path}: no such file; name the one that experiments.export wrote, or {mend}")
     try:
         with zipfile.ZipFile(path) as archive:
             told = json.loads(archive.read("ddad.json"))
@@ -96,9 +102,11 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
                 mend = "use the run_exported.py that was written beside it"
                 raise Refused(f"{path}: format {found} of the file, this script reads {FORMAT}: {mend}")
             parts = {name: archive.read(name) for name in told["sha256"]}
-            told["platforms"], told["picture"], told["map"], parts["program"], parts["arrays.npz"]  # noqa: B018
+            parts["program"], parts["arrays.npz"]  # noqa: B018
     except _BROKEN as error:
         raise Refused(f"{path}: no exported detector, or a damaged one ({error}); {mend}") from None
+    if missing := [name for name in _NEEDED if name not in told]:
+        raise Refused(f"{path}: its ddad.json does not say {', '.join(missing)}; {mend}")
     for name, content in parts.items():
         if hashlib.sha256(content).hexdigest() != told["sha256"][name]:
             raise Refused(f"{path}: the checksum of {name} does not hold: the file was changed; {mend}")
@@ -160,13 +168,19 @@ def read(path: Path, picture: Sequence[int]) -> np.ndarray:
     return np.asarray(upright.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
 
 
-def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any]]:
-    """What is printed of each picture, in order; its map is left in the folder ``maps``."""
+def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:
+    """What is printed of each picture, in order, or why it cannot be judged; its map is left in the folder ``maps``."""
     told, size = model.told, model.batch
     for first in range(0, len(paths), size):
-        some = paths[first : first + size]
-        found, scores = model.run(np.stack([read(path, told["picture"]) for path in some]))
-        for number, (path, anomaly, score) in enumerate(zip(some, found, scores.tolist(), strict=True), start=first):
+        some = [_tried(path, told["picture"]) for path in paths[first : first + size]]
+        good = [picture for picture in some if not isinstance(picture, Refused)]
+        judged = iter(zip(*model.run(np.stack(good)), strict=True)) if good else iter(())
+        for number, (path, picture) in enumerate(zip(paths[first : first + size], some, strict=True), start=first):
+            if isinstance(picture, Refused):
+                yield picture
+                continue
+            anomaly, score = next(judged)
+            score = float(score)
             row = {"picture": str(path), "score": score, "threshold": told["threshold"]}
             # A score that is not a number is no reason to let a picture pass.
             row |= {"anomalous": not score <= told["threshold"], "pixel_threshold": told["pixel_threshold"]}
@@ -177,6 +191,13 @@ def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> It
             yield row
 
 
+def _tried(path: Path, picture: Sequence[int]) -> np.ndarray | Refused:
+    try:
+        return read(path, picture)
+    except Refused as error:
+        return error
+
+
 def main(argv: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path, help="what experiments.export wrote")
@@ -185,14 +206,21 @@ def main(argv: Sequence[str]) -> None:
     parser.add_argument("--batch", type=int, default=0, help="pictures in one call; default: as the file says")
     asked = parser.parse_args(argv)
     try:
-        if asked.batch < 0:
-            raise Refused(f"--batch={asked.batch}: expected at least 1")
+        if not 0 <= asked.batch <= MOST:
+            raise Refused(f"--batch={asked.batch}: expected 1 to {MOST}, or 0 for what the file says")
         if asked.maps:
             asked.maps.mkdir(parents=True, exist_ok=True)
+        left_out = 0
         for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
-            print(json.dumps(row), flush=True)
+            if isinstance(row, Refused):
+                left_out += 1
+                print(f"error: {row}", file=sys.stderr)
+            else:
+                print(json.dumps(row), flush=True)
     except (Refused, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if left_out:
         sys.exit(2)
 
 

@@ -193,7 +193,8 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Replace a file as a whole: write beside it, flush to the disk, rename over it.
+    """Replace a file as a whole: write beside it, flush to the disk, rename over it. What is there and no file (a
+    device, a pipe) is written to, and stays what it is.
 
     Raises InputError where the folder or the file cannot be written; the old file is then untouched.
     """
@@ -201,6 +202,9 @@ def write_bytes(path: str | Path, content: bytes) -> None:
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(content)
+            return
         try:
             with beside.open("wb") as file:
                 file.write(content)

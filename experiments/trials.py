@@ -14,6 +14,8 @@ from ddad_jax.metrics.thresholds import RULES, conformal_rank, image_threshold, 
 
 LEAST = 4
 """Scores that can be split at all."""
+MOST_DRAWN = 10**8
+"""Scores that all trials together may draw: they are held at once, 16 bytes each with both draws."""
 
 
 def normal_scores(paths: Sequence[Path]) -> np.ndarray:
@@ -21,8 +23,13 @@ def normal_scores(paths: Sequence[Path]) -> np.ndarray:
     or the column ``score`` of a CSV without labels; float64 [n], the files one after another.
 
     Raises:
-      InputError: a file is missing or holds no such scores, or there are fewer than LEAST in all.
+      InputError: a file is missing or holds no such scores, is named twice, or there are fewer than LEAST in all.
     """
+    seen: set[Path] = set()
+    for path in paths:
+        if path.resolve() in seen:
+            raise InputError(f"--scores={path}: named twice, so its scores would count twice; name each file once")
+        seen.add(path.resolve())
     scores = np.concatenate([_read(path) for path in paths]) if paths else np.zeros(0)
     if scores.size < LEAST or not np.isfinite(scores).all():
         named = ", ".join(map(str, paths)) or "no file"
@@ -50,8 +57,11 @@ def trials(
       scores: of normal pictures, [m]; n: of them calibrate, 1 <= n < m. level, delta, p, k: of ``image_threshold``.
 
     Raises:
-      InputError: no such n.
+      InputError: no such n; more than MOST_DRAWN scores in all.
     """
+    if splits * scores.size > MOST_DRAWN:
+        most = MOST_DRAWN // scores.size
+        raise InputError(f"--splits={splits}: expected at most {most} trials of {scores.size} scores")
     if not 1 <= n < scores.size:
         raise InputError(f"--calibration={n}: expected 1 to {scores.size - 1}, as there are {scores.size} scores")
     rng = np.random.default_rng(seed)
@@ -113,5 +123,5 @@ def _read(path: Path) -> np.ndarray:
         return np.array([float(row["score"]) for row in rows if row.get("label", "0") == "0"], float)
     except OSError as error:
         raise InputError(f"--scores={path}: cannot be read ({error.strerror}); {expected}") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
         raise InputError(f"--scores={path}: {error!r}; {expected}") from None

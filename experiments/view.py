@@ -14,7 +14,7 @@ from ddad_jax.data.aligned import Aligned, load_aligned
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.load import Picture
 from ddad_jax.data.mtd import mtd_pictures
-from ddad_jax.data.read import image_size, read_full
+from ddad_jax.data.read import expanded, image_size, read_full
 from ddad_jax.data.split import spread
 from ddad_jax.data.visa import visa_pictures
 from ddad_jax.errors import InputError
@@ -147,11 +147,16 @@ def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReferen
       InputError: it cannot be read or has no texture.
     """
     path = _reference_path(c, trained_on)
-    return OnReference(path, reference_of(read_full(path)), image_size(path))
+    whole = read_full(path)
+    try:
+        return OnReference(path, reference_of(whole), image_size(path))
+    except InputError as error:
+        told = "" if c.view.reference else " (where it names none, the first of the training pictures)"
+        raise InputError(f"--config.view.reference: {path}{told}: {error}") from None
 
 
 def _reference_path(c: ConfigDict, trained_on: Sequence[Picture]) -> Path:
-    return Path(c.view.reference).expanduser() if c.view.reference else trained_on[0].path
+    return expanded(c.view.reference, "--config.view.reference") if c.view.reference else trained_on[0].path
 
 
 def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:

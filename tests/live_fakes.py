@@ -24,14 +24,22 @@ def picture(bright: bool = False, size: tuple[int, int] = (24, 32)) -> np.ndarra
 
 
 class FakeDetector:
-    """The brightest pixel as score, brightness as map; ``calls`` has the size of each batch."""
+    """The brightest pixel as score, brightness as map; ``calls`` has the size of each batch.
+
+    broken: calls, counted from 1, that raise. no_number: frames whose map and score are NaN.
+    """
 
     model_id, threshold, pixel_threshold, size = "fake", THRESHOLD, THRESHOLD, 8
 
     def __init__(
-        self, batch: int = 4, *, seconds: float = 0.0, broken: Callable[[int], bool] = lambda call: False
+        self,
+        batch: int = 4,
+        *,
+        seconds: float = 0.0,
+        broken: Callable[[int], bool] = lambda call: False,
+        no_number: Callable[[np.ndarray], bool] = lambda frame: False,
     ) -> None:
-        self.batch, self._seconds, self._broken = batch, seconds, broken
+        self.batch, self._seconds, self._broken, self._no_number = batch, seconds, broken, no_number
         self.calls: list[int] = []
         self.warmed = False
 
@@ -45,7 +53,10 @@ class FakeDetector:
             raise RuntimeError("the detector broke")
         time.sleep(self._seconds)
         maps = [frame[..., 0].astype(np.float32) / 255 for frame in frames]
-        return [Judged(float(m.max()), THRESHOLD, bool(m.max() > THRESHOLD), m, THRESHOLD, None) for m in maps]
+        for frame, found in zip(frames, maps, strict=True):
+            if self._no_number(frame):
+                found[:] = np.nan
+        return [Judged(float(m.max()), THRESHOLD, not m.max() <= THRESHOLD, m, THRESHOLD, None) for m in maps]
 
 
 class FakeSource:

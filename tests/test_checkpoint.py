@@ -115,3 +115,20 @@ def test_another_template_is_refused_by_name(tmp_path: Path, template: State, na
     with pytest.raises(InputError, match=named) as caught:
         Checkpoints(tmp_path).restore(template)
     assert str(tmp_path) in str(caught.value) and "another model" in str(caught.value)
+
+
+@pytest.mark.parametrize("how", ["half", "empty", "gone"])
+@pytest.mark.parametrize("which", ["_METADATA", "manifest.ocdbt", "largest"])
+def test_a_damaged_checkpoint_is_named_with_what_to_do(tmp_path: Path, which: str, how: str) -> None:
+    tree = {"x": np.random.default_rng(0).normal(size=(64, 64))}
+    Checkpoints(tmp_path).save(3, tree)
+    folder = tmp_path / "3"
+    largest = max((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    file = largest if which == "largest" else folder / which
+    content = file.read_bytes()
+    if how == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(content[: len(content) // 2 if how == "half" else 0])
+    with pytest.raises(InputError, match=r"/3: the checkpoint is damaged .*delete this folder"):
+        Checkpoints(tmp_path).restore(tree)

@@ -38,6 +38,18 @@ Size = int | tuple[int, int]
 """What a picture is resized to: the side of a square, or (height, width); pixels."""
 
 
+def expanded(path: Path | str, what: str) -> Path:
+    """``path`` with the home folder that ~ or ~NAME stands for; what: the flag or file it comes from.
+
+    Raises:
+      InputError: no home folder of that user is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{what}: {path}: no home folder of that user is known; write the whole path") from None
+
+
 class Encoded(NamedTuple):
     """A picture's file in memory, and what messages call it."""
 

@@ -1,6 +1,7 @@
 """L1. A source by its name, as a user writes it."""
 
 import re
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,10 @@ KINDS: Mapping[str, str] = {
     "station:PRODUCT?state=dent&video=3": f"the simulated station ({', '.join(PRODUCTS)})",
 }
 """What a source may be called, and what it is: for messages and ``--help``."""
+LONGEST_TIMEOUT = 86400.0
+"""Seconds: a day. Who waits longer than the system's clocks can count would not wait at all."""
+FASTEST = 10_000.0
+"""Frames a second that may be asked of a camera; none has more."""
 
 
 def open_source(
@@ -41,7 +46,7 @@ def open_source(
       fps: the clock of a folder, without it one picture a second; recordings, videos and the station have their own,
         and a camera's frames are thinned (``rate.at_rate``).
       camera_fps: asked of a camera and a RealSense, which refuse a rate they do not have; None: what they like.
-      timeout: seconds without a frame after which a live source is lost, above 0.
+      timeout: seconds without a frame after which a live source is lost, above 0, at most ``LONGEST_TIMEOUT``.
       depth: of a RealSense, too; False: colour only.
       start: frames that were seen before a live source was lost; only the simulated station, which has no disk that
         turns on meanwhile, needs to know.
@@ -49,8 +54,10 @@ def open_source(
     Raises:
       InputError: no such kind, file, folder or device; a misspelt option; nothing in it that could be a frame.
     """
-    if not timeout > 0:
-        raise InputError(f"timeout is {timeout:g}: expected seconds, above 0")
+    if not 0 < timeout <= LONGEST_TIMEOUT:
+        raise InputError(f"timeout is {timeout:g}: expected seconds, above 0 and at most {LONGEST_TIMEOUT:g}")
+    if camera_fps is not None and not 0 < camera_fps <= FASTEST:
+        raise InputError(f"camera_fps is {camera_fps:g}: expected frames a second, above 0 and at most {FASTEST:g}")
     kind, colon, rest = spec.partition(":")
     if kind == "camera":
         return Camera(_device(rest, spec), fps=camera_fps, timeout=timeout)
@@ -112,9 +119,24 @@ def _device(text: str, spec: str) -> int | str:
         return int(text)
     if "://" in text:
         return text
-    if not Path(text).exists() or not text:
-        raise InputError(f"{spec}: no such camera; expected its number (camera:0), its path or a stream's address")
+    expected = "expected its number (camera:0), its path (/dev/video0) or a stream's address"
+    try:
+        mode = Path(text).stat().st_mode if text else 0
+    except (OSError, ValueError):
+        mode = 0
+    if not mode:
+        raise InputError(f"{spec[:80]}: no such camera; {expected}")
+    if not stat.S_ISCHR(mode):  # a pipe keeps whoever opens it waiting, and a file has a kind of its own
+        raise InputError(f"{spec}: is no camera but {_what(mode)}; {expected}")
     return text
+
+
+def _what(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    if stat.S_ISDIR(mode):
+        return "a folder, which is a source without camera: before it"
+    return "a file, which is a source without camera: before it" if stat.S_ISREG(mode) else "of another kind"
 
 
 def _kinds(what: str) -> str:

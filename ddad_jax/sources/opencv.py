@@ -1,10 +1,9 @@
 """L1. Video files and cameras, as OpenCV reads them."""
 
-import contextlib
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -106,12 +105,12 @@ class Camera:
     Args:
       device: its number, its path, or the address of a stream (``rtsp://...``).
       fps: frames a second to ask of it; None: as it is set.
-      timeout: seconds without a frame after which it counts as lost, above 0; the first frame may take three times
-        as long, as cameras warm up.
+      timeout: seconds without a frame after which it counts as lost, above 0; to open it and its first frame may take
+        three times as long each, as cameras warm up.
       open: what makes a ``cv2.VideoCapture`` of the device.
 
     Raises:
-      InputError: it cannot be opened.
+      InputError: it cannot be opened, or does not answer.
     """
 
     live = True
@@ -125,7 +124,7 @@ class Camera:
         open: Callable[[Any], Any] = cv2.VideoCapture,
     ):
         self.name, self._timeout = f"camera:{device}", timeout
-        self._capture = open(device)
+        self._capture = _opened(open, device, 3 * timeout)
         if not self._capture.isOpened():
             self._capture.release()
             raise InputError(
@@ -141,22 +140,25 @@ class Camera:
             "exposure": float(get(cv2.CAP_PROP_EXPOSURE)), "gain": float(get(cv2.CAP_PROP_GAIN)),
         }  # fmt: skip
         self._closed = threading.Event()
-        # One place: who is slow gets the frames of then, not those that a buffer kept since long.
-        self._frames: queue.Queue[tuple[float, np.ndarray | None]] = queue.Queue(1)
+        # One place: who is slow gets the frames of then, not those that a buffer kept since long. That there are no
+        # more is kept apart, so that neither the last frame nor the end takes the other's place.
+        self._news = threading.Condition()
+        self._newest: tuple[float, np.ndarray] | None = None
+        self._ended = False
         self._reader = threading.Thread(target=self._keep_reading, name=self.name, daemon=True)
 
     def frames(self) -> Iterator[Frame | Bad]:
         self._reader.start()
         begin, index, wait = None, 0, 3 * self._timeout
         while not self._closed.is_set():
-            try:
-                at, bgr = self._frames.get(timeout=wait)
-            except queue.Empty:
-                raise SourceLost(f"{self.name}: no frame for {wait:g} s") from None
+            with self._news:
+                told = self._news.wait_for(lambda: self._newest or self._ended or self._closed.is_set(), wait)
+                newest, self._newest = self._newest, None
             if self._closed.is_set():
                 return
-            if bgr is None:
-                raise SourceLost(f"{self.name}: stopped giving frames")
+            if newest is None:
+                raise SourceLost(f"{self.name}: " + ("stopped giving frames" if told else f"no frame for {wait:g} s"))
+            at, bgr = newest
             begin = at if begin is None else begin
             yield Frame(index, at - begin, cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
             index, wait = index + 1, self._timeout
@@ -164,20 +166,15 @@ class Camera:
     def _keep_reading(self) -> None:
         while not self._closed.is_set():
             ok, bgr = self._capture.read()
-            self._hand_over((time.monotonic(), bgr if ok else None))
+            with self._news:
+                if ok:
+                    self._newest = time.monotonic(), bgr  # in the place of one that nobody has taken
+                self._ended = not ok
+                self._news.notify_all()
             if not ok:
                 break
         # Here, not in ``close``: to release a capture that another thread reads from crashes.
         self._capture.release()
-
-    def _hand_over(self, item: tuple[float, np.ndarray | None]) -> None:
-        """In the place of one that nobody has taken; the driver is never kept waiting."""
-        while not self._closed.is_set():
-            with contextlib.suppress(queue.Full):
-                self._frames.put_nowait(item)
-                return
-            with contextlib.suppress(queue.Empty):
-                self._frames.get_nowait()
 
     def close(self) -> None:
         if self._closed.is_set():
@@ -186,8 +183,32 @@ class Camera:
         if not self._reader.is_alive():
             self._capture.release()
             return
-        with contextlib.suppress(queue.Full):
-            self._frames.put_nowait((0.0, None))  # who waits for a frame need not wait longer
+        with self._news:
+            self._news.notify_all()  # who waits for a frame need not wait longer
+
+
+def _opened(open: Callable[[Any], Any], device: int | str, patience: float) -> Any:
+    """What ``open`` makes of the device, called in a thread of its own, since it may never return either."""
+    made: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            made.set_result(open(device))
+        except cv2.error as error:
+            made.set_exception(error)
+
+    threading.Thread(target=call, name=f"open camera:{device}", daemon=True).start()
+    try:
+        return made.result(patience)
+    except TimeoutError:
+        # Opened after all, it is let go, for nobody is left who would use it.
+        made.add_done_callback(lambda late: None if late.exception() else late.result().release())
+        raise InputError(
+            f"camera {device} does not answer: it was not open after {patience:g} s. See to its cable, its address and "
+            "its network, or give it more time (--timeout)"
+        ) from None
+    except cv2.error as error:
+        raise InputError(f"camera {device} cannot be opened ({error})") from None
 
 
 def devices() -> list[str]:

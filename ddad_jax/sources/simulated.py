@@ -20,6 +20,11 @@ from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
 
 STATES: tuple[str, ...] = ("normal", "dent", "paint", "hard")
+MOST: Mapping[str, float] = {
+    "size": 4096, "fps": 1000.0, "seconds": 30 * 86400.0, "rpm": 1000.0, "light": 100.0, "noise": 100.0, "tilt": 20.0,
+    "blur": 100.0,
+}  # fmt: skip
+"""Upper bounds of settings: what is beyond shows no can any more, does not fit into memory or never ends."""
 
 
 class Settings(NamedTuple):
@@ -201,6 +206,9 @@ def _touched(scene: Scene, rng: np.random.Generator) -> Scene:
 
 
 def _require(s: Settings) -> None:
+    for name, most in MOST.items():
+        if abs(getattr(s, name)) > most:
+            raise InputError(f"{name}={getattr(s, name)}: expected at most {most:g}")
     check(s.product, s.size)
     if s.state not in STATES:
         raise InputError(f"state={s.state}: the station films {', '.join(STATES)}")

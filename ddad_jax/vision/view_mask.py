@@ -23,10 +23,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.data.outlines import Polygon, draw
-from ddad_jax.data.read import SUFFIXES, image_size, read_mask, resized
+from ddad_jax.data.read import SUFFIXES, expanded, image_size, read_mask, resized
 from ddad_jax.errors import InputError
 
 FORMAT = 1
+LONGEST_SIDE, MOST_PIXELS = 2**15, 2**27
+"""Of pictures a mask is drawn for: more than any camera has, and what can still be held while it is drawn."""
 
 
 def read_view_mask(
@@ -47,7 +49,7 @@ def read_view_mask(
       InputError: the file cannot be read or is of another format, the view is not in it, a polygon has fewer than
         three points, no area or lies outside the picture, the size is not that of the pictures, or nothing is watched.
     """
-    path = Path(path).expanduser()
+    path = expanded(path, "mask of the view")
     if path.suffix.lower() == ".json":
         drawn, watched = _from_polygons(path, view)
     elif path.suffix.lower() in SUFFIXES:
@@ -69,7 +71,7 @@ def read_view_mask(
 def _from_polygons(path: Path, view: str) -> tuple[tuple[int, int], np.ndarray]:
     try:
         said = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} (mask of the view): cannot be read ({error})") from None
     expected = '{"format": 1, "size": [height, width], "views": {NAME: {"ignore": [POLYGON, ...]}}}'
     if not isinstance(said, dict) or said.get("format") != FORMAT or not isinstance(said.get("views"), dict):
@@ -79,6 +81,9 @@ def _from_polygons(path: Path, view: str) -> tuple[tuple[int, int], np.ndarray]:
     size = said.get("size")
     if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int and n > 0 for n in size)):
         raise InputError(f"{path}: size {size!r}: expected [height, width] of the pictures in pixels")
+    if max(size) > LONGEST_SIDE or size[0] * size[1] > MOST_PIXELS:
+        most = f"at most {LONGEST_SIDE} a side and {MOST_PIXELS} in all"
+        raise InputError(f"{path}: size {size!r}: expected [height, width] of the pictures in pixels, {most}")
     views = said["views"]
     entry = views.get(view, views.get("*"))
     if entry is None:

@@ -24,10 +24,13 @@ from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels
 from experiments.captures.recording import MANIFEST as CAPTURE
-from experiments.captures.recording import ROWS, Capture, can_name_files, read_capture
+from experiments.captures.recording import ROWS, Capture, can_name_files, expanded, read_capture
 from experiments.captures.recording import read_manifest as capture_manifest
-from experiments.captures.set_files import write_files
+from experiments.captures.set_files import require_apart, write_files
 from experiments.tables import format_table
+
+WIDEST = 1000
+"""Pixels of a line's width; wider than any picture's defect."""
 
 
 class Assembled(NamedTuple):
@@ -62,7 +65,11 @@ def assemble(
         folder holds something else, or cannot be written.
     """
     wanted, drawing = wanted or Wanted(), drawing or Drawing()
-    target = Path(out) / _usable(product, "--product")
+    if not 0 <= wanted.least_defect <= 1:
+        raise InputError(f"--least_defect={wanted.least_defect}: expected a share of the picture, 0 to 1")
+    if not 1 <= drawing.line_width <= WIDEST:
+        raise InputError(f"--line_width={drawing.line_width}: expected pixels, 1 to {WIDEST}")
+    target = expanded(out, "--out") / _usable(product, "--product")
     every, running = _captures(folders, unfinished)
     captures = [capture for capture in every if capture.product == product]
     if not captures:
@@ -78,6 +85,7 @@ def assemble(
     if before:
         return Assembled(target, before, new=False)
     choice = choose(captures, known, wanted)
+    require_apart(captures, choice.sides, keep_bad=wanted.keep_bad)
     about = {
         "format": FORMAT,
         "product": product,
@@ -110,13 +118,16 @@ def captures_of(patterns: list[str]) -> list[Path]:
     """The folders that the patterns name, each once.
 
     Raises:
-      InputError: a pattern names none.
+      InputError: a pattern names none, or is none.
     """
     found: dict[Path, None] = {}
     for pattern in filter(None, patterns):
-        path = Path(pattern).expanduser()
-        named = [path] if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-        matches = sorted(folder for folder in named if folder.is_dir())
+        path = expanded(pattern, "--captures")
+        try:
+            named = [path] if path.is_dir() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
+            matches = sorted(folder for folder in named if folder.is_dir())
+        except (OSError, ValueError) as error:
+            raise InputError(f"--captures={pattern}: cannot be used as a pattern ({error})") from None
         if not matches:
             raise InputError(f"--captures={pattern}: no such folder; expected one or more --out of experiments.capture")
         found |= dict.fromkeys(matches)
@@ -164,7 +175,11 @@ def _before(target: Path, settings: Mapping[str, Any], made_of: Mapping[str, Any
     """The manifest of the same set made before; None where there is nothing."""
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return None
-    found = read_manifest(target) if target.is_dir() else None
+    again = "Name another --out, or remove that folder to have it made again."
+    try:
+        found = read_manifest(target) if target.is_dir() else None
+    except InputError as error:  # which says to make it again; that is what somebody tries here
+        raise InputError(f"{target}: holds a data set whose {MANIFEST} cannot be used. {again}") from error
     if found is None:
         raise InputError(f"{target}: is there already, and is no data set made of captures. Name another --out.")
     was = {**_section(found, "settings"), **_section(found, "made_of")}
@@ -173,10 +188,7 @@ def _before(target: Path, settings: Mapping[str, Any], made_of: Mapping[str, Any
     differ += [name for name in ("counts", "recordings", "unfinished") if name not in found]
     differ += [name for name in found["files"] if not (target / name).is_file()]
     if differ:
-        raise InputError(
-            f"{target}: holds a data set made otherwise ({listed(differ, 5)} differ). Name another --out, or remove "
-            "that folder to have it made again."
-        )
+        raise InputError(f"{target}: holds a data set made otherwise ({listed(differ, 5)} differ). {again}")
     return found
 
 

@@ -11,6 +11,7 @@ from ddad_jax.data.can_render import PRODUCTS
 from ddad_jax.errors import InputError
 from experiments.captures.assembling import Assembled, assemble
 from experiments.captures.frame_choice import Wanted
+from experiments.captures.recording import expanded
 from experiments.captures.writing import Asked, capture
 
 TURN = 30
@@ -88,6 +89,7 @@ def make(
         raise InputError(
             f"--product={product}: the station has {', '.join(PRODUCTS)}, or all of them with --product=all"
         )
+    out = expanded(out, "--out")
     todo = recordings(product, wanted, videos, hard, new_setups=new_setups)
     folders = [film(recording, out / "captures" / recording.name, size, wanted.seed) for recording in todo]
     held = tuple(recording.name for recording in todo if recording.test and recording.state == "normal")

@@ -24,6 +24,8 @@ from experiments.captures.recording import COLUMNS, COUNTS, FORMAT, MANIFEST, RO
 from experiments.tables import plain
 
 PREVIEW = "preview.png"
+UNBEGUN = f".{MANIFEST}.part"
+"""All that is there of a capture that was killed while it wrote its first file."""
 FLAGGED, DUPLICATE = "dropped as flagged", "dropped as a duplicate"
 """Why a frame that could be read is not among the kept ones."""
 _SAME = ("recording", "product", "state", "angle", "source", "settings", "fps", "has_masks")
@@ -84,7 +86,7 @@ class Folder:
     def last_picture(self) -> np.ndarray | None:
         """uint8 [h, w, 3], the last that was kept, from its file."""
         kept = [row.file for row in self.rows if row.file is not None]
-        picture = read_full(self.path / kept[-1]) if kept else None
+        picture = read_full(kept[-1]) if kept else None
         self.size = self.size if picture is None else (picture.shape[0], picture.shape[1])
         return picture
 
@@ -122,7 +124,9 @@ class Folder:
                 Path("depth", name) if keep and depth is not None else None, digest, " ".join(row.reason.split()),
             )  # fmt: skip
             self._rows.write(_csv([_cell(value) for value in captured]))
-        self._count(captured)
+        # As those read back: with the folder they lie in.
+        paths = {key: getattr(captured, key) for key in ("file", "mask", "depth")}
+        self._count(captured._replace(**{key: self.path / path for key, path in paths.items() if path is not None}))
         if color is not None:
             self._keep_thumb(captured, color, mask)
 
@@ -147,8 +151,8 @@ class Folder:
         whole = whole[: whole.rfind(b"\n") + 1]  # the last row of one that was killed may be torn
         # From here on the digest of an earlier, orderly end is no longer that of the table.
         self._write_manifest("running", False, "")
-        self._rows = rows.open("wb", buffering=0)  # a row is on its way or not, never in a buffer
-        self._rows.write(whole or _csv(COLUMNS))
+        _replace(rows, whole or _csv(COLUMNS))
+        self._rows = rows.open("ab", buffering=0)  # a row is on its way or not, never in a buffer
 
     def _write_manifest(self, ended: str, finished: bool, digest: str) -> None:
         self.manifest |= {

@@ -12,13 +12,11 @@ from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
 from ddad_jax.sources.open import station_settings
 from experiments.captures.labelling import NORMAL, Label, Labels, label_of
-from experiments.captures.recording import Capture, Captured
+from experiments.captures.recording import LIVE, Capture, Captured
 
 BAD = ("blurred", "over", "under")
 """Flags of frames that are left out unless they are asked for."""
 TRAIN, TEST = "train", "test"
-LIVE = ("camera", "realsense")
-"""Kinds of sources that never show a moment twice."""
 
 
 class Wanted(NamedTuple):
@@ -136,7 +134,10 @@ def origin(capture: Capture) -> str:
         # Another length, rate or size of the same video shows the same moments.
         filmed = station_settings(capture.source.removeprefix("station:"))
         return f"station {(filmed.product, filmed.state, filmed.video, filmed.setup, filmed.can, filmed.seed)}"
-    return f"{capture.kind} {Path(capture.source).expanduser().resolve()}"
+    try:
+        return f"{capture.kind} {Path(capture.source).expanduser().resolve()}"
+    except (OSError, RuntimeError, ValueError):  # captured elsewhere, where that user or that path was known
+        return f"{capture.kind} {capture.source}"
 
 
 def _sides(captures: Sequence[Capture], wanted: Wanted) -> dict[str, str]:

@@ -37,6 +37,8 @@ from typing import Any, NamedTuple
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
 
+LIVE = ("camera", "realsense")
+"""Kinds of sources that never show a moment twice."""
 _NAME = re.compile(r"[\w(][\w .+()@=-]*(?<![ .])")
 FORMAT = 1
 MANIFEST, ROWS = "manifest.json", "frames.csv"
@@ -109,6 +111,31 @@ def can_name_files(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def expanded(path: str | Path, flag: str) -> Path:
+    """The path with ``~`` and ``~user`` written out.
+
+    Raises:
+      InputError: there is no such user; it names ``flag``.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"{flag}={path}: there is no user {Path(path).parts[0]}; write the folder out") from None
+
+
+def how_to_go_on(folder: Path, manifest: Mapping[str, Any]) -> str:
+    """What may be done with a capture that did not finish."""
+    if manifest["kind"] in LIVE or manifest["settings"].get("live"):
+        return (
+            "its source was live and cannot be taken up: capture again into another folder, or use what there is "
+            "(python -m experiments.dataset ... --unfinished)"
+        )
+    return (
+        f"take it up with python -m experiments.capture ... --out={folder} --resume, or capture it again into another "
+        "folder"
+    )
+
+
 def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool = False) -> Capture:
     """What a capture left in ``folder``.
 
@@ -125,8 +152,7 @@ def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool =
     manifest = read_manifest(folder)
     if not (manifest["finished"] or unfinished):
         raise InputError(
-            f"{folder}: this capture did not finish ({manifest['ended']}); take it up with "
-            f"python -m experiments.capture ... --out={folder} --resume, or capture it again into another folder"
+            f"{folder}: this capture did not finish ({manifest['ended']}); {how_to_go_on(folder, manifest)}"
         )
     rows = read_rows(folder, manifest, verify=verify)
     kept = tuple(row for row in rows if row.file is not None)
@@ -156,7 +182,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise InputError(
             f"{folder}: no capture (there is no {MANIFEST}); name the --out of python -m experiments.capture"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read ({error}); capture again") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
         of = found.get("format") if isinstance(found, dict) else None

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,34 @@ from ddad_jax.data.read import image_size, read_image
 from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import TRAIN, Chosen
 from experiments.captures.labelling import Drawing, frame_name, mask_of
+from experiments.captures.recording import Capture, Captured
+
+
+def require_apart(captures: Sequence[Capture], sides: Mapping[str, str], *, keep_bad: bool) -> None:
+    """Captures on both sides share no frame, whether or not the data set takes it: what shares one shares moments.
+
+    Args:
+      captures: all that were to choose from.
+      sides: recording -> "train" or "test".
+      keep_bad: over- and under-exposed frames count too; they are passed over otherwise, as two pictures all black or
+        white are the same without showing the same.
+
+    Raises:
+      InputError: two captures do, by the digests of their files.
+    """
+    blank = set() if keep_bad else {"over", "under"}
+    learned: dict[str, Captured] = {}
+    for capture in sorted(captures, key=lambda one: sides[one.recording] != TRAIN):
+        for frame in capture.frames:
+            if blank & {*frame.flags}:
+                continue
+            if sides[capture.recording] == TRAIN:
+                learned.setdefault(frame.sha256, frame)
+            elif frame.sha256 in learned:
+                raise InputError(
+                    f"{learned[frame.sha256].file} and {frame.file} are the same picture: the first capture is to "
+                    "train on, the second to test on, but they show the same moments. Keep one of them."
+                )
 
 
 def write_files(

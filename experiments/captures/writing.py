@@ -20,8 +20,8 @@ from ddad_jax.sources import Bad, Frame, Source, SourceLost
 from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.vision import quality
-from experiments.captures.folder import DUPLICATE, FLAGGED, Folder, Row
-from experiments.captures.recording import can_name_files
+from experiments.captures.folder import DUPLICATE, FLAGGED, UNBEGUN, Folder, Row
+from experiments.captures.recording import can_name_files, expanded
 from experiments.tables import plain
 
 
@@ -70,12 +70,18 @@ def capture(
       open: what opens the source.
 
     Raises:
-      InputError: the source cannot be opened or gives no frame; product or state are not named, or differ from what the
-        station films; ``out`` holds something else, another capture, or a finished one.
+      InputError: the source cannot be opened, gives no frame, or none that can be read; product or state are not named,
+        or differ from what the station films; ``out`` holds something else, another capture, or a finished one.
     """
-    out = asked.out.expanduser()
+    out = expanded(asked.out, "--out")
     _require_place(out, asked.resume)
-    source = open(asked.source, fps=asked.fps, timeout=asked.timeout, depth=asked.depth, camera_fps=asked.camera_fps)
+    if not 0 <= asked.seconds < math.inf:
+        raise InputError(f"--seconds={asked.seconds}: expected a finite number of at least 0")
+    how = {"timeout": asked.timeout, "depth": asked.depth, "camera_fps": asked.camera_fps}
+    try:
+        source = open(asked.source, fps=asked.fps, **how)
+    except KeyboardInterrupt:
+        raise InputError(f"{asked.source}: interrupted before it was open; nothing was written") from None
     try:
         about = _about(asked, out, source)
         folder = Folder(out, about, preview=asked.preview)
@@ -88,7 +94,15 @@ def capture(
         source.close()
     # Whoever films a camera without a limit ends it by hand: that is no accident.
     by_hand = source.live and not asked.seconds and not asked.max_frames and ended == "interrupted"
-    return folder.end(ended, finished=by_hand or ended in ("end", "max_frames", "seconds"))
+    unreadable = folder.counts["bad"] == folder.counts["seen"]
+    finished = not unreadable and (by_hand or ended in ("end", "max_frames", "seconds"))
+    manifest = folder.end(ended, finished=finished)
+    if unreadable and ended == "end":
+        raise InputError(
+            f"{asked.source}: none of its {folder.counts['bad']} frames can be read ({folder.rows[0].reason}); see to "
+            f"the source, and remove {out}, which says why of each"
+        )
+    return manifest
 
 
 def _film(
@@ -161,7 +175,7 @@ def _counted(frames: Iterator[Frame | Bad], folder: Folder) -> Iterator[Frame | 
 
 def _require_place(out: Path, resume: bool) -> None:
     try:
-        there = out.exists() and (not out.is_dir() or any(out.iterdir()))
+        there = out.exists() and (not out.is_dir() or any(file.name != UNBEGUN for file in out.iterdir()))
     except OSError as error:
         raise InputError(f"--out={out}: cannot be read ({error.strerror}); name another folder") from None
     if there and not (resume and (out / "manifest.json").is_file()):

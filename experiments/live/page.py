@@ -4,9 +4,12 @@ The inspection only hands over references; everything that takes time (drawing, 
 server's threads, when somebody looks, and once a frame. Texts reach the page as data and are set as text there.
 """
 
+import io
 import json
+import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -23,8 +26,8 @@ from experiments.figures.grid import MAPS
 from experiments.live.loop import Verdict
 from experiments.tables import plain
 
-_KEPT, _SIDE, _CLIENTS, _TIMEOUT_S = 8, 640, 32, 10.0
-"""Frames at hand; pixels of a picture's longer side; requests at once; seconds a client may take to ask."""
+_KEPT, _SIDE, _CLIENTS, _TIMEOUT_S = 8, 640, 32, 3.0
+"""Frames at hand; pixels of a picture's longer side; requests at once; seconds to ask, and to listen."""
 _FILES = {"/": ("html", "text/html"), "/page.css": ("css", "text/css"), "/page.js": ("js", "text/javascript")}
 _POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'"
 _HERE = {"localhost", "127.0.0.1", "::1"}
@@ -144,9 +147,30 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+class _Asking(io.RawIOBase):
+    """What a client sends, until a moment. A timeout of the socket alone would begin anew with every byte."""
+
+    def __init__(self, connection: socket.socket, until: float) -> None:
+        self._connection, self._until = connection, until
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+        return self._connection.recv_into(buffer)
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
     timeout = _TIMEOUT_S
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile = io.BufferedReader(_Asking(self.connection, time.monotonic() + self.timeout))
 
     def do_GET(self) -> None:  # noqa: N802 - the name that http.server looks for
         self._send(body=True)
@@ -161,11 +185,17 @@ class _Handler(BaseHTTPRequestHandler):
         return "ddad_jax"
 
     def _send(self, *, body: bool) -> None:
+        try:
+            host, path = urlsplit(f"//{self.headers.get('Host', '')}").hostname, urlsplit(self.path).path
+        except ValueError:  # half an IPv6 address, for one
+            self.send_error(HTTPStatus.BAD_REQUEST)
+            return
         # Another site's page could otherwise reach this one through a name that it lets point here.
-        if urlsplit(f"//{self.headers.get('Host', '')}").hostname in _HERE:
-            status, kind, content = self.server.answer(urlsplit(self.path).path)
+        if host in _HERE:
+            status, kind, content = self.server.answer(path)
         else:
             status, kind, content = HTTPStatus.FORBIDDEN, "text/plain", b"Ask for it as 127.0.0.1 or localhost.\n"
+        self.connection.settimeout(self.timeout)  # of the whole content, not of each part
         self.send_response(status)
         for name, value in {
             "Content-Type": kind,

@@ -1,5 +1,6 @@
 """What an inspection may show besides its lines: overlay pictures, a video of them, a window."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -46,21 +47,29 @@ class Overlays:
 
 
 class Video:
-    """Every judged frame with what was found, at the size of the first; readable only once it is closed.
+    """Every judged frame with what was found, at the size of the first.
+
+    It is written beside ``file`` and takes its name when it is closed, once it has been read again: OpenCV says nothing
+    of a disk that is full.
 
     Raises:
-      InputError: the file cannot be written.
+      InputError: the file cannot be written, or there is one that holds something.
     """
 
     def __init__(self, file: Path, *, fps: float) -> None:
         self._file, self._fps = file, fps
+        # OpenCV takes the container from the ending.
+        self._beside = file.with_name(f".{file.stem}.{os.getpid()}.part.mp4")
         self._writer: Any = None
-        self._size = (0, 0)
+        self._size, self._frames = (0, 0), 0
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            if file.suffix.lower() != ".mp4" or file.is_dir():
+            if file.suffix.lower() != ".mp4" or (file.exists() and not file.is_file()):
                 raise InputError(f"--video={file}: expected {_NEEDS}")
-            file.open("ab").close()
+            if self._taken():
+                raise InputError(f"--video={file}: is there already and would be lost; name a new file")
+            self._beside.touch()
+            self._beside.unlink()
         except OSError as error:
             raise InputError(f"--video={file}: cannot be written ({error.strerror}); expected {_NEEDS}") from None
 
@@ -69,16 +78,51 @@ class Video:
         if self._writer is None:
             # Both even: what the codec's chroma asks for.
             self._size = (max(picture.shape[1] // 2 * 2, 2), max(picture.shape[0] // 2 * 2, 2))
-            self._writer = cv2.VideoWriter(str(self._file), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
+            self._writer = cv2.VideoWriter(str(self._beside), cv2.VideoWriter.fourcc(*"mp4v"), self._fps, self._size)
             if not self._writer.isOpened():
                 raise InputError(f"--video={self._file}: OpenCV cannot write it; expected {_NEEDS}")
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
         self._writer.write(np.ascontiguousarray(picture[..., ::-1]))
+        self._frames += 1
 
     def close(self) -> None:
-        if self._writer is not None:
-            self._writer.release()
+        """Give the video its name; once, later calls do nothing.
+
+        Raises:
+          InputError: it cannot be read, or its name has been taken meanwhile.
+        """
+        if self._writer is None:
+            return
+        self._writer.release()
+        self._writer = None
+        try:
+            if not _readable(self._beside, self._frames):
+                self._beside.unlink(missing_ok=True)
+                raise InputError(
+                    f"--video={self._file}: what was written cannot be read again, so there is no video of the "
+                    f"{self._frames} frames (is the disk full?); the verdicts are in the record"
+                )
+            if self._taken():
+                raise InputError(f"--video={self._file}: somebody else has written it; this one is {self._beside}")
+            self._beside.replace(self._file)
+        except OSError as error:
+            raise InputError(f"--video={self._file}: cannot be written ({error.strerror}): {self._beside}") from None
+
+    def _taken(self) -> bool:
+        return self._file.exists() and self._file.stat().st_size > 0
+
+
+def _readable(file: Path, frames: int) -> bool:
+    """Whether a video has so many frames, to the last one."""
+    video = cv2.VideoCapture(str(file))
+    try:
+        if not video.isOpened() or video.get(cv2.CAP_PROP_FRAME_COUNT) < frames:
+            return False
+        video.set(cv2.CAP_PROP_POS_FRAMES, frames - 1)
+        return bool(video.read()[0])
+    finally:
+        video.release()
 
 
 class Window:

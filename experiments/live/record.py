@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import sys
 import threading
 import time
@@ -16,6 +17,8 @@ from absl import logging
 from ddad_jax.errors import InputError
 from experiments.tables import Row, plain
 
+_FIRST = b'{"event": "started"'
+"""How every record begins."""
 _TAIL = 1 << 20
 """Bytes at a file's end that are looked at for a torn line; a line is some hundred long, its contours included."""
 
@@ -25,6 +28,8 @@ class VerdictLog:
 
     A line is flushed to the system before the next thing happens, so ``kill -9`` loses at most the one being written.
     It is not forced onto the disk, which would cost milliseconds a frame: a power failure may take the last seconds.
+
+    Every line has "inspection", a word of its own for each start, as several inspections may share a file.
 
     Args:
       file: appended to. A last line that an earlier inspection left torn is cut off first.
@@ -36,6 +41,7 @@ class VerdictLog:
 
     def __init__(self, file: Path, *, stdout: bool = False) -> None:
         self.file, self._stdout, self._lock = file, stdout, threading.Lock()
+        self.inspection = secrets.token_hex(4)
         self._events: deque[Row] = deque(maxlen=20)
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ class VerdictLog:
         Raises:
           InputError: the file cannot be written any more, as on a full disk.
         """
-        line = json.dumps(plain(row), allow_nan=False) + "\n"
+        line = json.dumps(plain({**row, "inspection": self.inspection}), allow_nan=False) + "\n"
         with self._lock:
             if self._open.closed:
                 return  # a source that outlives the inspection, or a disk that is full, which was said once
@@ -132,7 +138,7 @@ def _mend(file: IO[bytes]) -> bool:
     first = file.readline(_TAIL)
     if not first:
         return True
-    if not (_is_row(first) if first.endswith(b"\n") else first.startswith(b'{"event"')):
+    if not (first.startswith(_FIRST) and _is_row(first)) and not _is_torn_first(first):
         return False
     size = file.seek(0, os.SEEK_END)
     start = max(size - _TAIL, 0)
@@ -144,6 +150,11 @@ def _mend(file: IO[bytes]) -> bool:
     elif torn:
         file.truncate(start + len(whole) + len(newline))
     return True
+
+
+def _is_torn_first(line: bytes) -> bool:
+    """Whether it is all that a full disk let through of a record; a few bytes may be the beginning of anything."""
+    return not line.endswith(b"\n") and (line.startswith(_FIRST) or (len(line) > 9 and _FIRST.startswith(line)))
 
 
 def _is_row(line: bytes) -> bool:

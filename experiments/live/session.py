@@ -7,9 +7,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.sources.reconnecting import Event, Reconnecting, reconnecting
 from experiments.detecting import FrameDetector, detector_of
+from experiments.live.asked import Asked, require_usable
 from experiments.live.capture import Wish
 from experiments.live.counts import Counts
 from experiments.live.loop import Limits, Verdict, inspect
@@ -30,49 +30,19 @@ from experiments.tables import plain, write_text
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-class Asked(NamedTuple):
-    """The flags of ``experiments.inspect``, which says what each is."""
-
-    model: Path
-    source: str
-    fps: float | None = None
-    batch: int = 4
-    max_wait: float = 1.0
-    queue: int | None = None
-    when_full: str | None = None
-    retries: int = 60
-    retry_wait: float = 1.0
-    max_frames: int | None = None
-    seconds: float | None = None
-    out: Path | None = None
-    stdout: bool = False
-    summary: Path | None = None
-    min_area: float = 0.0
-    contours: bool = False
-    overlays: Path | None = None
-    overlay_every: bool = False
-    video: Path | None = None
-    window: bool = False
-    serve: int | None = None
-
-
 def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_of) -> dict[str, Any]:
     """Inspect until the source ends, somebody stops it or a limit is reached; the summary, which is also printed.
 
     Raises:
-      InputError: as ``open_source``, ``detector_of``, ``inspect`` and what shows the verdicts; a queue smaller than a
-        batch. The record then ends with why.
+      InputError: as ``require_usable``, ``open_source``, ``detector_of``, ``inspect`` and what shows the verdicts. The
+        record then ends with why.
     """
-    capacity = 4 * asked.batch if asked.queue is None else asked.queue
-    if capacity < asked.batch:
-        raise InputError(f"--queue={capacity}: expected room for a batch at least, --batch={asked.batch}")
-    if asked.summary:
-        _require_writable(asked.summary)
+    require_usable(asked)
     wish, counts = Wish(), Counts()
     with contextlib.ExitStack() as leaving:
         source = _opened(asked, lambda event: heard(event))
         leaving.callback(source.close)
-        shows, ticks = _shown(asked, source, wish, leaving)
+        shows, ticks, finishing = _shown(asked, source, wish, leaving)
         detector = open_detector(asked.model, batch=asked.batch)
         log = VerdictLog(asked.out or new_file(asked.model / "inspections"), stdout=asked.stdout)
         leaving.callback(log.close)
@@ -90,9 +60,10 @@ def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_
             "model": detector.model_id,
             "workdir": str(asked.model),
             "record": str(log.file),
+            "inspection": log.inspection,
         }
         if asked.overlays:
-            shows.append(Overlays(asked.overlays, log.file.stem, every=asked.overlay_every))
+            shows.append(Overlays(asked.overlays, f"{log.file.stem}_{log.inspection}", every=asked.overlay_every))
         if asked.serve is not None:
             page = LivePage(
                 asked.serve,
@@ -110,22 +81,24 @@ def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_
 
         drop = asked.when_full == "drop" if asked.when_full else source.live
         limits = Limits(
-            asked.max_wait, capacity, drop, asked.max_frames, asked.seconds, asked.min_area, asked.contours
+            asked.max_wait, asked.capacity, drop, asked.max_frames, asked.seconds, asked.min_area, asked.contours
         )  # fmt: skip
         reason, warm_start_s = "error", None
         try:
             with _stopped_by_signals(wish):
-                warm_start_s = _warmed(detector)
-                _say(f"model {detector.model_id} warm after {warm_start_s:.1f} s; verdicts go to {log.file}")
                 log.event(
-                    "started", **known, batch=asked.batch, **limits._asdict(), fps=asked.fps, warm_start_s=warm_start_s,
+                    "started", **known, batch=asked.batch, **limits._asdict(), fps=asked.fps,
                     threshold=detector.threshold, pixel_threshold=detector.pixel_threshold, settings=source.settings,
                 )  # fmt: skip
+                warm_start_s = _warmed(detector)
+                _say(f"model {detector.model_id} warm after {warm_start_s:.1f} s; verdicts go to {log.file}")
                 items = at_rate(source.frames(), asked.fps)
                 reason = inspect(
                     items, source.close, detector, limits, name=asked.source, log=log, counts=counts,
                     shows=shows, tick=tick, wish=wish,
                 )  # fmt: skip
+                for finish in finishing:
+                    finish()
         finally:
             progress.end()
             error = sys.exception()
@@ -134,7 +107,8 @@ def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_
             log.event("ended", **summary)
             _say(told(summary))
             if asked.summary:
-                write_text(asked.summary, json.dumps(plain(summary), indent=1))
+                # Through a link, which stays one.
+                write_text(os.path.realpath(asked.summary), json.dumps(plain(summary), indent=1))
     return summary
 
 
@@ -149,20 +123,30 @@ def _opened(asked: Asked, on_event: Callable[[Event], None]) -> Reconnecting:
 
 def _shown(
     asked: Asked, source: Reconnecting, wish: Wish, leaving: contextlib.ExitStack
-) -> tuple[list[Callable[[Verdict], None]], list[Callable[[int], None]]]:
-    """What needs no model: refused before one is loaded."""
+) -> tuple[list[Callable[[Verdict], None]], list[Callable[[int], None]], list[Callable[[], None]]]:
+    """What needs no model, refused before one is loaded: what to call with verdicts, in between, after the last."""
     shows: list[Callable[[Verdict], None]] = []
     ticks: list[Callable[[int], None]] = []
+    finishing: list[Callable[[], None]] = []
     if asked.video:
         video = Video(asked.video, fps=asked.fps or source.settings.get("fps") or 10.0)
-        leaving.callback(video.close)
+        leaving.callback(_closed_in_passing, video)
         shows.append(video)
+        finishing.append(video.close)
     if asked.window:
         window = Window(wish)
         leaving.callback(window.close)
         shows.append(window)
         ticks.append(lambda waiting: window.tick())
-    return shows, ticks
+    return shows, ticks, finishing
+
+
+def _closed_in_passing(video: Video) -> None:
+    """Where something else went wrong first, which is what the user should hear as the error."""
+    try:
+        video.close()
+    except InputError as error:
+        _say(str(error))
 
 
 def _warmed(detector: FrameDetector) -> float:
@@ -194,14 +178,6 @@ def _stopped_by_signals(wish: Wish) -> Iterator[None]:
         yield
     finally:
         restore()
-
-
-def _require_writable(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.open("ab").close()
-    except OSError as error:
-        raise InputError(f"--summary={file}: cannot be written ({error.strerror}); name another file") from None
 
 
 def _say(text: str) -> None:

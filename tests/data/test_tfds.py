@@ -305,6 +305,8 @@ def test_damaged_files_are_told_from_data(tmp_path: Path, damage: str) -> None:
     harm(Path(builder.data_dir) / file)
     with pytest.raises(InputError, match=r"ddad_mvtec/bottle/1\.0\.0 (is damaged|was not prepared by)"):
         from_tfds(tmp_path / "records", "ddad_mvtec/bottle", 16)
+    with pytest.raises(InputError, match=r"ddad_mvtec/bottle/1\.0\.0 .*(Delete that folder|Prepare it with)"):
+        ALL[2].builder(tmp_path).download_and_prepare()
 
 
 def test_a_damaged_picture_in_a_record_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

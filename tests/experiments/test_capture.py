@@ -22,7 +22,8 @@ from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
 from ddad_jax.sources.open import open_source
 from ddad_jax.vision.quality import measured
-from experiments.captures.recording import COLUMNS, read_capture, read_manifest
+from experiments.captures import folder
+from experiments.captures.recording import COLUMNS, how_to_go_on, read_capture, read_manifest
 from experiments.captures.writing import Asked, capture
 
 ROOT = Path(__file__).parents[2]
@@ -209,6 +210,68 @@ def test_killed_at_any_moment_it_can_be_taken_up(tmp_path: Path, torn: str) -> N
     assert contents(killed) == contents(whole)
 
 
+def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stop, tell = stopping(3)
+    capture(Asked(STATION, Path("some/paint")), stop=stop, tell=tell)
+    assert capture(Asked(STATION, Path("some/paint"), resume=True))["finished"]
+    capture(Asked(STATION, Path("whole/paint")))
+    assert contents(Path("some/paint")) == contents(Path("whole/paint"))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_killed_before_its_first_file_was_whole_it_counts_as_not_begun(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.manifest.json.part").write_bytes(b'{"format"')
+    assert capture(Asked(STATION, tmp_path / "a", resume=resume))["finished"]
+    assert not (tmp_path / "a/.manifest.json.part").exists()
+
+
+def test_rows_are_never_gone_while_a_capture_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, tell = stopping(5)
+    capture(Asked(STATION, tmp_path / "a"), stop=stop, tell=tell)
+    table = tmp_path / "a/frames.csv"
+    rows, seen, replace = table.read_bytes(), list[bytes](), folder._replace
+
+    def watched(path: Path, content: bytes) -> str:
+        seen.append(table.read_bytes())
+        digest = replace(path, content)
+        seen.append(table.read_bytes())
+        return digest
+
+    monkeypatch.setattr(folder, "_replace", watched)
+    capture(Asked(STATION, tmp_path / "a", resume=True))
+    assert len(seen) > 4 and all(then.startswith(rows) for then in seen), "whenever it is killed"
+
+
+def test_a_source_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+    junk, out = tmp_path / "junk", tmp_path / "out"
+    junk.mkdir()
+    for k in range(3):
+        (junk / f"{k}.png").write_bytes(b"no picture")
+    for resume in (False, True):
+        with pytest.raises(InputError, match=rf"{junk}: none of its 3 frames can be read .*0\.png.*remove {out}"):
+            capture(asked(out, source=str(junk), resume=resume))
+    assert not read_manifest(out)["finished"]
+
+
+def test_a_folder_of_a_user_and_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    capture(Asked(STATION, Path("~/film")))
+    assert read_manifest(tmp_path / "film")["finished"]
+    with pytest.raises(InputError, match="--out=~nobody-of-this-name/a: there is no user ~nobody-of-this-name"):
+        capture(Asked(STATION, Path("~nobody-of-this-name/a")))
+
+
+def test_interrupted_while_a_camera_does_not_open(tmp_path: Path) -> None:
+    def never(*a: Any, **k: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InputError, match="camera:0: interrupted before it was open"):
+        capture(asked(tmp_path / "a"), open=never)
+    assert not (tmp_path / "a").exists()
+
+
 def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes/a.txt").write_text("mine")
@@ -239,6 +302,10 @@ def test_a_live_source_ends_by_hand_in_good_order_and_cannot_be_taken_up(tmp_pat
     limited = asked(tmp_path / "b", max_frames=4)
     two = capture(limited, stop=stop, tell=tell, open=lambda *a, **k: Given(pictures, live=True))
     assert not two["finished"]
+    with pytest.raises(InputError, match="its source was live and cannot be taken up.*--unfinished"):
+        read_capture(tmp_path / "b")
+    station = {"kind": "station", "settings": {"live": 1}}
+    assert "--resume" not in how_to_go_on(tmp_path, two) + how_to_go_on(tmp_path, station)
     with pytest.raises(InputError, match="live"):
         capture(limited._replace(resume=True), open=lambda *a, **k: Given(pictures, live=True))
 
@@ -262,6 +329,7 @@ def test_a_source_that_never_gives_a_frame_leaves_nothing(tmp_path: Path, lost: 
         ({"product": ""}, "--product is missing"), ({"state": ""}, "--state is missing"),
         ({"state": "good"}, "say normal"), ({"product": "a/b"}, "--product=a/b"), ({"recording": "../x"}, "recording"),
         ({"limits": {"most_over": float("nan")}}, "finite"), ({"fps": -1.0}, "fps"),
+        ({"seconds": float("nan")}, "--seconds=nan"), ({"seconds": float("inf")}, "--seconds=inf"),
     ],
 )  # fmt: skip
 def test_what_it_is_is_never_guessed(tmp_path: Path, wrong: dict[str, Any], told: str) -> None:
@@ -280,6 +348,8 @@ def damaged(out: Path, what: str) -> None:
     manifest = json.loads((out / "manifest.json").read_text())
     if what == "manifest":
         (out / "manifest.json").write_text("{")
+    elif what == "deep":
+        (out / "manifest.json").write_text("[" * 200_000)
     elif what == "none":
         (out / "manifest.json").unlink()
     elif what == "format":
@@ -307,7 +377,8 @@ def damaged(out: Path, what: str) -> None:
 @pytest.mark.parametrize(
     ("what", "told"),
     [
-        ("none", "no capture"), ("manifest", "cannot be read"), ("format", "format 99, expected 1"), ("key", "'state'"),
+        ("none", "no capture"), ("manifest", "cannot be read"), ("deep", "cannot be read"),
+        ("format", "format 99, expected 1"), ("key", "'state'"),
         ("size", "'size'"), ("table", "changed after the capture"), ("missing", "not there"),
         ("changed", "digest differs"), ("outside", "not a row"), ("columns", "columns"),
         ("number", "line 3: not a row"),

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from trees import save
 
 from ddad_jax.data.captured import recordings_of
@@ -32,14 +33,16 @@ RECT = {"name": "rect", "x": 4, "y": 5, "width": 6, "height": 3}
 def capture(
     root: Path, recording: str, state: str = "normal", n: int = 10, *, visible: Callable[[int], bool] | None = None,
     flagged: tuple[int, ...] = (), finished: bool = True, source: str = "", pictures: str = "", kind: str = "video",
-    product: str = "melon", folder: str = "",
+    product: str = "melon", folder: str = "", packed: int = 6, flag: str = "blurred",
 ) -> Path:  # fmt: skip
     """A capture written by hand: ``visible`` gives the frames whose known mask is not empty; None: nothing is known."""
     out = root / "captures" / (folder or recording)
     rows = []
     for i in range(n):
         rng = np.random.default_rng([int.from_bytes((pictures or recording).encode(), "big"), i])
-        file = save(rng.integers(0, 256, (*SIZE, 3), np.uint8), out / f"frames/{i:06d}.png")
+        file = out / f"frames/{i:06d}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*SIZE, 3), np.uint8)).save(file, compress_level=packed)
         mask = np.zeros(SIZE, np.uint8)
         mask[5:8, 4:10] = 255
         masked = visible is not None and visible(i)
@@ -47,7 +50,7 @@ def capture(
             save(mask, out / f"masks/{i:06d}.png")
         row = dict.fromkeys(COLUMNS, "") | {
             "file": f"frames/{i:06d}.png", "index": i, "seconds": float(i), "dropped": 0,
-            "flags": "blurred" if i in flagged else "", "mask": f"masks/{i:06d}.png" if masked else "",
+            "flags": flag if i in flagged else "", "mask": f"masks/{i:06d}.png" if masked else "",
             "mask_pixels": 18 if masked else 0, "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
         }  # fmt: skip
         rows.append(row)
@@ -198,6 +201,10 @@ def test_made_again_only_where_something_differs(tmp_path: Path) -> None:
     (made.folder / "test/paint/p1_000000.png").unlink()
     with pytest.raises(InputError, match="test/paint/p1_000000.png differ"):
         assemble(folders, out, "melon", wanted=SMALL)
+    (made.folder / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match="melon: holds a data set whose .* or remove that folder") as told:
+        assemble(folders, out, "melon", wanted=SMALL)
+    assert "python -m" not in str(told.value), "not what was just tried"
     save(np.zeros((*SIZE, 3), np.uint8), tmp_path / "mine/melon/train/good/0.png")
     with pytest.raises(InputError, match="is there already, and is no data set made of captures"):
         assemble(folders, tmp_path / "mine", "melon", wanted=SMALL)
@@ -245,12 +252,47 @@ def test_a_video_captured_twice_is_one_recording(tmp_path: Path) -> None:
 
 
 def test_a_picture_on_both_sides_is_found_by_its_pixels(tmp_path: Path) -> None:
-    folders = [capture(tmp_path, "n1"), capture(tmp_path, "n2", pictures="n1")]
+    folders = [capture(tmp_path, "n1"), capture(tmp_path, "n2", pictures="n1", packed=9)]
     folders.append(capture(tmp_path, "d1", "dent", visible=lambda i: True))
     with pytest.raises(
         InputError, match=r"train/good/n\d_000000\.png and test/good/n\d_000000\.png are the same picture"
     ):
         assemble(folders, tmp_path / "sets", "melon", wanted=SMALL)
+
+
+@pytest.mark.parametrize("state", ["normal", "hard", "dent"])
+def test_a_frame_on_both_sides_is_found_whether_or_not_it_is_taken(tmp_path: Path, state: str) -> None:
+    """The copy of a recording under another name: its other frames are neighbours in time of those trained on."""
+    capture(tmp_path, "n1"), capture(tmp_path, "n2")
+    capture(tmp_path, "copy", state, pictures="n1", visible=(lambda i: True) if state == "dent" else None)
+    capture(tmp_path, "d1", "dent", visible=lambda i: True)
+    folders = sorted((tmp_path / "captures").iterdir())
+    few = Wanted(train=1, per_defect=1, test_good=1, held_back=("n2",) if state != "normal" else ("copy",))
+    with pytest.raises(InputError, match=r"n1/frames/000000\.png and .*copy/frames/000000\.png are the same picture"):
+        assemble(folders, tmp_path / "sets", "melon", wanted=few)
+
+
+def test_pictures_all_black_are_no_leak(tmp_path: Path) -> None:
+    capture(tmp_path, "n1", flagged=(0,), flag="under"), capture(tmp_path, "n2", flagged=(0,), flag="under")
+    capture(tmp_path, "d1", "dent", visible=lambda i: True)
+    for name in ("n1", "n2"):
+        blacken(tmp_path / "captures" / name)
+    folders = sorted((tmp_path / "captures").iterdir())
+    assert assemble(folders, tmp_path / "sets", "melon", wanted=SMALL).new
+    with pytest.raises(InputError, match="are the same picture"):
+        assemble(folders, tmp_path / "bad", "melon", wanted=SMALL._replace(keep_bad=True))
+
+
+def blacken(folder: Path) -> None:
+    """Its first frame, in picture, table and manifest."""
+    picture = folder / "frames/000000.png"
+    was = hashlib.sha256(picture.read_bytes()).hexdigest()
+    save(np.zeros((*SIZE, 3), np.uint8), picture)
+    table = (folder / "frames.csv").read_text().replace(was, hashlib.sha256(picture.read_bytes()).hexdigest())
+    (folder / "frames.csv").write_text(table)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["sha256"] = hashlib.sha256(table.encode()).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 # --- Labels ----------------------------------------------------------------------------------------------------
@@ -417,6 +459,24 @@ def test_captures_that_cannot_be_used_are_refused(
     with pytest.raises(InputError, match=says):
         assemble(captures_of([f"{tmp_path}/captures/*"]), tmp_path / "sets", product, wanted=SMALL)
     assert not (tmp_path / "sets" / "melon").exists()
+
+
+def test_flags_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders, sets = station(tmp_path), tmp_path / "sets"
+    for pattern, says in (("**bad**", "cannot be used as a pattern"), ("~nobody-of-this-name/*", "there is no user")):
+        with pytest.raises(InputError, match=f"--captures=.*{says}"):
+            captures_of([pattern])
+    with pytest.raises(InputError, match="--out=~nobody-of-this-name: there is no user"):
+        assemble(folders, "~nobody-of-this-name", "melon", wanted=SMALL)
+    for least in (float("nan"), -1.0, 2.0):
+        with pytest.raises(InputError, match="--least_defect"):
+            assemble(folders, sets, "melon", wanted=SMALL._replace(least_defect=least))
+    for width in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(InputError, match="--line_width"):
+            assemble(folders, sets, "melon", wanted=SMALL, drawing=Drawing(width))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert len(captures_of(["~/captures/*"])) == len(folders)
+    assert assemble(folders, "~/sets", "melon", wanted=SMALL).folder == sets / "melon"
 
 
 def test_the_program_prints_what_it_made_and_one_line_of_what_is_wrong(tmp_path: Path) -> None:

@@ -184,10 +184,33 @@ def changed(file: str, **values: Any) -> Callable[[Path], None]:
     return change
 
 
-def other_arrays(workdir: Path) -> None:
-    with np.load(workdir / NAME) as archive:
-        arrays: Any = dict(archive)
-    np.savez(workdir / NAME, **{**arrays, "format": np.array(7)})
+def arrays(**others: Any) -> Callable[[Path], None]:
+    def change(workdir: Path) -> None:
+        with np.load(workdir / NAME) as archive:
+            kept: Any = dict(archive)
+        np.savez(workdir / NAME, **{**kept, **others})
+
+    return change
+
+
+def registered(workdir: Path) -> None:
+    """As a later run with --config.view.register=all leaves it that was broken off."""
+    said = json.loads((workdir / "config.json").read_text())
+    said["view"]["register"] = "all"
+    (workdir / "config.json").write_text(json.dumps(said))
+
+
+def both(*changes: Callable[[Path], None]) -> Callable[[Path], None]:
+    def change(workdir: Path) -> None:
+        for one in changes:
+            one(workdir)
+
+    return change
+
+
+def halved(workdir: Path) -> None:
+    largest = max((path for path in (workdir / "train").rglob("*") if path.is_file()), key=lambda p: p.stat().st_size)
+    largest.write_bytes(largest.read_bytes()[: largest.stat().st_size // 2])
 
 
 REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
@@ -199,7 +222,50 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "before calibration.npz": (lambda workdir: (workdir / NAME).unlink(), f"{NAME}: is missing; run python -m"),
     "damaged arrays": (lambda workdir: (workdir / NAME).write_bytes(b"PK"), f"{NAME}: cannot be read"),
-    "another format": (other_arrays, "format 7, expected 1: .* another version"),
+    "another format": (arrays(format=np.array(7)), "format 7, expected 1: .* another version"),
+    "a format in words": (arrays(format=np.array("one")), "format 'one', expected 1"),
+    "reference of numbers": (
+        arrays(reference=np.zeros((9, 9, 3), np.float32)),
+        rf"{NAME}: cannot be read .*reference is float32 \(9, 9, 3\)",
+    ),
+    "a flat reference": (
+        both(arrays(reference=np.zeros((99, 99, 3), np.uint8)), registered),
+        f"{NAME}: the reference picture has too little texture.*--config.view.reference and run python",
+    ),
+    "a reference nobody asked for": (
+        arrays(reference=np.zeros((9, 9, 3), np.uint8)),
+        f"{NAME}: holds a reference, but config.json .*; run python",
+    ),
+    "no reference": (registered, f"{NAME}: holds no reference, but config.json says view.register = 'all'; run python"),
+    "a row of watched pixels": (arrays(watched=np.ones(9, bool)), r"watched is bool \(9,\)"),
+    "a mask in numbers": (arrays(watched=np.ones((32, 32))), r"watched is float64 \(32, 32\)"),
+    "a mask of other pictures": (
+        arrays(watched=np.ones((9, 8), bool)),
+        r"watched is of \(9, 8\) pixels, the run's pictures have \(32, 32\); run",
+    ),
+    "a spread of other pictures": (
+        arrays(spread_mean=np.ones((9, 8)), spread_std=np.ones((9, 8))),
+        r"spread is of \(9, 8\) pixels",
+    ),
+    "no spread": (arrays(spread_mean=np.ones((9, 8)), spread_std=np.zeros((9, 8))), "are no mean and deviation"),
+    "crop in words": (
+        changed("calibration.json", crop="abc"),
+        "crop = 'abc': expected a whole number from 0 to 32",
+    ),
+    "crop of halves": (changed("calibration.json", crop=2.5), "crop = 2.5: expected"),
+    "crop too large": (changed("calibration.json", crop=33), "crop = 33: expected"),
+    "clip in words": (changed("calibration.json", clip="x"), "clip = 'x': expected true or false"),
+    "epoch in words": (changed("calibration.json", adapt_epoch="x"), "adapt_epoch = 'x': expected a whole number"),
+    "another epoch": (
+        changed("calibration.json", adapt_epoch=7),
+        "not of one model and one point .*adapt_epoch: there 7, now 1",
+    ),
+    "ratio 0": (changed("calibration.json", ratio=0), "ratio = 0: expected a number above 0"),
+    "deep": (
+        lambda workdir: (workdir / "calibration.json").write_text("[" * 200_000),
+        "calibration.json: cannot be read",
+    ),
+    "damaged checkpoint": (halved, "train.*: the checkpoint is damaged .*Put it back from a copy, or delete"),
     "another version": (changed("config.json", zoom=3), "another version of ddad_jax .* no setting zoom"),
     "scores of batches": (changed("calibration.json", normalise="batch"), "normalise = 'batch'.* of its batch"),
     "no threshold": (changed("calibration.json", threshold=None), "threshold = None: expected a number; run"),
@@ -222,3 +288,8 @@ def test_what_is_no_finished_run_is_refused(run: Callable[[str], Run], tmp_path:
 def test_a_batch_has_a_picture(run: Callable[[str], Run]) -> None:
     with pytest.raises(InputError, match="batch = 0"):
         detector_of(run(FIRST).workdir, batch=0)
+
+
+def test_a_home_that_nobody_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"~nobodyhere/w: no home folder of that user is known"):
+        finished(Path("~nobodyhere/w"))

@@ -94,6 +94,7 @@ def test_a_line_says_all_there_is_to_know(inspected: Inspected) -> None:
     inspected.run(FakeSource(frames(1, anomalous=(0,))), contours=True)
     (row,) = inspected.rows
     (region,) = row.pop("regions")
+    assert row.pop("inspection") == inspected.log.inspection
     assert row.pop("latency_ms") >= 0 and row.pop("at").endswith("Z")
     assert row == {
         "frame": 0, "seconds": 0.0, "source": "fake", "verdict": "anomaly", "score": 1.0, "threshold": 0.5,

@@ -1,8 +1,10 @@
 """A whole inspection, from its flags to the record, the summary and the pictures; signals and ``kill -9``."""
 
 import json
+import math
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -20,7 +22,8 @@ from ddad_jax.errors import InputError
 from ddad_jax.sources import Frame
 from experiments.live import pictures as live_pictures
 from experiments.live import session as inspection
-from experiments.live.session import Asked, run
+from experiments.live.asked import Asked
+from experiments.live.session import run
 
 ROOT = Path(__file__).parents[2]
 # With a setting of its memory given, a program does not start itself again for another one.
@@ -86,6 +89,16 @@ def test_the_same_file_is_appended_to(inspect: Run, tmp_path: Path) -> None:
         inspect(frames(3), out=tmp_path / "all.jsonl")
     rows = lines(tmp_path / "all.jsonl")
     assert verdicts(rows) == [0, 1, 2, 0, 1, 2] and len(events(rows, "ended")) == 2
+
+
+def test_two_inspections_in_one_file_and_one_folder_stay_apart(inspect: Run, tmp_path: Path) -> None:
+    made = [inspect(frames(3), out=tmp_path / "all.jsonl", overlays=tmp_path / "o", overlay_every=True) for _ in "ab"]
+    words = [summary["inspection"] for summary in made]
+    rows = lines(tmp_path / "all.jsonl")
+    assert words[0] != words[1] and [e["inspection"] for e in events(rows, "started")] == words
+    for word in words:
+        assert verdicts([row for row in rows if row["inspection"] == word]) == [0, 1, 2]
+        assert len(list((tmp_path / "o").glob(f"all_{word}_*.png"))) == 3
 
 
 def test_stdout_has_the_lines_and_nothing_else(inspect: Run, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,7 +167,7 @@ def test_a_second_ctrl_c_does_not_wait(inspect: Run, tmp_path: Path) -> None:
 
 def test_overlays_are_pictures_of_the_anomalous_frames_or_of_all(inspect: Run, tmp_path: Path) -> None:
     summary = inspect(frames(6, anomalous=(2, 5)), overlays=tmp_path / "o")
-    stem = Path(summary["record"]).stem
+    stem = f"{Path(summary['record']).stem}_{summary['inspection']}"
     made = sorted((tmp_path / "o").iterdir())
     assert [file.name for file in made] == [f"{stem}_{i:07d}_anomaly.png" for i in (2, 5)]
     drawn = cv2.imread(str(made[0]))
@@ -172,6 +185,112 @@ def test_the_video_has_every_frame_even_of_another_size(inspect: Run, tmp_path: 
         read.append(found[1])
     assert len(read) == 5 and {frame.shape for frame in read} == {(48, 64, 3)}
     assert video.get(cv2.CAP_PROP_FPS) == 25.0 and int(read[1].max()) > int(read[0].max())
+
+
+def test_a_map_that_is_no_number_is_an_anomaly_without_a_place(inspect: Run, tmp_path: Path) -> None:
+    items = [Frame(i, i / 25, np.zeros((24, 32, 3), np.uint8) if i == 2 else picture()) for i in range(6)]
+    detector = FakeDetector(4, no_number=lambda frame: not frame.any())
+    summary = inspect(iter(items), detector, overlays=tmp_path / "o", video=tmp_path / "v.mp4", serve=0)
+    rows = [row for row in lines(Path(summary["record"])) if "event" not in row]
+    assert [row["verdict"] for row in rows] == ["normal", "normal", "anomaly", "normal", "normal", "normal"]
+    assert rows[2]["score"] is None and rows[2]["regions"] == [] and summary["reason"] == "end of source"
+    (drawn,) = (tmp_path / "o").iterdir()
+    assert not cv2.imread(str(drawn)).any()
+
+
+def test_a_video_that_is_there_is_not_written_over(inspect: Run, tmp_path: Path) -> None:
+    (tmp_path / "v.mp4").write_text("precious")
+    with pytest.raises(InputError, match=r"--video=.*v\.mp4: is there already"):
+        inspect(frames(2), video=tmp_path / "v.mp4")
+    assert (tmp_path / "v.mp4").read_text() == "precious"
+    (tmp_path / "new.mp4").touch()
+    inspect(frames(2), video=tmp_path / "new.mp4")
+    assert (tmp_path / "new.mp4").stat().st_size > 0
+    assert {file.name for file in tmp_path.iterdir()} == {"v.mp4", "new.mp4", "run"}
+
+
+def test_a_disk_that_is_too_full_for_the_video_is_said_and_the_verdicts_are_kept(inspect: Run, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    items = [Frame(i, i / 25, random.integers(0, 100, (120, 160, 3), np.uint8)) for i in range(20)]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"--video=.*v\.mp4: .*no video of the 20 frames.*disk full"):
+            inspect(items, video=tmp_path / "v.mp4", out=tmp_path / "a.jsonl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    rows = lines(tmp_path / "a.jsonl")
+    assert verdicts(rows) == list(range(20)) and "no video" in rows[-1]["reason"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+
+
+def test_an_error_elsewhere_is_told_as_the_error_and_the_video_kept(inspect: Run, tmp_path: Path) -> None:
+    broken = FakeDetector(4, broken=lambda call: call == 3)
+    with pytest.raises(RuntimeError, match="the detector broke"):
+        inspect(frames(12), broken, video=tmp_path / "v.mp4")
+    assert cv2.VideoCapture(str(tmp_path / "v.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) == 4
+
+
+@pytest.mark.parametrize(
+    ("flags", "told"),
+    [
+        ({"out": "a", "summary": "a"}, "--summary=.*the same file as --out"),
+        ({"out": "v.mp4", "video": "v.mp4"}, "--video=.*the same file as --out"),
+        ({"summary": "v.mp4", "video": "deep/../v.mp4"}, "--video=.*the same file as --summary"),
+        ({"source": "film.mp4", "video": "film.mp4"}, "--video=.*the same file as --source"),
+        ({"source": "film.mp4", "summary": "link.mp4"}, "--summary=.*the same file as --source"),
+        ({"source": "film.mp4", "out": "hard.mp4"}, "--out=.*the same file as --source"),
+    ],
+)
+def test_one_file_for_two_things_is_refused_and_stays(
+    inspect: Run, tmp_path: Path, flags: dict[str, str], told: str
+) -> None:
+    film = tmp_path / "film.mp4"
+    film.write_text("a film")
+    (tmp_path / "link.mp4").symlink_to(film)
+    (tmp_path / "hard.mp4").hardlink_to(film)
+    given: dict[str, Any] = {name: tmp_path / value for name, value in flags.items()}
+    opened: list[int] = []
+    with pytest.raises(InputError, match=told):
+        inspect(opened.append, **{**given, "source": str(given.get("source", "fake"))})
+    assert not opened and film.read_text() == "a film" and not (tmp_path / "a").exists()
+
+
+def test_a_file_that_the_standard_output_goes_to_is_refused(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from experiments.live.asked import Asked, require_usable\n"
+        "require_usable(Asked(Path(), 'camera:0', summary=Path(sys.argv[1])))"
+    )
+    with (tmp_path / "printed").open("wb") as printed:
+        command = [sys.executable, "-c", code, str(tmp_path / "printed")]
+        ended = subprocess.run(command, cwd=ROOT, stdout=printed, stderr=subprocess.PIPE, text=True)
+    assert "InputError: --summary=" in ended.stderr and "where the standard output goes" in ended.stderr
+
+
+def test_a_device_or_a_pipe_is_no_place_for_the_summary_and_a_link_stays_one(inspect: Run, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for place in (Path("/dev/null"), tmp_path / "pipe", tmp_path):
+        with pytest.raises(InputError, match="--summary=.*expected the name of a file"):
+            inspect(frames(1), summary=place)
+    assert Path("/dev/null").is_char_device()
+    (tmp_path / "link").symlink_to(tmp_path / "s.json")
+    inspect(frames(1), summary=tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and json.loads((tmp_path / "s.json").read_text())["judged"] == 1
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *((flag, math.nan) for flag in ("fps", "max_wait", "retry_wait", "seconds", "min_area")),
+        *((flag, math.inf) for flag in ("fps", "max_wait", "retry_wait", "seconds", "min_area")),
+        ("fps", 0.0), ("max_wait", -1.0), ("retry_wait", 1e30), ("batch", 0), ("batch", 100_000_000),
+    ],
+)  # fmt: skip
+def test_numbers_that_mean_nothing_are_refused_before_anything_is_opened(inspect: Run, flag: str, value: float) -> None:
+    opened: list[int] = []
+    with pytest.raises(InputError, match=f"--{flag}={value}: expected a number".replace("+", r"\+")):
+        inspect(opened.append, **{flag: value})
+    assert not opened
 
 
 def test_a_window_needs_an_opencv_that_has_one(inspect: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,6 +376,40 @@ def test_kill_9_leaves_a_record_that_can_be_read(tmp_path: Path) -> None:
     assert found == list(range(len(found))) and len(found) > 20
 
 
+INTERRUPTED = """
+import os, runpy, signal, sys
+sys.path[:0] = ["tests", "tests/data"]
+import live_fakes
+from experiments.live import session
+def interrupted(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGINT)
+session.open_source = interrupted
+runpy.run_module("experiments.inspect", run_name="__main__", alter_sys=True)
+"""
+
+
+def test_ctrl_c_before_there_are_frames_is_quiet(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, f"--model={tmp_path}", "--source=s"]
+    ended = subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (130, "")
+
+
+def test_ctrl_c_while_it_starts_is_quiet(tmp_path: Path) -> None:
+    """Among the imports, which take seconds."""
+    code = INTERRUPTED.replace("session.open_source = interrupted", "sys.modules['experiments.entry'] = Entry('entry')")
+    code = code.replace("from experiments.live import session", ENTRY)
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (-signal.SIGINT, "")
+
+
+ENTRY = """
+import types, experiments
+class Entry(types.ModuleType):
+    def __getattr__(self, name):
+        interrupted()
+"""
+
+
 def test_bad_flags_are_one_line_and_status_2(tmp_path: Path) -> None:
     def started(*flags: str) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "experiments.inspect", *flags]
@@ -265,6 +418,7 @@ def test_bad_flags_are_one_line_and_status_2(tmp_path: Path) -> None:
     for ended, told in [
         (started("--source=x"), "error: .*--model"),
         (started(f"--model={tmp_path}", "--source=none.mp4"), "error: none.mp4: no such file"),
+        (started("--model=~nobody-of-this-name/x", "--source=none.mp4"), "error: --model"),
     ]:
         said = ended.communicate(timeout=120)[1]
         assert ended.returncode == 2 and said.count("\n") == 1 and re.match(told, said), said

@@ -1,9 +1,11 @@
 """The page of a running inspection: what it serves, what it refuses, and how it looks to a browser."""
 
 import contextlib
+import dataclasses
 import html
 import http.client
 import json
+import math
 import re
 import shutil
 import socket
@@ -181,6 +183,70 @@ def test_many_clients_and_sleepers_neither_slow_the_inspection_nor_stop_the_page
     for sleeper in sleepers:
         sleeper.close()
     assert status == 200 and shown_s < 5
+
+
+def test_clients_that_trickle_have_one_deadline_for_all_they_say(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has said something when its time is up: a timeout of the socket alone would begin anew every time."""
+    monkeypatch.setattr(live_page._Handler, "timeout", 1.0)
+    slow = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(live_page._CLIENTS)]
+    for one in slow:
+        one.sendall(b"GET /state.json HTTP/1.1\r\n")
+    done = threading.Event()
+
+    def trickle() -> None:
+        while not done.wait(0.2):
+            for one in slow:
+                with contextlib.suppress(OSError):
+                    one.sendall(b"X-Slow: yes\r\n")
+
+    trickling = threading.Thread(target=trickle)
+    trickling.start()
+    started, refused_s, status = time.monotonic(), None, 0
+    while status != 200 and time.monotonic() - started < 10:
+        try:
+            asked = time.monotonic()
+            status = served.ask("/state.json")[0]
+        except (OSError, http.client.HTTPException):
+            refused_s = refused_s or time.monotonic() - asked
+            time.sleep(0.05)
+    done.set()
+    trickling.join()
+    for one in slow:
+        one.close()
+    assert status == 200 and time.monotonic() - started < 8
+    assert refused_s is not None and refused_s < 0.8
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"GET / HTTP/1.1\r\nHost: [\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: [::1\r\n\r\n",
+        b"GET http://[::1 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/x\r\n\r\n",
+        b"\xff\xfe\x00 \x01 \x02\r\n\r\n",
+        b"GET\r\n\r\n",
+    ],
+)
+def test_garbage_is_answered_as_such_and_leaves_no_trace(
+    served: Served, capfd: pytest.CaptureFixture[str], said: bytes
+) -> None:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as client:
+        client.sendall(said)
+        answer = b"".join(iter(lambda: client.recv(4096), b""))
+    assert b"400" in answer
+    assert served.ask("/state.json")[0] == 200 and capfd.readouterr().err == ""
+
+
+def test_a_map_that_is_no_number_has_its_pictures(served: Served) -> None:
+    one = verdict(0, anomalous=True)
+    one.judged.map[:] = -np.inf
+    served.show(dataclasses.replace(one, regions=[], row={**one.row, "score": math.nan}))
+    (row,) = served.state()["frames"]
+    assert row["score"] is None and row["regions"] == 0
+    assert [served.ask(f"/{kind}/{row['number']}.jpg")[0] for kind in ("frame", "heat")] == [200, 200]
 
 
 def test_a_closed_page_lets_go_of_its_port_and_threads() -> None:

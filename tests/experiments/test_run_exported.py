@@ -83,11 +83,13 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     )
 
 
-def told(file: Path, **values: Any) -> None:
+def told(file: Path, left_out: str = "", **values: Any) -> None:
     """The file with other words in its ddad.json."""
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
-    parts["ddad.json"] = json.dumps({**json.loads(parts["ddad.json"]), **values}).encode()
+    said = {**json.loads(parts["ddad.json"]), **values}
+    said.pop(left_out, None)
+    parts["ddad.json"] = json.dumps(said).encode()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
@@ -110,7 +112,12 @@ def no_zip(file: Path) -> None:
 
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "missing": (lambda file: file.unlink(), "no such file"),
+    "missing": (lambda file: file.unlink(), "no such file; name the one that experiments.export wrote, or"),
+    "no convention": (
+        lambda file: told(file, left_out="calling_convention_version"),
+        "its ddad.json does not say calling_convention_version; copy it again",
+    ),
+    "no threshold": (lambda file: told(file, left_out="threshold"), "does not say threshold; copy it again"),
     "another format": (lambda file: told(file, format=9), "format 9 of the file, this script reads 1"),
     "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-300]), "no exported detector, or a damaged one"),
     "half of it": (lambda file: file.write_bytes(file.read_bytes()[:900]), "no exported detector, or a damaged one"),
@@ -169,4 +176,21 @@ def test_a_picture_that_cannot_be_judged_is_one_line(
     }.items():
         error = refused([str(file), str(tmp_path / name)], capsys)
         assert says in error and name in error
-    assert "--batch=-1" in refused([str(file), str(tmp_path / "small.npy"), "--batch=-1"], capsys)
+    for batch in ("-1", "100000000"):
+        assert f"--batch={batch}" in refused([str(file), str(tmp_path / "small.npy"), f"--batch={batch}"], capsys)
+
+
+def test_a_bad_picture_takes_no_other_with_it(
+    file: Path, arrays: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_exported.main([str(file), *map(str, arrays)])
+    expected = [json.loads(line)["score"] for line in capsys.readouterr().out.splitlines()]
+    bad = [tmp_path / "a.npy", tmp_path / "b.npy", tmp_path / "c.npy"]
+    with pytest.raises(SystemExit) as stopped:
+        run_exported.main([str(file), *map(str, [bad[0], arrays[0], arrays[1], *bad[1:], arrays[2]])])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 2
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert [row["picture"] for row in rows] == [str(path) for path in arrays]
+    np.testing.assert_allclose([row["score"] for row in rows], expected, rtol=1e-5)
+    assert [line.split(":")[1].strip() for line in printed.err.splitlines()] == [str(path) for path in bad]

@@ -1,5 +1,6 @@
 """The paper's data on the simulated station: the right recordings, filmed once, cameras and lights apart."""
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from ddad_jax.errors import InputError
 from experiments.captures import filming
 from experiments.captures.filming import make, recordings
 from experiments.captures.frame_choice import Wanted
-from experiments.captures.recording import read_capture
+from experiments.captures.recording import read_capture, read_manifest
+from experiments.captures.writing import Asked, capture
 from experiments.config_check import check
 from experiments.configs.station import get_config
 
@@ -68,6 +70,18 @@ def test_films_once_and_makes_the_set_that_its_config_reads(tmp_path: Path, monk
 
     with pytest.raises(InputError, match="coffee-normal-0: holds a capture of something else.*size=64.*size=80"):
         make("coffee", tmp_path, TINY, videos=2, hard=1, size=80)
+
+
+def test_a_relative_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    film = recordings("coffee", TINY, 2, 1)[0]._replace(seconds=4)
+    stop = threading.Event()
+    out = Path("station/captures") / film.name
+    capture(Asked(film.source(64, 0), out), stop=stop, tell=lambda counts: stop.set())
+    assert not read_manifest(out)["finished"]
+    assert filming.film(film, out, 64, 0) == out and len(read_capture(out).frames) == 4
+    with pytest.raises(InputError, match="--out=~nobody-of-this-name: there is no user"):
+        make("coffee", Path("~nobody-of-this-name"), TINY, videos=2, hard=1, size=64)
 
 
 def test_what_cannot_be_filmed_is_refused(tmp_path: Path) -> None:

@@ -153,3 +153,14 @@ def test_a_killed_writer_leaves_every_finished_row(tmp_path: Path) -> None:
     process.communicate()
     points = [row["point"] for row in tables.read_jsonl(path)]
     assert points == list(range(len(points))) and len(points) >= len(seen)
+
+
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        tables.write_bytes(pipe, b"rows")
+        assert os.read(reader, 10) == b"rows" and pipe.is_fifo()
+    finally:
+        os.close(reader)

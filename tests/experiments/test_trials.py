@@ -87,6 +87,7 @@ def test_good_rows_and_held_out_scores_are_read(tmp_path: Path) -> None:
         ("s.csv", "score\n1\n2\n3\nnan\n", "finite"),
         ("c.json", "{}", "normal_scores"),
         ("c.json", "[", "expected a scores.csv"),
+        ("c.json", "[" * 200_000, "expected a scores.csv"),
     ],
 )
 def test_files_that_cannot_be_used_are_refused_by_name(tmp_path: Path, name: str, text: str | None, said: str) -> None:
@@ -114,3 +115,16 @@ def test_the_command_prints_and_writes_its_rows_and_refuses_without_a_traceback(
     bad = ran("--alpha=1.5")
     assert bad.returncode == 2 and bad.stderr.strip().splitlines()[-1].startswith("error: --alpha=1.5")
     assert "Traceback" not in bad.stderr
+
+
+def test_a_file_counts_once(tmp_path: Path) -> None:
+    table = write(tmp_path / "scores.csv", "score\n1\n2\n3\n4\n")
+    (tmp_path / "link.csv").symlink_to(table)
+    for again in (table, tmp_path / "link.csv"):
+        with pytest.raises(InputError, match="named twice"):
+            normal_scores([table, again])
+
+
+def test_trials_that_no_memory_holds_are_refused() -> None:
+    with pytest.raises(InputError, match=r"--splits=100000000000000: expected at most \d+ trials of 240 scores"):
+        trials(SCORES, n=100, **{**HOW, "splits": 10**14})

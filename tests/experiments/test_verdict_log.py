@@ -3,12 +3,21 @@
 import json
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from live_fakes import lines
+from live_fakes import lines as whole_lines
 
 from ddad_jax.errors import InputError
 from experiments.live.record import VerdictLog, new_file
+
+BEGUN = b'{"event": "started", "at": "10:00"}\n'
+
+
+def lines(file: Path) -> list[dict[str, Any]]:
+    """Without the word of the inspection, and without the line that ``BEGUN`` is."""
+    rows = [{name: value for name, value in row.items() if name != "inspection"} for row in whole_lines(file)]
+    return [row for row in rows if row != json.loads(BEGUN)]
 
 
 def test_a_line_is_in_the_file_before_the_next_thing_happens(tmp_path: Path) -> None:
@@ -23,7 +32,7 @@ def test_a_line_is_in_the_file_before_the_next_thing_happens(tmp_path: Path) -> 
 @pytest.mark.parametrize("torn", [b'{"frame": 1, "sc', b'{"frame": "\xff', b"{"])
 def test_what_a_killed_inspection_wrote_half_of_is_cut_off(tmp_path: Path, torn: bytes) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_bytes(b'{"frame": 0}\n' + torn)
+    file.write_bytes(BEGUN + b'{"frame": 0}\n' + torn)
     log = VerdictLog(file)
     log.write({"frame": 2})
     log.close()
@@ -32,21 +41,41 @@ def test_what_a_killed_inspection_wrote_half_of_is_cut_off(tmp_path: Path, torn:
 
 def test_a_line_that_only_lacks_its_newline_stays(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_bytes(b'{"frame": 0}\n{"frame": 1}')
+    file.write_bytes(BEGUN + b'{"frame": 0}\n{"frame": 1}')
     log = VerdictLog(file)
     log.write({"frame": 2})
     log.close()
     assert [row["frame"] for row in lines(file)] == [0, 1, 2]
 
 
-def test_a_first_line_that_was_torn_is_begun_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("torn", [b'{"event": "star', b'{"event": "started", "mod'])
+def test_a_first_line_that_was_torn_is_begun_anew(tmp_path: Path, torn: bytes) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_bytes(b'{"event": "star')
+    file.write_bytes(torn)
     VerdictLog(file).event("started")
     assert len(lines(file)) == 1
 
 
-@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\nxyz", b"name,value\n1,2", b'{\n "a": 1\n}', b"[1]\n", b"hello"])
+def test_every_line_has_the_word_of_its_inspection(tmp_path: Path) -> None:
+    words = []
+    for _ in range(2):
+        log = VerdictLog(tmp_path / "a.jsonl")
+        log.event("started")
+        log.write({"frame": 0})
+        log.close()
+        words.append(log.inspection)
+    assert words[0] != words[1]
+    assert [row["inspection"] for row in whole_lines(tmp_path / "a.jsonl")] == [w for w in words for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x89PNG\r\n\x1a\nxyz", b"name,value\n1,2", b'{\n "a": 1\n}', b"[1]\n", b"hello", b"{", b'{"event',
+        b'{"frame": 0}\n{"frame": 1, "sc', b'{"epoch": 1, "loss": 0.5}\n{"epoch": 2, "lo', b'{"event": "click"}\n{"ev',
+        b'{"event": "started", and so on\n{"a',
+    ],
+)  # fmt: skip
 def test_a_file_of_something_else_is_refused_and_stays_as_it_was(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "precious"
     file.write_bytes(content)
@@ -113,4 +142,4 @@ def test_stdout_has_the_same_lines(tmp_path: Path, capsys: pytest.CaptureFixture
     log = VerdictLog(tmp_path / "a.jsonl", stdout=True)
     log.write({"frame": 0})
     log.event("lost")
-    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == lines(log.file)
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == whole_lines(log.file)

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_runs
+from ml_collections import ConfigDict
 from trees import save, square_mask
 
+from ddad_jax.data.load import Picture
 from ddad_jax.data.read import read_image
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import cut
 from experiments.model import load_data
 from experiments.pipeline import run_all
 from experiments.selected import load_selected
+from experiments.view import reference_picture
 
 SIDES = (48, 64)
 MASK = {"format": 1, "size": [20, 28], "views": {"bolt": {"ignore": [[[0, 0], [14, 0], [14, 20], [0, 20]]]}}}
@@ -108,3 +111,17 @@ def test_a_mask_of_another_size_is_refused(root: Path, tmp_path: Path) -> None:
 def test_settings_that_cannot_be_are_refused(root: Path, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         tiny_runs.config(root, **changes)
+
+
+def test_a_reference_that_cannot_serve_is_named_with_its_flag(tmp_path: Path) -> None:
+    flat = tmp_path / "flat.png"
+    save(np.full((64, 64, 3), 90, np.uint8), flat)
+    c = ConfigDict({"view": {"reference": str(flat)}})
+    with pytest.raises(InputError, match=r"--config.view.reference: .*flat.png: .*too little texture"):
+        reference_picture(c, [])
+    c.view.reference = ""
+    with pytest.raises(InputError, match=r"--config.view.reference: .*flat.png \(where it names none, the first"):
+        reference_picture(c, [Picture(flat, "flat.png", "good")])
+    c.view.reference = "~nobodyhere/a.png"
+    with pytest.raises(InputError, match=r"--config.view.reference: ~nobodyhere/a.png: no home folder"):
+        reference_picture(c, [])

@@ -1,5 +1,6 @@
 """The names of sources: each opens its kind, and what is none says what there is."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,17 @@ def test_a_file_of_another_kind_and_a_timeout_that_is_none(tmp_path: Path) -> No
         open_source(str(tmp_path / "a.pdf"))
     with pytest.raises(InputError, match="timeout"):
         open_source("station:coffee", timeout=0)
+    for timeout in (float("nan"), float("inf"), 1e308):
+        with pytest.raises(InputError, match="timeout"):
+            open_source("camera:0", timeout=timeout)
+    for fps in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(InputError, match="camera_fps"):
+            open_source("realsense", camera_fps=fps)
+
+
+def test_a_pipe_and_a_file_are_no_cameras(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "film.mp4").write_bytes(b"x")
+    for name, told in (("pipe", "is no camera but a pipe"), ("film.mp4", "but a file"), (".", "but a folder")):
+        with pytest.raises(InputError, match=f"{told}.*/dev/video0"):
+            open_source(f"camera:{tmp_path / name}")

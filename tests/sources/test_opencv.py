@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,10 +106,12 @@ def test_a_video_closed_in_the_middle_ends(tmp_path: Path) -> None:
 
 
 class Device:
-    """As a ``cv2.VideoCapture`` of a camera: gives ``n`` frames, then fails, or is silent until it is let go."""
+    """As a ``cv2.VideoCapture`` of a camera: gives ``n`` frames, then fails, or is silent until it is let go. Frame k
+    is blue k; ``paced``: each waits until it is asked for by ``next``."""
 
-    def __init__(self, n: int, *, opened: bool = True, silent: bool = False):
-        self._left, self._opened, self._silent = n, opened, silent
+    def __init__(self, n: int, *, opened: bool = True, silent: bool = False, paced: bool = False):
+        self._n, self._left, self._opened, self._silent = n, n, opened, silent
+        self._due = threading.Semaphore(0) if paced else None
         self.let_go, self.released, self.asked = threading.Event(), threading.Event(), dict[int, float]()
 
     def isOpened(self) -> bool:
@@ -126,21 +129,31 @@ class Device:
             if self._silent:
                 self.let_go.wait(20)
             return False, None
+        if self._due is not None:
+            assert self._due.acquire(timeout=20)
         self._left -= 1
-        return True, np.full((H, W, 3), (1, 2, 3), np.uint8)
+        return True, np.full((H, W, 3), (self._n - self._left - 1, 2, 3), np.uint8)
+
+    def next(self, frames: Iterator[Frame | Bad]) -> Frame:
+        """The next frame, which the device gives only now."""
+        assert self._due is not None
+        self._due.release()
+        frame = next(frames)
+        assert isinstance(frame, Frame)
+        return frame
 
     def release(self) -> None:
         self.released.set()
 
 
 def test_a_camera_gives_rgb_and_is_lost_when_it_fails() -> None:
-    device = Device(3)
+    device = Device(3, paced=True)
     source = Camera(0, fps=15, open=lambda which: device)
     assert source.live and source.settings["size"] == [H, W] and device.asked == {cv2.CAP_PROP_FPS: 15}
     frames = source.frames()
-    got = [next(frames) for _ in range(3)]
-    assert [frame.index for frame in got] == [0, 1, 2]
-    assert isinstance(got[0], Frame) and got[0].seconds == 0 and got[0].color[0, 0].tolist() == [3, 2, 1]
+    got = [device.next(frames) for _ in range(3)]
+    assert [frame.index for frame in got] == [0, 1, 2] and got[0].seconds == 0
+    assert [frame.color[0, 0].tolist() for frame in got] == [[3, 2, k] for k in range(3)]
     with pytest.raises(SourceLost, match="stopped giving frames"):
         next(frames)
     assert device.released.wait(5)
@@ -148,11 +161,11 @@ def test_a_camera_gives_rgb_and_is_lost_when_it_fails() -> None:
 
 @pytest.mark.parametrize("n", [0, 2])
 def test_a_silent_camera_is_lost_after_its_timeout(n: int) -> None:
-    device = Device(n, silent=True)
+    device = Device(n, silent=True, paced=True)
     source = Camera(0, timeout=0.1, open=lambda which: device)
     frames = source.frames()
     for _ in range(n):
-        next(frames)
+        device.next(frames)
     begin = time.monotonic()
     with pytest.raises(SourceLost, match=r"no frame for 0\.[13]"):
         next(frames)
@@ -160,6 +173,38 @@ def test_a_silent_camera_is_lost_after_its_timeout(n: int) -> None:
     source.close()
     assert not device.released.is_set(), "never under the driver's feet"
     device.let_go.set()
+    assert device.released.wait(5)
+
+
+def test_who_is_slow_gets_the_newest_frame_and_the_last_one_before_the_end() -> None:
+    device = Device(9, paced=True)
+    frames = Camera(0, open=lambda which: device).frames()
+    assert device.next(frames).color[0, 0, 2] == 0
+    assert device._due is not None
+    for left in range(8, 0, -1):  # the driver goes on while nobody takes a frame
+        device._due.release()
+        until = time.monotonic() + 5
+        while device._left >= left and time.monotonic() < until:
+            time.sleep(0.001)
+    assert device.released.wait(5), "it gave its last frame and failed"
+    last = next(frames)
+    assert isinstance(last, Frame) and last.index == 1 and last.color[0, 0, 2] == 8, "neither an old one nor none"
+    with pytest.raises(SourceLost, match="stopped giving frames"):
+        next(frames)
+
+
+def test_a_device_that_does_not_open_in_time_is_refused_and_let_go_when_it_does() -> None:
+    device, answer = Device(1), threading.Event()
+
+    def open(which: object) -> Device:
+        answer.wait(20)
+        return device
+
+    begin = time.monotonic()
+    with pytest.raises(InputError, match=r"camera rtsp://x does not answer: .*0\.15 s"):
+        Camera("rtsp://x", timeout=0.05, open=open)
+    assert time.monotonic() - begin < 5 and not device.released.is_set()
+    answer.set()
     assert device.released.wait(5)
 
 

@@ -15,6 +15,7 @@ import pytest
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost, realsense
 from ddad_jax.sources.realsense import RealSense
+from experiments.captures.writing import Asked, capture
 
 pytest.importorskip("pyrealsense2", reason="pip install 'ddad-jax[realsense]'", exc_type=ImportError)
 W, H, N = 64, 48, 12
@@ -241,7 +242,7 @@ class Pipeline:
     """The calls that ``RealSense`` makes of a camera's pipeline; gives what it was told to, then nothing."""
 
     def __init__(self, given: list[Any]):
-        self._given, self.stopped = given, 0
+        self._given, self.stopped, self.streams = given, 0, list[tuple[Any, ...]]()
 
     def try_wait_for_frames(self, milliseconds: int) -> tuple[bool, Any]:
         if not self._given:
@@ -283,7 +284,7 @@ def camera(monkeypatch: pytest.MonkeyPatch, given: list[Any], serials: tuple[str
             assert serial in serials
 
         def enable_stream(self, *what: Any) -> None:
-            pass
+            pipeline.streams.append(what)
 
     fake = SimpleNamespace(
         **{name: getattr(rs, name) for name in ("stream", "format", "camera_info", "option", "playback_status")},
@@ -335,3 +336,15 @@ def test_of_several_cameras_one_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     RealSense(serial="0043").close()
     with pytest.raises(InputError, match=r"realsense:9: no such camera; found: realsense:0042"):
         RealSense(serial="9")
+
+
+@pytest.mark.parametrize(("asked", "rate"), [(None, 0), (15.0, 15)])
+def test_a_camera_is_asked_for_a_rate_where_one_is_named_only(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: float | None, rate: int
+) -> None:
+    """One frame a second is kept of a capture by default, and no RealSense films so few."""
+    pipeline = camera(monkeypatch, [frameset(k) for k in range(3)])
+    flags = Asked("realsense", tmp_path / "a", product="bottle", state="normal", depth=True, timeout=0.1)
+    assert flags.fps == 1.0 and flags.camera_fps is None
+    capture(flags._replace(camera_fps=asked))
+    assert [what[-1] for what in pipeline.streams] == [rate, rate], "of colour and of depth"

@@ -148,3 +148,17 @@ def test_the_score_of_a_silenced_map_is_that_of_what_is_watched() -> None:
     for shift in (-3.0, 0.0, 3.0):
         maps = (random.normal(size=(5, 9, 7)) + shift).astype(np.float32)
         np.testing.assert_array_equal(silenced(maps, watched).max((1, 2)), maps[:, watched].max(1))
+
+
+def test_a_file_that_would_take_all_memory_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 200_000)
+    with pytest.raises(InputError, match=r"deep.json \(mask of the view\): cannot be read"):
+        read_view_mask(tmp_path / "deep.json", "A", (8, 16))
+    for size in ([10**6, 10**6], [20_000, 20_000], [1, 10**6]):
+        with pytest.raises(InputError, match="at most 32768 a side and 134217728 in all"):
+            read_view_mask(written(tmp_path, {"A": {}}, size=size), "A", (8, 16))
+
+
+def test_a_home_that_nobody_has_is_refused() -> None:
+    with pytest.raises(InputError, match=r"mask of the view: ~nobodyhere/mask.json: no home folder"):
+        read_view_mask("~nobodyhere/mask.json", "A", (8, 16))

@@ -1,5 +1,6 @@
 """L1. Builders of tensorflow-datasets for what the loaders of `ddad_jax.data` read; records keep the loaders' order."""
 
+import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+from google.protobuf.json_format import ParseError
 
 from ddad_jax.data.cans import PRODUCTS, cans
 from ddad_jax.data.folder import mvtec_pictures
@@ -14,10 +16,11 @@ from ddad_jax.data.load import listed
 from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.tfds import facts
 from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_arrays, of_files
+from ddad_jax.data.tfds.reading import damaged, require_whole
 from ddad_jax.data.visa import visa_pictures
 from ddad_jax.errors import InputError
 
-VERSION = "1.0.0"
+VERSION = facts.VERSION
 
 
 class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -32,8 +35,8 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
       config, data_dir, version: as of every builder of tensorflow-datasets.
 
     Raises:
-      InputError: (``download_and_prepare``) what the loader of these pictures raises; ``data_dir`` holds the same name
-        made of other pictures, or cannot be written.
+      InputError: what was prepared before is damaged; (``download_and_prepare``) what the loader of these pictures
+        raises; ``data_dir`` holds the same name made of other pictures, or cannot be written.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -50,7 +53,10 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         self.root = root
         if isinstance(config, str) and config not in self.builder_configs:
             config = tfds.core.BuilderConfig(name=config)
-        super().__init__(config=config, file_format=file_format, **how)
+        try:
+            super().__init__(config=config, file_format=file_format, **how)
+        except (ParseError, json.JSONDecodeError) as error:  # it reads what was prepared before
+            raise damaged(self.data_path, error) from error
 
     @property
     def category(self) -> str:
@@ -86,6 +92,7 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         mend = "Delete that folder, or choose another data_dir."
         if not (self.data_path / "dataset_info.json").exists():
             raise InputError(f"{self.data_dir} is there, but holds no data set (no dataset_info.json). {mend}")
+        require_whole(self.data_path)
         if any(self.info.metadata.get(key) != value for key, value in found.items()):
             raise InputError(f"{self.data_dir} was made from other pictures than {self.root or 'these'}. {mend}")
 

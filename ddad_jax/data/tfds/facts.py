@@ -2,6 +2,9 @@
 
 from typing import NamedTuple
 
+VERSION = "1.0.0"
+"""Of the records: what is written and what is read."""
+
 
 class Facts(NamedTuple):
     """What `tfds.core.DatasetInfo` holds besides the examples."""

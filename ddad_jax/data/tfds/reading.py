@@ -12,8 +12,8 @@ from google.protobuf.message import DecodeError
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.load import GOOD, Picture, image_set, listed
 from ddad_jax.data.read import Encoded, Size, read_image, read_mask
-from ddad_jax.data.tfds.builders import VERSION
 from ddad_jax.data.tfds.examples import LABELS
+from ddad_jax.data.tfds.facts import VERSION
 from ddad_jax.errors import InputError
 
 _FIELDS = {"image": bytes, "mask": bytes, "has_mask": bool, "label": int, "defect": bytes, "name": bytes,
@@ -53,19 +53,36 @@ def from_tfds(data_dir: str | Path, name: str, size: Size) -> DataSet:
       InputError: nothing of that name and version is there, or its files are damaged; a size below 1.
     """
     folder = _prepared(Path(data_dir).expanduser(), name)  # builders expand it, too
+    known, records = _opened(folder)
+    train, test = (_images(folder, part, size, known["any_nonzero"]) for part in records)
+    recordings = records[0].recordings
+    return DataSet(known["name"], train, test, tuple(recordings) if any(recordings) else ())
+
+
+def require_whole(folder: str | Path) -> None:
+    """Every record of a prepared data set is there and whole; no picture is decoded.
+
+    Args:
+      folder: of one version of one configuration, where ``dataset_info.json`` lies.
+
+    Raises:
+      InputError: it is damaged, or was not prepared by a builder of this package.
+    """
+    _opened(Path(folder))
+
+
+def _opened(folder: Path) -> tuple[dict[str, Any], list[_Records]]:
+    """The metadata, and every record of "train" and "test", read once."""
     undecoded = {"image": tfds.decode.SkipDecoding(), "mask": tfds.decode.SkipDecoding()}
     try:
         builder = tfds.builder_from_directory(folder)
         known = dict(builder.info.metadata or {})
         sources = {split: builder.as_data_source(split, decoders=undecoded) for split in ("train", "test")}
     except _UNREADABLE as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     if not {"name", "any_nonzero"} <= known.keys() or set(builder.info.features) != _FIELDS.keys():
         raise InputError(f"{folder} was not prepared by a builder of ddad_jax. Prepare it with experiments/prepare.py.")
-    records = [_records(folder, sources[split]) for split in ("train", "test")]
-    train, test = (_images(folder, part, size, known["any_nonzero"]) for part in records)
-    recordings = records[0].recordings
-    return DataSet(known["name"], train, test, tuple(recordings) if any(recordings) else ())
+    return known, [_records(folder, sources[split]) for split in ("train", "test")]
 
 
 def _records(folder: Path, source: Any) -> _Records:
@@ -98,15 +115,16 @@ def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:
     try:
         example = source[i]
     except _UNREADABLE as error:
-        raise _damaged(folder, error) from error
+        raise damaged(folder, error) from error
     # From a file cut off at a block's end array_record returns empty records without a word.
     odd = [key for key, kind in _FIELDS.items() if not isinstance(example.get(key), kind)]
     if odd or example["label"] != LABELS.index("normal" if example["defect"] == GOOD.encode() else "anomalous"):
-        raise _damaged(folder, f"record {i} is incomplete")
+        raise damaged(folder, f"record {i} is incomplete")
     return example
 
 
-def _damaged(folder: Path, error: BaseException | str) -> InputError:
+def damaged(folder: str | Path, error: BaseException | str) -> InputError:
+    """What is said of a prepared data set that cannot be read."""
     return InputError(f"{folder} is damaged ({error}). Delete that folder and prepare it again.")
 
 
