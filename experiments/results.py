@@ -2,11 +2,13 @@
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
+from skimage.measure import block_reduce
 
 from ddad_jax.metrics import auroc_interval, label_regions, missing
 from ddad_jax.metrics.at_threshold import curves, per_defect
@@ -158,16 +160,27 @@ def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshol
             defect=data.test.defects[i],
             label=int(data.test.labels[i]),
             score=float(chosen["scores"][i]),
-            image=data.test.images[i, inner, inner],
-            reconstruction=chosen["x0"][i, inner, inner],
-            pixel_distance=chosen["pixel"][i, inner, inner].astype(np.float32),
-            feature_distance=chosen["feature"][i, inner, inner].astype(np.float32),
-            anomaly_map=chosen["maps"][i],
-            mask=data.test.masks[i, inner, inner] if data.test.has_mask[i] else None,
+            image=_thinned(data.test.images[i, inner, inner], np.mean),
+            reconstruction=_thinned(chosen["x0"][i, inner, inner], np.mean),
+            pixel_distance=_thinned(chosen["pixel"][i, inner, inner].astype(np.float32)),
+            feature_distance=_thinned(chosen["feature"][i, inner, inner].astype(np.float32)),
+            anomaly_map=_thinned(chosen["maps"][i]),
+            mask=_thinned(data.test.masks[i, inner, inner]) if data.test.has_mask[i] else None,
             threshold=threshold,
         )
         for i in picked
     ]
+
+
+def _thinned(array: np.ndarray, of_block: Callable[..., np.ndarray] = np.max, most: int = 512) -> np.ndarray:
+    """A picture or map of at most about ``most`` pixels a side, for a page: of each block its largest value, so that a
+    small defect stays in sight, or its mean. Figures hold every panel in 32 bytes a pixel."""
+    side = -(-max(array.shape[:2]) // most)
+    if side == 1:
+        return array
+    blocks = (side, side, *(1 for _ in array.shape[2:]))
+    height, width = (n // side * side for n in array.shape[:2])
+    return block_reduce(array[:height, :width], blocks, of_block).astype(array.dtype)
 
 
 def _report(

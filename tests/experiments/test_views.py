@@ -15,8 +15,8 @@ from trees import save
 from ddad_jax.data.read import read_full
 from ddad_jax.errors import InputError
 from experiments import eight
-from experiments.eight import CONFIGURATIONS, eight_of, names_of, report
 from experiments.detecting import detector_of
+from experiments.eight import CONFIGURATIONS, eight_of, names_of, report
 from experiments.export import exported
 from experiments.model import load_data
 from experiments.pipeline import run_all

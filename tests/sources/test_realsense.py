@@ -72,10 +72,12 @@ def record(
     for sensor, (_, profile, _, _) in zip(sensors, feeds, strict=True):
         sensor.open(profile)
         sensor.start(sync)
+    lent: list[Any] = []  # the recorder writes later, from memory that it does not own
     for k in range(n):
         for sensor, profile, pixels, size in feeds:
-            frame = rs.software_video_frame()
-            frame.pixels = pixels(k)
+            frame, picture = rs.software_video_frame(), pixels(k)
+            lent += [frame, picture]
+            frame.pixels = picture
             frame.stride, frame.bpp = profile.width() * size, size
             frame.timestamp, frame.domain = 1000 / 30 * k, rs.timestamp_domain.system_time
             frame.frame_number, frame.profile = k, profile
