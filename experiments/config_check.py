@@ -14,6 +14,7 @@ from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import CHANNEL_MULT
 from experiments.config import adaptation_grid, products
+from experiments.data_sets import KINDS
 from experiments.student_settings import check_student
 
 Need = Callable[[str, bool, str], None]
@@ -76,7 +77,7 @@ def _sweep(c: ConfigDict, need: Need) -> None:
 
 
 def _data(c: ConfigDict, need: Need) -> None:
-    need("data.kind", c.data.kind in ("folder", "visa", "mtd", "cans", "tfds"), "folder, visa, mtd, cans or tfds")
+    need("data.kind", c.data.kind in KINDS, f"one of {', '.join(KINDS)}")
     if c.data.kind != "cans":
         need("data.root", bool(c.data.root), "the folder that holds the data set")
     if c.data.kind == "tfds":

@@ -11,12 +11,8 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone, get_backbone
 from ddad_jax.data import DataSet, ImageSet
-from ddad_jax.data.cans import cans
-from ddad_jax.data.folder import mvtec_folder
-from ddad_jax.data.mtd import mtd
 from ddad_jax.data.split import hold_out, spread, subset
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
-from ddad_jax.data.visa import visa
 from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
@@ -24,7 +20,8 @@ from ddad_jax.student import Student
 from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 from ddad_jax.vision.tiles import cut
-from experiments.view import View, folder_of_view, picture_size, scored_onto_reference, tiles_of, view_of
+from experiments.data_sets import KINDS
+from experiments.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
 
 
 class Choice(NamedTuple):
@@ -80,7 +77,7 @@ def load_data(c: ConfigDict) -> Data:
     """Read or render what ``c.data`` names and split the normal training images."""
     if c.view.register == "all":
         return split(c, *folder_of_view(c))
-    dataset, view = _load(c), view_of(c)
+    dataset, view = KINDS[c.data.kind](c), view_of(c)
     if c.view.register == "scored":
         return _scored_registered(c, split(c, dataset, view))
     return split(c, dataset, view)
@@ -138,21 +135,6 @@ def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:
     is more than every kind at every strength."""
     per_image = min(math.ceil(about / len(normal)), len(DEFECTS) * len(STRENGTHS))
     return synthetic_defects(normal, seed=seed, per_image=per_image)
-
-
-def _load(c: ConfigDict) -> DataSet:
-    d = c.data
-    if d.kind == "cans":
-        return cans(d.size, seed=c.seed, **({"product": d.category} if d.category else {}))
-    if d.kind == "mtd":
-        return mtd(d.root, d.size, seed=c.seed)
-    if d.kind == "visa":
-        return visa(d.root, d.category, d.size)
-    if d.kind == "tfds":
-        from ddad_jax.data.tfds import from_tfds  # an extra, which the rest can do without
-
-        return from_tfds(d.root, d.category, d.size)
-    return mvtec_folder(d.root, d.category, picture_size(c))
 
 
 def build_unet(c: ConfigDict) -> UNet:

@@ -111,7 +111,8 @@ def test_the_library_example_is_ten_statements() -> None:
 def test_paths(document: str) -> None:
     named = found(rf"(?<![\w./]){OWN}(?:/[\w.]+)+(?<!\.)", document)
     named += found(r"`((?:[\w-]+\.(?:md|toml|txt)|Makefile|LICENSE))`", document)
-    missing = [path for path in named if not (ROOT / path).exists()]
+    # NAME stands for the reader's own file.
+    missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
     assert not missing
 
 

@@ -30,4 +30,4 @@ def _advance(eps_fn: EpsFn, memory: tuple[()], x_t: Array, step: Step) -> tuple[
     return ddim_step(x_t, eps_fn(x_t, step.t), step.a_t, step.a_s, eta=step.eta, noise=step.noise), memory
 
 
-DDIM = Solver(begin=lambda x_start: (), advance=_advance, stochastic=True)
+DDIM = Solver(begin=lambda x_start: (), advance=_advance, order=1, stochastic=True)

@@ -41,4 +41,4 @@ def _advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Arr
     return jnp.where(per_image(last, x_t), x0_hat, x_s), Memory(x0_hat, lam_t)
 
 
-DPM_SOLVER_2M = Solver(_begin, _advance)
+DPM_SOLVER_2M = Solver(_begin, _advance, order=2)

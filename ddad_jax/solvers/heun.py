@@ -25,4 +25,4 @@ def _advance(eps_fn: EpsFn, memory: tuple[()], x_t: Array, step: Step) -> tuple[
     return scale * (z_t + forward * slope), memory
 
 
-HEUN = Solver(begin=lambda x_start: (), advance=_advance, calls=2)
+HEUN = Solver(begin=lambda x_start: (), advance=_advance, order=2, calls=2)

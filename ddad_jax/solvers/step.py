@@ -25,12 +25,14 @@ class Solver(NamedTuple):
     """begin: x_start -> memory, a tree of arrays.
 
     advance: (eps_fn, memory, x_t, step) -> (x_s, memory). At a_s = 1 it returns a prediction of the clean image.
-    calls: of the network in each step. stochastic: whether eta and the noise are used; the others solve the
-    probability-flow ODE and ignore them.
+    order: p, the error on smooth data falls as (size of a step)^p without noise; the tests measure it. calls: of the
+    network in each step. stochastic: whether eta and the noise are used; the others solve the probability-flow ODE
+    and ignore them.
     """
 
     begin: Callable[[Array], Any]
     advance: Callable[[EpsFn, Any, Array, Step], tuple[Array, Any]]
+    order: int
     calls: int = 1
     stochastic: bool = False
 

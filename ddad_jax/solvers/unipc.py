@@ -108,7 +108,8 @@ def unipc(order: int) -> Solver:
         ahead = [_moved(x_t, a_t, to, list(seen.x0_hat[:p]), list(seen.lam[:p]), None) for p in range(1, order + 1)]
         return jnp.where(per_image(last, x_t), x0_hat, _at_order(step.i, order, ahead)), seen
 
-    return Solver(begin, advance)
+    # The corrector adds one to the order of its predictor.
+    return Solver(begin, advance, order=order + 1)
 
 
 UNIPC_2, UNIPC_3 = unipc(2), unipc(3)
