@@ -9,7 +9,7 @@ WORKERS ?= -n auto --maxprocesses=4 --dist loadfile
 export JAX_PLATFORMS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: venv demo station test test-slow lint clean
+.PHONY: venv demo station test test-slow test-min lint docs wheel clean
 venv: $(VENV)/.ready
 
 # The stamp is written last, so an interrupted install is repeated rather than trusted.
@@ -38,5 +38,22 @@ test: lint
 test-slow: venv
 	$(PY) -m pytest $(WORKERS) -m slow
 
+# The library with the lowest versions that pyproject.toml allows, on Python 3.11, in an environment of its own.
+test-min:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "constraints-min.txt is for Python 3.11, this is " + sys.version)'
+	$(PYTHON) -m venv .venv-min
+	.venv-min/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-min.txt \
+		--editable '.[datasets,experiments,test]'
+	.venv-min/bin/python -m pytest $(WORKERS) tests/test_*.py tests/backbones tests/data tests/metrics tests/vision \
+		--ignore=tests/test_docs.py --ignore=tests/test_packaging.py
+
+# docs/_build/html/index.html; nothing is fetched. All pages anew (-E): what is generated rests on every source.
+docs: venv
+	$(PY) -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
+
+# dist/*.whl and *.tar.gz, of the library alone.
+wheel: venv
+	$(PY) -m build --no-isolation
+
 clean:
-	rm -rf $(VENV) build *.egg-info runs
+	rm -rf $(VENV) .venv-min build dist docs/_build *.egg-info runs

@@ -236,7 +236,7 @@ def pairs(n: int, batch_size: int, *, epoch: int, seed: int) -> tuple[np.ndarray
     Returns:
       (targets, inputs): int32 [steps, half] each, half = min(batch_size, n) // 2 and steps = n // (2 half).
       No image is in both, or twice in an epoch; the last partial batch is left out.
-        Deviation: with n < batch_size the published loader gives no batch at all; here one smaller batch.
+      Deviation: with n < batch_size the published loader gives no batch at all; here one smaller batch.
 
     Raises:
       InputError: fewer than two images, or a batch of fewer than two.

@@ -17,7 +17,13 @@ from ddad_jax.types import Array, EpsFn, Image
 
 
 def denoised(x_t: Array, eps: Array, alpha_bar_t: Array) -> Array:
-    """f = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: DDAD Eq. 2."""
+    """f = (x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t). Source: DDAD Eq. 2.
+
+    >>> from ddad_jax.schedule import perturb
+    >>> x, eps = jnp.full((1, 1, 1, 1), 0.5), jnp.full((1, 1, 1, 1), -1.0)
+    >>> round(denoised(perturb(x, eps, 0.6), eps, 0.6).item(), 6)
+    0.5
+    """
     a = per_image(alpha_bar_t, x_t)
     return (x_t - jnp.sqrt(1.0 - a) * eps) / jnp.sqrt(a)
 
@@ -47,6 +53,14 @@ def conditioned(
         beyond it. Scalar or [b].
 
     Source: DDAD Eq. 6 and Algorithm 1, lines 3 and 4.
+
+    >>> from ddad_jax.schedule import alpha_bar_table
+    >>> table = alpha_bar_table()
+    >>> x_t, y, t = jnp.zeros((1, 1, 1, 1)), jnp.ones((1, 1, 1, 1)), jnp.asarray(250)
+    >>> steered = conditioned(lambda x_t, t: jnp.zeros_like(x_t), y, w=1.0, alpha_bar=table)
+    >>> f = denoised(x_t, steered(x_t, t), table[250])  # the network's own prediction is 0, the target 1
+    >>> round(f.item(), 4), round(1 - float(table[250]), 4)
+    (0.4786, 0.4786)
     """
 
     def conditioned_eps(x_t: Array, t: Array) -> Array:

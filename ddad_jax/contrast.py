@@ -95,6 +95,9 @@ def stop_epoch(history: Sequence[float], *, patience: int = 3) -> tuple[int, boo
 
     Raises:
       InputError: patience below 1. ValueError: empty history.
+
+    >>> stop_epoch([0.2, 0.5, 0.4, 0.3, 0.3], patience=3)
+    (1, True)
     """
     if patience < 1:
         raise InputError(f"adaptation patience {patience}: expected at least 1 epoch")

@@ -13,6 +13,10 @@ def pixel_distance(x0: Image, y: Image) -> Array:
     """D_p = mean over channels of |x0 - y|; images [b, h, w, c] in [-1, 1] -> [b, h, w], 0 .. 2.
 
     Source: DDAD section 4.3 (L1 norm); the published code takes the mean over channels.
+
+    >>> black, white = -jnp.ones((1, 2, 2, 3)), jnp.ones((1, 2, 2, 3))
+    >>> pixel_distance(white, black).tolist()
+    [[[2.0, 2.0], [2.0, 2.0]]]
     """
     return jnp.abs(x0 - y).mean(-1)
 
@@ -28,7 +32,12 @@ def patch_average(features: Array) -> Array:
 
 
 def cosine_distance(a: Array, b: Array) -> Array:
-    """1 - cos(a, b) over the last axis, in float32; [..., c] -> [...], 0 .. 2."""
+    """1 - cos(a, b) over the last axis, in float32; [..., c] -> [...], 0 .. 2.
+
+    >>> a, b = jnp.array([[1.0, 0.0], [1.0, 0.0]]), jnp.array([[0.0, 2.0], [-3.0, 0.0]])
+    >>> print(cosine_distance(a, b).round(3))
+    [1. 2.]
+    """
     a, b = a.astype(jnp.float32), b.astype(jnp.float32)
     norms = jnp.maximum(jnp.linalg.norm(a, axis=-1), 1e-8) * jnp.maximum(jnp.linalg.norm(b, axis=-1), 1e-8)
     return 1.0 - (a * b).sum(-1) / norms
@@ -55,6 +64,11 @@ def feature_distance(distances: Mapping[str, Array], layers: Sequence[str], size
       layers: the set J; the paper uses layer2 and layer3.
 
     Source: DDAD Eq. 8.
+
+    >>> distances = {"layer2": jnp.ones((1, 4, 4)), "layer3": jnp.full((1, 2, 2), 0.5)}
+    >>> d_f = feature_distance(distances, ("layer2", "layer3"), 8)
+    >>> d_f.shape, round(float(d_f[0, 3, 3]), 3)
+    ((1, 8, 8), 1.5)
     """
     parts = [upsample(distances[layer][..., None], size)[..., 0] for layer in layers]
     return jnp.stack(parts).sum(0)

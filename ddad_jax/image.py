@@ -27,6 +27,12 @@ def upsample(x: Array, size: int) -> Array:
     ``jax.image.resize`` has no aligned corners; two fixed matrices do it.
 
     Source: anomaly_map.py of the published code (interpolate, align_corners=True).
+
+    >>> small = jnp.array([[0.0, 1.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+    >>> print(np.asarray(upsample(small, 3))[0, :, :, 0].round(3))
+    [[0.  0.5 1. ]
+     [1.  1.5 2. ]
+     [2.  2.5 3. ]]
     """
     rows, columns = _align_corners_matrix(x.shape[1], size), _align_corners_matrix(x.shape[2], size)
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
@@ -40,7 +46,11 @@ def resize(x: Array, size: int) -> Array:
 
 
 def gaussian_kernel(sigma: float) -> np.ndarray:
-    """exp(-i^2 / (2 sigma^2)), |i| <= round(4 sigma), summing to 1; float32. sigma = 4 gives 33 taps."""
+    """exp(-i^2 / (2 sigma^2)), |i| <= round(4 sigma), summing to 1; float32. sigma = 4 gives 33 taps.
+
+    >>> len(gaussian_kernel(4.0)), round(float(gaussian_kernel(4.0).sum()), 5)
+    (33, 1.0)
+    """
     radius = int(4.0 * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return (kernel / kernel.sum()).astype(np.float32)
@@ -54,6 +64,10 @@ def gaussian_blur(maps: Array, sigma: float) -> Array:
         4 belongs to 256 px.
 
     Source: DDAD supplement 7 (sigma_g = 4); kornia's gaussian_blur2d in the published code.
+
+    >>> spot = jnp.zeros((1, 5, 5)).at[0, 2, 2].set(1.0)
+    >>> print(np.asarray(gaussian_blur(spot, 0.5))[0, 2].round(3))
+    [0.    0.084 0.619 0.084 0.   ]
     """
     if sigma == 0:
         return maps
@@ -80,6 +94,10 @@ def centre_crop(maps: Array, size: int) -> Array:
 
     Raises:
       InputError: the maps are smaller than ``size``.
+
+    >>> print(centre_crop(jnp.arange(16.0).reshape(1, 4, 4), 2))
+    [[[ 5.  6.]
+      [ 9. 10.]]]
     """
     if size > min(maps.shape[1:]):
         raise InputError(f"crop = {size}: expected at most the size of the maps, {maps.shape[1]} x {maps.shape[2]}")

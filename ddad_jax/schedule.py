@@ -25,6 +25,10 @@ def alpha_bar_table(betas: np.ndarray | None = None) -> np.ndarray:
     published code's float32 ``cumprod`` does on the CPU, bit for bit.
 
     Source: DDAD, section 3 (there alpha_t).
+
+    >>> alpha_bar = alpha_bar_table()
+    >>> print(alpha_bar[[0, 250, 500]].round(4))
+    [0.9999 0.5214 0.0778]
     """
     if betas is None:
         betas = linear_betas()
@@ -33,7 +37,12 @@ def alpha_bar_table(betas: np.ndarray | None = None) -> np.ndarray:
 
 
 def alpha_bar_at(alpha_bar: Array, t: Array) -> Array:
-    """alpha_bar[t], and 1 where t < 0 (the clean image). Any shape of integer ``t``; same shape out."""
+    """alpha_bar[t], and 1 where t < 0 (the clean image). Any shape of integer ``t``; same shape out.
+
+    >>> table = alpha_bar_table()
+    >>> print(alpha_bar_at(table, jnp.array([-1, 250])).round(4))
+    [1.     0.5214]
+    """
     return jnp.where(t < 0, 1.0, jnp.asarray(alpha_bar)[jnp.maximum(t, 0)])
 
 
@@ -52,6 +61,10 @@ def perturb(x: Image, noise: Array, alpha_bar_t: Array) -> Array:
       alpha_bar_t: scalar or [b], in (0, 1].
 
     Source: DDAD, section 3, q(x_t | x).
+
+    >>> x, noise = jnp.ones((1, 1, 1, 1)), jnp.zeros((1, 1, 1, 1))
+    >>> float(perturb(x, noise, 0.25).item())
+    0.5
     """
     a = per_image(alpha_bar_t, x)
     return jnp.sqrt(a) * x + jnp.sqrt(1.0 - a) * noise

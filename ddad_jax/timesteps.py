@@ -41,6 +41,9 @@ def reference(t_prime: int, steps: int) -> TimeGrid:
         code then takes another number of steps than the name DDAD-n says).
 
     Source: reconstruction.py of the published code; paper settings T' = 250, skip = 25 (DDAD-10).
+
+    >>> reference(250, 5).t.tolist()
+    [200, 150, 100, 50, 0]
     """
     _check(t_prime, steps)
     if t_prime % steps:
@@ -54,6 +57,10 @@ def trailing(t_prime: int, steps: int) -> TimeGrid:
     Deviation: the start time is visited, so the noise in the image is the noise the network is told of.
 
     Source: DDAD Algorithm 1 (t = T', ..., 1); "trailing" after Lin et al. 2024, table 2.
+
+    >>> grid = trailing(250, 5)
+    >>> grid.t.tolist(), grid.s.tolist()
+    ([250, 200, 150, 100, 50], [200, 150, 100, 50, -1])
     """
     _check(t_prime, steps)
     return _grid(t_prime, np.round(t_prime * (1.0 - np.arange(steps) / steps)))
@@ -63,6 +70,9 @@ def uniform(t_prime: int, steps: int) -> TimeGrid:
     """K times evenly from T' to 0, both visited. One step visits T' alone.
 
     Deviation: published ``reference``, which begins below T'.
+
+    >>> uniform(250, 5).t.tolist()
+    [250, 188, 125, 62, 0]
     """
     _check(t_prime, steps)
     return _grid(t_prime, np.round(np.linspace(t_prime, 0, steps)))
@@ -72,6 +82,9 @@ def quadratic(t_prime: int, steps: int) -> TimeGrid:
     """t_i = round(T' (1 - i / K)^2): denser near the clean image.
 
     Deviation: published ``reference``. Source: Song et al. 2021 (DDIM), D.2.
+
+    >>> quadratic(250, 5).t.tolist()
+    [250, 160, 90, 40, 10]
     """
     _check(t_prime, steps)
     t = np.round(t_prime * (1.0 - np.arange(steps) / steps) ** 2)
@@ -87,6 +100,9 @@ def log_snr(t_prime: int, steps: int) -> TimeGrid:
     step near the clean image that is longer than all others together.
 
     Deviation: unpublished for DDAD. Source: Lu et al. 2022 (DPM-Solver), section 3.4.
+
+    >>> log_snr(250, 5).t.tolist()
+    [250, 112, 43, 15, 4]
     """
     _check(t_prime, steps)
     a = alpha_bar_table().astype(np.float64)
@@ -103,6 +119,9 @@ def stretched(grid: TimeGrid, start: int) -> TimeGrid:
 
     Raises:
       InputError: a start outside 1 .. T-1, or so early that two times fall together.
+
+    >>> stretched(trailing(250, 5), 300).t.tolist()
+    [300, 240, 180, 120, 60]
     """
     _check(start, len(grid.t))
     t = np.round(np.asarray(grid.t) * (start / int(grid.start)))

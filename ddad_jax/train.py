@@ -82,6 +82,10 @@ def min_snr_weight(alpha_bar_t: Array, gamma: float) -> Array:
 
     An error of eps moves the predicted clean image by 1 / sqrt(SNR) of it, so at small t it hardly shows,
     and yet it is largest there. Source: Hang et al. 2023 (Min-SNR-gamma), for noise prediction.
+
+    >>> from ddad_jax.schedule import alpha_bar_table
+    >>> [round(float(min_snr_weight(jnp.asarray(alpha_bar_table()[t]), 5.0)), 4) for t in (0, 100, 250)]
+    [0.0005, 0.5857, 1.0]
     """
     snr = alpha_bar_t / (1.0 - alpha_bar_t)
     return jnp.minimum(snr, gamma) / snr

@@ -1,5 +1,6 @@
 """Optimised time grids of a trained model: found once on held-out normal pictures, kept in the workdir's grids.json."""
 
+import functools
 import itertools
 import json
 import logging
@@ -37,7 +38,7 @@ TRIALS = 8
 
 
 def optimised_grids(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint]
+    c: ConfigDict, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint], *, find: bool = True
 ) -> dict[GridKey, TimeGrid]:
     """The grids that those of ``points`` with grid = "optimised" visit, finding and saving the ones that are missing.
 
@@ -45,7 +46,8 @@ def optimised_grids(
     config w, start, blend and clip of ``sample``, the seed and the section ``grid``. Others stay in the file.
 
     Raises:
-      InputError: grids.json is of another schedule, or is not what this function writes; the teacher diverges.
+      InputError: grids.json is of another schedule, or is not what this function writes; the teacher diverges; a grid
+        is missing and shall not be found here (``find``).
     """
     wanted = list(dict.fromkeys(grid_key(p) for p in points if p.grid == OPTIMISED))
     if not wanted:
@@ -64,6 +66,9 @@ def optimised_grids(
         return next((grid_of(e["times"]) for e in entries if wanted.items() <= e.items()), None)
 
     missing = sorted(key for key in wanted if saved(key) is None)
+    if missing and not find:
+        key = missing[0]
+        raise InputError(f"{path}: holds no grid for T' = {key.t_prime}, {key.steps} steps of {key.solver}")
     programs = _programs(c, data, params) if missing else None
     for t_prime, keys in itertools.groupby(missing, key=lambda key: key.t_prime):
         assert programs
@@ -153,7 +158,7 @@ def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
         )  # fmt: skip
         return run.x0, step_costs(run, alpha_bar=table)
 
-    @jax.jit(static_argnames="solver")
+    @functools.partial(jax.jit, static_argnames="solver")
     def of_times(
         weights: Any, y: Array, keys: Array, times: Array, x0: Array, solver: str, how: dict[str, Any]
     ) -> Array:

@@ -49,5 +49,8 @@ def to_float(u8: AnyArray) -> AnyArray:
       float32 of the same shape in [-1, 1].
 
     Source: DDAD, published code, data set class; division first, so that the rounding is the same.
+
+    >>> to_float(np.array([0, 255], np.uint8)).tolist()
+    [-1.0, 1.0]
     """
     return u8.astype(np.float32) / np.float32(255) * np.float32(2) - np.float32(1)

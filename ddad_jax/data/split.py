@@ -78,7 +78,11 @@ def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:
 
 
 def spread(n: int, most: int) -> np.ndarray:
-    """At most ``most`` of the indices 0 .. n-1, evenly over them, rising: int [min(n, most)]; n, most >= 1."""
+    """At most ``most`` of the indices 0 .. n-1, evenly over them, rising: int [min(n, most)]; n, most >= 1.
+
+    >>> spread(10, 4).tolist()
+    [0, 3, 6, 9]
+    """
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 

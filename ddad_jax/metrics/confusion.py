@@ -33,6 +33,9 @@ def confusion(scores: Any, labels: Any, threshold: float) -> Confusion:
         threshold: in units of the score; infinite is allowed (nothing, or everything, is called anomalous).
 
     Raises InputError for NaN or infinite scores, a NaN threshold, other labels or shapes that differ.
+
+    >>> confusion([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1], 0.38)
+    Confusion(accuracy=0.5, precision=0.5, recall=0.5, f1=0.5, hits=1, misses=1, false_alarms=1, passes=1)
     """
     scores = checked_scores(scores)
     positive = checked_labels(labels, scores.shape)

@@ -31,6 +31,9 @@ def binarise(mask: Any, full_scale: float | None = None) -> np.ndarray:
     Raises InputError for values that are NaN or outside [0, full_scale].
 
     Deviation: the published code uses mask > 0 for pixel AUROC and mask = 1 for PRO (see above).
+
+    >>> binarise(np.array([0.0, 0.4, 0.5, 1.0])).tolist()
+    [False, False, False, True]
     """
     mask = np.asarray(mask)
     if mask.dtype == bool:

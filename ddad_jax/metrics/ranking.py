@@ -35,6 +35,9 @@ def ranking(scores: Any, labels: Any) -> Ranking:
 
     Source: Fawcett (2006), section 7; Cools et al., "Benchmarking of Anomaly Detection
     Methods for Industry 4.0" (its F1 and AP).
+
+    >>> [round(value, 3) for value in ranking([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])]
+    [0.75, 0.833, 0.8, 0.35]
     """
     scores = checked_scores(scores)
     positive = checked_labels(labels, scores.shape)
@@ -60,7 +63,11 @@ def ranking_of(curve: Curve) -> Ranking:
 
 
 def auroc(scores: Any, labels: Any) -> float:
-    """Area under the ROC curve, ties counting one half; NaN where a class is missing. See ``ranking``."""
+    """Area under the ROC curve, ties counting one half; NaN where a class is missing. See ``ranking``.
+
+    >>> auroc([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+    0.75
+    """
     return ranking(scores, labels).auroc
 
 

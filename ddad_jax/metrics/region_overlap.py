@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.curve import Curve, area_up_to, checked_scores, operating_points
@@ -58,7 +58,7 @@ def label_regions(masks: Any, known: Any = None) -> Regions:
             raise InputError(f"known: expected one flag for each of {masks.shape[0]} masks, got {known.shape}")
         masks, normal = masks & known[:, None, None], normal & known[:, None, None]
     ids = np.zeros(masks.shape, np.int32)
-    count = ndimage.label(masks, _EIGHT, output=ids)
+    count = scipy.ndimage.label(masks, _EIGHT, output=ids)
     defect = np.flatnonzero(masks)
     region = ids.reshape(-1)[defect] - 1
     size = np.bincount(region, minlength=count)
@@ -102,6 +102,11 @@ def aupro(maps: Any, masks: Any, limits: Sequence[float] = LIMITS) -> AUPRO:
 
     Deviation: the published code uses 200 equally spaced thresholds, an eroded mask for the regions and no
     interpolation at the limit; ``metrics.reference_pro`` does that.
+
+    >>> maps, masks = np.zeros((1, 4, 4)), np.zeros((1, 4, 4), bool)
+    >>> maps[0, 0, :2], masks[0, 0, :2] = (0.9, 0.8), True
+    >>> aupro(maps, masks, (0.3,))
+    AUPRO(area={0.3: 1.0}, pro_at={0.3: 1.0})
     """
     for limit in limits:
         if not 0 < limit <= 1:
@@ -121,6 +126,10 @@ def iou(predicted: Any, masks: Any) -> float:
         masks: bool [n, h, w].
 
     Raises InputError for arrays that are not bool or whose shapes differ.
+
+    >>> maps = np.array([[[0.9, 0.8], [0.1, 0.7]]])
+    >>> round(iou(maps >= 0.5, np.array([[[1, 1], [0, 0]]], bool)), 3)
+    0.667
     """
     predicted, masks = np.asarray(predicted), np.asarray(masks)
     if predicted.dtype != bool or masks.dtype != bool or predicted.shape != masks.shape:

@@ -23,7 +23,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import beta, binom
+import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.curve import checked_scores
@@ -76,6 +76,10 @@ def image_threshold(
     Wilks, "Determination of sample sizes for setting tolerance limits" (1941) and Vovk, "Conditional validity of
     inductive conformal predictors" (2012), Proposition 2, for conformal_pac; Bergmann et al., "The MVTec Anomaly
     Detection Dataset" (2021), for max, quantile and sigma.
+
+    >>> found = image_threshold(range(1, 101), "conformal", level=0.05)
+    >>> found.value, found.guarantee
+    (96.0, 'at most 4.95 % of new normal pictures like these exceed it, on average over draws')
     """
     scores = checked_scores(scores).astype(np.float64)
     if scores.ndim != 1 or not scores.size:
@@ -127,6 +131,9 @@ def pixel_threshold(
     Raises InputError as ``image_threshold``, and for a mask of another size or without a watched pixel.
 
     Source: Bergmann et al. (2021), section on thresholds.
+
+    >>> pixel_threshold(np.arange(200.0).reshape(2, 10, 10), "quantile", p=0.9).value
+    179.0
     """
     maps = checked_scores(maps, "maps")
     if maps.ndim != 3 or not maps.size:
@@ -158,6 +165,9 @@ def minimum_images(rule: str, level: float = 0.05, delta: float = 0.05, p: float
     max, sigma     1 and 2: they promise nothing
 
     Raises InputError for an unknown rule or a share outside (0, 1).
+
+    >>> minimum_images("conformal", 0.05), minimum_images("conformal_pac", 0.05, 0.05)
+    (19, 59)
     """
     _check(rule, RULES, level=level, delta=delta, p=p)
     exact = Fraction(repr(float(level)))
@@ -192,7 +202,7 @@ def pac_rank(n: int, level: float, delta: float) -> int | None:
     1 - level of the distribution, at most n - k from the upper level; Bin(n, level) counts the latter.
     """
     over = np.arange(n)
-    allowed = np.flatnonzero(binom.cdf(over, n, level) <= delta)
+    allowed = np.flatnonzero(scipy.stats.binom.cdf(over, n, level) <= delta)
     return n - int(allowed[-1]) if allowed.size else None
 
 
@@ -200,8 +210,11 @@ def false_alarm_bounds(k: int, n: int, delta: float = 0.05) -> tuple[float, floa
     """Of S_(k) of n: the share of new normal pictures above it, at most, on average and in all but ``delta`` of draws.
 
     (1 - k / (n + 1), the 1 - delta quantile of Beta(n + 1 - k, k))
+
+    >>> [round(bound, 4) for bound in false_alarm_bounds(99, 99)]
+    [0.01, 0.0298]
     """
-    return 1 - k / (n + 1), float(beta.ppf(1 - delta, n + 1 - k, k))
+    return 1 - k / (n + 1), float(scipy.stats.beta.ppf(1 - delta, n + 1 - k, k))
 
 
 def _sigma(scores: np.ndarray, k: float, level: float) -> Threshold:

@@ -19,6 +19,11 @@ def ddim_step(x_t: Array, eps: Array, a_t: Array, a_s: Array, *, eta: Array | fl
       eta: in [0, 1], scalar or [b].
 
     Source: DDAD Eqs. 3 and 7; Song et al. 2021 (DDIM), Eqs. 12 and 16.
+
+    >>> x_t, eps = jnp.full((1, 1, 1, 1), 0.3), jnp.full((1, 1, 1, 1), 0.1)
+    >>> last = ddim_step(x_t, eps, jnp.asarray(0.5), jnp.asarray(1.0), eta=1.0, noise=eps)
+    >>> bool(last == denoised(x_t, eps, jnp.asarray(0.5)))  # at a_s = 1 the clean image itself
+    True
     """
     x0_hat = denoised(x_t, eps, a_t)
     sigma = eta * jnp.sqrt((1.0 - a_t / a_s) * (1.0 - a_s) / (1.0 - a_t))

@@ -38,5 +38,9 @@ class Solver(NamedTuple):
 
 
 def half_log_snr(a: Array) -> Array:
-    """lambda = log(sqrt(a) / sqrt(1 - a)), the time of exponential integrators; infinite at a = 1."""
+    """lambda = log(sqrt(a) / sqrt(1 - a)), the time of exponential integrators; infinite at a = 1.
+
+    >>> [round(float(half_log_snr(jnp.asarray(a))), 3) for a in (0.1, 0.5, 0.9)]
+    [-1.099, 0.0, 1.099]
+    """
     return 0.5 * (jnp.log(a) - jnp.log1p(-a))

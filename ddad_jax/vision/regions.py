@@ -4,8 +4,8 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from scipy import ndimage
-from skimage.measure import find_contours
+import scipy
+import skimage
 
 from ddad_jax.errors import InputError
 
@@ -50,6 +50,11 @@ def regions(
         smooth: how far an outline may leave the exact one to save points, in pixels of the map; 0: every point.
 
     Raises InputError for a map that is not [h, w] or holds NaN or +inf, a NaN threshold, or a size below 1.
+
+    >>> heat = np.zeros((6, 6))
+    >>> heat[1:3, 2:5] = 0.8
+    >>> [(region.box, region.area, region.peak) for region in regions(heat, 0.5)]
+    [((2, 1, 3, 2), 6.0, 0.8)]
     """
     found = np.asarray(anomaly_map, np.float64)
     if found.ndim != 2 or not found.size or np.isnan(found).any() or np.isposinf(found).any():
@@ -60,12 +65,12 @@ def regions(
     if min(height, width) < 1:
         raise InputError(f"size {size}: expected (height, width) in pixels, both at least 1")
     inside = found > threshold
-    ids, count = ndimage.label(inside, _EIGHT)
+    ids, count = scipy.ndimage.label(inside, _EIGHT)
     if not count:
         return []
     down, right = height / found.shape[0], width / found.shape[1]
     pixels = np.bincount(ids.ravel(), minlength=count + 1)
-    peaks = ndimage.maximum_position(found, ids, range(1, count + 1))
+    peaks = scipy.ndimage.maximum_position(found, ids, range(1, count + 1))
     outlines = _outlines(found, threshold, inside, ids, count, smooth)
 
     def placed(points: np.ndarray) -> np.ndarray:
@@ -74,7 +79,7 @@ def regions(
         return xy.astype(np.float32)
 
     made = []
-    for number, (rows, columns) in enumerate(ndimage.find_objects(ids), start=1):
+    for number, (rows, columns) in enumerate(scipy.ndimage.find_objects(ids), start=1):
         area = float(pixels[number] * down * right)
         if area < min_area:
             continue
@@ -112,7 +117,7 @@ def _outlines(
         padded[edge] = -np.abs(padded[edge])
     owner = np.pad(ids, 1)
     outlines: list[list[tuple[float, np.ndarray]]] = [[] for _ in range(count + 1)]
-    for points in find_contours(padded, 0.0, fully_connected="high", positive_orientation="high"):
+    for points in skimage.measure.find_contours(padded, 0.0, fully_connected="high", positive_orientation="high"):
         low, high = np.floor(points[0]).astype(int), np.ceil(points[0]).astype(int)
         number = int(max(owner[tuple(low)], owner[tuple(high)]))
         # Closed polygons repeat their first point.

@@ -52,6 +52,9 @@ def tiling(picture: tuple[int, int], size: int, overlap: int) -> Tiling:
 
     Raises:
       InputError: a tile larger than the picture, or an overlap that leaves no progress.
+
+    >>> tiling((100, 150), 64, 16)
+    Tiling(picture=(100, 150), size=64, rows=(0, 36), columns=(0, 43, 86))
     """
     height, width = picture
     if size < 1:

