@@ -1,0 +1,20 @@
+"""L7. The code that workers run: the files that git tracks in this checkout, as they are now.
+
+Changed files are sent as they are, so that one can try something out without a commit; files that git does not know are
+not sent. The script says which of both there are, and leaves ``source.txt`` with commit and changes beside itself.
+"""
+
+from pathlib import Path
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+ARCHIVE = "source.tar.gz"
+
+
+def checkout(given: str) -> str:
+    """Folder whose code is sent, absolute: ``given``, or where this file lies, as programs run from the checkout."""
+    return str(Path(given).absolute() if given else CHECKOUT)
+
+
+def below(given: str, path: str) -> str:
+    """``path``, below the checkout where it is relative, as the programs read it."""
+    return path if path.startswith("/") else f"{checkout(given)}/{path}"
