@@ -5,7 +5,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from ddad_jax.weights import load_backbone
-from experiments import entry, hosts
+from experiments import entry, hosts, tracking
 from experiments.adapting import adapted
 from experiments.model import load_data
 from experiments.training import trained
@@ -17,8 +17,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
     folder = open_workdir(workdir, config, data)
-    params = trained(config, folder, data)
-    _, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
+    write = tracking.writer_of(folder, entry.trackers(), config)
+    params = trained(config, folder, data, write)
+    _, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params, write))
+    write.close()
     print(f"extractor: epoch {epoch} of {folder / 'adapt'}" if epoch else "extractor: as it came (no epoch was better)")
 
 

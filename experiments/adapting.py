@@ -37,12 +37,13 @@ from experiments.epoch_choice import synthetic_auroc
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, choice_of, eps_fn
 from experiments.plan import Point, config_point, settings_of
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+from experiments.tracking import Write, course_of, silent
 from experiments.view import made_of
 
 log = logging.getLogger(__name__)
 
 
-def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Variables, int]:
+def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
     """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
 
     Raises:
@@ -50,7 +51,7 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any) -> tuple[Vari
     """
     if c.adapt.epochs and not (workdir / "adapt" / "chosen.json").exists():
         original = load_backbone(c.backbone.name, c.backbone.weights or None)
-        _adapt(c, workdir, data, params, original, _epochs(workdir))
+        _adapt(c, workdir, data, params, original, _epochs(workdir), write)
     return restored(c, workdir)
 
 
@@ -83,7 +84,9 @@ def _epochs(workdir: Path) -> Checkpoints:
     return Checkpoints(workdir / "adapt" / "epochs", keep=None)
 
 
-def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints) -> None:
+def _adapt(
+    c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
+) -> None:
     backbone = build_backbone(c)
     tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = jax.jit(
@@ -114,6 +117,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
     else:
         states.clear()
         first, rows = 0, [{"epoch": 0, **{name: of(original) for name, of in measure.items()}, "seconds": 0.0}]
+        write(0, {"adapt/begun": 1.0, **course_of("adapt", rows[0])})
     write_jsonl(history_file, rows)
     started = time.perf_counter() - rows[-1]["seconds"]
     limit = c.adapt.max_minutes * 60.0
@@ -158,6 +162,7 @@ def _adapt(c: ConfigDict, workdir: Path, data: Data, params: Any, original: Vari
             "seconds": time.perf_counter() - started,
         }
         append_jsonl(history_file, row)
+        write(epoch, course_of("adapt", row))
         states.save(epoch, state)
         rows.append(row)
         log.info(

@@ -18,6 +18,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.train import TrainState, optimiser
 from experiments import hosts
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl
+from experiments.tracking import Write, course_of, silent
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,12 @@ def optimiser_of(s: ConfigDict) -> optax.GradientTransformation:
     return optimiser(**{name: s[name] for name in names})
 
 
+def learning_rate(s: ConfigDict, step: int) -> float:
+    """That of step ``step`` (from 0), as ``train.optimiser`` has it: an update is of ``accumulate`` steps."""
+    warmed = (step // s.accumulate) / s.warmup_steps if s.warmup_steps else 1.0
+    return float(s.learning_rate * min(1.0, warmed))
+
+
 def used(s: ConfigDict, state: TrainState) -> Any:
     """The parameters to sample with: the moving average where there is one."""
     return state.ema if s.ema_decay else state.params
@@ -77,13 +84,21 @@ def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False
 
 
 def descend(
-    course: Course, s: ConfigDict, at: Begun, checkpoints: Checkpoints, history: Path, *, together: bool = False
+    course: Course,
+    s: ConfigDict,
+    at: Begun,
+    checkpoints: Checkpoints,
+    history: Path,
+    *,
+    together: bool = False,
+    write: Write = silent,
 ) -> TrainState:
     """Update after update from ``at`` to ``s.steps``, or for ``s.max_minutes`` of training, kill and resume included.
 
     Args:
       s: steps, max_minutes, batch_size, ema_decay, log_every, validate_every and checkpoint_every.
       together: all processes of the run take part in every step; the first one writes.
+      write: is told every row of the history.
 
     Raises:
       InputError: the loss or a held-out figure became NaN or infinite. No saved parameters are beyond that point:
@@ -121,6 +136,8 @@ def descend(
     if writes:
         # Rows written after the checkpoint we resume from will be written again.
         write_jsonl(history, [row for row in read_jsonl(history) if row["step"] <= first] if saved else begin)
+        for row in () if saved else (begin or [{}]):
+            write(0, {f"{short}/begun": 1.0, **course_of(short, row)})
     if not saved:
         save(finished=False)
     for step in range(first, s.steps):
@@ -140,6 +157,7 @@ def descend(
                 "loss": float(np.mean(losses)),
                 **course.told(metrics),
                 "grad_norm": float(metrics["grad_norm"]),
+                "learning_rate": learning_rate(s, step),
                 "images_per_s": (done - mark_step) * s.batch_size / (now - mark_time),
                 "seconds": now - resumed_at,
             }
@@ -149,6 +167,7 @@ def descend(
                     stop(done, f"the {in_words} is {row[judged]}")
             if writes:
                 append_jsonl(history, row)
+                write(done, course_of(short, row))
             losses, mark_time, mark_step = [], time.perf_counter(), done
             shown = {k: f"{row[k]:.4g}" for k in ("loss", judged, "images_per_s") if k in row}
             bar.set_postfix(shown, refresh=False)

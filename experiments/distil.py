@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments import entry, hosts
+from experiments import entry, hosts, tracking
 from experiments.distilling import distilled
 from experiments.model import load_data
 from experiments.student_settings import trained_for
@@ -22,8 +22,10 @@ def main(config: ConfigDict, workdir: Path) -> None:
     trained_for(config)
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    params = trained(config, folder, data)
-    hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
+    write = tracking.writer_of(folder, entry.trackers(), config)
+    params = trained(config, folder, data, write)
+    hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
+    write.close()
     rows = [row for row in read_jsonl(folder / "distil.jsonl") if "teacher_one_call" in row]
     columns = [name for name in rows[0] if name.startswith("validation")]
     print("Distance to the teacher on held-out normal pictures and synthetic defects, after each call:")

@@ -21,6 +21,7 @@ from experiments.lessons import examination, lessons, steering, teacher_fn
 from experiments.model import Data, build_student, student_apply
 from experiments.student_settings import trained_for
 from experiments.tables import write_text
+from experiments.tracking import Write, silent
 
 
 class Distilled(NamedTuple):
@@ -30,7 +31,7 @@ class Distilled(NamedTuple):
     made_with: dict[str, Any]
 
 
-def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any) -> Distilled:
+def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> Distilled:
     """The student of a noise predictor with ``params``, training first what is missing.
 
     Stops after ``student.steps`` updates or ``student.max_minutes``, kill and resume included. Beside its checkpoints
@@ -46,7 +47,7 @@ def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any) -> Distille
     fresh = init_state(init_student(build_student(c), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
-        state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl")
+        state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
     return _told(used(s, state), state)
 
 

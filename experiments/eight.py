@@ -42,7 +42,7 @@ class Eight(NamedTuple):
     curves: ViewCurves
 
 
-def eight_of(config: ConfigDict, workdir: Path, view: str) -> Eight:
+def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] = ()) -> Eight:
     """Train the view's model where WORKDIR/VIEW has none, and score every configuration of it.
 
     Raises:
@@ -62,7 +62,7 @@ def eight_of(config: ConfigDict, workdir: Path, view: str) -> Eight:
                 continue
         # Pictures of a training that are all registered are other pictures, which takes a model of their own.
         apart = "-NR" if own == "all" and not register else ""
-        found = run_all(c, workdir / f"{view}{apart}", sweep=True)
+        found = run_all(c, workdir / f"{view}{apart}", sweep=True, track=track)
         rows |= {name: row for row in found for name in names_of(row, bool(register))}
     with c.unlocked():
         c.view.register = own

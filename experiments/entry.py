@@ -16,7 +16,7 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.errors import InputError
-from experiments import hosts
+from experiments import hosts, tracking
 from experiments.config import base
 from experiments.config_check import check
 
@@ -24,6 +24,14 @@ CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings: a file of experiments/configs, as path.py or path.py:argument."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the model and the results; reused where they exist.")
+TRACK = flags.DEFINE_list(
+    "track", [], "Who follows the run besides TensorBoard: wandb, mlflow, or both (pip install '.[tracking]')."
+)
+
+
+def trackers() -> list[str]:
+    """``--track``; none where a program's ``main`` is called without flags."""
+    return TRACK.value if flags.FLAGS.is_parsed() else []
 
 
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
@@ -42,6 +50,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         workdir = Path(WORKDIR.value or "")
         try:
             config = check(CONFIG.value)
+            tracking.require(TRACK.value)
             _reuse_memory()
             hosts.join()
         except InputError as error:

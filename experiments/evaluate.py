@@ -12,7 +12,7 @@ from experiments.pipeline import run_all
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    run_all(config, workdir, sweep=False)
+    run_all(config, workdir, sweep=False, track=entry.trackers())
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments import entry
+from experiments import entry, tracking
 from experiments.model import load_data
 from experiments.training import trained
 from experiments.workdir import open_workdir
@@ -13,7 +13,9 @@ from experiments.workdir import open_workdir
 def main(config: ConfigDict, workdir: Path) -> None:
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    trained(config, folder, data)
+    write = tracking.writer_of(folder, entry.trackers(), config)
+    trained(config, folder, data, write)
+    write.close()
     print(f"model: {folder / 'train'}")
 
 

@@ -22,9 +22,10 @@ from ddad_jax.types import Array
 from experiments import hosts
 from experiments.descending import Course, begun, blank, descend, optimiser_of, used
 from experiments.model import Data, alpha_bar, build_unet, init_params, train_apply
+from experiments.tracking import Write, silent
 
 
-def trained(c: ConfigDict, workdir: Path, data: Data) -> Any:
+def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> Any:
     """The parameters to sample with (the moving average where there is one), training first what is missing.
 
     Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
@@ -40,7 +41,8 @@ def trained(c: ConfigDict, workdir: Path, data: Data) -> Any:
     if not at.finished:
         course = _course(c, data, train_apply(unet), tx, mesh)
         at = at._replace(state=copied(at.state, mesh))
-        at = at._replace(state=descend(course, s, at, checkpoints, workdir / "train.jsonl", together=together))
+        how: Any = {"together": together, "write": write}
+        at = at._replace(state=descend(course, s, at, checkpoints, workdir / "train.jsonl", **how))
     params = used(s, at.state)
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)

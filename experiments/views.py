@@ -27,7 +27,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     views = [name.strip() for name in VIEWS.value or [config.data.category]]
     if len(set(views)) < len(views) or not all(views):
         raise InputError(f"--views={','.join(views)}: expected names of folders in data.root, each once")
-    report(config, workdir, {name: eight_of(config, workdir, name) for name in views})
+    report(config, workdir, {name: eight_of(config, workdir, name, entry.trackers()) for name in views})
 
 
 if __name__ == "__main__":

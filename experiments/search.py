@@ -1,0 +1,38 @@
+"""Search the settings of a trained model, without a label: Optuna over continuous w, v, T' on synthetic defects.
+
+    python -m experiments.search --config=... --workdir=... --over=w,t_prime,v --trials=100
+
+Trains and adapts what is missing. Each batch of trials goes through the sweep's compiled program, so a trial costs its
+reconstruction and no compilation; trials that differ in v or sigma alone share one. The study is WORKDIR/search.db and
+goes on after an interruption, or with a greater --trials; the rows are in WORKDIR/search.jsonl. The best point is kept
+in chosen.json, where ``experiments.evaluate --config.select=synthetic`` finds it.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+
+from experiments import entry
+from experiments.searches.space import RANGES
+from experiments.searching import Search, search
+
+OVER = flags.DEFINE_list(
+    "over", ["w", "t_prime", "v"], f"What to search: some of {', '.join(RANGES)}, each as name or name:low:high; sigma "
+    "in pixels of a 256 px image.",
+)  # fmt: skip
+TRIALS = flags.DEFINE_integer("trials", 100, "Settings to try in all, those of earlier calls included.")
+SCORES = flags.DEFINE_integer("scores", 4, "Trials that share a reconstruction and differ in v and sigma.")
+GROUPS = flags.DEFINE_integer("groups", 4, "Reconstructions that are asked for at once.")
+SEED = flags.DEFINE_integer("seed", 0, "Of the search.")
+MINUTES = flags.DEFINE_float("timeout_minutes", 0.0, "No trial begins after so many minutes; 0: no limit.")
+STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty: sqlite:///WORKDIR/search.db.")
+
+
+def main(config: ConfigDict, workdir: Path) -> None:
+    how = Search(OVER.value, TRIALS.value, SCORES.value, GROUPS.value, SEED.value, MINUTES.value, STORAGE.value)
+    search(config, workdir, how, track=entry.trackers())
+
+
+if __name__ == "__main__":
+    entry.run(main)

@@ -1,0 +1,250 @@
+"""A search for the point of a model on synthetic defects: models made where they are missing, trials, what they say."""
+
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.errors import InputError
+from ddad_jax.mesh import device_mesh, require_work
+from ddad_jax.weights import load_backbone
+from experiments import hosts, sweeping, tracking
+from experiments.adapting import adapted
+from experiments.chosen import Chosen, load_chosen, save_chosen
+from experiments.config_check import check
+from experiments.distilling import distilled
+from experiments.figures.search import search_figure
+from experiments.gridding import optimised_grids
+from experiments.journal import measured_with
+from experiments.model import load_data
+from experiments.pipeline import asked_of
+from experiments.plan import Point, config_point, point_of, settings_of
+from experiments.searches import study as studies
+from experiments.searches.judge import Judge, judge_of, quantum_of, without_test, worth_of
+from experiments.searches.space import Axis, parse, point_at, values_of
+from experiments.searches.study import Trial
+from experiments.tables import append_jsonl, format_table, read_jsonl, write_jsonl
+from experiments.training import trained
+from experiments.workdir import open_workdir
+
+log = logging.getLogger(__name__)
+
+Rows = dict[int, dict[str, Any]]
+"""Number of a trial -> its row: settings, metrics on the synthetic defects, what it was made with."""
+
+
+class Search(NamedTuple):
+    """How to search. over: as of ``--over``. trials: settings to try, those of earlier calls included. scores: of them
+    share a reconstruction. groups: reconstructions in a batch. minutes: no batch begins after so many, 0 for no limit.
+    storage: URL of the study; "": search.db of the workdir."""
+
+    over: Sequence[str]
+    trials: int = 100
+    scores: int = 4
+    groups: int = 4
+    seed: int = 0
+    minutes: float = 0.0
+    storage: str = ""
+
+
+class Subject(NamedTuple):
+    """The model, ready to be judged. asks: what tells the student and the grid that its points ask from others."""
+
+    folder: Path
+    judge: Judge
+    made_with: dict[str, Any]
+    asks: dict[str, Any]
+    quantum: float
+    program: Any
+    write: tracking.Writer
+
+
+def search(config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = ()) -> dict[str, Any]:
+    """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
+
+    No picture or label of the test set is looked at. Ranked by image AUROC on the synthetic defects, mean of the
+    seeds; of equals the one with the greater AUPRO, then the first.
+
+    Raises:
+      InputError: names that cannot be searched, numbers out of range, no held-out pictures, another search in the
+        storage; every trial diverged; as the stages of ``pipeline.run_all``.
+    """
+    c = _config_of(config)
+    _require_sound(how)
+    axes = parse(c, how.over)
+    studies.require_optuna()
+    if not any(axis.of_reconstruction for axis in axes):
+        how = how._replace(groups=1)
+    elif all(axis.of_reconstruction for axis in axes):
+        how = how._replace(scores=1)
+    subject = _subject(c, workdir, track)
+    storage = how.storage or f"sqlite:///{subject.folder / 'search.db'}"
+    study: Any = None
+    firsts: list[dict[str, float]] = []
+
+    def begin() -> None:
+        nonlocal study, firsts
+        firsts = _firsts(c, axes, subject)
+        study = studies.opened(storage, _identity(c, axes, how, subject))
+        _keep_told(subject.folder, studies.answered(study))
+
+    def ask() -> list[Trial]:
+        if how.minutes and time.monotonic() - started > 60.0 * how.minutes:
+            return []
+        batch = {"groups": how.groups, "scores": how.scores, "most": how.trials, "seed": how.seed}
+        with studies.reported(storage):
+            return studies.ask(study, axes, firsts, **batch)
+
+    hosts.first("the study", begin)
+    started, tried = time.monotonic(), 0
+    while trials := [Trial(*trial) for trial in hosts.first("the next trials", ask)]:
+        points = [point_at(c, trial.values) for trial in trials]
+        judged = subject.judge(points)
+        if hosts.is_first():
+            with studies.reported(storage):
+                for trial, point, metrics in zip(trials, points, judged, strict=True):
+                    _answer(study, subject, trial, point, metrics)
+        tried += len(trials)
+        log.info("%d trials in %.0f s, compiled programs: %d", tried, time.monotonic() - started,
+                 subject.program.compilations)  # fmt: skip
+        hosts.first("their answers", lambda: None)
+    return hosts.first("the end of the search", lambda: _end(c, axes, subject, study))
+
+
+def _config_of(config: ConfigDict) -> ConfigDict:
+    """Where a point is chosen by synthetic defects, as an evaluation of it has to be told, too."""
+    c = ConfigDict(config.to_dict())
+    with c.unlocked():
+        c.select = "synthetic"
+    return check(c.lock())
+
+
+def _require_sound(how: Search) -> None:
+    for name in ("trials", "scores", "groups"):
+        if getattr(how, name) < 1:
+            raise InputError(f"--{name}={getattr(how, name)}: expected 1 or more")
+    if not 0 <= how.seed < 2**31:
+        raise InputError(f"--seed={how.seed}: expected 0 to 2^31 - 1")
+    if not 0 <= how.minutes < float("inf"):
+        raise InputError(f"--timeout_minutes={how.minutes}: expected 0 (no limit) or more")
+
+
+def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
+    """The workdir's model, trained and adapted where it is not."""
+    data = without_test(load_data(c))
+    load_backbone(c.backbone.name, c.backbone.weights or None)
+    mesh, point = device_mesh(), config_point(c)
+    require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
+    folder = open_workdir(workdir, c, data)
+    write = tracking.writer_of(folder, track, c)
+    params = trained(c, folder, data, write)
+    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(c, folder, data, params, write))
+    program, student = sweeping.program_of(c, params, variables, mesh), None
+    made_with = {"weights": weights_fingerprint(program.weights), **measured_with(c, folder, data, epoch)}
+    if point[0].model == "student":
+        taught = hosts.in_turn("the student", lambda: distilled(c, folder, data, params, write))
+        student = sweeping.student_of(c, taught.params, variables, mesh, made_with=taught.made_with)
+    grids = hosts.in_turn("optimised grids", lambda: optimised_grids(c, folder, data, params, [point[0]]))
+    asks = asked_of(point, student, grids)
+    program = student.program if student else program
+    judge = judge_of(c, data, program, grids, heard=hosts.is_first())
+    return Subject(folder, judge, made_with, asks, quantum_of(c, data), program, write)
+
+
+def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
+    settings = settings_of(*config_point(c))
+    fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
+    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores}
+    over = {"over": {axis.name: [axis.low, axis.high] for axis in axes}}
+    return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
+
+
+def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
+    """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
+    kept = load_chosen(subject.folder, subject.made_with)
+    known = [config_point(c), *([kept.point] if kept and kept.asks == subject.asks else [])]
+    found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
+    return [values for values in found if values]
+
+
+def _keep_told(folder: Path, told: Mapping[int, float]) -> None:
+    """search.jsonl with the rows of the trials that were told, each once.
+
+    Raises:
+      InputError: it lacks some of them.
+    """
+    path = folder / "search.jsonl"
+    rows = _read(path)
+    if missing := sorted(told.keys() - rows.keys()):
+        raise InputError(
+            f"{path}: lacks the rows of {len(missing)} trials that the study knows, such as number {missing[0]}; "
+            "delete the study (search.db, or what --storage names), too, to search anew"
+        )
+    write_jsonl(path, [rows[number] for number in sorted(told)])
+
+
+def _read(path: Path) -> Rows:
+    return {int(row["trial"]): row for row in read_jsonl(path)}
+
+
+def _answer(study: Any, subject: Subject, trial: Trial, point: Point, metrics: Mapping[str, float]) -> None:
+    """The row first: a trial that is told has one."""
+    row = {"trial": trial.number, **settings_of(*point), **metrics, **subject.made_with, **subject.asks}
+    append_jsonl(subject.folder / "search.jsonl", row)
+    subject.write(trial.number, tracking.values_of_row("search", row))
+    studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
+
+
+def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any) -> dict[str, Any]:
+    told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
+    finite = {number: worth for number, worth in told.items() if np.isfinite(worth)}
+    if not finite:
+        raise InputError("no trial of the search gave finite maps: lower the range of w, as in --over=w:0:2,t_prime,v")
+    ranked = sorted(finite, key=lambda number: (-finite[number], number))
+    best = rows[ranked[0]]
+    point = point_of(best)
+    shares = studies.importance(study)
+    path = subject.folder / "figures" / "search.png"
+    drawn = search_figure([rows[number] for number in sorted(finite)], path, names=[a.name for a in axes],
+                          best=ranked[0], importance=shares)  # fmt: skip
+    names = [axis.name for axis in axes]
+    columns = ["trial", *names, "layers", "synthetic_image_auroc", "synthetic_aupro_30", "ms_per_image"]
+    own = config_point(c)
+    shown = [rows[number] for number in ranked[:8]]
+    if at_config := [rows[n] for n in sorted(finite) if point_of(rows[n]) == own and rows[n] not in shown]:
+        shown.append(at_config[0])
+    print(format_table(shown, columns))
+    if shares:
+        told_shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        print(f"\nShare of each setting in what tells good trials from others: {told_shares}.")
+    worth = float(best["synthetic_image_auroc"])
+    kept = load_chosen(subject.folder, subject.made_with)
+    if kept and kept.worth > worth + 1e-9:
+        print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {settings_of(*kept.point)}")
+    else:
+        save_chosen(subject.folder, Chosen(point, subject.made_with, subject.asks, worth))
+    if drawn:
+        print(f"\n{len(told)} trials, {len(told) - len(finite)} of them diverged. figure: {drawn}")
+    print(f"The best is kept in {subject.folder / 'chosen.json'}. Test it with\n{evaluation(sys.argv)}")
+    subject.write.close()
+    return best
+
+
+def evaluation(argv: Sequence[str]) -> str:
+    """The command that evaluates the kept point, from the one that searched."""
+    flags = list(argv[1:])
+    given = [
+        part
+        for at, part in enumerate(flags)
+        if part.startswith(("--config", "-config", "--workdir", "-workdir"))
+        or (at and flags[at - 1].lstrip("-") in ("config", "workdir") and not part.startswith("-"))
+    ]
+    given = [part for part in given if not part.lstrip("-").startswith("config.select")]
+    return shlex.join(["python", "-m", "experiments.evaluate", *given, "--config.select=synthetic"])

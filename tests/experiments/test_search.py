@@ -1,0 +1,368 @@
+"""The search asks what no label has told, answers each trial once, and ends alike however often it was stopped."""
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_runs
+from ml_collections import ConfigDict
+
+from ddad_jax.errors import InputError
+from experiments import searching
+from experiments.chosen import Chosen, load_chosen, save_chosen
+from experiments.model import load_data
+from experiments.pipeline import run_all
+from experiments.plan import config_point, key_of, point_of, settings_of
+from experiments.searches import study as studies
+from experiments.searches.judge import quantum_of, without_test, worth_of
+from experiments.searches.space import RANGES, Axis, parse, point_at, values_of
+from experiments.searching import Search, evaluation, search
+from experiments.tables import read_jsonl
+
+pytest.importorskip("optuna", reason="an extra: pip install '.[search]'")
+
+OVER = ["w:0:6", "t_prime", "v", "sigma:2:6"]
+CHANGES: dict[str, Any] = {
+    "synthetic_defects": 6,
+    "synthetic_normals": 4,
+    "sample__eta": 0.0,
+    "sample__start_noise": 0.0,
+}
+MEASURED = ("ms_per_image",)
+
+
+@pytest.fixture(scope="module")
+def small() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_predictor(patch.setattr)
+        tiny_runs.small_backbone(patch.setattr)
+        yield patch
+
+
+@pytest.fixture(scope="module")
+def config(root: Path) -> ConfigDict:
+    return tiny_runs.config(root, **CHANGES)
+
+
+@pytest.fixture(scope="module")
+def done(small: Any, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    workdir = tmp_path_factory.mktemp("search") / "run"
+    return workdir, search(config, workdir, Search(OVER, trials=12, scores=3, groups=2))
+
+
+@pytest.fixture
+def model(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """A workdir with the same model and no search."""
+    return Path(
+        shutil.copytree(done[0], tmp_path / "run", ignore=shutil.ignore_patterns("search*", "chosen*", "tensorboard"))
+    )
+
+
+def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in rows]
+
+
+# --- A whole search ---------------------------------------------------------------------------------------------
+
+
+def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: ConfigDict) -> None:
+    workdir, best = done
+    rows = read_jsonl(workdir / "search.jsonl")
+    assert [row["trial"] for row in rows] == list(range(12))
+    ranked = max(rows, key=lambda r: (r["synthetic_image_auroc"], r["synthetic_aupro_30"], -r["trial"]))
+    assert ranked == best
+    said = json.loads((workdir / "chosen.json").read_text())
+    assert point_of(said["point"]) == point_of(best) and said["synthetic_image_auroc"] == best["synthetic_image_auroc"]
+    assert (workdir / "figures" / "search.png").exists()
+    # The first is the config's own point; trials of a group share a reconstruction and nothing else.
+    assert point_of(rows[0]) == config_point(config)
+    recons = [point_of(row)[0] for row in rows]
+    assert all(len(set(recons[at : at + 3])) == 1 for at in range(0, 12, 3)) and len(set(recons)) == 4
+    assert len({point_of(row)[1] for row in rows}) == 12
+    assert all(2 <= row["sigma"] * 256 / 32 <= 6 for row in rows)
+
+
+def test_the_objective_is_the_sweeps(done: tuple[Path, dict[str, Any]], config: ConfigDict) -> None:
+    """And the evaluation takes the kept point, without a sweep."""
+    workdir, best = done
+    c = ConfigDict(config.to_dict())
+    c.select = "synthetic"
+    (row,) = run_all(c, workdir, sweep=False)
+    assert row["selected"] and key_of(row) == key_of({**settings_of(*point_of(best))})
+    for name in ("synthetic_image_auroc", "synthetic_aupro_30", "synthetic_pixel_auroc"):
+        assert row[name] == pytest.approx(best[name], abs=1e-9)
+
+
+def test_the_same_command_again_tries_nothing_and_more_trials_go_on(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, best = done
+    before = (workdir / "search.jsonl").read_bytes()
+    how = Search(OVER, trials=12, scores=3, groups=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(searching, "_answer", lambda *a: pytest.fail("nothing is left to answer"))
+        assert search(config, workdir, how) == best
+    assert (workdir / "search.jsonl").read_bytes() == before
+    with pytest.raises(InputError, match=r"(?s)holds a search of something else:.*over: there.*Delete it"):
+        search(config, workdir, how._replace(over=["w", "v"]))
+    with pytest.raises(InputError, match=r"(?s)something else:.*search_seed: there 0, now 5"):
+        search(config, workdir, how._replace(seed=5))
+
+
+def test_labels_and_pictures_of_the_test_set_decide_nothing(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workdir, best = done
+
+    def poisoned(c: ConfigDict) -> Any:
+        data = load_data(c)
+        test = data.test
+        flipped = test._replace(labels=1 - test.labels, masks=~test.masks, images=255 - test.images)
+        return data._replace(test=flipped)
+
+    monkeypatch.setattr(searching, "load_data", poisoned)
+    found = search(config, model, Search(OVER, trials=12, scores=3, groups=2))
+    assert bare([found]) == bare([best])
+    assert (model / "chosen.json").read_bytes() == _chosen_of(workdir)
+    rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
+    assert rows[0] == rows[1]
+
+
+def _chosen_of(workdir: Path) -> bytes:
+    return (workdir / "chosen.json").read_bytes()
+
+
+def test_a_killed_search_ends_as_an_unbroken_one(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed after the row of a trial and before its answer."""
+    workdir, _ = done
+    answer, left = searching._answer, [4]
+
+    def killed(study: Any, subject: Any, trial: Any, *more: Any) -> None:
+        left[0] -= 1
+        if left[0] < 0:
+            monkeypatch.setattr(studies, "tell", tell)
+            raise KeyboardInterrupt
+        answer(study, subject, trial, *more)
+
+    tell = studies.tell
+    how = Search(OVER, trials=12, scores=3, groups=2)
+    monkeypatch.setattr(searching, "_answer", killed)
+    for lives in (4, 3):
+        left[0] = lives
+        with pytest.raises(KeyboardInterrupt):
+            search(config, model, how)
+    monkeypatch.setattr(searching, "_answer", answer)
+    search(config, model, how)
+    rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
+    assert rows[0] == rows[1]
+
+
+def test_no_trial_compiles_a_program_of_its_own(small: Any, config: ConfigDict, model: Path) -> None:
+    programs, made = [], searching.sweeping.program_of
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(searching.sweeping, "program_of", lambda *a: programs.append(made(*a)) or programs[-1])
+        points: list[Any] = []
+        watched = searching.judge_of
+
+        def judge_of(*given: Any, **how: Any) -> Callable[..., Any]:
+            judge = watched(*given, **how)
+            return lambda asked: points.extend(asked) or judge(asked)
+
+        patch.setattr(searching, "judge_of", judge_of)
+        search(config, model, Search(["w", "t_prime", "fade", "v"], trials=8, scores=2, groups=2))
+    assert len({point[0] for point in points}) == 4
+    assert programs[0].compilations == 1
+
+
+def test_what_works_on_kept_distances_reconstructs_once(
+    config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from experiments.searches import judge
+
+    asked: list[Any] = []
+    run = judge.sweep_distances
+
+    def watched(program: Any, images: Any, points: Any, **how: Any) -> Any:
+        asked.extend(points)
+        return run(program, images, points, **how)
+
+    monkeypatch.setattr(judge, "sweep_distances", watched)
+    search(config, model, Search(["v"], trials=6, scores=3))
+    assert asked == [config_point(config)[0]]
+
+
+def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workdir, best = done
+    made_with = json.loads((workdir / "chosen.json").read_text())["made_with"]
+    before = point_at(config, {"w": 0.5, "v": 2.0})
+    save_chosen(model, Chosen(before, made_with, {}, 0.999999))
+    search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
+    rows = read_jsonl(model / "search.jsonl")
+    assert [point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
+    kept = load_chosen(model, made_with)
+    assert kept and kept.point == before and "keeps a better point" in capsys.readouterr().out
+
+
+# --- The study alone --------------------------------------------------------------------------------------------
+
+AXES = [Axis("w", 0.0, 4.0), Axis("t_prime", 20, 300), Axis("v", 0.0, 9.0)]
+
+
+def worth(values: dict[str, float]) -> float:
+    return -((values["w"] - 1) ** 2) - ((values["t_prime"] - 200) / 100) ** 2 - (values["v"] - 3) ** 2 / 20
+
+
+def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, dict[str, float]]:
+    """All trials; stop: the search dies when it has called the study's sampler so often."""
+    study, found = studies.opened(url, {"over": 1}), {}
+    how: Any = {"groups": 2, "scores": 3, "most": most, "seed": 3}
+    calls, suggest = 0, studies._suggest
+
+    def dying(trial: Any, axes: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == stop:
+            raise KeyboardInterrupt
+        suggest(trial, axes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(studies, "_suggest", dying)
+        while trials := studies.ask(study, AXES, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
+            for trial in trials:
+                found[trial.number] = trial.values
+                studies.tell(study, trial.number, worth(trial.values))
+    return found
+
+
+def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path) -> None:
+    whole = asked_and_told(f"sqlite:///{tmp_path / 'whole.db'}", 12)
+    assert list(whole) == list(range(12)) and whole[0] == {"w": 2.0, "t_prime": 100, "v": 1.0}
+    url, found = f"sqlite:///{tmp_path / 'broken.db'}", {}
+    for stop in (4, 5):
+        with pytest.raises(KeyboardInterrupt):
+            asked_and_told(url, 12, stop)
+    found = asked_and_told(url, 12)
+    study = studies.opened(url, {"over": 1})
+    kept = {t.number: t.params for t in study.get_trials(deepcopy=False)}
+    assert kept == whole and found.items() <= whole.items()
+
+
+def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
+    study = studies.opened(f"sqlite:///{tmp_path / 'a.db'}", {})
+    trials = studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+    studies.tell(study, trials[0].number, float("nan"))
+    studies.tell(study, trials[1].number, 0.25)
+    told = studies.answered(study)
+    assert np.isnan(told[0]) and told[1] == 0.25 == study.best_value
+    assert not studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+
+
+def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
+    c = ConfigDict(config.to_dict())
+    c.select = "synthetic"
+    data = load_data(c)
+    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    positive = int(labels.sum())
+    quantum = quantum_of(c, data)
+    assert quantum == 0.5 / (positive * (len(labels) - positive))
+
+    def of(auroc: float, aupro: float) -> float:
+        return worth_of({"synthetic_image_auroc": auroc, "synthetic_aupro_30": aupro}, quantum)
+
+    assert of(0.5 + quantum, 0.0) > of(0.5, 1.0) > of(0.5, 0.9)
+    assert not len(without_test(data).test.labels)
+    with pytest.raises(InputError, match="no held-out pictures with synthetic defects"):
+        without_test(data._replace(choice=None))
+
+
+# --- What a user can get wrong ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("over", "says"),
+    [
+        (["steps"], r"--over=steps: steps cannot be searched; expected some of w, t_prime"),
+        (["layers"], r"layers cannot be searched"),
+        ([], r"--over=: expected one or more"),
+        ([""], r"nothing cannot be searched"),
+        (["w", "w:0:2"], r"w is named twice"),
+        (["w:3:3"], r"range 3 to 3 is empty"),
+        (["w:5:1"], r"is empty; expected LOW below HIGH"),
+        (["w:a:b"], r"expected w:LOW:HIGH with two numbers"),
+        (["t_prime:1.5:20"], r"two whole numbers"),
+        (["w:0"], r"expected w:LOW:HIGH"),
+        (["w:-1:2"], r"--over=w:-1:2: w = -1"),
+        (["w:0:inf"], r"--over=w:0:inf"),
+        (["t_prime:1:100"], r"--over=t_prime:1:100"),
+        (["t_prime:10:1000"], r"--over=t_prime:10:1000"),
+        (["eta:0:2"], r"--over=eta:0:2: eta = 2"),
+        (["v:-1:2"], r"--over=v:-1:2: --config.score.v"),
+    ],
+)
+def test_ranges_that_cannot_be_searched_name_their_flag(config: ConfigDict, over: list[str], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        parse(config, over)
+
+
+def test_settings_that_make_no_difference_are_refused(root: Path) -> None:
+    with pytest.raises(InputError, match=r"--over=eta: makes no difference with model = teacher, solver = dpm2m"):
+        parse(tiny_runs.config(root, sample__solver="dpm2m"), ["eta"])
+    with pytest.raises(InputError, match=r"--config.sample.grid=reference takes T' divisible"):
+        parse(tiny_runs.config(root, sample__grid="reference"), ["t_prime"])
+
+
+def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
+    c = tiny_runs.config(root, train__t_max=300)
+    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299)]
+    every = {axis.name: axis for axis in parse(c, list(RANGES))}
+    assert every.keys() == RANGES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
+    with pytest.raises(InputError, match=r"at their largest values together: --config.train.t_max=300"):
+        parse(c, ["t_prime:50:200", "rise:0:0.9"])
+    own = point_at(c, {"w": 1.25, "t_prime": 77, "sigma": 3.5})
+    assert values_of(c, parse(c, ["w", "t_prime", "sigma"]), own) == {"w": 1.25, "t_prime": 77, "sigma": 3.5}
+    assert values_of(c, parse(c, ["w"]), own) is None, "another T' is out of reach"
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [({"trials": 0}, "--trials=0"), ({"scores": 0}, "--scores=0"), ({"minutes": -1.0}, "--timeout_minutes=-1.0"),
+     ({"seed": -1}, "--seed=-1")],
+)  # fmt: skip
+def test_numbers_out_of_range_name_their_flag(config: ConfigDict, changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        search(config, Path("never"), Search(["w"])._replace(**changes))
+
+
+def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(InputError, match=r"needs the package optuna; pip install '.\[search\]'"):
+        studies.require_optuna()
+
+
+def test_a_storage_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "search.db").write_bytes(b"no database" * 500)
+    for url in (f"sqlite:///{tmp_path / 'search.db'}", "nonsense", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
+        with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
+            studies.opened(url, {})
+
+
+def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"search\.jsonl: lacks the rows of 2 trials"):
+        searching._keep_told(tmp_path, {0: 1.0, 1: 2.0})
+
+
+def test_the_command_that_evaluates_repeats_the_settings() -> None:
+    argv = ["x", "--config=a.py", "--over=w", "--workdir", "runs/a b", "--config.data.root=/x", "--trials=3"]
+    assert evaluation(argv) == (
+        "python -m experiments.evaluate --config=a.py --workdir 'runs/a b' --config.data.root=/x "
+        "--config.select=synthetic"
+    )
