@@ -45,7 +45,8 @@ class Calibration(NamedTuple):
 def detection(d_p: Array, d_f: Array, calibration: Calibration, *, score: ScorePoint, crop: int = 0) -> Detection:
     """From both distances [b, h, w] at the pictures' size to maps and scores: combined, blurred once, standardised
     and masked where ``score`` says so, cropped."""
-    maps = anomaly_map(d_p, d_f, v=score.v, ratio=calibration.ratio, sigma=score.sigma)
+    weights: Any = {"v": score.v, "feature_weight": score.feature_weight}
+    maps = anomaly_map(d_p, d_f, ratio=calibration.ratio, sigma=score.sigma, **weights)
     if score.standardise and calibration.spread is not None:
         maps = in_spreads(maps, calibration.spread)
     if score.mask_after:

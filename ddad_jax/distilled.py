@@ -108,13 +108,15 @@ def reconstruct_by_student(
     alpha_bar: Array,
     fade: Array | float = 1.0,
     blend_max: Array | float = math.inf,
+    by: Callable[..., Any] = reconstruct,
     **how: Any,
-) -> Array:
+) -> Any:
     """``sampler.reconstruct`` with a student in the network's place; w, fade and blend_max reach it as inputs.
 
     Args:
+      by: or ``sampler.visited``, whose result it then is.
       how: its other arguments, eta (0 for what the student was trained for) and noise_fn among them.
     """
     eps_fn = student_eps(predict, y, w=w, t_prime=grid.start, alpha_bar=alpha_bar, fade=fade, blend_max=blend_max)
     # w = 0: the steering is inside.
-    return reconstruct(eps_fn, x, y, grid, w=0.0, alpha_bar=alpha_bar, **how)
+    return by(eps_fn, x, y, grid, w=0.0, alpha_bar=alpha_bar, **how)

@@ -57,13 +57,15 @@ class ReconPoint(NamedTuple):
 class ScorePoint(NamedTuple):
     """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels; standardise:
     by each pixel's normal spread (``score.standardise``); mask_after: what the view's mask leaves out is silenced in
-    the map (``vision.view_mask.silenced``)."""
+    the map (``vision.view_mask.silenced``); feature_weight >= 0: of the feature term, 0 leaves pixels alone
+    (``score.combine``)."""
 
     v: float
     layers: tuple[str, ...]
     sigma: float
     standardise: bool = False
     mask_after: bool = False
+    feature_weight: float = 1.0
 
 
 def recon_grid(
@@ -90,6 +92,11 @@ def recon_grid(
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
+
+    >>> others = {"t_prime": (250,), "eta": (1.0,), "grid": ("trailing",), "seed": (0,)}
+    >>> points = recon_grid(w=(0.0, 3.0), steps=(5, 10), **others)
+    >>> [(point.steps, point.w) for point in points]
+    [(5, 0.0), (5, 3.0), (10, 0.0), (10, 3.0)]
     """
     axes: dict[str, Sequence[Any]] = {
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
@@ -170,6 +177,10 @@ def time_grid(
 
     Raises:
       InputError: an optimised grid that is not among them.
+
+    >>> point = recon_grid(w=(3.0,), t_prime=(250,), steps=(5,), eta=(1.0,), grid=("trailing",), seed=(0,))[0]
+    >>> time_grid(point).t.tolist()
+    [250, 200, 150, 100, 50]
     """
     if point.grid != OPTIMISED:
         return GRIDS[point.grid](point.t_prime if start is None else start, point.steps)

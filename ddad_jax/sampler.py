@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ddad_jax.conditioning import conditioned
+from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.reuse import Recurrent, in_step, recurrent, wrapped
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
 from ddad_jax.solvers import DDIM, Solver, Step
@@ -23,6 +23,14 @@ class Trajectory(NamedTuple):
 
     x0: Array
     states: Array
+
+
+class Visited(NamedTuple):
+    """What a reconstruction goes through at its K visited times. x_t: the noised images there [K, b, h, w, c]. x0_hat:
+    the clean images predicted from them, steered, not clipped [K, b, h, w, c]."""
+
+    x_t: Array
+    x0_hat: Array
 
 
 def trajectory(
@@ -46,22 +54,46 @@ def trajectory(
       noise_fn: i -> noise of step i = 1 .. K (0 belongs to the start).
       solver: bound before ``jit``. Deviation: any but DDIM.
     """
+    x0, (states, _) = _run(network, x_start, grid, eta, alpha_bar, noise_fn, solver, predictions=False)
+    return Trajectory(x0, states)
 
+
+def _run(
+    network: EpsFn | Recurrent,
+    x_start: Array,
+    grid: TimeGrid,
+    eta: Array | float,
+    alpha_bar: Array,
+    noise_fn: NoiseFn,
+    solver: Solver,
+    *,
+    predictions: bool,
+) -> tuple[Array, tuple[Array, Array | None]]:
+    """(x0, (x after each step, x0_hat of each step's first call or None))."""
     network = recurrent(network)
 
-    def advance(carry: tuple[Array, Any, Any], at: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any, Any], Array]:
+    def advance(carry: tuple[Array, Any, Any], at: tuple[Array, Array, Array]) -> tuple[tuple[Array, Any, Any], Any]:
         x_t, memory, kept = carry
         i, t, s = at
         noise = noise_fn(i) if solver.stochastic else jnp.zeros_like(x_t)
         step = Step(i, t, s, alpha_bar_at(alpha_bar, t), alpha_bar_at(alpha_bar, s), eta, noise)
         eps_fn, left = in_step(network, kept, i)
-        x_s, memory = solver.advance(eps_fn, memory, x_t, step)
-        return (x_s, memory, left()), x_s
+        predicted: list[Array] = []
+
+        def seen(x: Array, time: Array) -> Array:
+            eps = eps_fn(x, time)
+            # A second call of a step (Heun) is at the next time.
+            if predictions and not predicted:
+                predicted.append(denoised(x, eps, step.a_t))
+            return eps
+
+        x_s, memory = solver.advance(seen, memory, x_t, step)
+        return (x_s, memory, left()), (x_s, predicted[0] if predicted else None)
 
     numbers = jnp.arange(1, grid.t.shape[0] + 1)
     begin = (x_start, solver.begin(x_start), network.begin(x_start))
-    (x0, *_), states = jax.lax.scan(advance, begin, (numbers, jnp.asarray(grid.t), jnp.asarray(grid.s)))
-    return Trajectory(x0, states)
+    (x0, *_), kept = jax.lax.scan(advance, begin, (numbers, jnp.asarray(grid.t), jnp.asarray(grid.s)))
+    return x0, kept
 
 
 def reconstruct(
@@ -89,12 +121,51 @@ def reconstruct(
         start is the scaled image sqrt(alpha_bar) x, deterministic: nothing of the image is drowned in noise.
 
     Source: DDAD Algorithm 1.
+
+    >>> from ddad_jax.schedule import alpha_bar_table
+    >>> from ddad_jax.timesteps import trailing
+    >>> y, table = jnp.full((1, 2, 2, 3), 0.5), alpha_bar_table()
+    >>> grey = lambda x_t, t: x_t / jnp.sqrt(1.0 - alpha_bar_at(table, t))  # its clean image is always 0
+    >>> noise_fn = noise_of(jax.random.split(jax.random.key(0), 1), (2, 2, 3))
+    >>> x0 = reconstruct(grey, y, y, trailing(250, 5), w=6.0, eta=0.0, alpha_bar=table, noise_fn=noise_fn)
+    >>> x0.shape, bool(jnp.allclose(x0, 6.0 * (1.0 - table[50]) * y))  # the blend of the last step, at t = 50
+    ((1, 2, 2, 3), True)
     """
-    noise = per_image(start_noise, x) * noise_fn(jnp.asarray(0))
-    x_start = perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
+    x_start = _started(x, grid, alpha_bar, noise_fn, start_noise)
     how: Any = {"w": w, "alpha_bar": alpha_bar, "fade": fade, "blend_max": blend_max}
     steered = wrapped(network, lambda eps_fn: conditioned(eps_fn, y, **how))
     return trajectory(steered, x_start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver).x0
+
+
+def visited(
+    network: EpsFn | Recurrent,
+    x: Image,
+    y: Image,
+    grid: TimeGrid,
+    *,
+    eta: Array | float,
+    alpha_bar: Array,
+    noise_fn: NoiseFn,
+    solver: Solver = DDIM,
+    start_noise: Array | float = 1.0,
+    **steering: Any,
+) -> Visited:
+    """What ``reconstruct`` goes through with the same arguments, by the same loop and no further call.
+
+    Args:
+      steering: w, fade and blend_max, as ``reconstruct`` takes them.
+    """
+    x_start = _started(x, grid, alpha_bar, noise_fn, start_noise)
+    steered = wrapped(network, lambda eps_fn: conditioned(eps_fn, y, alpha_bar=alpha_bar, **steering))
+    _, (states, x0_hat) = _run(steered, x_start, grid, eta, alpha_bar, noise_fn, solver, predictions=True)
+    assert x0_hat is not None
+    return Visited(jnp.concatenate([x_start[None], states[:-1]]), x0_hat)
+
+
+def _started(x: Image, grid: TimeGrid, alpha_bar: Array, noise_fn: NoiseFn, start_noise: Array | float) -> Array:
+    """``x`` noised to T'."""
+    noise = per_image(start_noise, x) * noise_fn(jnp.asarray(0))
+    return perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
 
 
 def noise_of(keys: Array, shape: tuple[int, ...]) -> NoiseFn:
@@ -102,6 +173,12 @@ def noise_of(keys: Array, shape: tuple[int, ...]) -> NoiseFn:
 
     Args:
       keys: typed PRNG keys [b]; shape: of one image, (h, w, c).
+
+    >>> keys = jax.random.split(jax.random.key(0), 3)
+    >>> noise = noise_of(keys, (4, 4, 1))(1)
+    >>> alone = noise_of(keys[2:], (4, 4, 1))(1)
+    >>> noise.shape, bool((noise[2] == alone[0]).all())
+    ((3, 4, 4, 1), True)
     """
 
     def noise_fn(i: Array) -> Array:

@@ -42,6 +42,10 @@ def scale_from_normal(d_p: np.ndarray, d_f: np.ndarray) -> Scale:
 
     Raises:
       InputError: no images, or a distance that is zero everywhere or not finite.
+
+    >>> d_p, d_f = np.full((4, 8, 8), 0.1), np.full((4, 8, 8), 0.4)
+    >>> round(scale_from_normal(d_p, d_f).ratio, 3)
+    4.0
     """
     if len(d_p) == 0:
         raise InputError("no held-out normal images to take the normalising constants from")
@@ -59,20 +63,31 @@ def batch_ratio(d_p: Any, d_f: Any) -> Any:
     return d_f.max() / d_p.max()
 
 
-def combine(d_p: Any, d_f: Any, *, v: Any, ratio: Any) -> Any:
-    """A = D_f + v r D_p, [n, h, w]; JAX or NumPy arrays, which come out as they went in.
+def combine(d_p: Any, d_f: Any, *, v: Any, ratio: Any, feature_weight: Any = 1.0) -> Any:
+    """A = u D_f + v r D_p, [n, h, w]; JAX or NumPy arrays, which come out as they went in.
 
     Args:
       v: weight of the pixel term, >= 0; 0 leaves features alone. Paper: 1 for MVTec, 7 for VisA.
       ratio: r, from ``Scale.ratio`` or ``batch_ratio``.
+      feature_weight: u, >= 0; the equation has 1. 0 leaves pixels alone, as in the paper's Tables 12 and 15.
 
     Source: DDAD Eq. 9.
+
+    >>> print(combine(np.array([[0.1, 0.2]]), np.array([[1.0, 0.0]]), v=2.0, ratio=5.0))
+    [[2. 2.]]
     """
-    return d_f + v * ratio * d_p
+    return feature_weight * d_f + v * ratio * d_p
 
 
 def anomaly_map(
-    d_p: Array, d_f: Array, *, v: Array | float, ratio: Array | float, sigma: float, crop: int = 0
+    d_p: Array,
+    d_f: Array,
+    *,
+    v: Array | float,
+    ratio: Array | float,
+    sigma: float,
+    crop: int = 0,
+    feature_weight: Array | float = 1.0,
 ) -> Array:
     """The blurred combination. Blurring is linear: a caller may blur both distances once, ``combine`` after.
 
@@ -80,8 +95,9 @@ def anomaly_map(
       sigma: of the blur in pixels (the paper's 4 belongs to 256 px).
       crop: side of the centre that is kept, 0 for everything. The published code keeps 224 of 256, which
         also drops defects that lie in the border only.
+      v, ratio, feature_weight: as in ``combine``.
     """
-    blurred = gaussian_blur(combine(d_p, d_f, v=v, ratio=ratio), sigma)
+    blurred = gaussian_blur(combine(d_p, d_f, v=v, ratio=ratio, feature_weight=feature_weight), sigma)
     return centre_crop(blurred, crop) if crop else blurred
 
 
@@ -119,6 +135,11 @@ def standardise(maps: np.ndarray, normal: np.ndarray, *, prior: float = 10.0) ->
 
     Raises:
       InputError: as ``normal_spread``.
+
+    >>> normal = np.random.default_rng(0).normal(1.0, 0.1, (50, 4, 4))
+    >>> maps = np.full((1, 4, 4), 1.3)
+    >>> round(float(standardise(maps, normal).mean()), 1)  # three normal spreads above the normal mean
+    3.1
     """
     return in_spreads(maps, normal_spread(normal, prior=prior))
 
@@ -163,5 +184,9 @@ def _spread(first: np.ndarray, second: np.ndarray, n: int, prior: float) -> Spre
 
 
 def image_score(maps: Array) -> Array:
-    """The largest value of each map [n, h, w] -> [n]. Source: DDAD section 5.1."""
+    """The largest value of each map [n, h, w] -> [n]. Source: DDAD section 5.1.
+
+    >>> print(image_score(jnp.array([[[0.1, 0.9], [0.2, 0.3]], [[0.1, 0.0], [0.0, 0.1]]])))
+    [0.9 0.1]
+    """
     return jnp.asarray(maps).max((1, 2))

@@ -8,7 +8,7 @@ flattened axis is cut over all devices of all hosts (``ddad_jax.mesh``).
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -124,6 +124,7 @@ class PairProgram:
     Attributes:
       weights: as given, on the devices.
       networks: as given.
+      redrawn: (weights, pairs, solver, reuse, by) -> what ``by``, called as ``reconstruct``, makes of the pairs' y.
       function: (weights, pairs, solver, reuse) -> the same, not compiled: for a program that goes on from there.
       compilations: how many shapes have been compiled; one a step count, solver and reuse.
     """
@@ -139,14 +140,11 @@ class PairProgram:
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
     ) -> None:
-        def program(
-            weights: Any, pairs: PairInput, solver: str, reuse: int = 1
-        ) -> tuple[Array, Array, dict[str, Array]]:
-            network, features = networks(weights)
+        def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, by: Callable[..., Any]) -> Any:
             y = to_float(pairs.images)
             noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
-            x0 = reconstruct(
-                reusing(network, reuse),
+            return by(
+                reusing(networks(weights)[0], reuse),
                 y,
                 y,
                 pairs.grid,
@@ -159,6 +157,12 @@ class PairProgram:
                 fade=pairs.fade,
                 blend_max=pairs.blend_max,
             )
+
+        def program(
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1
+        ) -> tuple[Array, Array, dict[str, Array]]:
+            y, (_, features) = to_float(pairs.images), networks(weights)
+            x0 = redrawn(weights, pairs, solver, reuse, reconstruct)
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
             seen = (x0, y) if pairs.watched is None else (masked(x0, pairs.watched), masked(y, pairs.watched))
@@ -166,7 +170,7 @@ class PairProgram:
             layers = feature_distances(*(features(resize(picture, size)) for picture in seen))
             return x0, pixel_distance(*seen), layers
 
-        self.mesh, self.networks, self.function = mesh, networks, program
+        self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
         self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse"))
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
@@ -232,11 +236,9 @@ def sweep_distances(
         watched = np.broadcast_to(watched, images.shape[:3])
     chunk = rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
-    for (solver, _, reuse, _), group in itertools.groupby(
-        points, key=lambda p: (p.solver, p.steps, p.reuse, p.mask_before)
-    ):
-        todo = list(group)
-        grids = [_grids(p, len(images), optimised, starts) for p in todo]
+    for todo in compiled_alike(points):
+        solver, reuse = todo[0].solver, todo[0].reuse
+        grids = [grids_of(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
         held, done = 0, 0
@@ -267,13 +269,19 @@ def sweep_distances(
                 parts, held, done = [_rows(whole, slice(len(images), None))], held - len(images), done + 1
 
 
-def _grids(
+def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
+    """Neighbours that share a compilation and are cut into chunks together."""
+    for _, group in itertools.groupby(points, key=lambda p: (p.solver, p.steps, p.reuse, p.mask_before)):
+        yield list(group)
+
+
+def grids_of(
     point: ReconPoint,
     n: int,
     optimised: Mapping[GridKey, TimeGrid] | None,
     starts: Mapping[ReconPoint, np.ndarray] | None,
 ) -> list[TimeGrid]:
-    """The times each of n images visits."""
+    """The times each of n images visits; raises InputError as ``sweep_distances`` does."""
     if not point.rise:
         return [time_grid(point, optimised)] * n
     own = (starts or {}).get(point)
@@ -309,7 +317,7 @@ def blurred(
     return out_p, out_f
 
 
-@jax.jit(static_argnames=("layers", "size", "sigma"))
+@functools.partial(jax.jit, static_argnames=("layers", "size", "sigma"))
 def _blurred(
     pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float
 ) -> tuple[Array, Array]:

@@ -35,19 +35,18 @@ from ddad_jax.errors import InputError
 from ddad_jax.metrics import time_aupro
 from ddad_jax.points import ReconPoint
 from ddad_jax.sweep import sweep_distances
-from ddad_jax.train import init_state, optimiser, train_step
 from experiments import entry, sweeping
 from experiments.config import adaptation_grid
 from experiments.config_check import check
 from experiments.drift import DRIFT_COLUMNS, drift
 from experiments.figures.profile import profile_figure
 from experiments.macs import counted
-from experiments.model import alpha_bar, build_unet, init_params, split, train_apply
+from experiments.model import build_unet, init_params, split
 from experiments.plan import plan
 from experiments.profiling import COLUMNS, profile
 from experiments.tables import format_table, plain, write_text
 from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
-from experiments.untrained import parameters, random_program, untrained
+from experiments.untrained import parameters, random_program, time_train, untrained
 from experiments.workdir import environment
 
 KINDS = ("detector", "profile", "unet", "drift", "train", "metrics", "sweep")
@@ -129,30 +128,6 @@ def time_unet(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
         "matmul_peak_gmac_per_s": peak / 1e9,
         "share_of_peak": macs * batch / spent.median / peak,
         **memory,
-    }
-
-
-def time_train(c: ConfigDict, repeats: int) -> dict[str, Any]:
-    """One update of the noise predictor, data already on the device."""
-    unet = build_unet(c)
-    tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
-    state = init_state(init_params(unet, 0), tx)
-    x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)
-    apply, table = train_apply(unet), alpha_bar()
-    step = jax.jit(lambda s: train_step(s, x, key, apply=apply, tx=tx, alpha_bar=table, min_snr=c.train.min_snr))
-    started = time.perf_counter()
-    run = step.lower(state).compile()
-    compile_s = time.perf_counter() - started
-    (seconds,) = repeated([lambda: run(state)], repeats)
-    spent = timed(seconds)
-    return {
-        "what": f"training step, {c.data.size} px, base {c.model.base}",
-        "batch": batch,
-        "dtype": c.model.dtype,
-        "ms_per_step": 1e3 * spent.median,
-        "images_per_s": batch / spent.median,
-        "compile_s": compile_s,
-        **peak_memory(),
     }
 
 

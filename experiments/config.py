@@ -166,6 +166,7 @@ def base() -> ConfigDict:
     c.score.layers = ("layer2", "layer3")
     c.score.sigma = 4.0  # of the blur, in pixels of a 256 px image; scaled with the size
     c.score.standardise = False  # measure each pixel in the normal spread there: for parts in a fixed position
+    c.score.feature_weight = 1.0  # of the feature term; 0: the map is of pixels alone; published 1
     c.score.mask_after = False  # the map is silent where the view's mask leaves out
     c.score.normalise = "held_out"  # | batch (published: whole test set maxima)
     c.score.batch = 16  # images a batch when normalise = batch
@@ -212,12 +213,16 @@ def base() -> ConfigDict:
     c.sweep.layers = ()
     c.sweep.sigma = ()
     c.sweep.standardise = ()
+    c.sweep.feature_weight = ()
     c.sweep.mask_after = ()
 
     c.output = ConfigDict()
     c.output.maps = False  # also float32 .tiff anomaly maps at the size of the original pictures
     c.output.overlays = False  # also every test picture at its own size with the contours of what was found
     c.output.examples = 12  # rows of the picture grid
+    # At most so many test pictures are in the report's browser, each with what is predicted at every visited time
+    # (trajectory.npz); 0: no browser.
+    c.output.browser = 120
     return c.lock()
 
 
@@ -237,6 +242,7 @@ def reference(c: ConfigDict) -> ConfigDict:
         c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
         c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
         c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
+        c.score.feature_weight = 1.0
         c.select = ""
     return c
 

@@ -1,5 +1,6 @@
 """What the settings of a run may be, judged before anything runs: every refusal names the flag and what it expects."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -46,6 +47,7 @@ def _run(c: ConfigDict, need: Need) -> None:
     need("synthetic_defects", c.synthetic_defects >= 1, "at least 1")
     need("synthetic_normals", c.synthetic_normals >= 1, "at least 1")
     need("output.examples", c.output.examples >= 1, "at least 1")
+    need("output.browser", c.output.browser >= 0, "0 (no picture browser in the report) or more")
 
 
 def _sweep(c: ConfigDict, need: Need) -> None:
@@ -57,7 +59,7 @@ def _sweep(c: ConfigDict, need: Need) -> None:
             need(axes[-1], name in ReconPoint._fields, f"one of {', '.join(ReconPoint._fields)} in its place")
     for flag in axes:
         name, values = flag.rsplit(".", 1)[1], _get(c, flag)
-        if name in ("w", "eta", "v", "sigma", "start_noise", "fade", "blend_max", "rise"):
+        if name in ("w", "eta", "v", "feature_weight", "sigma", "start_noise", "fade", "blend_max", "rise"):
             need(flag, _each(values, (int, float)), "a tuple of numbers, such as (0.0, 3.0)")
             sound = name != "rise" or all(0 <= value < math.inf for value in values)
             need(flag, sound, "finite numbers, 0 (one T' for all pictures) or more")
@@ -194,10 +196,11 @@ def _score(c: ConfigDict, need: Need) -> None:
     need("score.normalise", c.score.normalise in ("held_out", "batch"), "held_out or batch")
     need("score.batch", c.score.batch >= 1, "at least 1")
     need("score.crop", 0 <= c.score.crop <= c.data.size, "0 (no crop) up to data.size")
-    for section, name in (("score", "v"), ("sweep", "v"), ("score", "sigma"), ("sweep", "sigma")):
+    for section, name in itertools.product(("score", "sweep"), ("v", "sigma", "feature_weight")):
         values = c[section][name]
         for value in values if isinstance(values, tuple) else (values,):
             need(f"{section}.{name}", math.isfinite(value) and value >= 0, "finite, 0 or more")
+    need("score.v", c.score.v > 0 or c.score.feature_weight > 0, "above 0 where score.feature_weight is 0")
     need("score.layers", _layers(c.score.layers), "a tuple of layer1, layer2, layer3")
 
 

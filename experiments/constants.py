@@ -12,7 +12,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.first_pass import First
 from ddad_jax.score import Spread
 from experiments.archives import read_npz
-from experiments.plan import Point, settings_of
+from experiments.plan import UNSAID, Point, settings_of
 from experiments.tables import write_bytes
 
 log = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def load_constants(workdir: Path) -> Kept:
         first = First(float(arrays["first_ratio"]), arrays["first_scores"]) if "first_ratio" in arrays else None
         constants = Constants(spread, first, arrays.get("watched"), arrays.get("reference"))
         _require_arrays(arrays)
-        return Kept(constants, dict(settings), dict(made_with))
+        return Kept(constants, {**UNSAID, **settings}, dict(made_with))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error!r}); expected what a run wrote there. Delete it") from None
 

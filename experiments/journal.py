@@ -117,13 +117,28 @@ def claim(journal: Path, weights: Any) -> None:
     write_text(said, json.dumps({"weights": own}))
 
 
-def finished(journal: Path, made: MadeWith) -> dict[str, dict[str, Any]]:
-    """``plan.key_of`` -> row, of all rows of the journal that this run would make again.
+def require_own(journal: Path, weights: Any) -> None:
+    """The journal must be of these parameters, for a process that may not ``claim`` it.
+
+    Raises:
+      InputError: it is of others, or nobody has claimed it yet.
+    """
+    said = journal.with_name("journal_of.json")
+    try:
+        before = json.loads(said.read_text())["weights"]
+    except (OSError, ValueError, KeyError, TypeError):
+        before = None
+    if before != weights_fingerprint(weights):
+        raise InputError(f"{said}: does not say that {journal.name} is of the parameters here")
+
+
+def finished(journal: Path, made: MadeWith, *more: Path) -> dict[str, dict[str, Any]]:
+    """``plan.key_of`` -> row, of all rows of the journal, and of ``more`` of them, that this run would make again.
 
     Raises:
       InputError: as ``tables.read_jsonl``.
     """
-    rows = ({**UNSAID, **row} for row in read_jsonl(journal))
+    rows = ({**UNSAID, **row} for path in (*more, journal) for row in read_jsonl(path))
     return {key_of(row): row for row in rows if _of_this_run(row, made)}
 
 

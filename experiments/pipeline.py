@@ -1,7 +1,7 @@
 """Data to report, every stage reusing what the workdir already holds."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from ddad_jax.metrics import missing
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
-from experiments import hosts, results, sweeping
+from experiments import hosts, results, shards, sweeping, tracking
 from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
@@ -25,16 +25,23 @@ from experiments.model import Data, load_data
 from experiments.plan import Plan, Point, best_on_synthetic, plan
 from experiments.registered import write_registered
 from experiments.training import trained
+from experiments.trajectories import keep as keep_trajectories
 from experiments.workdir import open_workdir
 
 log = logging.getLogger(__name__)
 
 
-def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str, Any]]:
+def run_all(
+    config: ConfigDict, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
+) -> list[dict[str, Any]]:
     """Train, adapt, distil where a point names the student, reconstruct, score and report; the rows of all points.
 
     Training and reconstruction use every device of every host; adaptation, distillation and the search of grids those
-    of the first.
+    of the first. With ``models_only`` the models and grids that the points need are made and nothing else; no rows.
+    ``track``: as of ``tracking.writer_of``.
+
+    Raises:
+      InputError: as the stages; a shard of this workdir is still being computed.
     """
     todo = plan(config, sweep=sweep or bool(config.select))
     masks = any(point.mask_before for point in todo.recon) or any(point.mask_after for point in todo.score)
@@ -50,6 +57,8 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str,
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
+    hosts.first("the shards", lambda: shards.require_idle(folder))
+    write = tracking.writer_of(folder, track, config)
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
@@ -57,8 +66,8 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str,
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
         data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
-    params = trained(config, folder, data)
-    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params))
+    params = trained(config, folder, data, write)
+    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params, write))
     program = sweeping.program_of(config, params, variables, mesh)
     made_with = {"weights": weights_fingerprint(program.weights), **measured_with(config, folder, data, epoch)}
     kept, planned = None, todo
@@ -69,29 +78,38 @@ def run_all(config: ConfigDict, workdir: Path, *, sweep: bool) -> list[dict[str,
     def asked_by(points: list[ReconPoint]) -> tuple[sweeping.Taught | None, dict[GridKey, TimeGrid]]:
         student = None
         if any(point.model == "student" for point in points):
-            taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params))
+            taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
             student = sweeping.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
         found = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, points))
         return student, found
 
     student, grids = asked_by(todo.recon)
-    if kept and kept.asks != _asks(kept.point, student, grids):
+    if kept and kept.asks != asked_of(kept.point, student, grids):
         log.info("%s: another student or grid chose that point, so one is chosen anew", folder / "chosen.json")
         todo = planned
         student, grids = asked_by(todo.recon)
-    rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student)
+    if models_only:
+        hosts.first("the journal", lambda: sweeping.claim(folder, program.weights))
+        write.close()
+        return []
+    rows = sweeping.run(config, folder, data, program, epoch, todo, grids, student, write=write)
     if todo.selected is None:
         best, worth = best_on_synthetic(todo, rows)
-        chosen = Chosen(best, made_with, _asks(best, student, grids), worth)
+        chosen = Chosen(best, made_with, asked_of(best, student, grids), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
         rows = sweeping.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
+        todo = todo._replace(selected=best)
+    assert todo.selected is not None
+    own = student.program if student else None
+    keep_trajectories(config, folder, data, todo.selected, program, own, grids)
     selection = _chosen_on(config, data) if data.choice else config.sample.origin
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
+    tracking.end(write, folder, rows)
     return rows
 
 
-def _asks(point: Point, student: sweeping.Taught | None, grids: Mapping[GridKey, TimeGrid]) -> dict[str, Any]:
+def asked_of(point: Point, student: sweeping.Taught | None, grids: Mapping[GridKey, TimeGrid]) -> dict[str, Any]:
     """What tells the student and the optimised grid that a point asks from others; nothing where it asks neither."""
     told = student.made_with if student and point[0].model == "student" else {}
     times = {"times": grids[grid_key(point[0])].t.tolist()} if point[0].grid == OPTIMISED else {}

@@ -51,14 +51,16 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
                 raise InputError(f"--config.sweep.parts.{name}: {error}") from None
         layers = c.sweep.layers or (c.score.layers,)
         score = [
-            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after))
-            for l, sigma, v, standardised, after in itertools.product(
+            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after), float(weight))
+            for l, sigma, v, standardised, after, weight in itertools.product(
                 layers,
                 c.sweep.sigma or (c.score.sigma,),
                 c.sweep.v or (c.score.v,),
                 c.sweep.standardise or (c.score.standardise,),
                 c.sweep.mask_after or (c.score.mask_after,),
+                c.sweep.feature_weight or (c.score.feature_weight,),
             )
+            if v or weight  # a map of nothing tells nothing
         ]
     # Points of one compilation together.
     by_program = sorted(
@@ -75,7 +77,8 @@ def config_point(c: ConfigDict) -> Point:
       InputError: a value out of range.
     """
     s = c.score
-    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), bool(s.standardise), bool(s.mask_after))
+    flags = bool(s.standardise), bool(s.mask_after)
+    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), *flags, float(s.feature_weight))
     return _recon(c, _one(c))[0], score
 
 
@@ -124,7 +127,7 @@ def point_of(row: dict[str, Any]) -> Point:
     if not set(layers) <= {"layer1", "layer2", "layer3"}:
         raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
     flags = bool(row["standardise"]), bool(row["mask_after"])
-    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags)
+    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"]))
 
 
 def key_of(row: dict[str, Any]) -> str:

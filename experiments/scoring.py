@@ -97,8 +97,7 @@ def spread_of(prepared: Prepared, n_held_out: int, point: ScorePoint) -> Spread 
     not standardise, or diverged."""
     if not point.standardise:
         return None
-    pixel, feature, ratio = (array[:n_held_out] for array in prepared)
-    normal = combine(pixel, feature, v=np.float32(point.v), ratio=ratio[:, None, None])
+    normal = _combined(Prepared(*(array[:n_held_out] for array in prepared)), point)
     return normal_spread(normal) if np.isfinite(normal).all() else None
 
 
@@ -114,8 +113,7 @@ def score_maps(
 
     own: ``own_normal``, of the images before the test images. watched: bool [h, w], for points that mask after.
     """
-    ratio = prepared.ratio[:, None, None]
-    maps = combine(prepared.pixel, prepared.feature, v=np.float32(point.v), ratio=ratio)
+    maps = _combined(prepared, point)
     normal = maps[:n_held_out]
     if point.standardise and np.isfinite(normal).all():
         known = len(own)
@@ -125,6 +123,13 @@ def score_maps(
         maps = silenced(maps, watched)
     maps = cropped(maps, c.score.crop)
     return maps, maps.max((1, 2))
+
+
+def _combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
+    # Pixels alone need no scale of another term: with normalise = "batch", too, all are measured alike.
+    ratio = prepared.ratio if point.feature_weight else np.full_like(prepared.ratio, prepared.ratio[0])
+    v, weight = np.float32(point.v), np.float32(point.feature_weight)
+    return combine(prepared.pixel, prepared.feature, v=v, ratio=ratio[:, None, None], feature_weight=weight)
 
 
 def synthetic_judge(c: ConfigDict, data: Data) -> Any:

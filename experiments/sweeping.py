@@ -21,13 +21,15 @@ from ddad_jax.reuse import Layered
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
-from experiments import hosts, journal
+from experiments import hosts, journal, shards
 from experiments.first_passes import starts_of
 from experiments.judging import row_of, sampling_of, scored, show, shown_of, truth_of
 from experiments.model import Data, alpha_bar, build_backbone, build_student, build_unet, eps_fn, layered, student_apply
 from experiments.plan import SETTINGS, Plan, Point, key_of, settings_of
+from experiments.shards import Shard
 from experiments.side_by_side import keeper
 from experiments.teacher import compared_pictures, rmse, teacher_x0
+from experiments.tracking import Write, row_of_sweep, silent
 
 
 def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
@@ -78,8 +80,10 @@ def run(
     todo: Plan,
     grids: Mapping[GridKey, TimeGrid] | None = None,
     student: Taught | None = None,
+    shard: Shard | None = None,
+    write: Write = silent,
 ) -> list[dict[str, Any]]:
-    """Rows of every point of the plan, computing those that journal.jsonl does not hold yet.
+    """Rows of every point of the plan, computing those that journal.jsonl does not hold yet, nor any shard's journal.
 
     ``student`` reconstructs the points that name it; a plan without them needs none. ``grids`` are the optimised ones
     of the plan. Every row carries the times it visited, such as "250-140-60": with ``rise`` those of its least unusual
@@ -88,17 +92,25 @@ def run(
     Held-out normal images go through the same program as the test images: they give every point its
     normalising constants. What the report shows of the selected point is left in selected.npz. A point whose
     maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
+
+    shard: whose points the plan has; the journal it then writes is its own, and journal.jsonl is of these parameters.
+    write: is told every row computed here.
     """
     path = workdir / "journal.jsonl"
-    hosts.first("the journal", lambda: journal.claim(path, program.weights))
+    if shard is None:
+        hosts.first("the journal", lambda: claim(workdir, program.weights))
     measured = journal.measured_with(c, workdir, data, epoch)
     made = journal.made_with(c, data, measured, todo.recon, grids, student.made_with if student else {})
-    rows, shown = journal.finished(path, made), shown_of(workdir, todo.selected, made)
+    others = shards.journals(workdir, program.weights) if shard else []
+    path, whole = (shards.journal_of(workdir, program.weights, shard), path) if shard else (path, path)
+    rows = journal.finished(whole, made, *others)
+    here = todo.selected if todo.selected and todo.selected[0] in todo.recon else None
+    shown = shown_of(workdir, here, made)
 
     missing = {p: [s for s in todo.score if key_of(settings_of(p, s)) not in rows] for p in todo.recon}
     judged = [point for point in todo.recon if missing[point]]
     wanted = [p for p in todo.recon if missing[p] or (shown and p == shown.point[0] and not shown.is_there())]
-    left = {"finished rows": len(rows), "points to reconstruct": len(wanted), "points to judge": len(judged)}
+    left = {"rows missing": sum(map(len, missing.values())), "points": len(wanted), "of them to judge": len(judged)}
     hosts.agree(f"what {path} holds", left, "They must share this folder; start them again.")
 
     images, truth, chunk = data.shown, truth_of(c, data), c.sample.batch_size
@@ -130,12 +142,19 @@ def run(
             if found.point in missing[point]:
                 row = row_of(c, truth, point, found, sampling, made_of)
                 rows[key_of(row)] = journal.append(path, row)
+                write(*row_of_sweep(rows[key_of(row)]))
             if shown and shown.point == (point, found.point):
                 show(shown, truth, found, distances, starts.normal.get(point))
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
-    rows = rows if hosts.is_first() else journal.finished(path, made)
+    rows = rows if hosts.is_first() else journal.finished(whole, made, *others, path)
     return _marked([rows[key_of(settings_of(p, s))] for p in todo.recon for s in todo.score], todo.selected)
+
+
+def claim(workdir: Path, weights: Any) -> None:
+    """``journal.claim``, and the rows of its shards are in the journal."""
+    journal.claim(workdir / "journal.jsonl", weights)
+    shards.take_in(workdir / "journal.jsonl", weights)
 
 
 def _reconstructed(

@@ -1,4 +1,4 @@
-"""The detector of a config with random weights, for timings: time does not depend on them."""
+"""The detector and a training step of a config with random weights, for timings: time does not depend on them."""
 
 import time
 from collections import Counter
@@ -19,12 +19,14 @@ from ddad_jax.score import Spread
 from ddad_jax.student import init_student
 from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import TimeGrid
+from ddad_jax.train import init_state, optimiser, train_step
 from ddad_jax.weights import random_backbone
 from experiments import sweeping
 from experiments.gridding import load_entries
 from experiments.macs import of_detector
-from experiments.model import build_student, build_unet, init_params
+from experiments.model import alpha_bar, build_student, build_unet, init_params, train_apply
 from experiments.plan import plan
+from experiments.timing import peak_memory, repeated, timed
 
 
 class Untrained(NamedTuple):
@@ -101,6 +103,30 @@ def random_program(c: ConfigDict, params: Any) -> PairProgram:
         student = init_student(build_student(c), params, jax.random.key(0))
         return sweeping.student_of(c, student, extractor, made_with={}).program
     return sweeping.program_of(c, params, extractor)
+
+
+def time_train(c: ConfigDict, repeats: int) -> dict[str, Any]:
+    """One update of the noise predictor, data already on the device."""
+    unet = build_unet(c)
+    tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
+    state = init_state(init_params(unet, 0), tx)
+    x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)
+    apply, table = train_apply(unet), alpha_bar()
+    step = jax.jit(lambda s: train_step(s, x, key, apply=apply, tx=tx, alpha_bar=table, min_snr=c.train.min_snr))
+    started = time.perf_counter()
+    run = step.lower(state).compile()
+    compile_s = time.perf_counter() - started
+    (seconds,) = repeated([lambda: run(state)], repeats)
+    spent = timed(seconds)
+    return {
+        "what": f"training step, {c.data.size} px, base {c.model.base}",
+        "batch": batch,
+        "dtype": c.model.dtype,
+        "ms_per_step": 1e3 * spent.median,
+        "images_per_s": batch / spent.median,
+        "compile_s": compile_s,
+        **peak_memory(),
+    }
 
 
 def _visited(point: ReconPoint, workdir: Path) -> tuple[ReconPoint, Mapping[GridKey, TimeGrid] | None, str]:

@@ -10,7 +10,8 @@ version 3), and what it means for a run that is killed and repeated:
 - A folder with folders in it is renamed at once in a bucket with hierarchical namespace, and in no other: there it
   fails. Orbax finishes a checkpoint by such a rename, so the workdir's bucket must have one; ``check_workdir`` tries.
 - fsync need not bring a file into the bucket. Nothing here counts on it: files are closed before they are renamed.
-- flock holds on one machine only. Nothing here locks: one process writes a file, shards write files of their own.
+- flock holds on one machine only: a shard that is started twice, on two machines, is not refused there. Otherwise
+  nothing rests on it: one process writes a file, and shards write files of their own.
 - One mount may remember for a minute, or for ever on large machines, what another has changed meanwhile. Processes of
   one run read what the first one wrote, so it must not: the options below switch that off.
 - Permission bits, hard links and times other than a file's last change are not kept, and not used.

@@ -20,8 +20,8 @@ class Tool(NamedTuple):
 
 
 class Rendered(NamedTuple):
-    """files: name -> text, written below --out before the first step, which finds them there. steps: in this order, each
-    waited for. notes: what a reader should know before paying for it."""
+    """files: name -> text, written below --out before the first step, which finds them there. steps: in this order,
+    each waited for. notes: what a reader should know before paying for it."""
 
     files: Mapping[str, str]
     steps: tuple[Step, ...]

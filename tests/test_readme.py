@@ -18,8 +18,13 @@ from experiments.config import base
 from experiments.config_check import check
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
-OWN = r"(?:ddad_jax|experiments|tests|launch|colab)"
+DOCUMENTS = (
+    "README.md", "CONTRIBUTING.md", "CHANGELOG.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
+)  # fmt: skip
+OWN = r"(?:ddad_jax|experiments|tests|launch|colab|docs)"
+OTHERS = {"logdir"}
+"""Flags of programs that are not ours."""
 SECTIONS = "|".join(name for name, value in base().items() if isinstance(value, ConfigDict))
 
 
@@ -73,6 +78,18 @@ def flags_of(path: Path) -> set[str]:
     }
 
 
+def flags_of_targets() -> set[str]:
+    """Names of the flags that launch.run makes of the settings of its targets."""
+    found = set()
+    for path in (ROOT / "launch/targets").glob("*.py"):
+        classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
+        for settings in (node for node in classes if node.name == "Settings"):
+            fields = {node.target.id for node in settings.body
+                      if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}  # fmt: skip
+            found |= fields | {f"{path.stem}_{field}" for field in fields}
+    return found
+
+
 EVERYWHERE = {"help"} | flags_of(ROOT / "experiments/entry.py") | flags_of(ROOT / "experiments/hosts.py")
 
 
@@ -109,10 +126,10 @@ def test_the_library_example_is_ten_statements() -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_paths(document: str) -> None:
-    named = found(rf"(?<![\w./]){OWN}(?:/[\w.]+)+(?<!\.)", document)
+    named = found(rf"(?<![\w./]){OWN}(?:/[\w.-]+)+(?<![.-])", document)
     named += found(r"`((?:[\w-]+\.(?:md|toml|txt)|Makefile|LICENSE))`", document)
     # NAME stands for the reader's own file.
-    missing = [path for path in named if "NAME" not in path and not (ROOT / path).exists()]
+    missing = [path for path in named if "NAME" not in path and "_build" not in path and not (ROOT / path).exists()]
     assert not missing
 
 
@@ -136,7 +153,8 @@ def test_configs_load(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_other_flags(document: str) -> None:
-    defined = EVERYWHERE.union(*(flags_of(path) for path in (ROOT / "experiments").glob("*.py")))
+    programs = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "launch").glob("*.py")]
+    defined = OTHERS.union(EVERYWHERE, flags_of_targets(), *(flags_of(path) for path in programs))
     named = found(r"(?<![\w-])--([a-z_]+)(?=[= `\n])", document)
     missing = [name for name in named if name not in defined]
     assert not missing
@@ -144,12 +162,14 @@ def test_other_flags(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_a_command_has_the_flags_of_its_program(document: str) -> None:
-    commands = re.findall(r"-m experiments\.(\w+)((?:[^`\n]|\\\n)*)", text(document))
+    # What is launched stands behind --, on a command line of its own.
+    commands = re.findall(r"(?:-m|--) ((?:experiments|launch)\.\w+)((?:(?! -- )[^`\n]|\\\n)*)", text(document))
     for program, rest in commands:
-        path = source_of(f"experiments.{program}")
+        path = source_of(program)
         assert path is not None, program
         named = set(re.findall(r"(?<![\w-])--(?:no)?([a-z_]+)(?=[= \n\\]|$)", rest)) - {"config"}
-        assert named <= flags_of(path) | EVERYWHERE, (program, named - flags_of(path))
+        own = flags_of(path) | EVERYWHERE | (flags_of_targets() if program == "launch.run" else set())
+        assert named <= own, (program, named - own)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -166,12 +186,13 @@ def test_make_targets_and_extras(document: str) -> None:
     named = re.findall(r"^(?:\w+=\S+ )?make ([\w-]+)", "\n".join(blocks), re.MULTILINE)
     missing = [name for name in named if name not in targets]
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    missing += [name for name in found(r"'\.\[(\w+)\]'", document) if name not in extras]
+    asked = [name for names in found(r"'\.\[([\w,]+)\]'", document) for name in names.split(",")]
+    missing += [name for name in asked if name not in extras]
     assert not missing
 
 
 def test_files_a_run_leaves() -> None:
-    code = "".join(p.read_text() for p in (ROOT / "experiments").glob("*.py"))
+    code = "".join(p.read_text() for p in (ROOT / "experiments").rglob("*.py"))
     table = text("README.md").split("| file | what |")[1].split("\n\n")[0]
     named = re.findall(r"`([\w.]+)/?`", "".join(row.split("|")[1] for row in table.splitlines()[2:]))
     missing = [name for name in named if f'"{name}"' not in code]

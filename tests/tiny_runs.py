@@ -28,7 +28,7 @@ def config(root: Path, **changes: Any) -> ConfigDict:
         c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
         c.adapt.update(epochs=0, batch_size=2, steps=2)
         c.sample.update(steps=2, batch_size=8)
-        c.output.examples = 1  # drawing them takes longer than all the rest
+        c.output.update(examples=1, browser=0)  # drawing and redrawing them takes longer than all the rest
         for name, value in changes.items():
             *sections, last = name.split("__")
             functools.reduce(lambda at, section: at[section], sections, c)[last] = value

@@ -16,7 +16,7 @@ from experiments.tables import Row, column_cells, is_number
 
 PARAMETERS = (
     "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse",
-    "v", "layers", "sigma", "standardise",
+    "v", "feature_weight", "layers", "sigma", "standardise",
 )  # fmt: skip
 TITLES = {
     "w": "w, strength of conditioning",
@@ -32,6 +32,7 @@ TITLES = {
     "rise": "rise of T' with how unusual a picture is",
     "reuse": "steps that share deep features",
     "v": "v, weight of the pixel distance",
+    "feature_weight": "weight of the feature distance",
     "layers": "feature layers",
     "sigma": "σ of the blur",
     "standardise": "maps in normal spreads",

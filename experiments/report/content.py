@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.figures.parts import NAMES
+from experiments.report.browser import Browser
 from experiments.report.table import best_by_label, is_defined
 from experiments.tables import Row
 
@@ -62,6 +63,7 @@ class Report:
     precision_recall: Path | str | None = None
     iou: Path | str | None = None
     examples: Path | str | None = None
+    browser: Browser | None = None
     scores: Path | str | None = None
     roc: Path | str | None = None
     curves: Mapping[str, Path | str | None] = field(default_factory=dict)
@@ -112,6 +114,11 @@ def found_warnings(report: Report) -> list[str]:
         said.append(
             f"The test set is small ({report.n_good} good, {report.n_defective} defective): "
             "the figures would move with other pictures."
+        )
+    if any("ms_per_image" in row for row in report.rows):
+        said.append(
+            "Times (ms/image) were taken while the sweep ran, in its batches and beside whatever else the machine did: "
+            "python -m experiments.benchmark measures by itself."
         )
     best = picked_by_label(report)
     if best is not None:

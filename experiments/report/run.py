@@ -5,17 +5,14 @@ A section whose material is missing is left out.
 """
 
 import json
-import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.figures.curves import PARAMETERS
 from experiments.figures.parts import NAMES
+from experiments.report.browser import pictures_data
 from experiments.report.content import (
-    HEADLINES,
     Alarms,
     Report,
     found_warnings,
@@ -24,9 +21,11 @@ from experiments.report.content import (
 )
 from experiments.report.page import page
 from experiments.report.parts import picture
+from experiments.report.points import points_data
+from experiments.report.result import result
 from experiments.report.table import escape, is_defined, points_table
 from experiments.report.verdicts import by_defect, errors, thresholds
-from experiments.tables import DASH, Row, plain, write_text
+from experiments.tables import Row, plain, write_text
 
 __all__ = ["Alarms", "Report", "found_warnings", "write_report"]
 
@@ -36,11 +35,16 @@ def write_report(path: str | Path, report: Report) -> None:
 
     Raises InputError where the file cannot be written.
     """
+    best = picked_by_label(report)
+    data: dict[str, Any] = {"points": points_data(report.rows, best)} if report.rows else {}
+    if report.browser and report.browser.pictures:
+        data["pictures"] = pictures_data(report.browser)
     sections = {
-        "result": ("Result", _verdict(report)),
+        "result": ("Result", result(report)),
         "errors": ("What got through, and what was stopped in error", errors(report)),
         "defects": ("By kind of defect", by_defect(report)),
         "thresholds": ("Thresholds", thresholds(report)),
+        "pictures": ("Test pictures, one by one", _pictures(data.get("pictures"))),
         "examples": ("Examples", _examples(report)),
         "scores": ("Scores of the test pictures", _scores(report)),
         "frontier": ("Speed against accuracy", _frontier(report)),
@@ -50,10 +54,12 @@ def write_report(path: str | Path, report: Report) -> None:
         "reproduce": ("How to repeat it", _reproduce(report)),
     }
     present = {key: value for key, value in sections.items() if value[1]}
-    links = "".join(f'<li><a href="#{key}">{escape(title)}</a></li>' for key, (title, _) in present.items())
+    links = "".join(
+        f'<li{_needs_script(key)}><a href="#{key}">{escape(title)}</a></li>' for key, (title, _) in present.items()
+    )
     body = "".join(_section(key, title, content) for key, (title, content) in present.items())
     header = f'{_explanation(report)}\n<nav aria-label="Sections"><ul>{links}</ul></nav>\n'
-    write_text(path, page(report.title, header, f"{_warned(report)}{body}"))
+    write_text(path, page(report.title, header, f"{_warned(report)}{body}", data))
 
 
 def _explanation(report: Report) -> str:
@@ -71,49 +77,6 @@ def _explanation(report: Report) -> str:
     return "".join(f"<p>{escape(part)}</p>" for part in (text, " ".join(report.notes)) if part)
 
 
-def _verdict(report: Report) -> str:
-    selected = selected_rows(report)
-    if not selected:
-        return ""
-    tiles = [
-        _tile(report, name, meaning, [row[name] for row in selected if is_defined(row.get(name))])
-        for name, meaning in HEADLINES.items()
-        if any(name in row for row in selected)
-    ]
-    settings = {k: v for k, v in selected[0].items() if k in PARAMETERS}
-    if report.alarms is not None and math.isfinite(report.alarms.threshold):
-        tiles.append(_alarm_tile(report, report.alarms))
-    listed = ", ".join(f"{NAMES.get(k, k)} = {_setting(v)}" for k, v in settings.items())
-    said = f"The selected point, {report.selection}" + (f": {listed}." if listed else ".")
-    return f'<div class="tiles">{"".join(tiles)}</div><p class="soft">{escape(said)}</p>'
-
-
-def _tile(report: Report, name: str, meaning: str, values: Sequence[float]) -> str:
-    lines = [f"{meaning[0].upper()}{meaning[1:]}; 1 is perfect."]
-    if name.startswith("image"):
-        lines.append(f"{report.n_good} good, {report.n_defective} defective pictures.")
-    if values and name in report.intervals and all(map(is_defined, report.intervals[name])):
-        low, high = report.intervals[name]
-        lines.append(f"95 % interval over test pictures: {low:.3f} to {high:.3f}.")
-    if len(values) > 1:
-        lines.append(f"Mean of {len(values)} seeds, {min(values):.3f} to {max(values):.3f}.")
-    value = f"{np.mean(values):.3f}" if values else DASH
-    return _box(NAMES.get(name, name), value, lines if values else ["Undefined on this test set."])
-
-
-def _alarm_tile(report: Report, alarms: Alarms) -> str:
-    lines = [
-        f"defects found at the threshold {alarms.threshold:.4g} ({alarms.origin});",
-        f"{alarms.false_alarms} of {report.n_good} good pictures raised a false alarm.",
-    ]
-    return _box("At a fixed threshold", f"{alarms.found} of {report.n_defective}", lines)
-
-
-def _box(title: str, value: str, lines: Iterable[str]) -> str:
-    said = escape(" ".join(lines))
-    return f'<div class="tile"><h3>{escape(title)}</h3><span class="value">{escape(value)}</span><p>{said}</p></div>'
-
-
 def _warned(report: Report) -> str:
     items = "".join(f"<li>{escape(text)}</li>" for text in found_warnings(report))
     if not items:
@@ -122,6 +85,11 @@ def _warned(report: Report) -> str:
         '<section class="warnings" id="warnings" aria-labelledby="warnings-title">'
         f'<h2 id="warnings-title">Read this first</h2><ul>{items}</ul></section>\n'
     )
+
+
+def _pictures(data: dict[str, Any] | None) -> str:
+    """The place of the browser, which a script fills; without script the examples below show some of it."""
+    return f'<p class="soft">{escape(data["told"])}</p><div data-live="pictures"></div>' if data else ""
 
 
 def _examples(report: Report) -> str:
@@ -180,7 +148,10 @@ def _curves(report: Report) -> str:
 def _points(report: Report) -> str:
     best = picked_by_label(report)
     table = points_table(report.rows, best)
-    if not table or best is None:
+    if not table:
+        return ""
+    table = f'<div class="needs-script" data-live="plots"></div><div data-live="points">{table}</div>'
+    if best is None:
         return table
     return (
         "<p><strong>◆ best by label</strong>: chosen by looking at test labels, do not report. "
@@ -228,15 +199,13 @@ def _reproduce(report: Report) -> str:
 
 def _section(key: str, title: str, content: str) -> str:
     return (
-        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{escape(title)}</h2>'
-        f"{content}</section>\n"
+        f'<section id="{key}"{_needs_script(key)} aria-labelledby="{key}-title">'
+        f'<h2 id="{key}-title">{escape(title)}</h2>{content}</section>\n'
     )
 
 
-def _setting(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "+".join(map(str, value))
-    return f"{value:g}" if is_defined(value) else str(value)
+def _needs_script(key: str) -> str:
+    return ' class="needs-script"' if key == "pictures" else ""
 
 
 def _flat(value: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -3,15 +3,16 @@
 import html
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ddad_jax.metrics import METRICS
 from experiments.figures.curves import PARAMETERS
 from experiments.figures.parts import NAMES
 from experiments.tables import Row, column_cells, columns_of, is_number
 
-MAX_ROWS = 2000
-ORDER = (*PARAMETERS, "grid", "seed", *METRICS, "ms_per_image", "unet_calls", "whole_calls")
+MAX_ROWS = 300
+"""Of a table that stands in the page as it is; a script shows all rows, a few at a time."""
+ORDER = (*PARAMETERS, "seed", *METRICS, "ms_per_image", "unet_calls", "whole_calls")
 """Columns come in this order; what else the rows hold follows."""
 SELECTED, BY_LABEL = "★ selected", "◆ best by label"
 
@@ -36,6 +37,27 @@ def best_by_label(rows: Sequence[Row], metric: str = "image_auroc") -> Row | Non
     return max(defined, key=lambda row: (row[metric], bool(row.get("selected"))), default=None)
 
 
+class Columns(NamedTuple):
+    """The rows of a sweep as a table has them. names: keys of the columns in which the rows differ, metrics always;
+    cells: their text; same: what all rows agree in, in words; marks: SELECTED, BY_LABEL or "" of each row."""
+
+    names: list[str]
+    cells: dict[str, list[str]]
+    same: str
+    marks: list[str]
+
+
+def columns(rows: Sequence[Row], best: Row | None) -> Columns:
+    """``points_table``'s columns."""
+    marks = [SELECTED if row.get("selected") else BY_LABEL if best is not None and row is best else "" for row in rows]
+    present = [name for name in columns_of(rows) if name != "selected"]
+    ordered = [name for name in ORDER if name in present] + [name for name in present if name not in ORDER]
+    cells = {name: column_cells([row.get(name) for row in rows]) for name in ordered}
+    varying = [name for name in ordered if name in METRICS or len(set(cells[name])) > 1]
+    same = ", ".join(f"{NAMES.get(name, name)} = {cells[name][0]}" for name in ordered if name not in varying)
+    return Columns(varying, cells, same, marks)
+
+
 def points_table(rows: Sequence[Row], best: Row | None, *, max_rows: int = MAX_ROWS) -> str:
     """An HTML table of the rows, the marked ones first; "" for no rows.
 
@@ -48,13 +70,8 @@ def points_table(rows: Sequence[Row], best: Row | None, *, max_rows: int = MAX_R
     """
     if not rows:
         return ""
-    marks = [SELECTED if row.get("selected") else BY_LABEL if best is not None and row is best else "" for row in rows]
+    varying, cells, same, marks = columns(rows, best)
     order = sorted(range(len(rows)), key=lambda i: (SELECTED, BY_LABEL, "").index(marks[i]))[:max_rows]
-    present = [name for name in columns_of(rows) if name != "selected"]
-    columns = [name for name in ORDER if name in present] + [name for name in present if name not in ORDER]
-    cells = {name: column_cells([row.get(name) for row in rows]) for name in columns}
-    varying = [name for name in columns if name in METRICS or len(set(cells[name])) > 1]
-    same = ", ".join(f"{NAMES.get(name, name)} = {cells[name][0]}" for name in columns if name not in varying)
     numeric = {name: any(is_number(row.get(name)) for row in rows) for name in varying}
     head = "".join(_head(NAMES.get(name, name), name, numeric[name]) for name in varying)
     body = []
@@ -66,13 +83,12 @@ def points_table(rows: Sequence[Row], best: Row | None, *, max_rows: int = MAX_R
     notes = [f"{len(rows)} points."]
     if len(rows) > max_rows:
         notes = [f"{max_rows} of {len(rows)} points are shown; all are in results.csv."]
-    if same:
-        notes.append(f"The same in every row: {same}.")
+    agreed = f"<details><summary>The same in every row</summary><p class='soft'>{escape(same)}</p></details>"
     return (
         f'<p class="soft">{escape(" ".join(notes))} Choose a column heading to sort.</p>'
         '<div class="scroll" role="region" aria-label="All grid points" tabindex="0">'
         f'<table class="points"><thead><tr>{_head("point", "point", False)}{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f"<tbody>{''.join(body)}</tbody></table></div>{agreed if same else ''}"
     )
 
 

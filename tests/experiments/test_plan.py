@@ -9,7 +9,7 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.plan import Plan, best_on_synthetic, plan, point_of, settings_of
+from experiments.plan import Plan, best_on_synthetic, config_point, plan, point_of, settings_of
 
 
 def rows_of(todo: Plan, worth: Any) -> list[dict[str, Any]]:
@@ -99,3 +99,18 @@ def test_a_part_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
     c = tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"w": (1.0, -1.0)}}))
     with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late: w = -1"):
         plan(c, sweep=True)
+
+
+def test_a_row_of_before_features_had_a_weight_is_of_weight_1(tmp_path: Path) -> None:
+    point, score = config_point(tiny_runs.config(tmp_path))
+    row = settings_of(point, score)
+    del row["feature_weight"]
+    assert point_of(row) == (point, score) and score.feature_weight == 1.0
+
+
+def test_a_sweep_of_both_weights_leaves_out_the_map_of_nothing(tmp_path: Path) -> None:
+    c = tiny_runs.config(tmp_path, sweep__v=(0.0, 1.0), sweep__feature_weight=(0.0, 1.0))
+    weights = [(score.v, score.feature_weight) for score in plan(c, sweep=True).score]
+    assert sorted(weights) == [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
+    with pytest.raises(InputError, match=r"--config\.score\.v=0.0: expected above 0 where score.feature_weight is 0"):
+        tiny_runs.config(tmp_path, score__v=0.0, score__feature_weight=0.0)

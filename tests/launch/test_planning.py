@@ -18,7 +18,8 @@ from experiments import adapting, distilling, gridding, lessons, sweeping, train
 from experiments.model import load_data
 from experiments.plan import best_on_synthetic, plan
 from launch import planning
-from launch.planning import Costs, Work, assumed_pictures, is_estimate, pictures_of, seconds, spent
+from launch.planning import assumed_pictures, pictures_of
+from launch.work import Costs, Work, is_estimate, seconds, spent
 
 COSTS = Costs(unet=2.0, shallow=1.0, beside=3.0, feature=0.5, update=7.0, feature_update=5.0, program=10.0, row=0.25)
 

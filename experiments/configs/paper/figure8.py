@@ -1,0 +1,14 @@
+"""Figure 8: what each part of the method adds on VisA: conditioning, adaptation, both distances.
+
+Data: VisA, 12 categories
+Command: python -m experiments.paper --table=figure8 --data=/path/to/VisA --size=gpu
+Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 3090), shared by all tables of the data
+  set; needs the weights of WideResNet-101 (--backbone_weights), or --backbone=efficientnet_lite0. cpu: about 20
+  minutes a category on two cores, 15 of them training.
+"""
+
+from experiments.papers.table import Block, Table, parts_of_the_method
+
+TABLE = Table("figure8", (Block("figure8", parts_of_the_method()),))
+
+get_config = TABLE.config

@@ -1,0 +1,55 @@
+"""The extractor of every epoch of an adaptation, judged on the test pictures: the curves of Figure 7.
+
+It looks at test labels after each epoch, so it may show a course and choose nothing. WORKDIR/epochs/E holds the rows
+of epoch E; 0 is the extractor as it came.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.mesh import device_mesh
+from ddad_jax.weights import load_backbone
+from experiments import sweeping
+from experiments.model import Data
+from experiments.plan import UNSAID, Plan
+from experiments.tables import read_jsonl
+from experiments.training import restored
+
+
+def judge_epochs(c: ConfigDict, workdir: Path, data: Data, todo: Plan) -> None:
+    """Rows of the plan's points for every epoch that the adaptation in ``workdir`` ran, those there are kept."""
+    original = load_backbone(c.backbone.name, c.backbone.weights or None)
+    epochs, params = Checkpoints(workdir / "adapt" / "epochs", keep=None), restored(c, workdir)
+    for epoch in range(_epochs_run(workdir) + 1):
+        folder = workdir / "epochs" / str(epoch)
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(workdir / "train.jsonl", folder / "train.jsonl")  # rows say how long the model was trained
+        variables = jax.tree.map(jnp.asarray, epochs.restore(original, epoch)) if epoch else original
+        program = sweeping.program_of(c, params, variables, device_mesh())
+        sweeping.run(c, folder, data, program, epoch, todo._replace(selected=None))
+    (workdir / "epochs" / "done").touch()
+
+
+def epochs_there(workdir: Path) -> bool:
+    """Whether all of them are judged."""
+    return (workdir / "epochs" / "done").exists()
+
+
+def rows_by_epoch(workdir: Path) -> dict[int, list[dict[str, Any]]]:
+    """Epoch -> its rows, of those judged so far."""
+    folders = sorted(int(p.name) for p in (workdir / "epochs").glob("*") if p.name.isdigit())
+    return {
+        epoch: [{**UNSAID, **row} for row in read_jsonl(workdir / "epochs" / str(epoch) / "journal.jsonl")]
+        for epoch in folders
+    }
+
+
+def _epochs_run(workdir: Path) -> int:
+    return int(json.loads((workdir / "adapt" / "chosen.json").read_text())["epochs_run"])

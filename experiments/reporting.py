@@ -1,0 +1,213 @@
+"""From a finished run to its report: what the page says, its figures, and the pictures of its browser."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.metrics import auroc_interval, label_regions, missing
+from ddad_jax.metrics.at_threshold import curves
+from experiments import trajectories, verdicts
+from experiments.figures import (
+    Example,
+    adaptation_curves,
+    frontier_figure,
+    frontier_table,
+    grid_figure,
+    iou_curve,
+    metric_curves,
+    precision_recall,
+    roc_curve,
+    score_histogram,
+    side_by_side_figure,
+    training_curves,
+    verdict_figure,
+)
+from experiments.findings import Found
+from experiments.model import Data
+from experiments.report.browser import Browser, Seen
+from experiments.report.run import Alarms, Report
+from experiments.side_by_side import gather
+from experiments.tables import read_jsonl
+from experiments.trajectories import thinned
+from experiments.view import notes as view_notes
+
+CURVES = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
+"""Metrics that are drawn against each setting."""
+
+CHOSEN_BY = {
+    "contrast": ("chosen on held-out normal pictures", "contrast"),
+    "synthetic": ("chosen on synthetic defects", "synthetic_image_auroc"),
+    "last": ("as configured", "contrast"),
+}
+"""``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
+
+
+RULES = {
+    "max": "the largest score of a held-out normal picture",
+    "quantile": "a quantile of the scores of held-out normal pictures",
+    "sigma": "mean and spread of the scores of held-out normal pictures",
+    "conformal": "conformal, of held-out normal pictures",
+    "conformal_pac": "conformal with confidence, of held-out normal pictures",
+}
+"""``threshold.rule`` -> where the threshold comes from, as the report says it."""
+
+
+def report_of(
+    c: ConfigDict,
+    workdir: Path,
+    data: Data,
+    rows: list[dict[str, Any]],
+    chosen: dict[str, np.ndarray],
+    found: Found,
+    epoch: int,
+    selection: str,
+) -> Report:
+    drawn = workdir / "figures"
+    drawn.mkdir(exist_ok=True)
+    test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
+    threshold, of_pixels = found.thresholds.score.value, found.thresholds.of_pixels.value
+    counts = next(row for row in found.rules if row["used"])
+    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[found.thresholds.score.rule])
+    drawing = label_regions(found.judged.masks, test.has_mask)
+    drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
+    wrong = {
+        outcome: verdict_figure(
+            verdicts.cards(c, found.judged, found.verdicts, outcome, of_pixels), drawn / f"{name}.png"
+        )
+        for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
+    }
+    both = 0 < test.labels.sum() < len(test.labels)
+    environment = json.loads((workdir / "environment.json").read_text())
+    notes = [
+        f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps. "
+        f"Features: {c.backbone.name}, "
+        + (f"adapted for {epoch} epochs ({CHOSEN_BY[c.adapt.choose][0]})." if epoch else "not adapted."),
+    ]
+    notes += view_notes(data.view, next(row for row in rows if row["selected"]))
+    if data.n_held_out > len(data.calibration.labels):
+        notes.append(f"Of {data.n_held_out} held-out good pictures {len(data.calibration.labels)} set the scale.")
+    if c.data.kind == "cans":
+        notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
+    return Report(
+        title=f"DDAD on {data.name}",
+        subject=data.name,
+        n_train=data.n_fit,
+        n_held_out=len(data.calibration.labels),
+        n_good=int((test.labels == 0).sum()),
+        n_defective=n_bad,
+        image_size=c.data.size,
+        rows=rows,
+        notes=notes,
+        intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
+        alarms=alarms,
+        warnings=[*found.warnings, *missing(test.labels, test.masks, test.has_mask)],
+        verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
+        missed=wrong["missed"],
+        false_alarms=wrong["false alarm"],
+        defects=found.defects,
+        rules=found.rules,
+        precision_recall=precision_recall(
+            drawn_curves, drawn / "precision_recall.png", at=(counts["recall"], counts["precision"])
+        ),
+        iou=iou_curve(
+            drawn_curves,
+            drawn / "iou.png",
+            thresholds={rule: one.value for rule, one in found.thresholds.pixel.items()},
+        ),
+        browser=browser_of(c, workdir, data, chosen, found),
+        examples=grid_figure(_examples(c, data, chosen, threshold), drawn / "examples.png"),
+        scores=score_histogram(
+            scores,
+            test.labels,
+            test.defects,
+            drawn / "scores.png",
+            held_out=chosen["normal_scores"],
+            threshold=threshold,
+        ),
+        roc=roc_curve(scores, test.labels, drawn / "roc.png"),
+        curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m) for m in CURVES},
+        frontier=frontier_figure(rows, drawn / "frontier.png"),
+        frontier_rows=frontier_table(rows),
+        side_by_side=side_by_side_figure(*gather(c, workdir, data.test, rows), drawn / "side_by_side.png"),
+        training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
+        adaptation=adaptation_curves(
+            read_jsonl(workdir / "adapt.jsonl"),
+            drawn / "adaptation.png",
+            chosen=epoch,
+            metric=CHOSEN_BY[c.adapt.choose][1],
+        ),
+        config=c.to_dict(),
+        environment=environment,
+        selection=selection,
+        command=f"python -m {environment['command']}",
+    )
+
+
+def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
+    """A few of every kind, evenly over its ranks of the score: the easy, the middling and the missed."""
+    kinds = sorted(set(data.test.defects), key=lambda kind: (kind == "good", kind))
+    each = max(1, c.output.examples // len(kinds))
+    picked: list[int] = []
+    for kind in kinds:
+        of_kind = np.array([i for i, d in enumerate(data.test.defects) if d == kind])
+        ranked = of_kind[np.argsort(-chosen["scores"][of_kind], kind="stable")]
+        picked += [int(i) for i in ranked[np.unique(np.linspace(0, len(ranked) - 1, each).round().astype(int))]]
+    return [_example(c, data, chosen, i, threshold) for i in picked]
+
+
+def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
+    """The pictures of the report's browser, with what each visited time predicts where that was kept."""
+    if not c.output.browser:
+        return None
+    kept = trajectories.load(workdir)
+    at = trajectories.shown(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
+    steps: list[list[tuple[int, np.ndarray]]] = [[] for _ in at]
+    inner = _inner(c)
+    if kept is not None:
+        whole = [[thinned(x0_hat[inner, inner], np.mean) for x0_hat in one] for one in kept.x0_hat]
+        steps = [list(zip(times.tolist(), one, strict=True)) for times, one in zip(kept.times, whole, strict=True)]
+    pictures = []
+    for i, visited in zip(at.tolist(), steps, strict=True):
+        one, row = _example(c, data, chosen, i), found.verdicts[i]
+        height, width = verdicts.drawn_size(c, found.judged, i)
+        largest = row["largest_region"] / (height * width)
+        pictures.append(
+            Seen(
+                one.name, one.defect, one.label, one.score, row["outcome"], row["regions"], largest,
+                one.image, one.reconstruction, visited, one.pixel_distance, one.feature_distance, one.anomaly_map,
+                one.mask,
+            )
+        )  # fmt: skip
+    threshold = found.thresholds.score.value
+    # Where not all fit into the page it is the surest verdicts that are left out.
+    pictures.sort(key=lambda one: (one.score - threshold) * (1 if one.label else -1))
+    return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
+
+
+def _inner(c: ConfigDict) -> slice:
+    """Rows, and columns, that the crop leaves."""
+    edge = (c.data.size - c.score.crop) // 2
+    return slice(edge, edge + c.score.crop) if c.score.crop else slice(None)
+
+
+def _example(
+    c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], i: int, threshold: float | None = None
+) -> Example:
+    """Test picture i with all that was computed of it, as large as a page needs it."""
+    inner = _inner(c)
+    return Example(
+        name=data.test.names[i],
+        defect=data.test.defects[i],
+        label=int(data.test.labels[i]),
+        score=float(chosen["scores"][i]),
+        image=thinned(data.test.images[i, inner, inner], np.mean),
+        reconstruction=thinned(chosen["x0"][i, inner, inner], np.mean),
+        pixel_distance=thinned(chosen["pixel"][i, inner, inner].astype(np.float32)),
+        feature_distance=thinned(chosen["feature"][i, inner, inner].astype(np.float32)),
+        anomaly_map=thinned(chosen["maps"][i]),
+        mask=thinned(data.test.masks[i, inner, inner]) if data.test.has_mask[i] else None,
+        threshold=threshold,
+    )

@@ -1,0 +1,160 @@
+"""Shards of a sweep: several runs that share a grid and a workdir, each with a journal that it alone writes.
+
+    WORKDIR/shards/K-of-N.lock              held for as long as shard K of N lives
+    WORKDIR/shards/WEIGHTS/K-of-N.jsonl     its rows, made with parameters of that fingerprint
+
+The plain sweep takes the rows of all shards of its own parameters into journal.jsonl. Rows of others stay where they
+are, and are taken when their parameters are back.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import logging
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from ddad_jax.checkpoint import fingerprint
+from ddad_jax.errors import InputError
+from experiments.tables import read_jsonl, write_jsonl
+
+log = logging.getLogger(__name__)
+
+FOLDER = "shards"
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
+"""What file systems say that cannot lock."""
+PATIENCE_S = 1.0
+"""Another process that only asks whether a lock is held holds it for an instant."""
+
+
+class Shard(NamedTuple):
+    """Number k, from 0, of n."""
+
+    k: int
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.k}/{self.n}"
+
+
+def parse(text: str) -> Shard:
+    """Of the flag.
+
+    Raises:
+      InputError: not K/N with 0 <= K < N.
+    """
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if not found or int(found[1]) >= int(found[2]):
+        raise InputError(f"--shard={text}: expected K/N, number K of N shards from 0, such as 0/4 to 3/4")
+    return Shard(int(found[1]), int(found[2]))
+
+
+def journal_of(workdir: Path, weights: Any, shard: Shard) -> Path:
+    """Where the rows go that ``shard`` makes with these parameters."""
+    return workdir / FOLDER / fingerprint(weights) / f"{shard.k}-of-{shard.n}.jsonl"
+
+
+def journals(workdir: Path, weights: Any) -> list[Path]:
+    """Of all shards, whatever their number, that were made with these parameters."""
+    return sorted((workdir / FOLDER / fingerprint(weights)).glob("*-of-*.jsonl"))
+
+
+def take_in(journal: Path, weights: Any) -> None:
+    """Rows of the shards that the journal lacks are added to it, all or, if killed, none.
+
+    Raises:
+      InputError: as ``tables.read_jsonl``.
+    """
+    rows = read_jsonl(journal)
+    known = {json.dumps(row, sort_keys=True) for row in rows}
+    missing = []
+    for path in journals(journal.parent, weights):
+        for row in read_jsonl(path):
+            if (said := json.dumps(row, sort_keys=True)) not in known:
+                known.add(said)
+                missing.append(row)
+    if missing:
+        write_jsonl(journal, [*rows, *missing])
+        log.info("%s: %d rows of shards taken in", journal, len(missing))
+
+
+@contextlib.contextmanager
+def held(workdir: Path, shard: Shard) -> Iterator[None]:
+    """The lock of a shard for as long as the block lasts; a process that is killed leaves it behind for nobody.
+
+    Raises:
+      InputError: another process has it, or shards of another count are being computed.
+    """
+    folder = workdir / FOLDER
+    try:
+        folder.mkdir(exist_ok=True)
+        file = (folder / f"{shard.k}-of-{shard.n}.lock").open("a+")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to ({error.strerror}); a shard keeps its rows there") from None
+    with file:
+        if not _locked(file):
+            raise InputError(
+                f"--shard={shard}: {_holder(file)} computes this shard already. Wait for it, or end it and start this "
+                "one again: no finished point is lost. Other shards have other numbers"
+            )
+        file.truncate(0)
+        file.write(f"process {os.getpid()} of {socket.gethostname()}")
+        file.flush()
+        for path in sorted(folder.glob("*.lock")):
+            if not path.name.endswith(f"-of-{shard.n}.lock") and (said := _held_by(path)):
+                raise InputError(
+                    f"--shard={shard}: {said} computes {path.stem} at the same time, which shares points with it. "
+                    "Expected one number of shards for all; wait for it, or end it"
+                )
+        yield
+
+
+def require_idle(workdir: Path) -> None:
+    """No shard is being computed: what follows would compute its points a second time.
+
+    Raises:
+      InputError: naming one that is.
+    """
+    for path in sorted((workdir / FOLDER).glob("*.lock")):
+        if said := _held_by(path):
+            raise InputError(
+                f"{workdir}: {said} still computes shard {path.stem}. Run this when all shards have ended, or end "
+                "them: no finished point is lost"
+            )
+
+
+def _locked(file: IO[str]) -> bool:
+    """Whether this process has the lock now; taken as given where the file system knows no locks."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                log.warning("%s: cannot be locked (%s): start no shard twice", file.name, error.strerror)
+                return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+
+
+def _held_by(path: Path) -> str:
+    """Who has the lock; "" where nobody has."""
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return ""
+        except OSError as error:
+            return "" if error.errno in NO_LOCKS else _holder(file)
+
+
+def _holder(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "another process"

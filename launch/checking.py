@@ -1,0 +1,29 @@
+"""L7. ``python -m launch.checking experiments.sweep FLAGS``: would the program take these flags? Nothing is computed.
+
+The program's own parsing and checks, in a process of its own that touches no accelerator; prints what it found as JSON.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from experiments import entry
+from experiments.plan import plan
+
+
+def main(program: str, arguments: list[str]) -> None:
+    importlib.import_module(program)  # its flags
+
+    def told(config: ConfigDict, _: Path) -> None:
+        todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
+        print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.recon)}))
+
+    sys.argv = [program, *arguments]
+    entry.run(told)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2:])

@@ -1,0 +1,42 @@
+"""L7. What the programs of launch share: flags and errors a user can read.
+
+Not ``experiments.entry``, which asks JAX for its devices: a launcher must leave them to those it starts.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+
+from ddad_jax.errors import InputError
+
+
+def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequence[str] = ()) -> None:
+    """Parse the flags of ``argv`` (the program's name first) and end with the status of ``main(what is left)``.
+
+    An InputError, or a flag that cannot be used, is one line without a traceback and status 2.
+    """
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            left = flags.FLAGS(argv)
+            for name in required:
+                if not flags.FLAGS[name].present:
+                    raise InputError(f"--{name} is missing")
+            return left
+        except (flags.Error, InputError) as error:
+            refuse(error)
+
+    def guarded(argv: list[str]) -> NoReturn:
+        try:
+            sys.exit(main(argv[1:]))
+        except InputError as error:
+            refuse(error)
+
+    app.run(guarded, argv=list(argv), flags_parser=parse)
+
+
+def refuse(error: Exception) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
