@@ -12,18 +12,23 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .PHONY: venv demo station test test-slow test-min lint docs wheel clean
 venv: $(VENV)/.ready
 
-# The stamp is written last, so an interrupted install is repeated rather than trusted.
-$(VENV)/.ready: pyproject.toml constraints.txt
+# What the programs need; tests and documentation need .ready, which is several times as much.
+# A stamp is written last, so an interrupted install is repeated rather than trusted.
+$(VENV)/.programs: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ddad_jax needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[experiments]'
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.programs
 	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: venv
+demo: $(VENV)/.programs
 	$(PY) -m experiments.sweep --config=experiments/configs/demo.py --workdir=$(WORKDIR)
 
 # The paper's data set on the simulated station, then as the demo: PRODUCT=coffee or lemon_soda for another product.
-station: venv
+station: $(VENV)/.programs
 	$(PY) -m experiments.station --product=$(PRODUCT) --out=runs/station
 	$(PY) -m experiments.sweep --config=experiments/configs/station.py:$(PRODUCT) --workdir=runs/station/$(PRODUCT)
 

@@ -22,7 +22,11 @@ ADDRESS = "https://github.com/ddad-jax/ddad_jax"
 sys.path[:0] = [folder for folder in ("checkout", "..") if Path(folder, "experiments").is_dir()]
 if importlib.util.find_spec("experiments") is None:
     subprocess.run(["git", "clone", "--depth=1", ADDRESS, "checkout"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./checkout"], check=True)
+    # Where pip replaces JAX by a newer one, the part of it for GPU or TPU must come along, or all would run on the CPU.
+    parts = {"jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
+    extras = ["experiments", *(extra for part, extra in parts.items() if importlib.util.find_spec(part))]
+    wanted = f"./checkout[{','.join(extras)}]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
     sys.path.insert(0, "checkout")
     importlib.invalidate_caches()
 
@@ -40,7 +44,7 @@ from ddad_jax.data import to_float
 from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.solvers import SOLVERS
 from experiments.config_check import check
-from experiments.configs import fast_sampling
+from experiments.configs import fast_sampling, small
 from experiments.figures.blend import blend_figure
 from experiments.figures.frontier import frontier_table
 from experiments.figures.picture_rows import picture_rows
@@ -80,20 +84,7 @@ with config.unlocked():
     )
 if SMALL:
     write_folder(cans(32, n_train=24, n_test_good=8, n_defect=8), "pictures")
-    config.update_from_flattened_dict(
-        {
-            "data.kind": "folder",
-            "data.root": "pictures",
-            "data.category": "winter_melon",
-            "data.size": 32,
-            "model.channel_mult": (1,),
-            "model.attention_sizes": (),
-            "model.patch": 4,
-            "train.steps": 40,
-            "backbone.feature_size": 0,
-            "adapt.epochs": 0,
-        }
-    )
+    config.update_from_flattened_dict(small.CANS)
 check(config)
 
 # %% [markdown]

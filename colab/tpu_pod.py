@@ -25,12 +25,17 @@ ADDRESS = "https://github.com/ddad-jax/ddad_jax"
 sys.path[:0] = [folder for folder in ("checkout", "..") if Path(folder, "experiments").is_dir()]
 if importlib.util.find_spec("experiments") is None:
     subprocess.run(["git", "clone", "--depth=1", ADDRESS, "checkout"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./checkout"], check=True)
+    # Where pip replaces JAX by a newer one, the part of it for GPU or TPU must come along, or all would run on the CPU.
+    parts = {"jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
+    extras = ["experiments", *(extra for part, extra in parts.items() if importlib.util.find_spec(part))]
+    wanted = f"./checkout[{','.join(extras)}]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
     sys.path.insert(0, "checkout")
     importlib.invalidate_caches()
 
 # %%
 import json
+import shlex
 
 import jax
 from IPython.display import Image, display
@@ -67,9 +72,9 @@ DEVICES = 16
 PICTURES = "180,300" if SMALL else "160,320"
 MS_PER_CALL = 0.4  # of one picture, on the device named next: an assumption, measure yours
 MEASURED_ON = "TPUv5e"
-os.environ.update(
-    COMMAND=COMMAND, DEVICES=str(DEVICES), PICTURES=PICTURES, MS_PER_CALL=str(MS_PER_CALL), MEASURED_ON=MEASURED_ON
-)
+TPU = "--target=tpu --tpu_type=v5litepod-16 --tpu_zone=us-west4-a --tpu_spot"
+os.environ.update(COMMAND=COMMAND, DEVICES=str(DEVICES), PICTURES=PICTURES)
+os.environ.update(MS_PER_CALL=str(MS_PER_CALL), MEASURED_ON=MEASURED_ON, TPU=TPU)
 
 # %% [markdown]
 # ## Plan it
@@ -104,8 +109,8 @@ print(format_table(rows, list(rows[0])))
 print(plan["rows"], "rows from", plan["reconstructions"], "reconstructions")
 
 # %% [markdown]
-# *Device-hours* are what is paid for. Where devices are at work for a small share of the time, fewer of them cost
-# less and hardly take longer.
+# *Device-hours* are what is paid for: `--price_per_hour=X`, of one device, has the plan print what they cost. Where
+# devices are at work for a small share of the time, fewer of them cost less and hardly take longer.
 #
 # ## Render a launch on a Cloud TPU
 #
@@ -116,8 +121,7 @@ print(plan["rows"], "rows from", plan["reconstructions"], "reconstructions")
 # %% language="bash"
 # set -e
 # cd "$CHECKOUT"
-# python -m launch.run --target=tpu --tpu_type=v5litepod-16 --tpu_zone=us-west4-a --tpu_spot --out="$OUT/tpu" \
-#     -- $COMMAND > "$OUT/tpu.txt"
+# python -m launch.run $TPU --out="$OUT/tpu" -- $COMMAND > "$OUT/tpu.txt"
 # head -n 25 "$OUT/tpu.txt"
 # echo ...
 # grep -E '^# (file|step|note|warning|Nothing)' "$OUT/tpu.txt"
@@ -144,10 +148,16 @@ print(plan["rows"], "rows from", plan["reconstructions"], "reconstructions")
 # %% [markdown]
 # ## Start it
 #
-# In a terminal of your own, with `gcloud` signed in and a bucket of your own in the place of `my-bucket`: the command
-# of the cell above with `--execute` before the `--`. It shows the plan's hours as money: a TPU costs from the moment
-# it is active until it is deleted. `--target=local`, `ssh` and `gke` work alike; `python -m launch.run --help` has
-# their settings.
-#
-# What was tested of this project: launches on one machine with several processes, one of them killed and the launch
-# repeated. The scripts for TPU, SLURM and GKE are rendered and checked in tests; they were not run on a pod.
+# In a terminal of your own, in the folder of the checkout, with `gcloud` signed in and a bucket of your own in the
+# place of `my-bucket`: the command that the next cell prints. It is that of the TPU above with `--execute`, quoted for
+# a shell. A TPU costs from the moment it is active until it is deleted. `--target=local`, `ssh`, `slurm` and `gke`
+# work alike; `python -m launch.run --help` has their settings.
+
+# %%
+words = ["python", "-m", "launch.run", *TPU.split(), "--out=launch/tpu", "--execute", "--", *COMMAND.split()]
+print(shlex.join(words))
+
+# %% [markdown]
+# What was tested of this project: `local` for real, that is several processes on one machine, one of them killed and
+# the launch repeated. SSH, SLURM, TPU and GKE with stand-ins for their tools, which check the commands they get and
+# play a failure, a pre-emption or a time limit; never on hosts of their own, a cluster or a pod.

@@ -27,7 +27,11 @@ ADDRESS = "https://github.com/ddad-jax/ddad_jax"
 sys.path[:0] = [folder for folder in ("checkout", "..") if Path(folder, "experiments").is_dir()]
 if importlib.util.find_spec("experiments") is None:
     subprocess.run(["git", "clone", "--depth=1", ADDRESS, "checkout"], check=True)
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "./checkout"], check=True)
+    # Where pip replaces JAX by a newer one, the part of it for GPU or TPU must come along, or all would run on the CPU.
+    parts = {"jax_cuda12_plugin": "cuda", "libtpu": "tpu"}
+    extras = ["experiments", *(extra for part, extra in parts.items() if importlib.util.find_spec(part))]
+    wanted = f"./checkout[{','.join(extras)}]"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", wanted], check=True)
     sys.path.insert(0, "checkout")
     importlib.invalidate_caches()
 
@@ -45,7 +49,7 @@ from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.data.read import resized
 from ddad_jax.vision.regions import regions
 from experiments.config_check import check
-from experiments.configs import folder
+from experiments.configs import folder, small
 from experiments.detecting import detector_of
 from experiments.export import write
 from experiments.figures.picture_rows import picture_rows
@@ -109,13 +113,7 @@ config.threshold.update(rule="conformal", level=FALSE_ALARMS)
 if SMALL:
     config.update_from_flattened_dict(
         {
-            "data.size": 32,
-            "model.channel_mult": (1,),
-            "model.attention_sizes": (),
-            "model.patch": 4,
-            "train.steps": 40,
-            "backbone.feature_size": 0,
-            "adapt.epochs": 0,
+            **small.SETTINGS,
             "data.held_out": 0.35,
             "sample.t_prime": 250,
             "sample.steps": 3,
@@ -179,7 +177,8 @@ print(format_table(ranked, ["w", "t_prime", "steps", "v", "layers", "synthetic_i
 # ## The threshold
 #
 # Every rule below rests on the held-out good pictures alone. Few of them promise little: with n pictures no rule can
-# promise less than one false alarm in n + 1, and `inf` says that what was asked cannot be promised with so few.
+# promise less than one false alarm in n + 1. Where less was asked for, the largest of their scores is used, and a
+# warning says so: what is printed behind the threshold is what it then holds.
 
 # %%
 calibration = json.loads((WORKDIR / "calibration.json").read_text())

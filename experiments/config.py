@@ -98,7 +98,7 @@ def base() -> ConfigDict:
     c.student.start_noise = 1.0  # these three as in sample: the student is asked with them alone
     c.student.fade = 1.0
     c.student.blend_max = 0.0
-    c.student.teacher_solver = "dpm2m"  # of the run that it learns to shorten
+    c.student.teacher_solver = "dpm2m"  # of the run that it learns to shorten; as sample.solver
     c.student.teacher_steps = 20
     c.student.teacher_grid = "trailing"
     c.student.defects = 512  # about so many synthetic defects are painted on the training pictures
@@ -150,7 +150,7 @@ def base() -> ConfigDict:
     c.sample.steps = 10
     c.sample.eta = 1.0
     c.sample.grid = "trailing"  # a name of ddad_jax/timesteps.py, or "optimised": found as section grid says
-    c.sample.solver = "ddim"  # | dpm2m | unipc2 | unipc3 | heun: these have no noise of their own, eta is 0 for them
+    c.sample.solver = "ddim"  # a name of ddad_jax/solvers/__init__.py; eta is 0 for those without noise of their own
     c.sample.start_noise = 1.0  # 0: begin at the scaled picture, without noise; published 1
     c.sample.fade = 1.0  # the blend towards the target is w (1 - alpha_bar)^fade; published 1
     c.sample.blend_max = 0.0  # and at most this; 1 ends at the target, 0: no limit, as published
@@ -188,7 +188,7 @@ def base() -> ConfigDict:
     c.grid = ConfigDict()
     c.grid.images = 8  # held-out normal pictures they are found on
     c.grid.teacher_steps = 100  # of the fine run that K steps shall come close to; its times are the candidates
-    c.grid.teacher_solver = "ddim"  # as in the rows' teacher_rmse
+    c.grid.teacher_solver = "ddim"  # as in the rows' teacher_rmse; as sample.solver
     c.grid.rounds = 3  # of coordinate descent behind the dynamic programming; 0: none
 
     # What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value

@@ -1,15 +1,38 @@
 """The data sets that ``data.kind`` may name: one table, from which the config's check takes its names."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.cans import cans
-from ddad_jax.data.folder import mvtec_folder
-from ddad_jax.data.mtd import mtd
-from ddad_jax.data.visa import visa
-from experiments.view import picture_size
+from ddad_jax.data.folder import mvtec_folder, mvtec_pictures
+from ddad_jax.data.load import Pictures
+from ddad_jax.data.mtd import mtd, mtd_pictures
+from ddad_jax.data.visa import visa, visa_pictures
+
+
+class Kind(NamedTuple):
+    """How pictures of one kind of data set are had.
+
+    load: what reads them. pictures: lists the files that ``load`` reads, in its order, their names relative to
+    ``data.root``; None where a picture is in no file of its own. upright: whether ``load`` turns them as their EXIF tag
+    says, so that what is drawn on them lies where it was found.
+    """
+
+    load: Callable[[ConfigDict], DataSet]
+    pictures: Callable[[ConfigDict], Pictures] | None = None
+    upright: bool = False
+
+
+def picture_size(c: ConfigDict) -> tuple[int, int]:
+    """(height, width) that every picture is brought to before anything else."""
+    return tuple(c.data.picture) or (c.data.size, c.data.size)
+
+
+def _folder(c: ConfigDict) -> DataSet:
+    return mvtec_folder(c.data.root, c.data.category, picture_size(c))
 
 
 def _cans(c: ConfigDict) -> DataSet:
@@ -22,11 +45,13 @@ def _tfds(c: ConfigDict) -> DataSet:
     return from_tfds(c.data.root, c.data.category, c.data.size)
 
 
-KINDS: dict[str, Callable[[ConfigDict], DataSet]] = {
-    "folder": lambda c: mvtec_folder(c.data.root, c.data.category, picture_size(c)),
-    "visa": lambda c: visa(c.data.root, c.data.category, c.data.size),
-    "mtd": lambda c: mtd(c.data.root, c.data.size, seed=c.seed),
-    "cans": _cans,
-    "tfds": _tfds,
+KINDS = {
+    "folder": Kind(_folder, lambda c: mvtec_pictures(c.data.root, c.data.category), upright=True),
+    "visa": Kind(
+        lambda c: visa(c.data.root, c.data.category, c.data.size), lambda c: visa_pictures(c.data.root, c.data.category)
+    ),
+    "mtd": Kind(lambda c: mtd(c.data.root, c.data.size, seed=c.seed), lambda c: mtd_pictures(c.data.root, seed=c.seed)),
+    "cans": Kind(_cans),
+    "tfds": Kind(_tfds),
 }
-"""``data.kind`` -> what reads it. All but the rendered cans need ``data.root``."""
+"""``data.kind`` -> its data sets. All but the rendered cans need ``data.root``."""

@@ -93,7 +93,8 @@ def descend(
     together: bool = False,
     write: Write = silent,
 ) -> TrainState:
-    """Update after update from ``at`` to ``s.steps``, or for ``s.max_minutes`` of training, kill and resume included.
+    """Update after update from ``at`` to ``s.steps``, or for ``s.max_minutes`` of training, kill and resume
+    included; what comes before the first update (compiling it, above all) does not count.
 
     Args:
       s: steps, max_minutes, batch_size, ema_decay, log_every, validate_every and checkpoint_every.
@@ -143,6 +144,9 @@ def descend(
     for step in range(first, s.steps):
         state, metrics = course.update(state, step)
         losses.append(float(metrics["loss"]))
+        if step == first:
+            # Compiling is no training: on a busy machine it would use up the minutes of a short one.
+            resumed_at = time.perf_counter() - at.seconds
         if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
             stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
         done = step + 1

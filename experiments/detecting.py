@@ -16,9 +16,9 @@ from ddad_jax.vision.registration import reference_of, register, warped
 from ddad_jax.vision.tiles import cut, stitch, tiling
 from ddad_jax.vision.view_mask import silenced
 from experiments.constants import NAME
+from experiments.data_sets import picture_size
 from experiments.finished import Finished, evaluation, finished
 from experiments.frame_geometry import in_frame, uncropped
-from experiments.view import picture_size
 
 
 class Judged(NamedTuple):

@@ -19,11 +19,13 @@ from ddad_jax.errors import InputError
 from experiments import hosts, tracking
 from experiments.config import base
 from experiments.config_check import check
+from experiments.config_file import ConfigFile
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings: a file of experiments/configs, as path.py or path.py:argument."
 )
 WORKDIR = flags.DEFINE_string("workdir", None, "Folder for the model and the results; reused where they exist.")
+flags.FLAGS[CONFIG.name].parser = ConfigFile()
 TRACK = flags.DEFINE_list(
     "track", [], "Who follows the run besides TensorBoard: wandb, mlflow, or both (pip install '.[tracking]')."
 )
@@ -120,14 +122,12 @@ def _parse(argv: list[str]) -> list[str]:
     parts = [flag for flag in argv[1:] if "config.sweep.parts." in flag]
     try:
         left = flags.FLAGS(argv)
-        # A config file that does not exist is not reported before a setting of it is asked for.
-        _ = CONFIG.value.seed
-    except (flags.Error, OSError) as error:
-        # What a config file itself refuses (a category without settings) comes wrapped in other exceptions.
-        cause: BaseException = error
-        while cause.__context__:
+    except flags.Error as error:
+        # What a config file refuses, or is refused for, comes wrapped in an exception of absl.
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, InputError):
             cause = cause.__context__
-        _refuse(cause if isinstance(cause, InputError) else error)
+        _refuse(cause or error)
     except (KeyError, AttributeError, TypeError) as error:
         # What ml_collections raises for a name below a section that it does not know.
         if not parts:

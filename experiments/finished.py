@@ -20,9 +20,9 @@ from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import TimeGrid
 from experiments import adapting, distilling, sweeping, training
 from experiments.constants import NAME, Constants, Kept, load_constants
+from experiments.data_sets import picture_size
 from experiments.journal import trained_steps
 from experiments.plan import SETTINGS, UNSAID, Point, point_of
-from experiments.view import picture_size
 from experiments.workdir import saved_config
 
 NUMBERS = ("threshold", "pixel_threshold", "crop", "clip", "normalise", "adapt_epoch")

@@ -70,6 +70,8 @@ def join() -> None:
             None if auto else address,
             count,
             own,
+            # Under srun JAX would otherwise take this process for one of many of its node, with one GPU of its own.
+            cluster_detection_method=None if auto else "deactivate",
             initialization_timeout=HOST_TIMEOUT.value,
             heartbeat_timeout_seconds=HOST_TIMEOUT.value,
             shutdown_timeout_seconds=HOST_TIMEOUT.value,

@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
+from ddad_jax.metrics import METRICS
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.timesteps import TimeGrid
 from experiments import constants
@@ -140,6 +141,18 @@ def finished(journal: Path, made: MadeWith, *more: Path) -> dict[str, dict[str, 
     """
     rows = ({**UNSAID, **row} for path in (*more, journal) for row in read_jsonl(path))
     return {key_of(row): row for row in rows if _of_this_run(row, made)}
+
+
+def warn_of_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Names the metrics that rows made before there were such lack: their points are not computed anew for them."""
+    gaps = {name: sum(name not in row for row in rows) for name in METRICS}
+    lacking = [f"{name} in {n}" for name, n in gaps.items() if n]
+    if lacking:
+        log.warning(
+            "of the %d rows that this workdir holds, there is no %s: they stay as they are; a new --workdir has "
+            "it for all",
+            len(rows), ", no ".join(lacking),
+        )  # fmt: skip
 
 
 def append(journal: Path, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def load_data(c: ConfigDict) -> Data:
     """Read or render what ``c.data`` names and split the normal training images."""
     if c.view.register == "all":
         return split(c, *folder_of_view(c))
-    dataset, view = KINDS[c.data.kind](c), view_of(c)
+    dataset, view = KINDS[c.data.kind].load(c), view_of(c)
     if c.view.register == "scored":
         return _scored_registered(c, split(c, dataset, view))
     return split(c, dataset, view)

@@ -61,15 +61,18 @@ def roots(table: Table, given: list[str]) -> dict[str, Path]:
     """Data set -> its root, of those that the table takes.
 
     Raises:
-      InputError: none is given, a name that the table does not take, or a root without a name where it takes two.
+      InputError: none is given, two of one data set, a name that the table does not take, or a root without a name
+        where it takes two.
     """
-    takes, found = table.data(), dict[str, Path]()
+    takes, found, said = table.data(), dict[str, Path](), dict[str, str]()
     for part in given:
         name, named, path = part.partition("=")
         name, path = (name, path) if named and name in DATA else (takes[0], part)
         if name not in takes or (len(takes) > 1 and path == part):
             raise InputError(f"--data={part}: expected {' and '.join(f'{of}=ROOT' for of in takes)} for this table")
-        found[name] = Path(path).expanduser()
+        if name in found:
+            raise InputError(f"--data: {said[name]} and {part} are both {DATA[name].name}; expected one root of it")
+        found[name], said[name] = Path(path).expanduser(), part
     if not found:
         what = "; ".join(f"{DATA[name].name} ({DATA[name].layout})" for name in takes)
         raise InputError(f"--data: expected the root of {what}. Get it from those who publish the set")

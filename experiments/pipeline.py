@@ -18,7 +18,7 @@ from experiments import hosts, results, shards, sweeping, tracking
 from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
-from experiments.distilling import distilled
+from experiments.distilling import Distilled, distilled
 from experiments.gridding import optimised_grids
 from experiments.journal import measured_with
 from experiments.model import Data, load_data
@@ -105,11 +105,13 @@ def run_all(
     keep_trajectories(config, folder, data, todo.selected, program, own, grids)
     selection = _chosen_on(config, data) if data.choice else config.sample.origin
     hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
-    tracking.end(write, folder, rows)
+    tracking.end(write, folder)
     return rows
 
 
-def asked_of(point: Point, student: sweeping.Taught | None, grids: Mapping[GridKey, TimeGrid]) -> dict[str, Any]:
+def asked_of(
+    point: Point, student: sweeping.Taught | Distilled | None, grids: Mapping[GridKey, TimeGrid]
+) -> dict[str, Any]:
     """What tells the student and the optimised grid that a point asks from others; nothing where it asks neither."""
     told = student.made_with if student and point[0].model == "student" else {}
     times = {"times": grids[grid_key(point[0])].t.tolist()} if point[0].grid == OPTIMISED else {}

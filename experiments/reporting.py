@@ -55,6 +55,10 @@ RULES = {
 """``threshold.rule`` -> where the threshold comes from, as the report says it."""
 
 
+ENOUGH = 10
+"""Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
+
+
 def report_of(
     c: ConfigDict,
     workdir: Path,
@@ -81,10 +85,12 @@ def report_of(
     }
     both = 0 < test.labels.sum() < len(test.labels)
     environment = json.loads((workdir / "environment.json").read_text())
+    adapted_by = CHOSEN_BY[c.adapt.choose][0]
     notes = [
-        f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps. "
+        f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps, each picture "
+        f"about {_seen(c, data, rows):.3g} times. "
         f"Features: {c.backbone.name}, "
-        + (f"adapted for {epoch} epochs ({CHOSEN_BY[c.adapt.choose][0]})." if epoch else "not adapted."),
+        + (f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."),
     ]
     notes += view_notes(data.view, next(row for row in rows if row["selected"]))
     if data.n_held_out > len(data.calibration.labels):
@@ -103,7 +109,7 @@ def report_of(
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
         alarms=alarms,
-        warnings=[*found.warnings, *missing(test.labels, test.masks, test.has_mask)],
+        warnings=[*found.warnings, *_short_training(c, data, rows), *missing(test.labels, test.masks, test.has_mask)],
         verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
         missed=wrong["missed"],
         false_alarms=wrong["false alarm"],
@@ -146,6 +152,23 @@ def report_of(
     )
 
 
+def _seen(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> float:
+    """How often the noise predictor has met each training picture, or tile, on average."""
+    return rows[0]["train_steps"] * c.train.batch_size / len(data.fit.labels)
+
+
+def _short_training(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> list[str]:
+    """A warning where the results say how long the training was, and not what the method can do."""
+    seen = _seen(c, data, rows)
+    if seen >= ENOUGH:
+        return []
+    return [
+        f"Training was very short: {rows[0]['train_steps']} steps of at most {c.train.steps}, in which each picture "
+        f"was met {seen:.2g} times. Do not judge the method by this run: in a new workdir, raise --config.train."
+        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle."
+    ]
+
+
 def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
     """A few of every kind, evenly over its ranks of the score: the easy, the middling and the missed."""
     kinds = sorted(set(data.test.defects), key=lambda kind: (kind == "good", kind))
@@ -183,7 +206,7 @@ def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.nd
         )  # fmt: skip
     threshold = found.thresholds.score.value
     # Where not all fit into the page it is the surest verdicts that are left out.
-    pictures.sort(key=lambda one: (one.score - threshold) * (1 if one.label else -1))
+    pictures.sort(key=lambda one: trajectories.ease(one.score, one.label, threshold))
     return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddad_jax import metrics
 from experiments import verdicts
 from experiments.findings import found_of
 from experiments.model import Data
@@ -14,7 +15,9 @@ from experiments.reporting import report_of
 from experiments.selected import load_selected
 from experiments.tables import format_table, write_csv, write_jsonl
 
-METRICS = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05", "image_ap", "image_f1_max", "pixel_ap")
+FIRST = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
+"""Metrics in the printed table, and in front of the others in results.csv."""
+METRICS = (*FIRST, *(name for name in metrics.METRICS if name not in FIRST))
 ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
 """Settings in the printed table; others only where a sweep tries several of their values."""
 
@@ -40,7 +43,7 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     settings = [name for name in SETTINGS if name in ALWAYS or len({str(row[name]) for row in rows}) > 1]
-    print(format_table(ranked, [*settings, *METRICS[:4], "ms_per_image", "selected"], max_rows=12))
+    print(format_table(ranked, [*settings, *FIRST, "ms_per_image", "selected"], max_rows=12))
     print(f"\nThe first row is the selected point, {selection}.\n{_told(report)}\nreport: {workdir / 'report.html'}")
 
 

@@ -4,7 +4,7 @@ JAX waits for all processes, too, but when it has waited in vain it ends its pro
 exception, so that nobody is told in plain words who is missing. This exchange takes a line each way:
 
     process r -> 0:  "ddad r n"              r is here and believes that the run has n processes
-    process 0 -> r:  "ok", or what is wrong  once all are there, or the time is over
+    process 0 -> r:  "ddad ok"               once all are there; or "ddad" and what is wrong, or the time is over
 """
 
 import contextlib
@@ -15,6 +15,10 @@ import time
 from ddad_jax.errors import InputError
 
 OK = "ok"
+OURS = b"ddad "
+"""How every answer begins: what else listens at a port may say anything, and go on for ever."""
+LONGEST = 4096
+"""Bytes of an answer."""
 RETRY_S = 0.1
 
 
@@ -69,7 +73,7 @@ def _count(port: int, count: int, seconds: float) -> str:
             callers.append(caller)
         for caller in callers:
             with contextlib.suppress(OSError):  # it did not wait for the answer
-                caller.sendall(answer.encode())
+                caller.sendall(OURS + answer.encode())
     return answer
 
 
@@ -81,6 +85,18 @@ def _line(caller: socket.socket) -> re.Match[bytes] | None:
         return None
 
 
+def _answer(to_first: socket.socket) -> str:
+    """What process 0 says before it closes the connection, "" for nothing; of a stranger, that it is one."""
+    said = b""
+    while (piece := to_first.recv(LONGEST)) and len(said) <= LONGEST:
+        said += piece
+        if not said.startswith(OURS[: len(said)]):
+            break
+    if said and (not said.startswith(OURS) or len(said) > LONGEST):
+        return "something else listens there, which is not process 0 of this run; name another port"
+    return said.removeprefix(OURS).decode(errors="replace")
+
+
 def _report(host: str, port: int, count: int, own: int, seconds: float) -> str:
     """Every other process: come to process 0, which may start later, and wait for its answer."""
     until = time.monotonic() + seconds
@@ -90,7 +106,7 @@ def _report(host: str, port: int, count: int, own: int, seconds: float) -> str:
                 to_first.sendall(f"ddad {own} {count}\n".encode())
                 # It may have begun to wait only now.
                 to_first.settimeout(seconds + 5.0)
-                if answer := to_first.makefile("rb").read().decode():
+                if answer := _answer(to_first):
                     return answer
         except OSError:
             pass  # not there yet, or gone again

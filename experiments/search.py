@@ -12,8 +12,10 @@ from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
+from ml_collections.config_flags import get_config_filename, get_override_values
 
 from experiments import entry
+from experiments.searches.outcome import evaluation
 from experiments.searches.space import RANGES
 from experiments.searching import Search, search
 
@@ -22,8 +24,10 @@ OVER = flags.DEFINE_list(
     "in pixels of a 256 px image.",
 )  # fmt: skip
 TRIALS = flags.DEFINE_integer("trials", 100, "Settings to try in all, those of earlier calls included.")
-SCORES = flags.DEFINE_integer("scores", 4, "Trials that share a reconstruction and differ in v and sigma.")
-GROUPS = flags.DEFINE_integer("groups", 4, "Reconstructions that are asked for at once.")
+SCORES = flags.DEFINE_integer(
+    "scores", 4, "Trials that share a reconstruction and differ in v and sigma; a study keeps its number."
+)
+GROUPS = flags.DEFINE_integer("groups", 4, "Reconstructions that are asked for at once; a study keeps its number.")
 SEED = flags.DEFINE_integer("seed", 0, "Of the search.")
 MINUTES = flags.DEFINE_float("timeout_minutes", 0.0, "No trial begins after so many minutes; 0: no limit.")
 STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty: sqlite:///WORKDIR/search.db.")
@@ -31,7 +35,9 @@ STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty
 
 def main(config: ConfigDict, workdir: Path) -> None:
     how = Search(OVER.value, TRIALS.value, SCORES.value, GROUPS.value, SEED.value, MINUTES.value, STORAGE.value)
-    search(config, workdir, how, track=entry.trackers())
+    said = flags.FLAGS["config"]
+    evaluate = evaluation(get_config_filename(said), get_override_values(said), workdir)
+    search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)
 
 
 if __name__ == "__main__":

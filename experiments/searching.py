@@ -1,14 +1,11 @@
-"""A search for the point of a model on synthetic defects: models made where they are missing, trials, what they say."""
+"""A search for the point of a model on synthetic defects: models made where they are missing, trials, the best kept."""
 
 import logging
-import shlex
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
@@ -20,7 +17,7 @@ from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config_check import check
 from experiments.distilling import distilled
-from experiments.figures.search import search_figure
+from experiments.distilling import restored as restored_student
 from experiments.gridding import optimised_grids
 from experiments.journal import measured_with
 from experiments.model import load_data
@@ -28,9 +25,10 @@ from experiments.pipeline import asked_of
 from experiments.plan import Point, config_point, point_of, settings_of
 from experiments.searches import study as studies
 from experiments.searches.judge import Judge, judge_of, quantum_of, without_test, worth_of
+from experiments.searches.outcome import evaluation, ranked, report
 from experiments.searches.space import Axis, parse, point_at, values_of
 from experiments.searches.study import Trial
-from experiments.tables import append_jsonl, format_table, read_jsonl, write_jsonl
+from experiments.tables import append_jsonl, read_jsonl, write_jsonl
 from experiments.training import trained
 from experiments.workdir import open_workdir
 
@@ -55,19 +53,25 @@ class Search(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """The model, ready to be judged. asks: what tells the student and the grid that its points ask from others."""
+    """The model, ready to be judged. asks: what tells the student and the grid that its points ask from others.
+    asked_now: the same of any point, by what the workdir holds; None where it holds no such student or grid."""
 
     folder: Path
     judge: Judge
     made_with: dict[str, Any]
     asks: dict[str, Any]
+    asked_now: Callable[[Point], dict[str, Any] | None]
     quantum: float
     program: Any
     write: tracking.Writer
 
 
-def search(config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = ()) -> dict[str, Any]:
+def search(
+    config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
+) -> dict[str, Any]:
     """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
+
+    evaluate: the command that tests it, which is printed at the end; "": one without the config's file.
 
     No picture or label of the test set is looked at. Ranked by image AUROC on the synthetic defects, mean of the
     seeds; of equals the one with the greater AUPRO, then the first.
@@ -80,19 +84,23 @@ def search(config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[st
     _require_sound(how)
     axes = parse(c, how.over)
     studies.require_optuna()
+    folder = workdir.expanduser().absolute()
+    storage = how.storage or f"sqlite:///{folder / 'search.db'}"
+    if how.storage or (folder / "search.db").exists():
+        hosts.first("the storage", lambda: studies.require_storage(storage))
     if not any(axis.of_reconstruction for axis in axes):
         how = how._replace(groups=1)
     elif all(axis.of_reconstruction for axis in axes):
         how = how._replace(scores=1)
     subject = _subject(c, workdir, track)
-    storage = how.storage or f"sqlite:///{subject.folder / 'search.db'}"
+    identity, command = _identity(c, axes, how, subject), evaluate or evaluation("CONFIG", {}, folder)
     study: Any = None
     firsts: list[dict[str, float]] = []
 
     def begin() -> None:
         nonlocal study, firsts
         firsts = _firsts(c, axes, subject)
-        study = studies.opened(storage, _identity(c, axes, how, subject))
+        study = studies.opened(storage, identity)
         _keep_told(subject.folder, studies.answered(study))
 
     def ask() -> list[Trial]:
@@ -110,12 +118,12 @@ def search(config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[st
         if hosts.is_first():
             with studies.reported(storage):
                 for trial, point, metrics in zip(trials, points, judged, strict=True):
-                    _answer(study, subject, trial, point, metrics)
+                    _answer(study, subject, identity, trial, point, metrics)
         tried += len(trials)
         log.info("%d trials in %.0f s, compiled programs: %d", tried, time.monotonic() - started,
                  subject.program.compilations)  # fmt: skip
         hosts.first("their answers", lambda: None)
-    return hosts.first("the end of the search", lambda: _end(c, axes, subject, study))
+    return hosts.first("the end of the search", lambda: _end(c, axes, subject, study, command))
 
 
 def _config_of(config: ConfigDict) -> ConfigDict:
@@ -155,23 +163,42 @@ def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
     asks = asked_of(point, student, grids)
     program = student.program if student else program
     judge = judge_of(c, data, program, grids, heard=hosts.is_first())
-    return Subject(folder, judge, made_with, asks, quantum_of(c, data), program, write)
+
+    def asked_now(point: Point) -> dict[str, Any] | None:
+        try:
+            taught = restored_student(c, folder, params) if point[0].model == "student" else None
+            return asked_of(point, taught, optimised_grids(c, folder, data, params, [point[0]], find=False))
+        except InputError as error:
+            log.info("%s", error)
+            return None
+
+    return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), program, write)
 
 
 def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
     settings = settings_of(*config_point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
-    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores}
+    # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
+    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
     over = {"over": {axis.name: [axis.low, axis.high] for axis in axes}}
     return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
 
 
 def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
-    kept = load_chosen(subject.folder, subject.made_with)
-    known = [config_point(c), *([kept.point] if kept and kept.asks == subject.asks else [])]
+    kept = _kept(subject)
+    known = [config_point(c), *([kept.point] if kept else [])]
     found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
     return [values for values in found if values]
+
+
+def _kept(subject: Subject) -> Chosen | None:
+    """The point chosen before, where the student and the grid that it asks are those of now."""
+    kept = load_chosen(subject.folder, subject.made_with)
+    if kept and kept.asks != subject.asked_now(kept.point):
+        log.info("%s: another student or grid chose that point", subject.folder / "chosen.json")
+        return None
+    return kept
 
 
 def _keep_told(folder: Path, told: Mapping[int, float]) -> None:
@@ -194,57 +221,28 @@ def _read(path: Path) -> Rows:
     return {int(row["trial"]): row for row in read_jsonl(path)}
 
 
-def _answer(study: Any, subject: Subject, trial: Trial, point: Point, metrics: Mapping[str, float]) -> None:
+def _answer(
+    study: Any, subject: Subject, identity: dict[str, Any], trial: Trial, point: Point, metrics: Mapping[str, float]
+) -> None:
     """The row first: a trial that is told has one."""
     row = {"trial": trial.number, **settings_of(*point), **metrics, **subject.made_with, **subject.asks}
     append_jsonl(subject.folder / "search.jsonl", row)
-    subject.write(trial.number, tracking.values_of_row("search", row))
+    subject.write(*tracking.row_of_search(row, identity))
     studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
 
 
-def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any) -> dict[str, Any]:
+def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
+    """Keep the best point, and say what the search found."""
     told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
-    finite = {number: worth for number, worth in told.items() if np.isfinite(worth)}
-    if not finite:
-        raise InputError("no trial of the search gave finite maps: lower the range of w, as in --over=w:0:2,t_prime,v")
-    ranked = sorted(finite, key=lambda number: (-finite[number], number))
-    best = rows[ranked[0]]
-    point = point_of(best)
-    shares = studies.importance(study)
-    path = subject.folder / "figures" / "search.png"
-    drawn = search_figure([rows[number] for number in sorted(finite)], path, names=[a.name for a in axes],
-                          best=ranked[0], importance=shares)  # fmt: skip
-    names = [axis.name for axis in axes]
-    columns = ["trial", *names, "layers", "synthetic_image_auroc", "synthetic_aupro_30", "ms_per_image"]
-    own = config_point(c)
-    shown = [rows[number] for number in ranked[:8]]
-    if at_config := [rows[n] for n in sorted(finite) if point_of(rows[n]) == own and rows[n] not in shown]:
-        shown.append(at_config[0])
-    print(format_table(shown, columns))
-    if shares:
-        told_shares = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        print(f"\nShare of each setting in what tells good trials from others: {told_shares}.")
-    worth = float(best["synthetic_image_auroc"])
-    kept = load_chosen(subject.folder, subject.made_with)
+    order = ranked(told)
+    best = rows[order[0]]
+    report(c, axes, subject.folder, rows, order, failed=len(told) - len(order), shares=studies.importance(study))
+    worth, kept = float(best["synthetic_image_auroc"]), _kept(subject)
     if kept and kept.worth > worth + 1e-9:
         print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {settings_of(*kept.point)}")
     else:
-        save_chosen(subject.folder, Chosen(point, subject.made_with, subject.asks, worth))
-    if drawn:
-        print(f"\n{len(told)} trials, {len(told) - len(finite)} of them diverged. figure: {drawn}")
-    print(f"The best is kept in {subject.folder / 'chosen.json'}. Test it with\n{evaluation(sys.argv)}")
+        save_chosen(subject.folder, Chosen(point_of(best), subject.made_with, subject.asks, worth))
+        print(f"\nThe best is kept in {subject.folder / 'chosen.json'}.")
+    print(f"Test it with\n{evaluate}")
     subject.write.close()
     return best
-
-
-def evaluation(argv: Sequence[str]) -> str:
-    """The command that evaluates the kept point, from the one that searched."""
-    flags = list(argv[1:])
-    given = [
-        part
-        for at, part in enumerate(flags)
-        if part.startswith(("--config", "-config", "--workdir", "-workdir"))
-        or (at and flags[at - 1].lstrip("-") in ("config", "workdir") and not part.startswith("-"))
-    ]
-    given = [part for part in given if not part.lstrip("-").startswith("config.select")]
-    return shlex.join(["python", "-m", "experiments.evaluate", *given, "--config.select=synthetic"])

@@ -13,7 +13,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.points import ReconPoint
 from experiments import adapting, distilling, hosts, journal, shards, sweeping, training
-from experiments.dealing import dealt, network_calls
+from experiments.dealing import Cost, dealt
 from experiments.gridding import optimised_grids
 from experiments.model import Data, load_data
 from experiments.plan import plan
@@ -35,8 +35,11 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
         shard.
     """
     todo = plan(config, sweep=True)
-    # Known without a picture; the images of the cost are not, and only weigh.
-    dealt(todo.recon, shard.n, len)
+    if shard.n > len(todo.recon):
+        raise InputError(
+            f"--shard={shard}: {shard.n} shards for {len(todo.recon)} points to reconstruct; expected at most "
+            f"{len(todo.recon)}, a point for each"
+        )
     folder = workdir.expanduser().absolute()
     with contextlib.ExitStack() as until_the_end:
         _require_run(folder, shard)
@@ -68,8 +71,8 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
 def _own(c: ConfigDict, data: Data, points: list[ReconPoint], shard: Shard) -> list[ReconPoint]:
     teacher, images = c.teacher, data.view.tiles * sum(len(s.labels) for s in data.sets)
     compared = len(compared_pictures(c, data.test))
-    cost = network_calls(images=images, teacher=teacher, compared=compared)
-    every = dealt(points, shard.n, cost, teacher=teacher)
+    cost = Cost(images, teacher, compared)
+    every = dealt(points, shard.n, cost)
     own = every[shard.k]
     programs = len({(p.model, p.solver, p.steps, p.reuse, p.mask_before) for p in own})
     log.info(

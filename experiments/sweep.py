@@ -21,13 +21,13 @@ from experiments.sharding import run_shard
 
 MODELS_ONLY = flags.DEFINE_boolean("models_only", False, "Make the models and optimised grids, then stop.")
 SHARD = flags.DEFINE_string(
-    "shard", "", "K/N: compute share K, from 0, of N of the grid into a journal of its own, with models that are "
-    "there, and write no report.",
+    "shard", None, "K/N: compute share K, from 0, of N of the grid into a journal of its own, with models that are "
+    "there, and write no report. Nobody follows it: --track is for the models and the report.",
 )  # fmt: skip
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    if not SHARD.value:
+    if SHARD.value is None:
         run_all(config, workdir, sweep=True, models_only=MODELS_ONLY.value, track=entry.trackers())
     elif MODELS_ONLY.value:
         raise InputError(f"--models_only --shard={SHARD.value}: expected one of them; models are made before any shard")

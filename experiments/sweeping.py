@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
+from ddad_jax.checkpoint import fingerprint
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.points import GridKey, ReconPoint
 from ddad_jax.reuse import Layered
@@ -94,7 +95,7 @@ def run(
     maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
 
     shard: whose points the plan has; the journal it then writes is its own, and journal.jsonl is of these parameters.
-    write: is told every row computed here.
+    write: is told every row, each when it is there: one of an earlier run at once, unless it was told then.
     """
     path = workdir / "journal.jsonl"
     if shard is None:
@@ -104,9 +105,18 @@ def run(
     others = shards.journals(workdir, program.weights) if shard else []
     path, whole = (shards.journal_of(workdir, program.weights, shard), path) if shard else (path, path)
     rows = journal.finished(whole, made, *others)
+    if hosts.is_first():
+        journal.warn_of_gaps(list(rows.values()))
     here = todo.selected if todo.selected and todo.selected[0] in todo.recon else None
     shown = shown_of(workdir, here, made)
 
+    def tell(row: Mapping[str, Any]) -> None:
+        write(*row_of_sweep(row, made.of(row["model"]), weights))
+
+    weights = fingerprint(program.weights)
+    for point, score in itertools.product(todo.recon, todo.score):
+        if (key := key_of(settings_of(point, score))) in rows:
+            tell(rows[key])
     missing = {p: [s for s in todo.score if key_of(settings_of(p, s)) not in rows] for p in todo.recon}
     judged = [point for point in todo.recon if missing[point]]
     wanted = [p for p in todo.recon if missing[p] or (shown and p == shown.point[0] and not shown.is_there())]
@@ -142,7 +152,7 @@ def run(
             if found.point in missing[point]:
                 row = row_of(c, truth, point, found, sampling, made_of)
                 rows[key_of(row)] = journal.append(path, row)
-                write(*row_of_sweep(rows[key_of(row)]))
+                tell(rows[key_of(row)])
             if shown and shown.point == (point, found.point):
                 show(shown, truth, found, distances, starts.normal.get(point))
     bar.close()

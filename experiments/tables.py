@@ -10,6 +10,7 @@ import io
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,21 +183,34 @@ def read_jsonl(path: str | Path) -> list[dict[str, Any]]:
         else:
             raise InputError(
                 f"{path}, line {number}: expected one JSON object, got {line[:60]!r}; "
-                "delete this line to go on with the others (its point is then computed again)"
+                "delete this line to go on with the others"
             )
     return rows
 
 
-def write_text(path: str | Path, text: str) -> None:
+def require_writable(path: str | Path, flag: str) -> None:
+    """Before anything is computed for it: raises InputError, naming ``flag``, where ``write_text`` could not put it."""
+    path = Path(path)
+    try:
+        if path.is_dir():
+            raise InputError(f"{flag}={path}: is a folder; name a file in it")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # As ``write_bytes`` does: beside it.
+        tempfile.NamedTemporaryFile(prefix=f".{path.name}.", dir=path.parent).close()
+    except OSError as e:
+        raise InputError(f"{flag}={path}: cannot be written ({e.strerror}); name another file") from None
+
+
+def write_text(path: str | Path, text: str, *, flag: str = "--workdir") -> None:
     """``write_bytes`` of UTF-8 text; what a file's name had that is no UTF-8 appears as escapes."""
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    write_bytes(path, text.encode(errors="backslashreplace"), flag=flag)
 
 
-def write_bytes(path: str | Path, content: bytes) -> None:
+def write_bytes(path: str | Path, content: bytes, *, flag: str = "--workdir") -> None:
     """Replace a file as a whole: write beside it, flush to the disk, rename over it. What is there and no file (a
     device, a pipe) is written to, and stays what it is.
 
-    Raises InputError where the folder or the file cannot be written; the old file is then untouched.
+    Raises InputError, naming ``flag``, where the folder or the file cannot be written; the old file is then untouched.
     """
     path = Path(path)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -214,7 +228,7 @@ def write_bytes(path: str | Path, content: bytes) -> None:
         finally:
             beside.unlink(missing_ok=True)
     except OSError as e:
-        raise _unwritable(path, e) from e
+        raise _unwritable(path, e, flag) from e
 
 
 def _cell(value: Any, decimals: int | None) -> str:
@@ -258,5 +272,5 @@ def _mend_tail(file: Any) -> bytes:
     return b""
 
 
-def _unwritable(path: Path, error: OSError) -> InputError:
-    return InputError(f"{path}: cannot be written ({error.strerror or error}); choose another --workdir")
+def _unwritable(path: Path, error: OSError, flag: str = "--workdir") -> InputError:
+    return InputError(f"{path}: cannot be written ({error.strerror or error}); choose another {flag}")

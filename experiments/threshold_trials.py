@@ -45,7 +45,7 @@ def main() -> None:
         if row["warning"]:
             print(f"{row['rule']}: {row['warning']}")
     if JSON.value:
-        write_text(JSON.value, json.dumps(plain(rows), indent=1))
+        write_text(JSON.value, json.dumps(plain(rows), indent=1), flag="--json")
 
 
 if __name__ == "__main__":

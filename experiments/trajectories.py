@@ -57,9 +57,9 @@ def shown(test: ImageSet, scores: np.ndarray, most: int) -> np.ndarray:
     Labels decide here what a reader looks at, and no number.
     """
     kinds = sorted(set(test.defects))
+    eases = [ease(float(score), int(label)) for score, label in zip(scores, test.labels, strict=True)]
     ranked = {
-        kind: sorted((i for i, d in enumerate(test.defects) if d == kind), key=lambda i: _ease(test, scores, i))
-        for kind in kinds
+        kind: sorted((i for i, d in enumerate(test.defects) if d == kind), key=eases.__getitem__) for kind in kinds
     }
     picked: list[int] = []
     # The smallest kinds first: what they leave of their share goes to the others.
@@ -70,8 +70,10 @@ def shown(test: ImageSet, scores: np.ndarray, most: int) -> np.ndarray:
     return np.array(sorted(picked), int)
 
 
-def _ease(test: ImageSet, scores: np.ndarray, i: int) -> tuple[float, int]:
-    return (float(scores[i]) if test.labels[i] else -float(scores[i])), i
+def ease(score: float, label: int, threshold: float = 0.0) -> float:
+    """How far a score lies on the right side of the threshold; the least is the surest wrong verdict. Within a kind the
+    threshold changes no order."""
+    return (score - threshold) * (1 if label else -1)
 
 
 def thinned(array: np.ndarray, of_block: Callable[..., np.ndarray] = np.max, most: int = SIDE) -> np.ndarray:
@@ -135,15 +137,18 @@ def keep(
     hosts.first("trajectory.npz", lambda: _save(workdir, Trajectories(at, times, x0_hat)))
 
 
-def load(workdir: Path) -> Trajectories | None:
-    """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it."""
+def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Trajectories | None:
+    """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it.
+
+    otherwise: what happens where the file is damaged, for the warning.
+    """
     if not (workdir / NAME).exists():
         return None
     try:
         found = read_npz(workdir / NAME)
         kept = Trajectories(found["at"], found["times"], found["x0_hat"])
-    except (InputError, KeyError) as error:
-        log.warning("%s: not what a run keeps (%s), so the report leaves it out", workdir / NAME, error)
+    except (InputError, KeyError):
+        log.warning("%s: damaged, or not what a run keeps there: %s", workdir / NAME, otherwise)
         return None
     return kept if str(found.get("made_of")) == _made_of(workdir) else None
 
@@ -156,7 +161,7 @@ def _wanted(c: ConfigDict, workdir: Path, data: Data, point: Point) -> list[int]
     side = -(-max(height, width) // SIDE) if data.view.tiling else 1
     fit = MOST_BYTES // (3 * (height // side) * (width // side) * point[0].steps)
     at = shown(data.test, load_selected(workdir)["scores"], min(c.output.browser, max(1, fit)))
-    kept = load(workdir)
+    kept = load(workdir, otherwise="made anew")
     return [] if kept is not None and np.array_equal(kept.at, at) else at.tolist()
 
 

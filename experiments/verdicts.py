@@ -15,6 +15,7 @@ from ddad_jax.data.read import image_size, read_full
 from ddad_jax.metrics.at_threshold import OUTCOMES, at_threshold, iou_at, outcomes, thresholds_by_label
 from ddad_jax.vision.regions import regions
 from experiments.calibrating import Thresholds
+from experiments.data_sets import KINDS
 from experiments.figures.verdicts import Card
 from experiments.overlay import overlay
 from experiments.tables import write_bytes
@@ -49,7 +50,7 @@ def drawn_size(c: ConfigDict, judged: Judged, i: int) -> tuple[int, int]:
     """(height, width) at which picture i is drawn on: that of its file, or its own, enlarged if it is small."""
     path = picture_file(c, judged.test.names[i])
     if path is not None:
-        return image_size(path, orient=c.data.kind == "folder")
+        return image_size(path, orient=KINDS[c.data.kind].upright)
     height, width = judged.test.images.shape[1:3]
     times = max(1, -(-LEAST_SIDE // max(height, width)))
     return times * height, times * width
@@ -59,7 +60,7 @@ def original(c: ConfigDict, judged: Judged, i: int) -> np.ndarray:
     """Picture i as it was taken, or as the network sees it where there is no file: uint8 [H, W, 3]."""
     path = picture_file(c, judged.test.names[i])
     if path is not None:
-        return read_full(path, orient=c.data.kind == "folder")
+        return read_full(path, orient=KINDS[c.data.kind].upright)
     height, width = drawn_size(c, judged, i)
     return np.asarray(cv2.resize(judged.test.images[i], (width, height), interpolation=cv2.INTER_CUBIC))
 

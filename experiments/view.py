@@ -13,15 +13,14 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.aligned import Aligned, load_aligned
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.load import Picture
-from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.read import expanded, image_size, read_full
 from ddad_jax.data.split import spread
-from ddad_jax.data.visa import visa_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.vision.registration import Reference, Registration, reference_of
 from ddad_jax.vision.tiles import Tiling, cut, tile_names, tiling
 from ddad_jax.vision.view_mask import read_view_mask
+from experiments.data_sets import KINDS, picture_size
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +48,6 @@ class View(NamedTuple):
         return cut(self.watched[None], self.tiling) if self.tiling else self.watched[None]
 
 
-def picture_size(c: ConfigDict) -> tuple[int, int]:
-    """(height, width) that every picture is brought to before anything else."""
-    return tuple(c.data.picture) or (c.data.size, c.data.size)
-
-
 def view_of(c: ConfigDict) -> View:
     """The mask and the tiles of ``c.view`` and ``c.data``; nothing is registered yet.
 
@@ -74,27 +68,22 @@ def view_of(c: ConfigDict) -> View:
 
 def _taken(c: ConfigDict) -> tuple[int, int] | None:
     """The size the camera's pictures have, all of them: a mask drawn for another would cover another place. None where
-    they have none but the network's.
+    they are in no files.
 
     Raises:
       InputError: pictures of several sizes.
     """
-    root, category = c.data.root, c.data.category
-    listing = {
-        "folder": lambda: mvtec_pictures(root, category),
-        "visa": lambda: visa_pictures(root, category),
-        "mtd": lambda: mtd_pictures(root, seed=c.seed),
-    }
-    if c.data.kind not in listing:
+    kind = KINDS[c.data.kind]
+    if kind.pictures is None:
         return None
-    found = listing[c.data.kind]()
+    found = kind.pictures(c)
     if c.view.register:
         # What is scored lies in the reference's frame, and so does the mask.
         return image_size(_reference_path(c, found.train))
-    upright, first = c.data.kind == "folder", found.train[0].path
-    size = image_size(first, orient=upright)
+    first = found.train[0].path
+    size = image_size(first, orient=kind.upright)
     for picture in (*found.train, *found.test):
-        other = image_size(picture.path, orient=upright)
+        other = image_size(picture.path, orient=kind.upright)
         if other != size:
             raise InputError(
                 f"--config.view.mask={c.view.mask}: {picture.path} is {other[0]} x {other[1]} pixels (height x width) "

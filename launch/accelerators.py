@@ -1,5 +1,6 @@
 """L7. What accelerators can do at best, as their makers publish it, and what share of it a plan assumes."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ddad_jax.errors import InputError
@@ -66,7 +67,20 @@ def named(name: str) -> Accelerator:
     for known, entry in TABLE.items():
         if known.lower() == name.replace("-", "").replace(" ", "").replace("_", "").lower():
             return entry
-    raise InputError(f"--accelerator={name}: expected one of {', '.join(TABLE)}; others can be measured on")
+    raise InputError(f"--accelerator={name}: expected all, or some of {', '.join(TABLE)}; others can be measured on")
+
+
+def asked(names: Sequence[str]) -> list[str]:
+    """Those of a flag; ``all`` stands for the whole table, and so does no name.
+
+    Raises:
+      InputError: as ``named``.
+    """
+    if not names or any(name.lower() == "all" for name in names):
+        return list(TABLE)
+    for name in names:
+        named(name)
+    return list(names)
 
 
 def of_device(kind: str) -> str | None:

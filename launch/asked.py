@@ -20,8 +20,8 @@ PROGRAMS = (
 """Those that several processes can run together on one --workdir."""
 
 
-def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """(what stands before --, what behind it).
+def split(argv: Sequence[str], program: str) -> tuple[list[str], list[str]]:
+    """(what stands before --, what behind it). program: how one calls it, for the message.
 
     Raises:
       InputError: there is no --.
@@ -29,19 +29,17 @@ def split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     argv = list(argv)
     if "--" not in argv:
         raise InputError(
-            "expected the command to launch behind --, as in: python -m launch.run --target=local -- experiments.sweep "
-            "--config=... --workdir=..."
+            f"expected a command behind --, as in: {program} -- experiments.sweep --config=... --workdir=..."
         )
     at = argv.index("--")
     return argv[:at], argv[at + 1 :]
 
 
-def job_of(command: Sequence[str], shards: int) -> Job:
-    """The job of a command such as ``experiments.sweep --config=... --workdir=...``.
+def command_of(command: Sequence[str], shards: int = 1) -> Job:
+    """The job of a command such as ``experiments.sweep --config=... --workdir=...``, its workdir not yet known.
 
     Raises:
-      InputError: not one of our programs, flags that it does not take or that a launch gives itself, more shards than
-        its grid has points.
+      InputError: not one of our programs, or flags that a launch gives itself.
     """
     words = list(command)
     for prefix in (["python", "-m"], ["python3", "-m"]):
@@ -49,14 +47,24 @@ def job_of(command: Sequence[str], shards: int) -> Job:
     if not words or words[0] not in PROGRAMS:
         given = repr(words[0]) if words else "nothing"
         raise InputError(f"behind -- stands {given}: expected one of {', '.join(PROGRAMS)}, and its flags")
-    program, arguments = words[0], tuple(words[1:])
-    check_job(Job(program, arguments, workdir="", shards=shards))
-    found = _checked(program, arguments)
+    job = Job(words[0], tuple(words[1:]), workdir="", shards=shards)
+    check_job(job)
+    return job
+
+
+def job_of(command: Sequence[str], shards: int) -> Job:
+    """As ``command_of``, with the workdir that the program itself reads off its flags.
+
+    Raises:
+      InputError: as ``command_of``; flags that the program does not take, more shards than its grid has points.
+    """
+    job = command_of(command, shards)
+    found = _checked(job.program, job.arguments)
     if shards > found["points"]:
         raise InputError(
             f"--shards={shards}: the grid has {found['points']} points to reconstruct; expected at most so many shards"
         )
-    return Job(program, arguments, found["workdir"], shards)
+    return job._replace(workdir=found["workdir"])
 
 
 def _checked(program: str, arguments: Sequence[str]) -> dict:

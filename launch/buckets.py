@@ -1,20 +1,19 @@
 """L7. Cloud Storage: ``--workdir=gs://bucket/path`` and every other gs:// argument become folders of the workers.
 
-A run reads and writes plain files, so a bucket is mounted by gcsfuse. What that promises (its ``docs/semantics.md``,
-version 3), and what it means for a run that is killed and repeated:
+A run reads and writes plain files, so a bucket is mounted by gcsfuse; ``docs/howto/launching.md`` has what users must
+know. Why it is safe to kill a run and repeat it, by what gcsfuse promises (its ``docs/semantics.md``, version 3):
 
-- A file is in the bucket once it is closed: all of it or none. Journals are closed after every row, so a kill loses at
-  most the row being written. Each row sends the journal again as a whole below 2 MB, only the new end above.
+- A file is in the bucket once it is closed: all of it or none. Journals are closed after every row. Each row sends the
+  journal again as a whole below 2 MB, only the new end above.
 - A file is renamed over another at once since 3.1; before, it is copied and then deleted, and a kill between the two
   leaves a ``.part`` file beside the whole one. Either way a reader meets the old content or the new.
-- A folder with folders in it is renamed at once in a bucket with hierarchical namespace, and in no other: there it
-  fails. Orbax finishes a checkpoint by such a rename, so the workdir's bucket must have one; ``check_workdir`` tries.
+- Orbax finishes a checkpoint by renaming a folder with folders in it, which only a hierarchical namespace can;
+  ``check_workdir`` tries it.
 - fsync need not bring a file into the bucket. Nothing here counts on it: files are closed before they are renamed.
-- flock holds on one machine only: a shard that is started twice, on two machines, is not refused there. Otherwise
-  nothing rests on it: one process writes a file, and shards write files of their own.
+- flock holds on one machine only, so a shard that is started twice, on two machines, is not refused. Otherwise nothing
+  rests on it: one process writes a file, and shards write files of their own.
 - One mount may remember for a minute, or for ever on large machines, what another has changed meanwhile. Processes of
   one run read what the first one wrote, so it must not: the options below switch that off.
-- Permission bits, hard links and times other than a file's last change are not kept, and not used.
 """
 
 import re

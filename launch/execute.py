@@ -8,9 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from ddad_jax.errors import InputError
+from experiments.tables import write_text
 from launch import tools
 from launch.rendered import Rendered
 from launch.show import placed
@@ -35,8 +36,8 @@ def execute(rendered: Rendered, out: Path) -> int:
     try:
         for name, text in rendered.files.items():
             file = out / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text)
+            # The file of a launch that is running still must not be torn.
+            write_text(file, text, flag="--out")
             if text.startswith("#!"):
                 file.chmod(0o755)
         (out / "logs").mkdir(parents=True, exist_ok=True)
@@ -45,7 +46,7 @@ def execute(rendered: Rendered, out: Path) -> int:
     for number, step in enumerate(rendered.steps, start=1):
         argv, log = placed(step, rendered, out), out / "logs" / f"step-{number}.log"
         print(f"[{number}/{len(rendered.steps)}] {step.what}", flush=True)
-        status = _run(argv, log)
+        status = _run(argv, log, leashed=step.leashed)
         if status:
             print(
                 f"error: step {number} of {len(rendered.steps)} ({step.what}) ended with status {status}. What it "
@@ -56,16 +57,19 @@ def execute(rendered: Rendered, out: Path) -> int:
     return 0
 
 
-def _run(argv: tuple[str, ...], log: Path) -> int:
+def _run(argv: tuple[str, ...], log: Path, *, leashed: bool) -> int:
     """Status of the command, as a shell tells it: 128 and the signal's number where one ended it."""
+    # On a leash its standard input is a pipe that nothing but our end closes, and Ctrl-C of a terminal is left to us.
+    started = (sys.executable, "-m", "launch.leash", *argv) if leashed else argv
+    how: dict[str, Any] = {"stdin": subprocess.PIPE, "process_group": 0} if leashed else {}
     with log.open("ab") as kept:
         kept.write(f"$ {shlex.join(argv)}\n".encode())
         try:
-            child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            child = subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
         except OSError as error:
             print(f"error: {argv[0]}: cannot be started ({error.strerror})", file=sys.stderr)
             return 127
-        with child, _passing_on(child):
+        with child, _passing_on(child, always=leashed):
             assert child.stdout
             _passed(child.stdout, kept)
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -80,12 +84,12 @@ def _passed(printed: IO[bytes], kept: IO[bytes]) -> None:
 
 
 @contextmanager
-def _passing_on(child: subprocess.Popen) -> Iterator[None]:
-    """SIGTERM and SIGHUP are passed on to the child. Ctrl-C of a terminal reaches it without us; sent to this process
-    alone it is passed on, too. Either way this process waits for the child's end."""
+def _passing_on(child: subprocess.Popen, *, always: bool) -> Iterator[None]:
+    """SIGTERM and SIGHUP are passed on to the child. Ctrl-C of a terminal reaches it without us, unless ``always``;
+    sent to this process alone it is passed on, too. Either way this process waits for the child's end."""
 
     def pass_on(number: int, _: object) -> None:
-        if number != signal.SIGINT or not os.isatty(0):
+        if always or number != signal.SIGINT or not os.isatty(0):
             child.send_signal(number)
 
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

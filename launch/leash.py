@@ -1,7 +1,7 @@
 """L7. ``python -m launch.leash COMMAND...``: runs a command that must not outlive who started it.
 
-The other end of standard input is with them: on another machine a connection of ssh, which closes when the launcher
-ends, is killed, or is lost. The command is then asked to end, and killed three seconds later.
+The other end of standard input is with them: a pipe that the launcher holds, or on another machine a connection of ssh,
+which closes when the launcher ends, is killed, or is lost. The command is then asked to end, and killed a little later.
 """
 
 import os
@@ -10,7 +10,8 @@ import subprocess
 import sys
 import threading
 
-PATIENCE_S = 3.0
+PATIENCE_S = 4.0
+"""More than ``launch.together`` has with those that it started."""
 
 
 def main(argv: list[str]) -> int:

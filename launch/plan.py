@@ -27,25 +27,24 @@ from ddad_jax.points import ReconPoint
 from experiments import entry
 from experiments.model import Data, load_data
 from experiments.plan import plan
-from experiments.tables import plain, write_text
+from experiments.tables import plain, require_writable, write_text
 from experiments.view import view_of
-from launch import accelerators, planning
+from launch import accelerators, asked, planning
 from launch.costs import Found, Networks, device_kind, from_run, networks, of_point
 from launch.job import Job
 from launch.measuring import compiled_here, measure, scoring, timed_point
 from launch.plan_text import report
 from launch.planning import Pictures
 from launch.prospect import Prospect, figures
-from launch.shell import check_job
 
-PROGRAMS = {
+STAGES = {
     "experiments.train": ("training",),
     "experiments.adapt": ("training", "adaptation"),
     "experiments.distil": ("training", "student"),
     "experiments.evaluate": ("training", "adaptation", "student", "optimised grids", "sweep"),
     "experiments.sweep": ("training", "adaptation", "student", "optimised grids", "sweep"),
 }
-"""The stages of each program that can be planned."""
+"""The stages of each program of ``asked.PROGRAMS``."""
 AROUND_S = 15.0
 """Assumed of starting, drawing figures and writing the report, on the host."""
 
@@ -57,7 +56,7 @@ MEASURED_ON = flags.DEFINE_string(
     "measured_on", "", "Device that --from_run or --ms_per_... is of, where it is not the one here, such as H100."
 )
 DEVICES = flags.DEFINE_integer("devices", 1, "Devices, in one run or as shards of the grid.", lower_bound=1)
-ACCELERATOR = flags.DEFINE_list("accelerator", [], f"Which to estimate for: {', '.join(accelerators.TABLE)}; all.")
+ACCELERATOR = flags.DEFINE_list("accelerator", [], f"Which to estimate for: {', '.join(accelerators.TABLE)}; or all.")
 PRICE = flags.DEFINE_float("price_per_hour", 0.0, "Of one device, to put a price beside its hours.", lower_bound=0.0)
 MEMORY = flags.DEFINE_float("memory_gib", 0.0, "Of one device: how large a chunk fits; 0: not asked.", lower_bound=0.0)
 PICTURES = flags.DEFINE_list(
@@ -73,19 +72,8 @@ def command(argv: Sequence[str]) -> tuple[list[str], Job]:
     Raises:
       InputError: nothing behind --, a program that cannot be planned, flags that a launch sets itself.
     """
-    own, asked = (
-        (list(argv), []) if "--" not in argv else (list(argv[: argv.index("--")]), argv[argv.index("--") + 1 :])
-    )
-    if not asked:
-        raise InputError(
-            "nothing to plan: expected a command behind --, such as python -m launch.plan --measure -- "
-            "experiments.sweep --config=experiments/configs/demo.py"
-        )
-    job = Job(asked[0], tuple(asked[1:]), "")
-    if job.program not in PROGRAMS:
-        raise InputError(f"{job.program}: cannot be planned; expected one of {', '.join(PROGRAMS)}")
-    check_job(job)
-    return own, job
+    own, words = asked.split(argv, "python -m launch.plan --measure")
+    return own, asked.command_of(words)
 
 
 def require_sound() -> None:
@@ -100,12 +88,11 @@ def require_sound() -> None:
         raise InputError(f"{' and '.join(sources)}: expected one of them, as the time of a point has one source")
     if MEASURED_ON.value and not (FROM_RUN.value or given):
         raise InputError(f"--measured_on={MEASURED_ON.value}: expected --from_run or --ms_per_call with it")
-    for name in ACCELERATOR.value:
-        accelerators.named(name)
-    if PRICE.value and len(ACCELERATOR.value) != 1 and not sources:
+    asked_for = accelerators.asked(ACCELERATOR.value)
+    if PRICE.value and len(asked_for) != 1 and not sources:
         raise InputError(f"--price_per_hour={PRICE.value:g}: of which device? Expected one --accelerator with it")
-    if JSON.value and Path(JSON.value).is_dir():
-        raise InputError(f"--json={JSON.value}: is a folder; name a file in it")
+    if JSON.value:
+        require_writable(JSON.value, "--json")
 
 
 def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
@@ -167,18 +154,18 @@ def main(config: ConfigDict, program: str) -> None:
     have, data = pictures(config)
     around = AROUND_S + (time.perf_counter() - started if data else 0.0)
     todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
-    stages, known = PROGRAMS[program], networks(config)
+    stages, known = STAGES[program], networks(config)
     found = known_costs(config, have, todo.recon, stages, known)
     on_host = scoring(config, data, have, todo.score) if "sweep" in stages else {}
     if found:
         found = found._replace(costs=found.costs._replace(**on_host))
     prospect = Prospect(
         config, program, data.name if data else "pictures as told", have, todo, stages, DEVICES.value, known, found,
-        on_host, around, ACCELERATOR.value or list(accelerators.TABLE), PRICE.value, MEMORY.value,
+        on_host, around, accelerators.asked(ACCELERATOR.value), PRICE.value, MEMORY.value,
     )  # fmt: skip
     print(report(prospect))
     if JSON.value:
-        write_text(JSON.value, json.dumps(plain(figures(prospect)), indent=1))
+        write_text(JSON.value, json.dumps(plain(figures(prospect)), indent=1), flag="--json")
 
 
 def run(argv: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from ddad_jax.first_pass import first_pass
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import compiled_alike
-from experiments.dealing import dealt, network_calls
+from experiments.dealing import Cost, dealt
 from experiments.gridding import TRIALS
 from experiments.lessons import lesson_number
 from experiments.model import Data
@@ -175,8 +175,8 @@ def shards(c: ConfigDict, have: Pictures, todo: Plan, number: int) -> list[Plan]
     """The points of each of ``number`` runs that share the grid, as ``--shard=K/N`` takes them; of fewer runs where
     there are fewer points."""
     compared = len(spread(have.test, c.teacher_images))
-    cost = network_calls(images=have.reconstructed, teacher=c.teacher, compared=compared)
-    every = dealt(todo.recon, min(number, len(todo.recon)), cost, teacher=c.teacher)
+    cost = Cost(have.reconstructed, c.teacher, compared)
+    every = dealt(todo.recon, min(number, len(todo.recon)), cost)
     return [todo._replace(recon=own) for own in every]
 
 

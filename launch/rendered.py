@@ -6,10 +6,12 @@ from typing import NamedTuple
 
 class Step(NamedTuple):
     """A command of this machine. argv: never through a shell here; what another machine's shell sees is quoted in it.
-    what: it does, in a few words."""
+    what: it does, in a few words. leashed: it ends with the launcher, even where that is killed; for what has nothing
+    to take down in the end."""
 
     what: str
     argv: tuple[str, ...]
+    leashed: bool = False
 
 
 class Tool(NamedTuple):

@@ -5,7 +5,7 @@
 
 import sys
 import types
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -22,7 +22,8 @@ PLAIN = ("local", "ssh")
 
 TARGET = flags.DEFINE_enum("target", None, [*TARGETS], "Where it runs.")
 OUT = flags.DEFINE_string(
-    "out", "", "Folder for what is rendered and for logs. Empty: launch in the workdir; for a bucket, in runs."
+    "out", "", "Folder for what is rendered and for logs. Empty: launch in the workdir; of a bucket, runs/launch and "
+    "its name and path.",
 )
 EXECUTE = flags.DEFINE_boolean("execute", False, "Do it. Without this flag it is only shown, and nothing is written.")
 SHARDS = flags.DEFINE_integer(
@@ -87,7 +88,8 @@ def _list(name: str, value: str) -> tuple[str, ...]:
 def out_of(workdir: str) -> Path:
     """Where rendered files go unless --out says otherwise."""
     if buckets.is_bucket(workdir):
-        return Path("runs") / "launch" / (PurePosixPath(workdir).name or "run")
+        bucket, path = buckets.split(workdir)
+        return Path("runs") / "launch" / bucket / path
     return Path(workdir).expanduser() / "launch"
 
 
@@ -99,7 +101,7 @@ def main(left: list[str], command: list[str]) -> int:
     settings = settings_of(target, given)
     job = asked.job_of(command, SHARDS.value)
     rendered = TARGETS[target].render(job, settings)
-    out = Path(OUT.value) if OUT.value else out_of(job.workdir)
+    out = Path(OUT.value).expanduser() if OUT.value else out_of(job.workdir)
     if EXECUTE.value:
         return execute(rendered, out)
     print(shown(rendered, out))
@@ -110,7 +112,7 @@ def main(left: list[str], command: list[str]) -> int:
 def start(argv: list[str]) -> None:
     """As the command line says; what stands behind -- belongs to the program."""
     try:
-        own, command = asked.split(argv)
+        own, command = asked.split(argv, "python -m launch.run --target=local")
     except InputError as error:
         own, command = argv, []
         if not {"--help", "-h", "--helpfull", "--helpshort"} & {*argv}:

@@ -35,19 +35,29 @@ def body(*names: str) -> str:
     return "\n".join((SCRIPTS / name).read_text() for name in names)
 
 
-def argv(python: str, job: Job, *more: str) -> tuple[str, ...]:
+def words(name: str, text: str) -> tuple[str, ...]:
+    """An interpreter and its options, split as a shell splits them. name: of the flag, as --python.
+
+    Raises:
+      InputError: a quote that is not closed, or nothing.
+    """
+    expected = "expected an interpreter and its options, quoted as for a shell, such as .venv/bin/python"
+    try:
+        found = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"{name}={text!r}: {expected} ({error})") from None
+    if not found:
+        raise InputError(f"{name} is empty: {expected}")
+    return tuple(found)
+
+
+def argv(python: str, job: Job, *more: str, name: str = "--python") -> tuple[str, ...]:
     """The command of every process: python -u -m experiments.sweep and its flags, as given.
 
     Raises:
-      InputError: ``python``, words as a shell splits them, is none.
+      InputError: ``python``, which the flag ``name`` gave, is no interpreter.
     """
-    try:
-        words = shlex.split(python)
-    except ValueError as error:
-        raise InputError(f"python {python!r}: expected an interpreter and its options ({error})") from None
-    if not words:
-        raise InputError("the flag of the interpreter is empty: expected one such as .venv/bin/python")
-    return (*words, "-u", "-m", job.program, *job.arguments, *more)
+    return (*words(name, python), "-u", "-m", job.program, *job.arguments, *more)
 
 
 def checked(name: str, value: str, pattern: str, expected: str) -> str:

@@ -6,8 +6,9 @@ not sent. The script says which of both there are, and leaves ``source.txt`` wit
 
 from pathlib import Path
 
+from ddad_jax.errors import InputError
+
 CHECKOUT = Path(__file__).resolve().parents[1]
-ARCHIVE = "source.tar.gz"
 
 
 def checkout(given: str) -> str:
@@ -16,5 +17,13 @@ def checkout(given: str) -> str:
 
 
 def below(given: str, path: str) -> str:
-    """``path``, below the checkout where it is relative, as the programs read it."""
+    """``path``, below the checkout where it is relative, below a home where it begins with ~, as the programs read it.
+
+    Raises:
+      InputError: ~NAME of nobody here.
+    """
+    try:
+        path = str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        raise InputError(f"--workdir={path}: no such user here; expected ~/path or a path") from None
     return path if path.startswith("/") else f"{checkout(given)}/{path}"

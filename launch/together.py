@@ -105,7 +105,7 @@ def _first_failed(running: Mapping[str, subprocess.Popen]) -> str | None:
     while True:
         status = {name: child.poll() for name, child in running.items()}
         # Of several that ended since the last look, one that a signal ended is the cause.
-        failed = sorted((code > 0, name) for name, code in status.items() if code)
+        failed = sorted((not _killed_by(code), name) for name, code in status.items() if code)
         if failed:
             return failed[0][1]
         if None not in status.values():
@@ -166,10 +166,15 @@ def _status(child: subprocess.Popen) -> int:
     return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
+def _killed_by(code: int) -> str:
+    """Name of the signal that ended a command, which a leash or a shell tells as 128 and its number; "" for none."""
+    number = -code if code < 0 else code - 128
+    return signal.Signals(number).name if number in set(signal.Signals) else ""
+
+
 def _told(child: subprocess.Popen) -> str:
-    if child.returncode < 0:
-        return f"was killed ({signal.Signals(-child.returncode).name})"
-    return f"ended with status {child.returncode}"
+    name = _killed_by(child.returncode)
+    return f"was killed ({name})" if name else f"ended with status {child.returncode}"
 
 
 def main(arguments: list[str]) -> int:

@@ -6,6 +6,7 @@
 
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -55,9 +56,25 @@ def turn(name, default):
 
 def exists(now):
     if now:
-        open(f"{{root}}/exists", "w").close()
+        open(f"{{root}}/exists", "w").write(json.dumps(argv))
     elif os.path.exists(f"{{root}}/exists"):
         os.remove(f"{{root}}/exists")
+
+def described():
+    # What is there, as its creator called it; the status.
+    if turn("describe", 0):
+        sys.stderr.write("ERROR: UNAVAILABLE: try again\n")
+        return 1
+    if not os.path.exists(f"{{root}}/exists"):
+        sys.stderr.write("ERROR: NOT_FOUND: no such resource\n")
+        return 1
+    print("the reason that Google gives", open(f"{{root}}/exists").read())
+    return 0
+
+def hesitate():
+    if plan.get("creating"):
+        import time
+        time.sleep(plan["creating"])
 
 def inside(folder, command):
     os.makedirs(folder, exist_ok=True)
@@ -74,12 +91,14 @@ def gcloud():
         status = turn("create", 0)
         if status == 0:
             exists(True)
+        hesitate()
         return status
     if words.startswith("compute tpus queued-resources describe "):
+        if "--format=value(state.state)" not in argv:
+            return described()
         if not os.path.exists(f"{{root}}/exists"):
             return 1
-        state = "--format=value(state.state)" in argv
-        print(turn("state", "ACTIVE") if state else "the reason that Google gives")
+        print(turn("state", "ACTIVE"))
         return 0
     if words.startswith("compute tpus queued-resources delete "):
         status = turn("delete", 0)
@@ -132,6 +151,7 @@ def xpk():
         status = turn("create", 0)
         if status == 0:
             exists(True)
+            hesitate()
             command = option("command")
             # What Kubernetes and YAML would change.
             assert not any(bad in command for bad in ("$", "\n")), command
@@ -151,6 +171,9 @@ def xpk():
         return turn("delete", 0)
     return 64
 
+def kubectl():
+    return described() if argv[:2] == ["get", "jobsets"] else 0
+
 def python():
     if "venv" in argv:
         import shutil
@@ -159,7 +182,9 @@ def python():
     if "experiments.sweep" in argv:
         with open(f"{{root}}/ran.jsonl", "a") as file:
             file.write(json.dumps([os.getcwd(), argv]) + "\n")
-        workdir = option("workdir", ".")
+        with open(f"{{root}}/devices.jsonl", "a") as file:
+            file.write(json.dumps(os.environ.get("JAX_LOCAL_DEVICE_IDS")) + "\n")
+        workdir = os.path.expanduser(option("workdir", "."))
         os.makedirs(workdir, exist_ok=True)
         open(f"{{workdir}}/results.csv", "w").write("w\n")
         if plan.get("seconds"):
@@ -171,7 +196,7 @@ def python():
 def other():
     return plan.get(tool, 0)
 
-chosen = {{"gcloud": gcloud, "sbatch": sbatch, "srun": srun, "xpk": xpk}}.get(tool, other)
+chosen = {{"gcloud": gcloud, "sbatch": sbatch, "srun": srun, "xpk": xpk, "kubectl": kubectl}}.get(tool, other)
 sys.exit((python if tool.startswith("python") else chosen)())
 """
 
@@ -179,6 +204,8 @@ NAMES = (
     *("gcloud", "sbatch", "srun", "scancel", "scontrol", "xpk", "kubectl", "gcsfuse", "fusermount", "ssh-agent"),
     *("ssh-add", "ssh", "curl", "sudo", "python3", "python3.11", "python3.12", "apptainer"),
 )
+
+_COMMITTED: dict[tuple[str, ...], Path] = {}
 
 
 class Machine:
@@ -213,10 +240,16 @@ class Machine:
         (self.root / "plan.json").write_text(json.dumps(plan))
 
     def commit(self) -> None:
-        """The checkout as a git repository with one commit."""
-        for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "first"]):
-            identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
-            subprocess.run(["git", *identity, *words], cwd=self.checkout, env=self.environment, check=True)
+        """The checkout as a git repository with one commit, which is made once for all tests with the same files."""
+        files = tuple(sorted(file.name for file in self.checkout.iterdir() if file.is_file()))
+        git = _COMMITTED.get(files)
+        if git is None or not git.exists():  # pytest removes folders of tests that passed, if asked to
+            for words in (["init", "-q", "--template="], ["add", "."], ["commit", "-q", "-m", "first"]):
+                identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+                subprocess.run(["git", *identity, *words], cwd=self.checkout, env=self.environment, check=True)
+            _COMMITTED[files] = self.checkout / ".git"
+        else:
+            shutil.copytree(git, self.checkout / ".git")
 
     def write(self, rendered: Rendered) -> None:
         self.out.mkdir(exist_ok=True)
@@ -247,6 +280,10 @@ class Machine:
     def ran(self) -> list[list[str]]:
         """Arguments of the experiments program, of every process that ran it."""
         return [argv for _, argv in _rows(self.root / "ran.jsonl")]
+
+    def devices(self) -> list[str | None]:
+        """JAX_LOCAL_DEVICE_IDS of every process that ran the experiments program."""
+        return _rows(self.root / "devices.jsonl")
 
     def exists(self) -> bool:
         """Whether something goes on costing."""

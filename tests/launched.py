@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
 HOW: dict[str, Any] = {
-    "data__flips": "hv", "adapt__epochs": 1, "sweep__w": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0), "sweep__t_prime": (100, 250),
-    "sweep__v": (0.0, 1.0), "sample__batch_size": 4,
+    "data__flips": "hv", "adapt__epochs": 1, "sweep__w": (0.0, 1.0, 2.0, 3.0, 4.0, 5.0), "sweep__v": (1.0,),
+    "sample__batch_size": 4,
 }  # fmt: skip
-"""12 points to reconstruct, 24 rows."""
+ROWS = 6
+"""Of as many points to reconstruct; a run is killed after SOME of them."""
+SOME = 2
 SETTINGS = """
 from pathlib import Path
 

@@ -86,10 +86,10 @@ def test_nothing_is_steered_twice_and_the_start_reaches_the_network() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_every_solver_of_one_call_a_step_gives_the_same(steps: int) -> None:
+def test_solvers_that_begin_as_ddim_give_the_same(steps: int) -> None:
     """None of them has a past to use before its last step, so a student needs no solver of its own."""
     how: Any = {"w": W, "eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": noise_of(keys(), X.shape[1:])}
-    alike = {name: solver for name, solver in SOLVERS.items() if solver.calls == 1}
+    alike = {name: SOLVERS[name] for name in ("ddim", "dpm2m", "unipc2", "unipc3")}
 
     @jax.jit
     def by_each() -> dict[str, Array]:
@@ -99,7 +99,6 @@ def test_every_solver_of_one_call_a_step_gives_the_same(steps: int) -> None:
         }
 
     found = by_each()
-    assert len(found) >= 3
     for x0 in found.values():
         np.testing.assert_allclose(x0, found["ddim"], atol=1e-4)
 

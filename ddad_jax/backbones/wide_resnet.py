@@ -9,27 +9,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddad_jax.backbones.batch_norm import TorchBatchNorm
+from ddad_jax.backbones.layers import conv, pointwise
 from ddad_jax.types import Array
-
-
-def _conv(x: Array, features: int, size: int, stride: int, name: str, dtype: jnp.dtype) -> Array:
-    # "SAME" would pad strided convolutions on one side only; PyTorch pads both sides alike.
-    pad = size // 2
-    conv = nn.Conv(
-        features,
-        (size, size),
-        strides=(stride, stride),
-        padding=((pad, pad), (pad, pad)),
-        use_bias=False,
-        dtype=dtype,
-        name=name,
-    )
-    return conv(x)
-
-
-def _pointwise(x: Array, features: int, stride: int, name: str, dtype: jnp.dtype) -> Array:
-    # A 1x1 convolution is a matrix product; said so, XLA's CPU code is up to twice as fast.
-    return nn.Dense(features, use_bias=False, dtype=dtype, name=name)(x[:, ::stride, ::stride])
 
 
 class Bottleneck(nn.Module):
@@ -49,11 +30,11 @@ class Bottleneck(nn.Module):
         def norm(h: Array, name: str) -> Array:
             return TorchBatchNorm(name=name)(h, use_running_average=not train)
 
-        h = nn.relu(norm(_pointwise(x, self.width, 1, "conv1", self.dtype), "bn1"))
-        h = nn.relu(norm(_conv(h, self.width, 3, self.stride, "conv2", self.dtype), "bn2"))
-        h = norm(_pointwise(h, self.features, 1, "conv3", self.dtype), "bn3")
+        h = nn.relu(norm(pointwise(x, self.width, 1, "conv1", self.dtype), "bn1"))
+        h = nn.relu(norm(conv(h, self.width, 3, self.stride, "conv2", self.dtype), "bn2"))
+        h = norm(pointwise(h, self.features, 1, "conv3", self.dtype), "bn3")
         if self.project:
-            x = norm(_pointwise(x, self.features, self.stride, "downsample_0", self.dtype), "downsample_1")
+            x = norm(pointwise(x, self.features, self.stride, "downsample_0", self.dtype), "downsample_1")
         return nn.relu(h + x)
 
 
@@ -77,7 +58,7 @@ class WideResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
-        h = _conv(x.astype(self.dtype), 64, 7, 2, "conv1", self.dtype)
+        h = conv(x.astype(self.dtype), 64, 7, 2, "conv1", self.dtype)
         h = nn.relu(TorchBatchNorm(name="bn1")(h, use_running_average=not train))
         h = nn.max_pool(h, (3, 3), (2, 2), ((1, 1), (1, 1)))
         outputs = {}

@@ -32,7 +32,7 @@ class Pictures(NamedTuple):
     name: str
     train: list[Picture]
     test: list[Picture]
-    recordings: tuple[str, ...]
+    recordings: tuple[str, ...] = ()
     """As in `DataSet`."""
 
 
@@ -40,8 +40,8 @@ def load(
     pictures: Sequence[Picture],
     size: Size,
     *,
+    orient: bool,
     any_nonzero: bool = False,
-    orient: bool = True,
     threads: int | None = None,
 ) -> ImageSet:
     """Reads every picture and mask; row i of the result is ``pictures[i]`` however the threads ran.
@@ -49,7 +49,9 @@ def load(
     Args:
       pictures: what to read; may be empty.
       size: in pixels, at least 1; the side of a square or (height, width).
-      any_nonzero, orient: see `ddad_jax.data.read`.
+      orient: whether pictures and masks are turned as their EXIF tag says; False where masks were drawn on the pixels
+        as they are stored.
+      any_nonzero: every value of a mask but 0 is a defect, where masks hold class numbers; see `ddad_jax.data.read`.
       threads: how many read at once; None = the processor's cores plus two, for the disk's sake.
 
     Raises:

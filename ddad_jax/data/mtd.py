@@ -61,7 +61,7 @@ def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8
     test = [good[i] for i in sorted(drawn[n_train:])]
     for folder in DEFECTS:
         test += [_defective(root, path) for path in _pictures_of(root, folder)]
-    return Pictures("mtd", train, test, recordings=())
+    return Pictures("mtd", train, test)
 
 
 def _pictures_of(root: Path, folder: str) -> list[Path]:

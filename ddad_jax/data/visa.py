@@ -65,7 +65,7 @@ def visa_pictures(root: str | Path, category: str) -> Pictures:
             f"Training takes normal pictures only: use the published one-class table."
         )
     train, test = (sorted(pictures[split], key=lambda p: p.name) for split in _SPLITS)
-    return Pictures(category, train, test, recordings=())
+    return Pictures(category, train, test)
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:

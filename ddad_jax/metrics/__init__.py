@@ -1,6 +1,6 @@
 """L1. How good is an anomaly map? Host NumPy, arrays in, numbers out, no model code.
 
-``evaluate_maps`` gives the seven figures a run reports; the parts are there for closer looks.
+``evaluate_maps`` gives the figures a run reports; the parts are there for closer looks.
 ``metrics.reference`` holds the published code's own definitions, under their own names.
 """
 

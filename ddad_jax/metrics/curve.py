@@ -57,6 +57,20 @@ def operating_points(positive: np.ndarray, negative: np.ndarray, weight: np.ndar
     )
 
 
+def curve_of(scores: Any, labels: Any) -> Curve:
+    """``operating_points`` of labelled scores.
+
+    Args:
+        scores: larger means more anomalous; finite, any shape.
+        labels: the same shape, 1 or True = anomalous.
+
+    Raises InputError for NaN or infinite scores, for other labels and for shapes that differ.
+    """
+    scores = checked_scores(scores)
+    positive = checked_labels(labels, scores.shape)
+    return operating_points(scores[positive], scores[~positive])
+
+
 def area_up_to(curve: Curve, limit: float) -> tuple[float, float]:
     """Mean height of the curve (FPR, coverage) over 0 <= FPR <= limit, and its height at the limit.
 

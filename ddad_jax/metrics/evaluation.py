@@ -5,19 +5,20 @@ from typing import Any
 import numpy as np
 
 from ddad_jax.errors import InputError
-from ddad_jax.metrics.curve import area_up_to, checked_labels
-from ddad_jax.metrics.ranking import ranking, ranking_of
+from ddad_jax.metrics.curve import area_up_to, checked_labels, curve_of
+from ddad_jax.metrics.ranking import ranking_of
 from ddad_jax.metrics.region_overlap import LIMITS, Regions, label_regions, pixel_curve
 
 IMAGE_METRICS = ("image_auroc", "image_ap", "image_f1_max")
-PIXEL_METRICS = ("pixel_auroc", "pixel_ap", *(f"aupro_{round(100 * limit):02d}" for limit in LIMITS))
+_AUPRO = {f"aupro_{round(100 * limit):02d}": limit for limit in LIMITS}
+PIXEL_METRICS = ("pixel_auroc", "pixel_ap", *_AUPRO)
 METRICS = IMAGE_METRICS + PIXEL_METRICS
 
 
 def evaluate_maps(
     maps: Any, scores: Any, labels: Any, masks: Any, has_mask: Any, *, regions: Regions | None = None
 ) -> dict[str, float]:
-    """Image and pixel metrics, named as in ``METRICS``; NaN where undefined (``missing`` says why).
+    """Image and pixel metrics, named and ordered as in ``METRICS``; NaN where undefined (``missing`` says why).
 
     Pixel metrics see the images whose mask is known, good ones included; image metrics see all.
 
@@ -32,16 +33,21 @@ def evaluate_maps(
     Raises InputError for NaN or infinite maps or scores, other labels, shapes that differ, or a good image
     whose mask shows a defect.
     """
-    image = ranking(scores, labels)
+    of_scores = curve_of(scores, labels)
     if regions is None:
         regions = label_regions(*_checked(labels, masks, has_mask)[1:])
     if regions.shape[:1] != np.shape(scores):
         raise InputError(f"scores: expected {regions.shape[0]}, one a mask, got shape {np.shape(scores)}")
-    curve = pixel_curve(maps, regions)
-    pixel = ranking_of(curve)
-    found = [image.auroc, image.ap, image.max_f1, pixel.auroc, pixel.ap]
-    found += [area_up_to(curve, limit)[0] for limit in LIMITS]
-    return dict(zip(METRICS, found, strict=True))
+    of_pixels = pixel_curve(maps, regions)
+    image, pixel = ranking_of(of_scores), ranking_of(of_pixels)
+    return {
+        "image_auroc": image.auroc,
+        "image_ap": image.ap,
+        "image_f1_max": image.max_f1,
+        "pixel_auroc": pixel.auroc,
+        "pixel_ap": pixel.ap,
+        **{name: area_up_to(of_pixels, limit)[0] for name, limit in _AUPRO.items()},
+    }
 
 
 def missing(labels: Any, masks: Any, has_mask: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.metrics.curve import Curve, checked_labels, checked_scores, operating_points
+from ddad_jax.metrics.curve import Curve, curve_of
 
 
 class Ranking(NamedTuple):
@@ -39,9 +39,7 @@ def ranking(scores: Any, labels: Any) -> Ranking:
     >>> [round(value, 3) for value in ranking([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])]
     [0.75, 0.833, 0.8, 0.35]
     """
-    scores = checked_scores(scores)
-    positive = checked_labels(labels, scores.shape)
-    return ranking_of(operating_points(scores[positive], scores[~positive]))
+    return ranking_of(curve_of(scores, labels))
 
 
 def ranking_of(curve: Curve) -> Ranking:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from experiments.figures.curves import TITLES
 from experiments.figures.parts import BLUE, GREY, NAMES, ORANGE, save, tidy
-from experiments.papers.numbers import Numbers, Value, mean_of
+from experiments.papers.numbers import Numbers, average_of
 from experiments.tables import Row, is_number
 
 SETTING = re.compile(r"(?:[a-z] = |DDAD-)(\d+(?:\.\d+)?)")
@@ -39,7 +39,7 @@ def beside_paper(rows: Sequence[Row], published: Numbers, path: str | Path, *, s
         for column in published.columns:
             line = {value: row[column][at] for value, row in cells.items() if column in row}
             axes.plot(list(line), list(line.values()), color=GREY, lw=0.7, alpha=0.5)
-        mean = [_mean(published, name)[at] for name in values.values()]
+        mean = [average_of(published, name)[at] for name in values.values()]
         axes.plot(list(values), mean, color=BLUE, lw=2.2, marker="s", ms=4)
         ours = _ours(rows, setting, metric)
         axes.plot(list(ours), list(ours.values()), color=ORANGE, lw=2.2, marker="o", ms=5)
@@ -71,7 +71,7 @@ def beside_paper_table(rows: Sequence[Row], published: Numbers, *, setting: str)
             row[said] = ours[metric].get(value)
             known = value in values
             cells = [cell[at] for cell in _trusted(published, values[value]).values()] if known else []
-            row[f"{said}, paper"] = _mean(published, values[value])[at] if known else None
+            row[f"{said}, paper"] = average_of(published, values[value])[at] if known else None
             row[f"{said}, its categories"] = f"{min(cells):.1f} to {max(cells):.1f}" if cells else None
         table.append(row)
     return table
@@ -92,11 +92,6 @@ def _trusted(published: Numbers, name: str) -> dict[str, tuple[float, ...]]:
         for column, numbers in known.items()
         if len(numbers) == len(published.metrics) and (name, column) not in published.doubtful
     }
-
-
-def _mean(published: Numbers, name: str) -> Value:
-    row = published.rows[name]
-    return row.average or mean_of(row.cells)
 
 
 def _ours(rows: Sequence[Row], setting: str, metric: str) -> dict[float, float]:

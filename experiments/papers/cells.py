@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from experiments.papers.numbers import Numbers, Value, mean_of
+from experiments.papers.numbers import AVERAGE, Numbers, Value, average_of, mean_of
 from experiments.papers.settings import DATA
 from experiments.papers.table import Block, Line, Run
 
-AVERAGE = "average"
 Rows = Mapping[str, Mapping[str, Any]]
 """Rows of a run by ``plan.key_of``."""
 
@@ -36,7 +35,7 @@ class Cell(NamedTuple):
 class Sheet(NamedTuple):
     """A block filled in. rows: methods and settings; columns: categories and the average. same: line -> the mean of
     the paper's numbers over the categories that were run, where these are not all. steps: fewest and most of a training
-    behind it."""
+    behind it. features: whether any line of ours sees those of the extractor that --backbone names."""
 
     name: str
     numbers: Numbers
@@ -46,6 +45,7 @@ class Sheet(NamedTuple):
     run: tuple[str, ...]
     same: Mapping[str, Value]
     steps: tuple[int, int] | None
+    features: bool
 
 
 def filled(block: Block, found: Mapping[str, Sequence[tuple[Run, Rows]]], *, published: bool = False) -> Sheet:
@@ -81,7 +81,8 @@ def filled(block: Block, found: Mapping[str, Sequence[tuple[Run, Rows]]], *, pub
         for column in averages:
             metrics = numbers.metrics_of(name, column)
             made = mean_of([values(ours[name, c], metrics, published=published) for c in over]) if over else None
-            paper = average_of(numbers, name) if by_category else numbers.cell(name, column)
+            printed_mean = average_of(numbers, name) if name in numbers.rows else None
+            paper = printed_mean if by_category else numbers.cell(name, column)
             of = (len(here), len(own)) if made is not None else (0, 0)
             cells[name, column] = Cell(metrics, made, paper, name in lines, _doubtful(numbers, name), of)
         if by_category and name in numbers.rows and 0 < len(here) < len(own):
@@ -90,7 +91,8 @@ def filled(block: Block, found: Mapping[str, Sequence[tuple[Run, Rows]]], *, pub
     columns = (*own, *others, *averages) if by_category else averages
     trained = [int(row["train_steps"]) for row in ours.values()]
     steps = (min(trained), max(trained)) if trained else None
-    return Sheet(block.numbers, numbers, rows, columns, cells, run, same, steps)
+    features = any(line.sees_features for line in block.lines)
+    return Sheet(block.numbers, numbers, rows, columns, cells, run, same, steps, features)
 
 
 def values(row: Mapping[str, Any], metrics: Sequence[str], *, published: bool = False) -> Value:
@@ -104,14 +106,6 @@ def values(row: Mapping[str, Any], metrics: Sequence[str], *, published: bool = 
         return float(found) / 1e3 if metric == "seconds" else 100.0 * float(found)
 
     return tuple(one(metric) for metric in metrics)
-
-
-def average_of(numbers: Numbers, row: str) -> Value | None:
-    """As printed, or the mean of the row where the paper prints none."""
-    if row not in numbers.rows:
-        return None
-    printed = numbers.rows[row]
-    return printed.average or mean_of(printed.cells)
 
 
 def _doubtful(numbers: Numbers, row: str) -> bool:

@@ -1,7 +1,8 @@
 """The paper's numbers as data: numbers.json, with where each stands and where the paper contradicts itself.
 
 ``mean_of`` and ``averages_that_differ`` recompute the printed averages, so that a test can hold the list of
-contradictions against the numbers themselves.
+contradictions against the numbers themselves. Rows of several tables that state one result are listed once, as
+"repeated"; where they differ is computed.
 """
 
 import functools
@@ -14,6 +15,9 @@ FILE = Path(__file__).with_name("numbers.json")
 
 Value = tuple[float | None, ...]
 """A cell: a number for each metric of its row or column; None where the paper has a dash."""
+
+AVERAGE = "average"
+"""A column beside the categories."""
 
 WORDS = {
     "image_auroc": "image AUROC",
@@ -81,6 +85,12 @@ def mean_of(values: Sequence[Value]) -> Value:
     return tuple(None if None in column else sum(column) / len(column) for column in columns)
 
 
+def average_of(numbers: Numbers, row: str) -> Value:
+    """As printed, or the mean of the row where the paper prints none."""
+    printed = numbers.rows[row]
+    return printed.average or mean_of(printed.cells)
+
+
 def averages_that_differ(tolerance: float = 0.0501) -> list[tuple[str, str, str]]:
     """(table, row, metric) of every printed average that rounding does not explain."""
     found = []
@@ -95,6 +105,57 @@ def averages_that_differ(tolerance: float = 0.0501) -> list[tuple[str, str, str]
     return found
 
 
+def repeated() -> list[list[tuple[str, str]]]:
+    """The (table, row) that state one result, a list for each result."""
+    return [[(table, row) for table, row in places] for places in json.loads(FILE.read_text("utf-8"))["repeated"]]
+
+
+def stated(name: str, row: str) -> dict[tuple[str, str], float]:
+    """(category or AVERAGE, metric) -> number of a row, without dashes and doubtful digits."""
+    table = tables()[name]
+    by_category = table.kind == "categories"
+    cells = [(column, cell) for column, cell in zip(table.columns, table.rows[row].cells, strict=True)]
+    printed = table.rows[row].average
+    said = {
+        (column if by_category else AVERAGE, metric): number
+        for column, cell in (*cells, *([(AVERAGE, printed)] if printed else []))
+        if (row, column) not in table.doubtful
+        for metric, number in zip(table.metrics_of(row, column), cell, strict=True)
+    }
+    return {at: number for at, number in said.items() if number is not None}
+
+
+def repeats_that_differ(name: str) -> list[str]:
+    """What a table prints otherwise than another that states the same result, a sentence for each row."""
+    sentences = []
+    for places in repeated():
+        for row in (row for table, row in places if table == name):
+            parts = [_told(at, number, name, places) for at, number in stated(name, row).items()]
+            if told := "; ".join(part for part in parts if part):
+                sentences.append(f"{row}: {told}.")
+    return sentences
+
+
+def _told(at: tuple[str, str], here: float, name: str, places: list[tuple[str, str]]) -> str:
+    """ "wood pixel AUROC 95.0 here and in Table 13, 95.3 in Tables 6 and 19"; "" where all agree."""
+    found: dict[float, list[str]] = {here: []}
+    for table, row in places:
+        number = stated(table, row).get(at)
+        if table != name and number is not None:
+            found.setdefault(number, []).append(table.partition("-")[0])
+    if len(found) == 1:
+        return ""
+    column, metric = at
+    same = f" and in {_tables(found[here])}" if found[here] else ""
+    others = ", ".join(f"{number} in {_tables(where)}" for number, where in found.items() if number != here)
+    return f"{column.replace('_', ' ')} {WORDS[metric]} {here} here{same}, {others}"
+
+
+def _tables(names: list[str]) -> str:
+    *first, last = names
+    return f"Tables {', '.join(first)} and {last}" if first else f"Table {last}"
+
+
 def contradictions(name: str) -> list[str]:
     """What a reader of the table should know of the paper's own numbers, one sentence each."""
     table = tables()[name]
@@ -104,7 +165,7 @@ def contradictions(name: str) -> list[str]:
         for one in listed_differences()
         if one["table"] == name
     ]
-    return [*table.notes, *averages]
+    return [*table.notes, *repeats_that_differ(name), *averages]
 
 
 def _numbers(found: dict[str, Any]) -> Numbers:

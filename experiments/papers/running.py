@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddad_jax.backbone_files import TORCHVISION_FILES, find_backbone
+from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
+from ddad_jax.weights import find_backbone
 from experiments import tracking
 from experiments.config import ADAPTED_WITH, TRAINED_WITH
 from experiments.config_check import check
@@ -191,14 +192,15 @@ def weights_of(given: list[str]) -> dict[str, Path]:
     Raises:
       InputError: a path that is not there, or a file whose name does not begin with that of a backbone.
     """
+    downloaded = {name: backbone.file for name, backbone in BACKBONES.items() if not backbone.package}
     found: dict[str, Path] = {}
     for path in map(Path, given):
         if not path.exists():
             raise InputError(f"--backbone_weights={path}: is not there; expected a file or a folder of them")
         files = sorted(path.glob("*.pth")) if path.is_dir() else [path]
-        named = {name: file for file in files for name in TORCHVISION_FILES if file.name.startswith(f"{name}-")}
+        named = {name: file for file in files for name in downloaded if file.name.startswith(f"{name}-")}
         if not named:
-            names = ", ".join(TORCHVISION_FILES.values())
+            names = ", ".join(downloaded.values())
             raise InputError(f"--backbone_weights={path}: expected torchvision's files or a folder of them: {names}")
         found |= named
     return found

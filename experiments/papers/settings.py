@@ -90,7 +90,7 @@ def present(data: str, root: Path) -> list[str]:
 
 
 def chosen(data: str, root: Path, asked: list[str]) -> list[str]:
-    """The categories to run: those asked for, or all of the paper's that are there.
+    """The categories to run, each once: those asked for, or all of the paper's that are there.
 
     Raises:
       InputError: as ``present``; one that is not there; nothing asked for and none of the paper's is there.
@@ -104,7 +104,7 @@ def chosen(data: str, root: Path, asked: list[str]) -> list[str]:
             f"--data={root}: none of its categories ({listed(there)}) is one of {DATA[data].name}. To fill the table's "
             f"shape with them, name them: --categories={','.join(there[:2])}"
         )
-    return asked or own
+    return list(dict.fromkeys(asked)) or own
 
 
 def _kind(data: str, root: str) -> str:

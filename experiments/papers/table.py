@@ -34,6 +34,11 @@ class Line(NamedTuple):
     made: Mapping[str, Any] = {}
     point: Mapping[str, Any] = {}
 
+    @property
+    def sees_features(self) -> bool:
+        """Whether the feature distance counts in it, of the extractor that --backbone and --size decide."""
+        return "backbone.name" not in self.made and self.point.get("feature_weight", 1.0) > 0
+
 
 def pixels_alone(name: str, **point: Any) -> Line:
     """Features take no part in it, so it asks for no weights to download and no adaptation."""
@@ -56,6 +61,11 @@ def extractors(networks: Mapping[str, str]) -> tuple[Line, ...]:
             Line(f"{name}+DA+pixel", made={"backbone.name": ours}),
         )
     )
+
+
+def by_steps() -> tuple[Line, ...]:
+    """The numbers of denoising steps of Tables 5 to 7, and the small network."""
+    return (*(Line(f"DDAD-{n}", point={"steps": n}) for n in (5, 10, 25)), Line("DDAD-S-10", network="ddad_s"))
 
 
 def parts_of_the_method() -> tuple[Line, ...]:

@@ -50,7 +50,7 @@ def footnotes(sheet: Sheet, ask: Ask, states: Sequence[State]) -> list[str]:
         notes.append("The paper gives no w, v or length of training for MTD, and no list of its 80 %.")
     if sheet.run and not ask.published:
         notes.append("Ours in the default behaviour; --reference follows the published code's (--size=gpu).")
-    if (ask.backbone or ask.size != "gpu") and ask.backbone != PAPERS and sheet.run:
+    if (ask.backbone or ask.size != "gpu") and ask.backbone != PAPERS and sheet.run and sheet.features:
         notes.append("Rows that name no feature extractor use EfficientNet-Lite0 unless --backbone names another; the "
                      "paper has WideResNet-101.")  # fmt: skip
     if "seconds" in {metric for cell in sheet.cells.values() for metric in cell.metrics}:

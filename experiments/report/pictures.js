@@ -9,7 +9,7 @@ function because(one, threshold, pixelThreshold) {
   const called = above ? "above" : one.score === threshold ? "at" : "below";
   const regions = `${one.regions || "no"} region${one.regions === 1 ? "" : "s"}`;
   const largest = one.regions ? `; the largest takes ${short(100 * one.largest)} % of the picture` : "";
-  return `Its score ${short(one.score)} is ${called} the threshold ${short(threshold)} (by ${short(by)}), so it is called ` +
+  return `Its score ${short(one.score)} is ${called} the threshold ${short(threshold)}${Number.isFinite(by) ? ` (by ${short(by)})` : ""}, so it is called ` +
     `${above ? "anomalous" : "normal"}; in truth it is ${one.label ? `defective: ${one.kind}` : "good"}. ` +
     `Above the pixel threshold ${short(pixelThreshold)}: ${regions}${largest}.`;
 }

@@ -26,14 +26,16 @@ def digits(name: str) -> str:
 
 def points_data(rows: Sequence[Row], best: Row | None) -> dict[str, Any]:
     """What ``rows.js`` and ``plots.js`` show; column by column, numbers to six significant digits."""
-    names, cells, same, marks = columns(rows, best)
+    told = columns(rows, best)
+    names, cells, marks = told.names, told.cells, told.marks
     found = [_column(name, [row.get(name) for row in rows], cells[name]) for name in names]
     return {
         "count": len(rows),
         "columns": found,
         "selected": [i for i, mark in enumerate(marks) if mark == SELECTED],
         "byLabel": [i for i, mark in enumerate(marks) if mark == BY_LABEL],
-        "same": same,
+        "same": told.same,
+        "agreed": [{"key": key, "name": name, "text": text} for key, (name, text) in told.agreed.items()],
         "plots": _plots(found) if len(rows) > 1 else [],
         "told": [name for name in TOLD if name in names],
         "colours": digits("viridis"),

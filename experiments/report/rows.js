@@ -26,17 +26,22 @@ function described(row, names = null) {
   return `point ${row + 1}${markOf(row) && ` ${markOf(row)}`}: ${said}`;
 }
 
-/** "w>=3 dpm2m" -> a test of rows; raises Error where a column is unknown. */
+/** "w>=3 dpm2m" -> a test of rows; raises Error where a column is unknown or the same in every row. A term that ends
+    in a sign of comparison is still being written, and holds for all. */
 function filterOf(text) {
   const plain = (name) => name.toLowerCase().replace(/\s/g, "");
-  const tests = text.trim().split(/\s+/).filter(Boolean).map((term) => {
+  const named = (columns, name) => columns.find((one) => [one.key, one.name].map(plain).includes(plain(name)));
+  const terms = text.trim().split(/\s+/).filter((term) => term && !/^[^<>=!]+[<>=!]+$/.test(term));
+  const tests = terms.map((term) => {
     const [, name, sign, asked] = /^([^<>=!]+)(<=|>=|!=|=|<|>)(.+)$/.exec(term) || [];
     if (!sign) {
       const word = term.toLowerCase();
       const cells = (row) => [markOf(row), ...points.columns.map((column) => textOf(column, row))];
       return (row) => cells(row).some((cell) => cell.toLowerCase().includes(word));
     }
-    const column = points.columns.find((one) => [one.key, one.name].map(plain).includes(plain(name)));
+    const column = named(points.columns, name);
+    const agreed = column ? null : named(points.agreed, name);
+    if (agreed) throw new Error(`${name} is ${agreed.text} in every row.`);
     if (!column) throw new Error(`No column is called ${name}.`);
     const number = Number(asked);
     if (!column.levels && Number.isNaN(number)) throw new Error(`${name} is compared with a number.`);
@@ -46,7 +51,10 @@ function filterOf(text) {
     return (row) => {
       const value = valueOf(column, row);
       if (value === null) return false;
-      return holds(column.levels ? order(value.toLowerCase(), against, 1) : value - against);
+      if (column.levels) return holds(order(value.toLowerCase(), against, 1));
+      // A number is found by what the cell shows of it, too: nobody sees the digits that were cut off.
+      const same = Number(textOf(column, row)) === against;
+      return holds(same ? 0 : value - against);
     };
   });
   return (row) => tests.every((test) => test(row));
@@ -72,7 +80,7 @@ function showTable(place) {
     return head;
   });
   const table = make("table", { class: "points picked" }, make("thead", {}, make("tr", {}, ...heads)), body);
-  const scroll = make("div", { class: "scroll", role: "region", "aria-label": "All points" }, table);
+  const scroll = make("div", { class: "scroll", role: "region", "aria-label": "All points", tabindex: "0" }, table);
   const back = make("button", { type: "button" }, "← previous");
   const on = make("button", { type: "button" }, "next →");
   back.addEventListener("click", () => { first = Math.max(0, first - size); fill(); });

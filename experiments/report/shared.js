@@ -43,9 +43,15 @@ function css(colour) {
   return `rgb(${colour.join(" ")})`;
 }
 
-/** A number for people: four significant digits. */
+/** What JSON has no number for, and the page carries as text. */
+function numberOf(value) {
+  return value === "inf" ? Infinity : value === "-inf" ? -Infinity : value;
+}
+
+/** A number for people: four significant digits. What is no finite number is told as text. */
 function short(value) {
   if (value === null || value === undefined) return "–";
+  if (!Number.isFinite(value)) return String(value).replace("Infinity", "inf").toLowerCase();
   const size = Math.abs(value);
   return size && (size < 1e-3 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }

@@ -4,5 +4,6 @@
   if (points && places.plots && points.plots.length) showPlots(places.plots);
   if (points && places.points) showTable(places.points);
   const pictures = embedded("pictures");
+  for (const one of pictures ? pictures.pictures : []) one.score = numberOf(one.score);
   if (pictures && places.pictures) showPictures(places.pictures, pictures);
 }

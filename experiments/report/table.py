@@ -39,12 +39,18 @@ def best_by_label(rows: Sequence[Row], metric: str = "image_auroc") -> Row | Non
 
 class Columns(NamedTuple):
     """The rows of a sweep as a table has them. names: keys of the columns in which the rows differ, metrics always;
-    cells: their text; same: what all rows agree in, in words; marks: SELECTED, BY_LABEL or "" of each row."""
+    cells: their text; agreed: name and text of what all rows agree in, by key; marks: SELECTED, BY_LABEL or "" of each
+    row."""
 
     names: list[str]
     cells: dict[str, list[str]]
-    same: str
+    agreed: dict[str, tuple[str, str]]
     marks: list[str]
+
+    @property
+    def same(self) -> str:
+        """What all rows agree in, in words."""
+        return ", ".join(f"{name} = {text}" for name, text in self.agreed.values())
 
 
 def columns(rows: Sequence[Row], best: Row | None) -> Columns:
@@ -54,8 +60,8 @@ def columns(rows: Sequence[Row], best: Row | None) -> Columns:
     ordered = [name for name in ORDER if name in present] + [name for name in present if name not in ORDER]
     cells = {name: column_cells([row.get(name) for row in rows]) for name in ordered}
     varying = [name for name in ordered if name in METRICS or len(set(cells[name])) > 1]
-    same = ", ".join(f"{NAMES.get(name, name)} = {cells[name][0]}" for name in ordered if name not in varying)
-    return Columns(varying, cells, same, marks)
+    agreed = {name: (NAMES.get(name, name), cells[name][0]) for name in ordered if name not in varying}
+    return Columns(varying, cells, agreed, marks)
 
 
 def points_table(rows: Sequence[Row], best: Row | None, *, max_rows: int = MAX_ROWS) -> str:
@@ -70,7 +76,8 @@ def points_table(rows: Sequence[Row], best: Row | None, *, max_rows: int = MAX_R
     """
     if not rows:
         return ""
-    varying, cells, same, marks = columns(rows, best)
+    found = columns(rows, best)
+    varying, cells, marks, same = found.names, found.cells, found.marks, found.same
     order = sorted(range(len(rows)), key=lambda i: (SELECTED, BY_LABEL, "").index(marks[i]))[:max_rows]
     numeric = {name: any(is_number(row.get(name)) for row in rows) for name in varying}
     head = "".join(_head(NAMES.get(name, name), name, numeric[name]) for name in varying)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, first_line
 from experiments.searches.space import SIGMA_STEP, Axis
 
 STARTUP = 6
@@ -34,6 +34,16 @@ def require_optuna() -> None:
         raise InputError(f"a search needs the package {error.name}; pip install '.[search]' brings it") from None
 
 
+def require_storage(storage: str) -> None:
+    """Begin the study where there is none, so that a storage is refused before there is anything to lose.
+
+    Raises:
+      InputError: the storage cannot be used.
+    """
+    with reported(storage):
+        _study(storage)
+
+
 def opened(storage: str, identity: Mapping[str, Any]) -> Any:
     """The study in ``storage`` (a URL of SQLAlchemy), begun where there is none.
 
@@ -42,12 +52,8 @@ def opened(storage: str, identity: Mapping[str, Any]) -> Any:
     Raises:
       InputError: the storage cannot be used, or its study is of something else.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with reported(storage):
-        kept = optuna.storages.RDBStorage(storage)
-        study = optuna.create_study(storage=kept, study_name="search", direction="maximize", load_if_exists=True)
+        study = _study(storage)
         now, before = json.loads(json.dumps(identity)), study.user_attrs.get("identity")
         if before is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("identity", now)
@@ -67,6 +73,14 @@ def opened(storage: str, identity: Mapping[str, Any]) -> Any:
     return study
 
 
+def _study(storage: str) -> Any:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kept = optuna.storages.RDBStorage(storage)
+    return optuna.create_study(storage=kept, study_name="search", direction="maximize", load_if_exists=True)
+
+
 @contextlib.contextmanager
 def reported(storage: str) -> Iterator[None]:
     """What goes wrong with the storage becomes an InputError that names it."""
@@ -76,9 +90,8 @@ def reported(storage: str) -> Iterator[None]:
     try:
         yield
     except (optuna.exceptions.OptunaError, SQLAlchemyError, ImportError) as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         expected = "a database that can be written, such as sqlite:///FILE"
-        raise InputError(f"--storage={storage}: cannot be used ({first}); expected {expected}") from None
+        raise InputError(f"--storage={storage}: cannot be used ({first_line(error)}); expected {expected}") from None
 
 
 def ask(

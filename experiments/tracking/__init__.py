@@ -1,6 +1,6 @@
 """Where a run tells its course: TensorBoard files always, Weights & Biases and MLflow on request."""
 
-from experiments.tracking.courses import course_of, end, row_of_sweep, values_of_row
+from experiments.tracking.courses import course_of, end, row_of_search, row_of_sweep
 from experiments.tracking.given import Value
 from experiments.tracking.opening import writer_of
 from experiments.tracking.writer import TRACKERS, Write, Writer, require, silent
@@ -13,8 +13,8 @@ __all__ = [
     "course_of",
     "end",
     "require",
+    "row_of_search",
     "row_of_sweep",
     "silent",
-    "values_of_row",
     "writer_of",
 ]

@@ -2,7 +2,7 @@
 
 import json
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
-from experiments.plan import key_of
-from experiments.tables import is_number, read_jsonl
+from experiments.plan import SETTINGS
+from experiments.tables import is_number, plain, read_jsonl
 from experiments.tracking.given import Value
 from experiments.tracking.writer import Write, Writer
 
@@ -28,11 +28,26 @@ def course_of(section: str, row: Mapping[str, Any]) -> dict[str, Value]:
     return {f"{section}/{name}": float(v) for name, v in row.items() if name != counted and is_number(v)}
 
 
-def row_of_sweep(row: Mapping[str, Any]) -> tuple[int, dict[str, Value]]:
-    """(number, values) of a row of a sweep. The number is drawn from its settings and what it was made with, so that
-    a row has the same one whoever computed it when."""
-    made = [row.get(name) for name in ("trained_on", "train_steps", "adapt_epoch", "test_set", "student", "times")]
-    return zlib.crc32(json.dumps([key_of(dict(row)), made]).encode()), values_of_row("sweep", row)
+def row_of_sweep(row: Mapping[str, Any], made_with: Collection[str], weights: str) -> tuple[int, dict[str, Value]]:
+    """(number, values) of a row of a sweep. A row has the same number whoever computed it when, and another one where
+    anything differs that its metrics depend on, so that what is computed anew is told anew.
+
+    Args:
+      made_with: the fields that say what it was made with, besides its settings. weights: fingerprint of the
+        parameters.
+    """
+    own = {name: row.get(name) for name in (*SETTINGS, *made_with, "times")}
+    return number_of({**own, "weights": weights}), values_of_row("sweep", row)
+
+
+def row_of_search(row: Mapping[str, Any], identity: Mapping[str, Any]) -> tuple[int, dict[str, Value]]:
+    """As ``row_of_sweep``, of a trial. identity: what the answers of its study depend on."""
+    return number_of({**identity, "trial": row["trial"]}), values_of_row("search", row)
+
+
+def number_of(own: Mapping[str, Any]) -> int:
+    """A number of 32 bits, drawn from ``own``: equal where these are."""
+    return zlib.crc32(json.dumps(plain(own), sort_keys=True).encode())
 
 
 def values_of_row(section: str, row: Mapping[str, Any]) -> dict[str, Value]:
@@ -58,11 +73,9 @@ def begin(write: Write, workdir: Path, config: ConfigDict) -> None:
                 write(int(row[counted]), course_of(section, row))
 
 
-def end(write: Writer, workdir: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Rows that were not told when they were computed, and the figures; then the writer is closed."""
+def end(write: Writer, workdir: Path) -> None:
+    """The figures; then the writer is closed."""
     if write.trackers:  # in the other processes of a run there are none
-        for row in rows:
-            write(*row_of_sweep(row))
         for path in sorted((workdir / "figures").glob("*.png")):
             with Image.open(path) as picture:
                 write(0, {f"run/{path.stem}": np.asarray(picture.convert("RGB"))})

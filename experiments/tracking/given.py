@@ -1,12 +1,16 @@
 """What each tracker has been given already, in a journal of the workdir: a resumed run tells nothing twice."""
 
 import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ddad_jax.errors import InputError, first_line
 from experiments.tables import append_jsonl, read_jsonl
+
+log = logging.getLogger(__name__)
 
 Value = float | str | np.ndarray
 """A number, a text, or a picture (uint8 [h, w, 3])."""
@@ -18,6 +22,10 @@ ROWS = ("sweep", "search")
 """Sections whose numbers stand for settings: each is a row of settings and of what they led to."""
 
 
+_DAMAGED = (InputError, KeyError, TypeError, ValueError, OverflowError)
+"""What a journal raises that this module did not write."""
+
+
 class Given:
     """Of one tracker. A section is what stands before the slash of a value's name.
 
@@ -27,12 +35,31 @@ class Given:
 
     def __init__(self, workdir: Path, tracker: str) -> None:
         self.path, self.tracker = workdir / "tracking.jsonl", tracker
+        self._begin()
+        try:
+            for line in read_jsonl(self.path):
+                if line.get("to") == tracker:
+                    self._take(line)
+        except _DAMAGED as error:
+            self._set_aside(error)
+            self._begin()
+
+    def _begin(self) -> None:
         self.run = ""
         self.calls = 0
         self.forget()
-        for line in read_jsonl(self.path):
-            if line.get("to") == tracker:
-                self._take(line)
+
+    def _set_aside(self, error: Exception) -> None:
+        """No result depends on this file, so a run does not end for it."""
+        aside = self.path.with_name("tracking-damaged.jsonl")
+        try:
+            self.path.replace(aside)
+        except OSError as refused:
+            raise InputError(f"{self.path}: damaged, and cannot be moved ({refused.strerror}). Delete it") from None
+        log.warning(
+            "%s: damaged (%s), kept as %s. The trackers are told all of the run again",
+            self.path, first_line(error).removeprefix(f"{self.path}, ").partition(";")[0], aside.name,
+        )  # fmt: skip
 
     def forget(self) -> None:
         """As if nothing had been given: what had been is gone."""

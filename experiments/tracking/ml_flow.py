@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, first_line
 from experiments.plan import SETTINGS
 from experiments.tracking.given import ROWS, Given, Value
 from experiments.tracking.writer import Tracker
@@ -57,9 +57,9 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
             batch = [p for p in params[first : first + 100] if p.key not in known]
             client.log_batch(run, params=batch)
     except errors as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise InputError(
-            f"--track=mlflow: {uri} does not take the run ({first_line}). Leave it out, or set MLFLOW_TRACKING_URI"
+            f"--track=mlflow: {uri} does not take the run ({first_line(error)}). Leave it out, or set "
+            "MLFLOW_TRACKING_URI"
         ) from None
     given.note_run(run)
 

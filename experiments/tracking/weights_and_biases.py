@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, first_line
 from experiments.tracking.given import ROWS, SERIES, Given, Value
 from experiments.tracking.writer import Tracker
 
@@ -50,10 +50,9 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
             f"--track=wandb: {error} WANDB_MODE=offline keeps the run in {workdir / 'wandb'} instead"
         ) from None
     except (wandb.errors.Error, TimeoutError, OSError) as error:
-        first = str(error).splitlines()[0]
         raise InputError(
-            f"--track=wandb: the server cannot be reached ({first}). Leave it out, or keep the run here with "
-            "WANDB_MODE=offline"
+            f"--track=wandb: the server cannot be reached ({first_line(error)}). Leave it out, or keep the run here "
+            "with WANDB_MODE=offline"
         ) from None
     given.note_run(run.id)
     for section in (*SERIES, *ROWS):

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, first_line
 from experiments.tracking.given import Given, Value
 
 log = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Writer:
             try:
                 tracker.close()
             except tracker.errors as error:
-                log.warning("%s: %s", tracker.name, _line(error))
+                log.warning("%s: %s", tracker.name, first_line(error))
         self.trackers = []
 
     def _written(self, tracker: Tracker, section: str, step: int, values: dict[str, Value]) -> bool:
@@ -88,12 +88,7 @@ class Writer:
                 tracker.given.note(section, step, wanting)
         except tracker.errors as error:
             more = "The run goes on without it; the same command tells it later what it missed"
-            log.warning("%s failed: %s. %s", tracker.name, _line(error), more)
+            log.warning("%s failed: %s. %s", tracker.name, first_line(error), more)
             self.trackers.remove(tracker)
             return False
         return True
-
-
-def _line(error: BaseException) -> str:
-    """The first line of what an exception says, which may be a page."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,6 +1,7 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here" # so that no path of a user is in what xpk hands to a shell
-ours=
+ours=''
+launch=launch-$(date +%s)-$$-$RANDOM # in what the workload runs
 
 to_delete=(xpk workload delete --workload="$name" "${at[@]}" --force)
 
@@ -9,7 +10,13 @@ leave() {
   trap - EXIT
   trap '' INT TERM HUP
   stop_child
-  if [ -n "$ours" ] && [ -n "$keep" ]; then
+  # xpk has turned kubectl to the cluster before it makes anything there.
+  [ "$ours" != maybe ] || whose "$status" kubectl get jobsets "$name" --output=yaml
+  if [ "$ours" = unknown ]; then
+    printf 'error: it could not be found out whether %s was created. If it was, delete it:\n  %s\n' \
+      "$name" "${to_delete[*]}" >&2
+    status=3
+  elif [ -n "$ours" ] && [ -n "$keep" ]; then
     echo "$name stays in the cluster: ${to_delete[*]}" >&2
   elif [ -n "$ours" ]; then
     "${to_delete[@]}" || {
@@ -34,8 +41,9 @@ fi
 
 # Kubernetes changes $( and $$ in a command, and a line break would end it: neither is in base64.
 worker=$(base64 <worker.sh | tr -d '\n')
-xpk workload create --workload="$name" "${at[@]}" "${create[@]}" \
-  --command="echo $worker | base64 -d >ddad-worker.sh && bash ddad-worker.sh" ||
+ours=maybe
+patiently xpk workload create --workload="$name" "${at[@]}" "${create[@]}" \
+  --command="echo $worker | base64 -d >ddad-$launch.sh && bash ddad-$launch.sh" ||
   fail "xpk could not create $name (what it says is above). If the name is taken, choose another --gke_name, or
   ${to_delete[*]}"
 ours=1

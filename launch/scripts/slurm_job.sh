@@ -11,6 +11,11 @@ trap again USR1
 
 [ -z "$shard_of" ] || command+=("--shard=$SLURM_ARRAY_TASK_ID/$shard_of")
 [ -z "${buckets[*]-}" ] || command=(bash "$1/task.sh" "${command[@]}")
+# Under SLURM, jax.distributed gives a process one GPU, that of its number on the node, unless it is told which.
+if [ -n "$all_gpus" ] && [ -z "${JAX_LOCAL_DEVICE_IDS-}" ]; then
+  gpus=${gpus:-${SLURM_GPUS_ON_NODE-}}
+  [ -z "$gpus" ] || export JAX_LOCAL_DEVICE_IDS="$(seq -s , 0 "$((gpus - 1))")"
+fi
 srun --kill-on-bad-exit=1 ${srun_options[@]+"${srun_options[@]}"} "${command[@]}" &
 step=$!
 while :; do # a signal ends wait, and not the step

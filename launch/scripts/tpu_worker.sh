@@ -1,5 +1,6 @@
 # On every worker, in the folder of the code: worker.sh setup | run LAUNCH | pack
 cd "$(dirname "${BASH_SOURCE[0]}")"
+case $workdir in "~" | "~/"*) workdir=$HOME${workdir#"~"} ;; esac # as the program reads it
 
 install() {
   local candidate python=
@@ -56,6 +57,7 @@ run)
   run "$2"
   ;;
 pack)
+  mkdir -p "$workdir" # a run that was refused has none
   tar -czf "$HOME/ddad-workdir.tar.gz" -C "$workdir" .
   ;;
 esac

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from ddad_jax.errors import InputError
-from launch import buckets, shell, source, tools
+from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
 from launch.rendered import Rendered, Step
 
@@ -92,17 +92,14 @@ def render(job: Job, settings: Settings) -> Rendered:
         "keep": settings.keep,
         "send_code": not settings.image,
         "checkout": source.checkout(settings.checkout),
-        "buckets": shared["buckets"],
-        "workdir_bucket": shared["workdir_bucket"],
-        "workdir_url": shared["workdir_url"],
-        "role": shared["role"],
+        **cloud.looked_at(shared),
     }
     worker: dict[str, shell.Value] = {
         "folder": settings.folder,
         "install": not settings.image,
         "extras": settings.extras,
         # One node of another kind is found by nobody, and needs nobody.
-        "command": shell.argv(python, here, *(["--coordinator=auto"] if _is_tpu(settings) else [])),
+        "command": shell.argv(python, here, *(["--coordinator=auto"] * _is_tpu(settings)), name="--gke_python"),
         "workdir": here.workdir,
         # The cluster has mounted its storage.
         **(shared | ({"buckets": ()} if settings.storage else {})),
@@ -112,7 +109,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         "launch.sh": head
         + shell.variables(launch)
         + "\n"
-        + shell.body("fail.sh", "patient.sh", "source.sh", "buckets_here.sh", "gke.sh"),
+        + shell.body("fail.sh", "patient.sh", "whose.sh", "source.sh", "buckets_here.sh", "gke.sh"),
         "worker.sh": head + shell.variables(worker) + "\n" + shell.body("fail.sh", "buckets.sh", "gke_worker.sh"),
     }
     steps = (Step("create the workload, wait for it, fetch its logs, delete it", ("bash", "launch.sh")),)
@@ -152,8 +149,6 @@ def _check(settings: Settings) -> None:
     image = r"[\w][\w.:/@-]*"
     checked("cluster", name, rule)
     checked("name", name, rule)
-    checked("zone", r"[a-z]+-[a-z]+\d+-[a-z]", "a zone, such as us-west4-a")
-    checked("project", r"|([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", "the id of a project, such as my-project-123")
     if bool(settings.tpu_type) == bool(settings.device_type):
         raise InputError(
             f"--gke_tpu_type={settings.tpu_type} --gke_device_type={settings.device_type}: expected one of the two, "
@@ -166,12 +161,16 @@ def _check(settings: Settings) -> None:
     checked("base_image", image, "an image, such as python:3.11-bookworm")
     checked("image", f"|{image}", "an image, such as us-docker.pkg.dev/my-project/ddad/run:1")
     checked("folder", r"/[\w./-]*", "an absolute path of letters, digits, - and _")
-    checked("mounts", r"/[\w./-]+", "an absolute path of letters, digits, - and _")
     checked("storage", f"|{name}", rule)
-    checked("extras", r"\w+(,\w+)*", "names of extras in pyproject.toml, separated by commas, such as tpu,tracking")
+    cloud.check("gke", settings._asdict())
     shell.check_numbers("gke", settings._asdict(), {"num_slices": 1, "max_restarts": 0, "wait_minutes": 0})
     if settings.num_slices > 1 and not _is_tpu(settings):
         raise InputError(f"--gke_num_slices={settings.num_slices}: expected 1, slices are of TPUs")
+    if settings.python and not settings.image:
+        raise InputError(
+            f"--gke_python={settings.python} without --gke_image: workers install a Python environment of their own; "
+            "expected both flags, or neither"
+        )
     if settings.spot and settings.reservation:
         raise InputError("--gke_spot and --gke_reservation exclude each other: expected one of them, or neither")
 

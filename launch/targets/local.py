@@ -49,28 +49,32 @@ def render(job: Job, settings: Settings) -> Rendered:
     count = _count(job, settings, len(sets))
     every = _environment(settings, [number for one in sets for number in one])
     each = [_environment(settings, one) for one in sets] or [every] * count
-    python = shlex.split(settings.python)
+    python = shell.words("--python", settings.python)
+    leash = (*python, "-m", "launch.leash")
     if count == 1:
-        return Rendered({}, (Step(f"{job.program}", (*every, *shell.argv(settings.python, job))),))
+        return Rendered({}, (Step(f"{job.program}", (*every, *shell.argv(settings.python, job)), leashed=True),))
     notes: tuple[str, ...] = ()
     if not sets and not settings.fake_devices:
         notes = ("Without --devices every process takes all devices there are, which GPUs and TPUs do not allow; on a "
                  "CPU the processes share its cores",)  # fmt: skip
     if job.shards > 1:
         commands = {
-            f"shard {k}": (*each[k], *shell.argv(settings.python, job, f"--shard={k}/{count}")) for k in range(count)
+            f"shard {k}": (*each[k], *leash, *shell.argv(settings.python, job, f"--shard={k}/{count}"))
+            for k in range(count)
         }
+        models, collect = ((*every, *shell.argv(settings.python, job, *more)) for more in (("--models_only",), ()))
         steps = (
-            Step("models and grids that all shards need", (*every, *shell.argv(settings.python, job, "--models_only"))),
-            Step(f"{count} shards of the grid", (*python, *TOGETHER, "shards.json")),
-            Step("collect the rows, and report", (*every, *shell.argv(settings.python, job))),
+            Step("models and grids that all shards need", models, leashed=True),
+            Step(f"{count} shards of the grid", (*python, *TOGETHER, "shards.json"), leashed=True),
+            Step("collect the rows, and report", collect, leashed=True),
         )
         return Rendered({"shards.json": told(commands)}, steps, (), notes)
     found = f"--coordinator=127.0.0.1:{settings.port}", f"--num_processes={count}"
     commands = {
-        f"process {k}": (*each[k], *shell.argv(settings.python, job, *found, f"--process_id={k}")) for k in range(count)
+        f"process {k}": (*each[k], *leash, *shell.argv(settings.python, job, *found, f"--process_id={k}"))
+        for k in range(count)
     }
-    step = Step(f"{count} processes of one run", (*python, *TOGETHER, "processes.json"))
+    step = Step(f"{count} processes of one run", (*python, *TOGETHER, "processes.json"), leashed=True)
     return Rendered({"processes.json": told(commands)}, (step,), (), notes)
 
 

@@ -6,7 +6,7 @@ Every job is queued again when it is pre-empted or its time is over, and the sam
 from typing import NamedTuple
 
 from ddad_jax.errors import InputError
-from launch import buckets, shell, source, tools
+from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
 from launch.rendered import Rendered, Step
 
@@ -126,10 +126,13 @@ def _job(job: Job, settings: Settings, mounted: tuple[str, ...], more: tuple[str
     # What a login shell sets up, modules above all, does not bear set -u.
     setup = f"\nset +u\n{settings.setup}\nset -u\n" if settings.setup else ""
     inside = ("apptainer", "exec", "--nv", settings.container) if settings.container else ()
-    values = {
-        "command": (*inside, *shell.argv(settings.python, job, *more)),
+    values: dict[str, shell.Value] = {
+        "command": (*inside, *shell.argv(settings.python, job, *more, name="--slurm_python")),
         # Since 22.05 srun no longer takes this from the job.
         "srun_options": (f"--cpus-per-task={settings.cpus_per_task}",) if settings.cpus_per_task else (),
+        # A process alone has no coordinator, and sees all GPUs.
+        "all_gpus": settings.nodes > 1 and settings.tasks_per_node == 1,
+        "gpus": settings.gpus_per_node.rpartition(":")[2],
         "shard_of": shard_of or "",
         "requeue": requeue,
         "max_requeues": settings.max_requeues,
@@ -153,7 +156,7 @@ def _check(job: Job, settings: Settings) -> None:
     checked("time", _TIME, "minutes, hours:minutes:seconds or days-hours:minutes:seconds")
     checked("gpus_per_node", r"|([\w.-]+:)?[1-9]\d*", "a number or type:number, such as 4 or a100:4")
     checked("memory", r"|[1-9]\d*[KMGT]?", "a number with K, M, G or T behind it, such as 64G")
-    checked("mounts", r"/[\w./-]+", "an absolute path of letters, digits, - and _")
+    cloud.check("slurm", settings._asdict(), "mounts")
     least = {"nodes": 1, "tasks_per_node": 1, "cpus_per_task": 0, "max_parallel": 0, "max_requeues": 0, "signal_s": 1}
     shell.check_numbers("slurm", settings._asdict(), least)
     limit = _seconds(settings.time)
@@ -167,6 +170,12 @@ def _check(job: Job, settings: Settings) -> None:
         raise InputError(
             f"--shards={job.shards} with --slurm_nodes={settings.nodes} --slurm_tasks_per_node="
             f"{settings.tasks_per_node}: a shard is one process; expected 1 and 1, or no shards"
+        )
+    gpus = int(settings.gpus_per_node.rpartition(":")[2] or 0)
+    if gpus and settings.tasks_per_node not in (1, gpus):
+        raise InputError(
+            f"--slurm_tasks_per_node={settings.tasks_per_node} with --slurm_gpus_per_node={settings.gpus_per_node}: a "
+            f"process has all GPUs of its node or one of them; expected 1 or {gpus}"
         )
     if settings.tasks_per_node > 1 and any("gs://" in argument for argument in (job.workdir, *job.arguments)):
         raise InputError(

@@ -64,7 +64,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         host: there(settings, host, "-m", "launch.witness", workdir, *(("--leave",) if host == hosts[0] else ()))
         for host in hosts
     }
-    here = shlex.split(settings.here)
+    here = shell.words("--here", settings.here)
     files, steps = {}, []
     files["hosts.json"] = told(witness)
     steps.append(
@@ -81,7 +81,7 @@ def render(job: Job, settings: Settings) -> Rendered:
             ("shards.json", f"{job.shards} shards of the grid"),
             ("collect.json", f"collect the rows, and report, on {hosts[0]}"),
         ):
-            steps.append(Step(what, (*here, *TOGETHER, name)))
+            steps.append(Step(what, (*here, *TOGETHER, name), leashed=True))
     else:
         found = (f"--coordinator={_address(settings)}:{settings.port}", f"--num_processes={len(hosts)}")
         several = len(hosts) > 1
@@ -91,7 +91,7 @@ def render(job: Job, settings: Settings) -> Rendered:
                 for k, host in enumerate(hosts)
             }
         )
-        steps.append(Step(f"{len(hosts)} processes of one run", (*here, *TOGETHER, "processes.json")))
+        steps.append(Step(f"{len(hosts)} processes of one run", (*here, *TOGETHER, "processes.json"), leashed=True))
     return Rendered(files, tuple(steps), tools.needed("ssh"))
 
 
@@ -110,11 +110,12 @@ def there(settings: Settings, host: str, *words: str) -> tuple[str, ...]:
     home, directory = (
         ("~/", settings.directory[2:]) if settings.directory.startswith("~/") else ("", settings.directory)
     )
-    first = [f"cd {home}{shlex.quote(directory) if directory else ''}"]
-    if settings.setup:
-        first.append(settings.setup)
-    command = shlex.join([*shlex.split(settings.python), *words])
-    return (*SSH, host, " && ".join([*first, f"exec {command}"]))
+    go = f"cd {home}{shlex.quote(directory) if directory else ''}"
+    # Nothing of --setup is done where there is no such folder, whatever joins its commands.
+    setup = settings.setup.rstrip("; \t")
+    start = f"{go} || exit; {setup}" if setup else go
+    command = shlex.join([*shell.words("--python", settings.python), *words])
+    return (*SSH, host, f"{start} && exec {command}")
 
 
 def _address(settings: Settings) -> str:

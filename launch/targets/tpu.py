@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from ddad_jax.errors import InputError
-from launch import buckets, shell, source, tools
+from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
 from launch.rendered import Rendered, Step
 
@@ -81,6 +81,10 @@ def render(job: Job, settings: Settings) -> Rendered:
             f"--workdir={job.workdir}: {settings.type} has several workers, which share no folder: expected "
             "--workdir=gs://bucket/path"
         )
+    if re.match("~[^/]", job.workdir):
+        raise InputError(
+            f"--workdir={job.workdir}: a TPU VM has no such user: expected ~/path, a path or gs://bucket/path"
+        )
     here, mounted = buckets.mounted(job, settings.mounts)
     shared = buckets.shell_values(job, mounted, settings.mounts)
     launch: dict[str, shell.Value] = {
@@ -88,6 +92,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         "zone": settings.zone,
         "project": settings.project,
         "create": _create(settings, generation),
+        "labels": settings.labels,
         "wait_s": 60 * settings.wait_minutes,
         "poll_s": settings.poll_s,
         "retries": settings.retries,
@@ -97,10 +102,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         "checkout": source.checkout(settings.checkout),
         "local_workdir": not in_bucket,
         "collect_to": "" if in_bucket else source.below(settings.checkout, job.workdir),
-        "buckets": shared["buckets"],
-        "workdir_bucket": shared["workdir_bucket"],
-        "workdir_url": shared["workdir_url"],
-        "role": shared["role"],
+        **cloud.looked_at(shared),
     }
     worker: dict[str, shell.Value] = {
         "command": shell.argv(".venv/bin/python", here, "--coordinator=auto"),
@@ -112,7 +114,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         "launch.sh": shell.HEAD
         + shell.variables(launch)
         + "\n"
-        + shell.body("fail.sh", "patient.sh", "source.sh", "buckets_here.sh", "tpu.sh"),
+        + shell.body("fail.sh", "patient.sh", "whose.sh", "source.sh", "buckets_here.sh", "tpu.sh"),
         "worker.sh": shell.HEAD + shell.variables(worker) + "\n" + shell.body("fail.sh", "buckets.sh", "tpu_worker.sh"),
     }
     steps = (Step("ask for the TPU, run on all its workers, delete it", ("bash", "launch.sh")),)
@@ -126,15 +128,12 @@ def _check(settings: Settings) -> str:
         return shell.checked(shell.flag("tpu", field), getattr(settings, field), pattern, expected)
 
     checked("type", r"v\d+[a-z]*-[1-9]\d*", "a type of Cloud TPU, such as v5litepod-16 or v4-8")
-    checked("zone", r"[a-z]+-[a-z]+\d+-[a-z]", "a zone, such as us-west4-a")
     checked("name", r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", "up to 63 lower-case letters, digits and -, a letter first")
-    checked("project", r"|([a-z0-9.-]+:)?[a-z][a-z0-9-]{4,28}[a-z0-9]", "the id of a project, such as my-project-123")
     checked("runtime", r"|[a-z0-9][a-z0-9.-]*", "a software version, such as v2-alpha-tpuv5-lite")
     label = r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}"
     checked("labels", rf"|{label}(,{label})*", "key=value,key=value of lower-case letters, digits, - and _")
     checked("service_account", r"|[^@\s,]+@[^@\s,]+", "an e-mail address")
-    checked("extras", r"\w+(,\w+)*", "names of extras in pyproject.toml, separated by commas, such as tpu,tracking")
-    checked("mounts", r"/[\w./-]+", "an absolute path of letters, digits, - and _")
+    cloud.check("tpu", settings._asdict())
     shell.check_numbers("tpu", settings._asdict(), {"wait_minutes": 1, "retries": 0, "poll_s": 0})
     generation = re.split("-", settings.type)[0]
     if not settings.runtime and generation not in RUNTIMES:
@@ -148,14 +147,13 @@ def _check(settings: Settings) -> str:
 
 
 def _create(settings: Settings, generation: str) -> tuple[str, ...]:
-    optional = {"--labels": settings.labels, "--service-account": settings.service_account}
     return (
         f"--node-id={settings.name}",
         f"--accelerator-type={settings.type}",
         f"--runtime-version={settings.runtime or RUNTIMES[generation]}",
         # If this machine is switched off meanwhile, nothing begins to cost later on.
         f"--valid-until-duration={settings.wait_minutes}m",
-        *(f"{name}={value}" for name, value in optional.items() if value),
+        *([f"--service-account={settings.service_account}"] if settings.service_account else []),
         *(["--spot"] if settings.spot else []),
         *(["--reserved"] if settings.reserved else []),
     )

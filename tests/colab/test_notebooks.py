@@ -2,9 +2,13 @@
 
 import ast
 import base64
+import importlib.util
 import io
 import json
+import os
 import re
+import shlex
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -113,6 +117,53 @@ def test_badge_and_installation_name_the_project_s_address(text: Path) -> None:
     opened = f"https://colab.research.google.com/github/{repository}/blob/main/colab/{text.stem}.ipynb"
     assert opened in sync.notebook(text.read_text("utf-8")).cells[0].source
     assert f'ADDRESS = "{ADDRESS}"' in install_cell(text)
+
+
+@pytest.mark.parametrize(
+    ("there", "extras"),
+    [((), ["experiments"]), (("jax_cuda12_plugin",), ["experiments", "cuda"]), (("libtpu",), ["experiments", "tpu"])],
+    ids=["cpu", "gpu", "tpu"],
+)
+def test_an_empty_machine_gets_what_the_programs_import(
+    there: tuple[str, ...], extras: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what JAX needs for the device that is there. What each extra holds is looked at in test_packaging.py."""
+    asked: list[list[str]] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: asked.append(command))
+    exec(install_cell(TEXTS[0]), {})  # noqa: S102, as a kernel does
+    clone, install = asked
+    assert clone[:2] == ["git", "clone"] and install[:4] == [sys.executable, "-m", "pip", "install"]
+    assert install[-1] == f"./{clone[-1]}[{','.join(extras)}]"
+    assert (
+        set(extras)
+        <= tomllib.loads((running.ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"].keys()
+    )
+
+
+def test_the_command_that_starts_a_tpu_is_the_one_that_was_rendered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And a shell reads it as it is meant, at the size that the tests of the whole notebook leave out."""
+    cells = [cell.source for cell in sync.notebook((sync.FOLDER / "tpu_pod.py").read_text("utf-8")).cells]
+    settings, printing = (next(c for c in cells if word in c) for word in ("TPU = ", "shlex.join"))
+    (rendering,) = (c for c in cells if "launch.run $TPU" in c)
+    monkeypatch.setattr(os, "environ", {"PATH": os.environ["PATH"]})
+    exec(f"{settings}\n{printing}", {"os": os, "shlex": shlex})  # noqa: S102, as a kernel does
+    said = capsys.readouterr().out
+    read = subprocess.run(
+        ["bash", "-c", f"printf '%s\\n' {said}"], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout.splitlines()
+    own, planned = read[: read.index("--")], read[read.index("--") + 1 :]
+    assert own[-1] == "--execute" and "--config.sweep.w=(0.0,1.0,2.0,3.0,4.0,5.0,6.0)" in planned
+    line = next(line for line in rendering.splitlines() if "launch.run" in line).partition(" > ")[0]
+    env = {**os.environ, "OUT": "launch"}
+    wanted = subprocess.run(
+        ["bash", "-c", f"printf '%s\n' {line}"], capture_output=True, text=True, check=True, env=env, cwd=tmp_path
+    ).stdout.splitlines()
+    assert [word for word in read if word != "--execute"] == wanted
 
 
 def test_all_install_alike() -> None:

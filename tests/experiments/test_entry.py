@@ -77,6 +77,13 @@ def weights(root: Path) -> None:
     (root / "torn.pth").write_bytes(b"PK\x03\x04 torn")
 
 
+FAILS = "def get_config():\n    return %s"
+
+
+def config(text: str) -> Callable[[Path], None]:
+    return lambda root: (root / "c.py").write_text(text) and None
+
+
 class Case(NamedTuple):
     flags: str
     """ROOT stands for the data's root."""
@@ -90,6 +97,19 @@ CASES = {
     "no flags": Case("", r"--config"),
     "no config file": Case("--config=nowhere.py", r"nowhere\.py"),
     "no config file, a setting": Case("--config=nowhere.py --config.sample.w=3", r"nowhere\.py"),
+    "no Python": Case("--config=ROOT/c.py", r"c\.py: line 2: SyntaxError: ", config("\ndef get_config(:\n")),
+    "no text": Case("--config=ROOT/c.py", r"c\.py: (line 1: )?SyntaxError: ", config("\0\0\0")),
+    "no module": Case(
+        "--config=ROOT/c.py", r"c\.py: line 1: ModuleNotFoundError: No.*'nowhere'", config("import nowhere")
+    ),
+    "no config": Case("--config=ROOT/c.py --config.seed=1", r"c\.py: has no function get_config", config("seed = 1")),
+    "no number": Case("--config=ROOT/c.py", r"c\.py: line 2: ZeroDivisionError: division", config(FAILS % "1 / 0")),
+    "no such file in it": Case(
+        "--config=ROOT/c.py", r"c\.py: line 2: FileNotFound.*/no/", config(FAILS % "open('/no/f')")
+    ),
+    "a number": Case(
+        "--config=ROOT/c.py --config.seed=1", r"get_config\(\) returned 5; expected a ConfigDict", config(FAILS % "5")
+    ),
     "unknown argument": Case("--config=experiments/configs/mvtec.py:srew", r"'srew'; it has carpet, .* zipper"),
     "unknown setting": Case(BOLT + "--config.sampel.w=1", r"--config\.sampel\.w: there is no such setting"),
     "unknown setting, no": Case(BOLT + "--noconfig.output.map", r"--config\.output\.map: there is no such setting"),

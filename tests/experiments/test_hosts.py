@@ -2,6 +2,8 @@
 
 import csv
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -213,6 +215,24 @@ def test_flags_that_contradict_each_other_are_named(given: dict[str, Any], says:
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(**given), pytest.raises(InputError, match=says):
         hosts.join()
+
+
+JOINS = """
+import jax
+from absl import flags
+from experiments import hosts
+flags.FLAGS(["", "--coordinator=127.0.0.1:{port}", "--num_processes=1", "--process_id=0"])
+hosts.join()
+print(jax.config.values["jax_cuda_visible_devices"])
+"""
+
+
+def test_a_process_with_an_address_keeps_all_devices_inside_srun() -> None:
+    variables = ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
+    srun = {f"SLURM_{name}": "1" for name in variables}
+    code = JOINS.format(port=processes.free_port())
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=os.environ | srun, capture_output=True, text=True)
+    assert done.stdout.strip() == "all", done.stdout + done.stderr
 
 
 def test_a_process_of_its_own_asks_nobody() -> None:

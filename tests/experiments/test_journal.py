@@ -9,9 +9,10 @@ import pytest
 import tiny_runs
 
 from ddad_jax.errors import InputError
+from ddad_jax.metrics import METRICS
 from ddad_jax.points import ReconPoint, ScorePoint, grid_key
 from ddad_jax.timesteps import TimeGrid
-from experiments.journal import MadeWith, append, claim, finished, made_with, measured_with, trained_steps
+from experiments.journal import MadeWith, append, claim, finished, made_with, measured_with, trained_steps, warn_of_gaps
 from experiments.model import Data
 from experiments.plan import key_of, settings_of
 from experiments.side_by_side import FOLDER
@@ -56,6 +57,16 @@ def test_a_row_from_before_a_setting_is_as_it_was_made_then(tmp_path: Path) -> N
     (only,) = found(tmp_path, old)
     assert only == row()
     assert list(finished(tmp_path / "journal.jsonl", MADE)) == [key_of(row())]
+
+
+def test_rows_from_before_a_metric_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    whole = row(**dict.fromkeys(METRICS, 0.5), v=2.0)
+    diverged = whole | dict.fromkeys(METRICS)  # nothing was found, but it was looked for
+    warn_of_gaps([whole, diverged])
+    assert not caplog.records
+    warn_of_gaps([whole, {name: value for name, value in whole.items() if name != "pixel_ap"}])
+    assert "of the 2 rows that this workdir holds, there is no pixel_ap in 1" in caplog.text
+    assert "--workdir" in caplog.text
 
 
 def test_the_last_of_two_rows_of_a_point_counts(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The report in a real browser: what can be clicked can be reached by keys, and nothing is loaded or complained of."""
 
-import time
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +17,11 @@ from experiments.report.content import Report
 from experiments.report.run import write_report
 
 ROWS = "[...document.querySelectorAll('#points tbody tr')]"
+DRAWN = (
+    "[...document.querySelectorAll('img')].every(i => i.complete)"
+    " && [...document.querySelectorAll('canvas')].every(c => c.dataset.uri && c.width !== 300)"
+)
+"""Pictures are decoded and maps painted: an untouched canvas is 300 wide."""
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +51,11 @@ def column(tab: Tab, heading: str) -> list[str]:
     return tab.js(f"{ROWS}.map(r => r.cells[{at}].textContent)")
 
 
+def kept(asked: str) -> str:
+    """The rows that a filter leaves, as an expression of the page."""
+    return f"[...Array(points.count).keys()].filter(filterOf({asked!r}))"
+
+
 def focus(tab: Tab, selector: str) -> None:
     tab.js(f"document.querySelector({selector!r}).focus()")
 
@@ -57,7 +67,7 @@ def test_it_opens_from_a_file_alone_without_a_complaint_and_fits(tab: Tab, tmp_p
     pictures = Browser([seen(1, name=HOSTILE * 4), seen(2, steps=False), seen(3, mask=False)], 3, 0.5, 0.45)
     hostile = full(title=HOSTILE * 3, notes=[HOSTILE], config={HOSTILE: HOSTILE})
     opened(tab, tmp_path, replace(hostile, browser=pictures), **how)
-    time.sleep(0.15)  # pictures are decoded
+    tab.until(DRAWN)
     assert tab.console == []
     assert [url for url in tab.asked if not url.startswith(("file:///", "data:image/webp;", "data:image/png;"))] == []
     assert sum(url.startswith("file:") for url in tab.asked) == 1
@@ -98,6 +108,36 @@ def test_the_filter_holds_all_its_terms_and_says_what_it_does_not_know(page: Tab
     page.write("nothing>1")
     page.until("document.querySelector('#points-count').textContent === 'No column is called nothing.'")
     assert page.js("document.querySelector('#points-filter').matches(':invalid')")
+    page.js("document.querySelector('#points-filter').value = ''")
+    page.write("eta=1")
+    page.until("document.querySelector('#points-count').textContent === 'eta is 1 in every row.'")
+
+
+@pytest.mark.parametrize("asked", ["", "w>=", "solver=", "w!=", "w>=3 steps<"])
+def test_a_term_that_is_still_being_written_asks_for_nothing(page: Tab, asked: str) -> None:
+    finished = " ".join(term for term in asked.split() if term[-1] not in "<>=")
+    assert page.js(kept(asked)) == page.js(kept(finished)) and page.js(kept(asked))
+
+
+@pytest.mark.parametrize(("sign", "found"), [("=", True), ("<=", True), (">=", True), ("!=", False), ("<", False)])
+def test_a_number_that_can_be_seen_is_found(page: Tab, sign: str, found: bool) -> None:
+    """0.5 + 0.4 * 7 / 120 is shown as 0.5233."""
+    assert "0.5233" in page.js("points.columns.filter(c => c.key === 'image_auroc').map(c => textOf(c, 7))")
+    assert (7 in page.js(kept(f"image_auroc{sign}0.5233"))) is found
+    assert page.js(kept("image_auroc=0.523333")) == [7], "and by the digits that the files have"
+    assert page.js(kept("w=3.4")) == [], "but not by what a cell would be rounded to"
+
+
+def test_what_is_no_finite_number_is_told_as_text(tab: Tab, tmp_path: Path) -> None:
+    pictures = Browser([seen(0), seen(1)._replace(score=math.inf), seen(2)._replace(score=math.nan)], 3, 0.5, 0.45)
+    opened(tab, tmp_path, replace(BARE, rows=sweep(4), browser=pictures))
+    titles = tab.js("[...document.querySelectorAll('.strip button')].map(b => b.title)")
+    assert any("score inf" in title for title in titles) and any("score –" in title for title in titles)
+    tab.js("[...document.querySelectorAll('.strip button')].find(b => b.title.includes('inf')).click()")
+    said = tab.js("document.querySelector('#picture-verdict').parentElement.textContent")
+    assert "score inf is above the threshold 0.5, so it is called anomalous" in said
+    assert tab.js("['inf', '-inf', NaN, Infinity].map(short)") == ["inf", "-inf", "nan", "inf"]
+    assert tab.console == []
 
 
 def test_a_point_of_a_plot_and_a_row_of_the_table_select_each_other(page: Tab) -> None:
@@ -211,6 +251,12 @@ def test_the_tab_key_goes_through_the_whole_page_and_shows_where_it_is(page: Tab
         assert outlined, f"{tag} has no visible focus"
         seen_.append(number)
     assert len(seen_) > 20 and (tag == "BODY" or number == seen_[0]), "it went round, and stuck nowhere"
+
+
+def test_the_table_can_be_scrolled_by_keys(page: Tab) -> None:
+    assert page.js("document.querySelector('#points .scroll').tabIndex") == 0
+    focus(page, "#points .scroll")
+    assert page.js("document.activeElement.matches('#points .scroll[role=region][aria-label]')")
 
 
 def test_ten_thousand_rows_stay_quick(tab: Tab, tmp_path: Path) -> None:

@@ -78,6 +78,21 @@ def test_a_taken_port_is_named(address: str) -> None:
     assert address in said and "cannot listen" in said and "another port" in said
 
 
+@pytest.mark.parametrize("says", [b"\x00\x00\x12\x04\x00\xff\xfe", b"HTTP/1.0 400\r\n", b"ddad " + b"x" * 9000])
+def test_what_else_listens_at_the_address_is_named(address: str, says: bytes) -> None:
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))) as stranger:
+
+        def answer() -> None:
+            caller, _ = stranger.accept()
+            caller.sendall(says)  # and the connection stays open, as that of a server does
+            answered.append(caller)
+
+        answered: list[socket.socket] = []
+        said = called(lambda: roll_call(address, 2, 1, 20), answer)[0]
+        answered.pop().close()
+    assert said.startswith(f"--coordinator={address}: something else listens there") and "another port" in said
+
+
 def test_a_stranger_is_not_counted(address: str) -> None:
     def stranger() -> None:
         while True:

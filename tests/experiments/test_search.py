@@ -1,9 +1,10 @@
 """The search asks what no label has told, answers each trial once, and ends alike however often it was stopped."""
 
 import json
+import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,25 @@ import pytest
 import tiny_runs
 from ml_collections import ConfigDict
 
+from ddad_jax.checkpoint import fingerprint
 from ddad_jax.errors import InputError
-from experiments import searching
+from experiments import pipeline, searching, sweeping
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.model import load_data
 from experiments.pipeline import run_all
 from experiments.plan import config_point, key_of, point_of, settings_of
+from experiments.searches import outcome
 from experiments.searches import study as studies
 from experiments.searches.judge import quantum_of, without_test, worth_of
+from experiments.searches.outcome import evaluation
 from experiments.searches.space import RANGES, Axis, parse, point_at, values_of
-from experiments.searching import Search, evaluation, search
+from experiments.searching import Search, search
 from experiments.tables import read_jsonl
 
 pytest.importorskip("optuna", reason="an extra: pip install '.[search]'")
 
-OVER = ["w:0:6", "t_prime", "v", "sigma:2:6"]
+OVER = ["w:0:6", "t_prime", "fade", "v", "sigma:2:6"]
+HOW = Search(OVER, trials=12, scores=3, groups=2)
 CHANGES: dict[str, Any] = {
     "synthetic_defects": 6,
     "synthetic_normals": 4,
@@ -37,11 +42,21 @@ MEASURED = ("ms_per_image",)
 
 
 @pytest.fixture(scope="module")
-def small() -> Any:
+def programs() -> Iterator[Any]:
+    """Those that were made: one for all searches of a model, as compiling it is most of what a small search takes."""
+    made: dict[str, Any] = {}
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
-        yield patch
+        program_of = sweeping.program_of
+
+        def shared(c: Any, params: Any, variables: Any, mesh: Any = None) -> Any:
+            key = fingerprint((params, variables))
+            made[key] = made.get(key) or program_of(c, params, variables, mesh)
+            return made[key]
+
+        patch.setattr(sweeping, "program_of", shared)
+        yield made.values()
 
 
 @pytest.fixture(scope="module")
@@ -50,9 +65,9 @@ def config(root: Path) -> ConfigDict:
 
 
 @pytest.fixture(scope="module")
-def done(small: Any, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def done(programs: Any, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     workdir = tmp_path_factory.mktemp("search") / "run"
-    return workdir, search(config, workdir, Search(OVER, trials=12, scores=3, groups=2))
+    return workdir, search(config, workdir, HOW)
 
 
 @pytest.fixture
@@ -61,6 +76,12 @@ def model(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
     return Path(
         shutil.copytree(done[0], tmp_path / "run", ignore=shutil.ignore_patterns("search*", "chosen*", "tensorboard"))
     )
+
+
+@pytest.fixture(autouse=True)
+def undrawn(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figure was drawn once, which is enough."""
+    monkeypatch.setattr(outcome, "search_figure", lambda *a, **k: None)
 
 
 def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -87,31 +108,33 @@ def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, 
     assert all(2 <= row["sigma"] * 256 / 32 <= 6 for row in rows)
 
 
-def test_the_objective_is_the_sweeps(done: tuple[Path, dict[str, Any]], config: ConfigDict) -> None:
+def test_the_objective_is_the_sweeps(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """And the evaluation takes the kept point, without a sweep."""
     workdir, best = done
     c = ConfigDict(config.to_dict())
     c.select = "synthetic"
+    monkeypatch.setattr(pipeline.results, "write", lambda *a, **k: None)
     (row,) = run_all(c, workdir, sweep=False)
     assert row["selected"] and key_of(row) == key_of({**settings_of(*point_of(best))})
     for name in ("synthetic_image_auroc", "synthetic_aupro_30", "synthetic_pixel_auroc"):
         assert row[name] == pytest.approx(best[name], abs=1e-9)
 
 
-def test_the_same_command_again_tries_nothing_and_more_trials_go_on(
+def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
     done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, best = done
     before = (workdir / "search.jsonl").read_bytes()
-    how = Search(OVER, trials=12, scores=3, groups=2)
     with monkeypatch.context() as patch:
         patch.setattr(searching, "_answer", lambda *a: pytest.fail("nothing is left to answer"))
-        assert search(config, workdir, how) == best
+        assert search(config, workdir, HOW) == best
     assert (workdir / "search.jsonl").read_bytes() == before
     with pytest.raises(InputError, match=r"(?s)holds a search of something else:.*over: there.*Delete it"):
-        search(config, workdir, how._replace(over=["w", "v"]))
-    with pytest.raises(InputError, match=r"(?s)something else:.*search_seed: there 0, now 5"):
-        search(config, workdir, how._replace(seed=5))
+        search(config, workdir, HOW._replace(over=["w", "v"]))
+    with pytest.raises(InputError, match=r"(?s)something else:.*groups: there 2, now 4\n.*search_seed: there 0, now 5"):
+        search(config, workdir, HOW._replace(seed=5, groups=4))
 
 
 def test_labels_and_pictures_of_the_test_set_decide_nothing(
@@ -126,7 +149,7 @@ def test_labels_and_pictures_of_the_test_set_decide_nothing(
         return data._replace(test=flipped)
 
     monkeypatch.setattr(searching, "load_data", poisoned)
-    found = search(config, model, Search(OVER, trials=12, scores=3, groups=2))
+    found = search(config, model, HOW)
     assert bare([found]) == bare([best])
     assert (model / "chosen.json").read_bytes() == _chosen_of(workdir)
     rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
@@ -152,33 +175,21 @@ def test_a_killed_search_ends_as_an_unbroken_one(
         answer(study, subject, trial, *more)
 
     tell = studies.tell
-    how = Search(OVER, trials=12, scores=3, groups=2)
     monkeypatch.setattr(searching, "_answer", killed)
     for lives in (4, 3):
         left[0] = lives
         with pytest.raises(KeyboardInterrupt):
-            search(config, model, how)
+            search(config, model, HOW)
     monkeypatch.setattr(searching, "_answer", answer)
-    search(config, model, how)
+    search(config, model, HOW)
     rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
     assert rows[0] == rows[1]
 
 
-def test_no_trial_compiles_a_program_of_its_own(small: Any, config: ConfigDict, model: Path) -> None:
-    programs, made = [], searching.sweeping.program_of
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(searching.sweeping, "program_of", lambda *a: programs.append(made(*a)) or programs[-1])
-        points: list[Any] = []
-        watched = searching.judge_of
-
-        def judge_of(*given: Any, **how: Any) -> Callable[..., Any]:
-            judge = watched(*given, **how)
-            return lambda asked: points.extend(asked) or judge(asked)
-
-        patch.setattr(searching, "judge_of", judge_of)
-        search(config, model, Search(["w", "t_prime", "fade", "v"], trials=8, scores=2, groups=2))
-    assert len({point[0] for point in points}) == 4
-    assert programs[0].compilations == 1
+def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]], programs: Any) -> None:
+    recons = {point_of(row)[0] for row in read_jsonl(done[0] / "search.jsonl")}
+    (program,) = programs
+    assert len(recons) == 4 and program.compilations == 1
 
 
 def test_what_works_on_kept_distances_reconstructs_once(
@@ -204,12 +215,28 @@ def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
     workdir, best = done
     made_with = json.loads((workdir / "chosen.json").read_text())["made_with"]
     before = point_at(config, {"w": 0.5, "v": 2.0})
-    save_chosen(model, Chosen(before, made_with, {}, 0.999999))
+    save_chosen(model, Chosen(before, made_with, {}, 1.0))
     search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
     rows = read_jsonl(model / "search.jsonl")
     assert [point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
     kept = load_chosen(model, made_with)
-    assert kept and kept.point == before and "keeps a better point" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert kept and kept.point == before and "keeps a better point" in said and "best is kept" not in said
+    assert "experiments.evaluate --config=CONFIG --workdir=" + str(model) in said
+
+
+def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_stay(
+    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_with = json.loads((done[0] / "chosen.json").read_text())["made_with"]
+    recon, score = point_at(config, {"w": 0.5})
+    gone = {"student": recon._replace(model="student"), "times": recon._replace(grid="optimised")}
+    for at, (asks, point) in enumerate(gone.items()):
+        save_chosen(model, Chosen((point, score), made_with, {asks: [250, 125]}, 1.0))
+        best = search(config, model, Search(["v"], trials=2 + at, scores=3))
+        kept = load_chosen(model, made_with)
+        assert kept and kept.point == point_of(best) and kept.asks == {}
+        assert "The best is kept in" in capsys.readouterr().out
 
 
 # --- The study alone --------------------------------------------------------------------------------------------
@@ -224,7 +251,7 @@ def worth(values: dict[str, float]) -> float:
 def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, dict[str, float]]:
     """All trials; stop: the search dies when it has called the study's sampler so often."""
     study, found = studies.opened(url, {"over": 1}), {}
-    how: Any = {"groups": 2, "scores": 3, "most": most, "seed": 3}
+    how: Any = {"groups": 2, "scores": 2, "most": most, "seed": 3}
     calls, suggest = 0, studies._suggest
 
     def dying(trial: Any, axes: Any) -> None:
@@ -236,6 +263,7 @@ def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, di
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studies, "_suggest", dying)
+        patch.setattr(studies, "STARTUP", 1)  # so that what was told decides what is asked
         while trials := studies.ask(study, AXES, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
             for trial in trials:
                 found[trial.number] = trial.values
@@ -244,13 +272,13 @@ def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, di
 
 
 def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path) -> None:
-    whole = asked_and_told(f"sqlite:///{tmp_path / 'whole.db'}", 12)
-    assert list(whole) == list(range(12)) and whole[0] == {"w": 2.0, "t_prime": 100, "v": 1.0}
+    whole = asked_and_told(f"sqlite:///{tmp_path / 'whole.db'}", 8)
+    assert list(whole) == list(range(8)) and whole[0] == {"w": 2.0, "t_prime": 100, "v": 1.0}
     url, found = f"sqlite:///{tmp_path / 'broken.db'}", {}
-    for stop in (4, 5):
+    for stop in (3, 4):
         with pytest.raises(KeyboardInterrupt):
-            asked_and_told(url, 12, stop)
-    found = asked_and_told(url, 12)
+            asked_and_told(url, 8, stop)
+    found = asked_and_told(url, 8)
     study = studies.opened(url, {"over": 1})
     kept = {t.number: t.params for t in study.get_trials(deepcopy=False)}
     assert kept == whole and found.items() <= whole.items()
@@ -360,9 +388,38 @@ def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:
         searching._keep_told(tmp_path, {0: 1.0, 1: 2.0})
 
 
-def test_the_command_that_evaluates_repeats_the_settings() -> None:
-    argv = ["x", "--config=a.py", "--over=w", "--workdir", "runs/a b", "--config.data.root=/x", "--trials=3"]
-    assert evaluation(argv) == (
-        "python -m experiments.evaluate --config=a.py --workdir 'runs/a b' --config.data.root=/x "
-        "--config.select=synthetic"
-    )
+def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: ConfigDict, tmp_path: Path) -> None:
+    workdir = tmp_path / "run"
+    for url in ("foo", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
+        with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
+            search(config, workdir, HOW._replace(storage=url))
+    assert not workdir.exists()
+    workdir.mkdir()
+    (workdir / "search.db").write_bytes(b"no database" * 500)
+    with pytest.raises(InputError, match=r"--storage=.*search\.db: cannot be used"):
+        search(config, workdir, HOW)
+    assert [path.name for path in workdir.iterdir()] == ["search.db"]
+
+
+def test_the_command_that_evaluates_means_the_settings_of_the_search() -> None:
+    from absl import flags
+    from ml_collections import config_flags
+
+    here = str(Path(__file__).parents[2] / "experiments/configs/demo.py")
+    argv = ["x", "--config", here, "--config.data.root", "/x y", "--noconfig.score.standardise",
+            "--config.sweep.seed=(3, 4)", "--config.select=none", "--config.sample.w=2.5"]  # fmt: skip
+
+    def read(argv: list[str]) -> tuple[Any, ConfigDict]:
+        own = flags.FlagValues()
+        config_flags.DEFINE_config_file("config", flag_values=own, sys_argv=argv)
+        flags.DEFINE_string("workdir", "", "", flag_values=own)
+        own(argv)
+        return own["config"], own.config
+
+    flag, config = read(argv)
+    changed = config_flags.get_override_values(flag)
+    command = shlex.split(evaluation(config_flags.get_config_filename(flag), changed, Path("runs/a b")))
+    assert command[:3] == ["python", "-m", "experiments.evaluate"] and "--workdir=runs/a b" in command
+    again = read(command[2:])[1]
+    config.select = "synthetic"
+    assert again == config and again.sweep.seed == (3, 4) and again.data.root == "/x y"

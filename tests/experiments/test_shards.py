@@ -1,8 +1,10 @@
 """A grid in shards: every point once, about equal work, no row lost, and in the end the results of one run."""
 
+import itertools
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -10,24 +12,30 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import tiny_runs
+from absl import flags
+from absl.testing import flagsaver
 
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
-from experiments import results, sharding, shards
-from experiments.dealing import dealt, network_calls
+from experiments import results, sharding, shards, sweep
+from experiments.dealing import Bill, Cost, dealt
 from experiments.pipeline import run_all
 from experiments.plan import plan
 from experiments.shards import Shard
 from experiments.tables import append_jsonl, plain, read_jsonl, write_jsonl
 
 HOW: dict[str, Any] = {
-    "select": "synthetic", "synthetic_defects": 4, "teacher": 3, "train__steps": 4,
+    "select": "synthetic", "synthetic_defects": 4, "teacher": 3, "train__steps": 4, "adapt__epochs": 1,
     "student__steps": 2, "student__batch_size": 4, "student__validate_every": 2, "student__checkpoint_every": 2,
     "student__teacher_steps": 2, "student__start_noise": 0.0, "sample__eta": 0.0, "sample__start_noise": 0.0,
-    "sample__w": 2.0, "sweep__model": ("teacher", "student"),
-    "sweep__grid": ("trailing", "optimised"), "sweep__rise": (0.0, 0.5), "sweep__v": (0.0, 1.0),
+    "sample__w": 2.0, "sweep__v": (0.0, 1.0), "sweep__rise": (0.0, 0.5),
+    "sweep__parts": {
+        "plain": {"grid": ("trailing", "optimised")},
+        "taught": {"model": ("student",), "rise": (0.0,)},
+    },
     "grid__images": 2, "grid__teacher_steps": 6, "grid__rounds": 1,
 }  # fmt: skip
 """A student, optimised grids, first passes, fine teachers and a choice by synthetic defects."""
@@ -66,8 +74,8 @@ def point(steps: int = 2, **changes: Any) -> ReconPoint:
 @pytest.mark.parametrize("teacher", [0, 50])
 def test_every_point_is_dealt_once_and_the_work_is_about_equal(count: int, teacher: int) -> None:
     points = [point(steps, w=float(w)) for steps in (1, 2, 5, 10) for w in range(6)]
-    cost = network_calls(images=10, teacher=teacher, compared=5)
-    found = dealt(points, count, cost, teacher=teacher)
+    cost = Cost(10, teacher, 5)
+    found = dealt(points, count, cost)
     assert len(found) == count and all(found)
     assert sorted(p for shard in found for p in shard) == sorted(points)
     # No shard is dearer than an equal share and one more point, with a fine teacher of its own.
@@ -80,26 +88,65 @@ def test_every_point_is_dealt_once_and_the_work_is_about_equal(count: int, teach
 
 def test_equal_points_are_dealt_evenly() -> None:
     points = [point(w=float(w)) for w in range(10)]
-    assert sorted(map(len, dealt(points, 4, network_calls(images=3)))) == [2, 2, 3, 3]
+    assert sorted(map(len, dealt(points, 4, Cost(3)))) == [2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("teacher", [0, 50])
+def test_the_dearest_shard_is_as_cheap_as_any_cut_into_runs_can_make_it(teacher: int) -> None:
+    random, cost = np.random.default_rng(teacher), Cost(3, teacher, 2)
+    for _ in range(20):
+        n = int(random.integers(2, 8))
+        drawn = [point(int(random.choice([1, 2, 5])), w=float(random.integers(3)), rise=0.5 * i) for i in range(n)]
+        count = int(random.integers(1, n + 1))
+        cuts = ([0, *inner, n] for inner in itertools.combinations(range(1, n), count - 1))
+        best = min(max(cost(drawn[a:b]) for a, b in itertools.pairwise(cut)) for cut in cuts)
+        found = max(map(cost, dealt(drawn, count, cost)))
+        assert found <= best if teacher else found == best
+
+
+def test_a_bill_that_points_are_added_to_and_taken_from_is_that_of_those_left() -> None:
+    cost, bill, left = Cost(7, 50, 3), Bill(), []
+    points = [point(steps, w=float(w), rise=rise) for steps in (1, 5) for w in range(3) for rise in (0.0, 1.0)]
+    for i, one in enumerate([*points, *points]):
+        asked = cost.of(one)
+        assert bill.more(asked) == cost([*left, one])
+        bill.add(asked)
+        left.append(one)
+        if i % 3:
+            gone = left.pop(0)
+            assert bill.less(cost.of(gone)) == cost(left)
+            bill.take(cost.of(gone))
+    assert bill.total == cost(left)
+
+
+def test_a_grid_of_thousands_is_dealt_at_once() -> None:
+    points = [point(steps, w=float(w), rise=w % 2) for steps in (1, 2, 5, 10) for w in range(500)]
+    started = time.process_time()
+    dealt(points, 8, Cost(100, 50, 20))
+    assert time.process_time() - started < 3.0  # 0.3 s; adding up every run anew took half a minute
 
 
 def test_points_of_one_fine_teacher_stay_together_where_it_costs_more_than_they_do() -> None:
     points = [point(steps, w=float(w)) for steps in (1, 2) for w in range(4)]
-    together = dealt(points, 4, network_calls(images=1, teacher=100, compared=10), teacher=100)
+    together = dealt(points, 4, Cost(1, 100, 10))
     assert [{p.w for p in shard} for shard in together] == [{0.0}, {1.0}, {2.0}, {3.0}]
 
 
 def test_more_shards_than_points_are_refused_with_the_largest_number(root: Path, tmp_path: Path) -> None:
     c = tiny_runs.config(root, sweep__w=(0.0, 1.0, 3.0), sweep__v=(0.0, 1.0))
-    with pytest.raises(InputError, match="4 shards for 3 points to reconstruct: expected at most 3"):
+    with pytest.raises(InputError, match="^--shard=0/4: 4 shards for 3 points to reconstruct; expected at most 3"):
         sharding.run_shard(c, tmp_path, Shard(0, 4))
 
 
 @pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "0/0", "a/b", "1/2/3", "1 / 2"])
-def test_what_is_no_shard_is_refused(text: str) -> None:
+def test_what_is_no_shard_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="expected K/N"):
         shards.parse(text)
     assert shards.parse("1/4") == Shard(1, 4)
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()
+    with flagsaver.flagsaver(shard=text), pytest.raises(InputError, match="expected K/N"):
+        sweep.main(tiny_runs.config(tmp_path), tmp_path)  # and is no plain sweep
 
 
 # --- What they leave -----------------------------------------------------------------------------------------------
@@ -137,23 +184,25 @@ def test_a_shard_computes_nothing_that_any_journal_holds(root: Path, tmp_path: P
     assert sorted(rows) == [1.0, 5.0]
 
 
-def test_without_models_a_shard_names_the_command_that_makes_them(root: Path, tmp_path: Path) -> None:
-    c, workdir = tiny_runs.config(root, sweep__w=(0.0, 3.0), adapt__epochs=1), tmp_path / "w"
+MISSING = {
+    "adapt/chosen.json": r"adapt: holds no adaptation that has ended",
+    "grids.json": r"holds no grid for T' = \d+, 2 steps of ddim",
+    "student": r"holds no student whose distillation has ended",
+}
+
+
+def test_without_models_a_shard_names_the_command_that_makes_them(root: Path, tmp_path: Path, alone: Path) -> None:
+    c = tiny_runs.config(root, **HOW)
     with pytest.raises(InputError, match="holds no models yet.*--models_only in the place of --shard=1/2"):
-        sharding.run_shard(c, workdir, Shard(1, 2))
-    assert not workdir.exists()
-    run_all(c, workdir, sweep=True, models_only=True)
-    (workdir / "adapt" / "chosen.json").unlink()
-    with pytest.raises(InputError, match=r"adapt: holds no adaptation that has ended.*--models_only"):
-        sharding.run_shard(c, workdir, Shard(1, 2))
-    run_all(c, workdir, sweep=True, models_only=True)
-    optimised = tiny_runs.config(root, sweep__w=(0.0, 3.0), adapt__epochs=1, sweep__grid=("optimised",))
-    with pytest.raises(InputError, match=r"holds no grid for T' = 250, 2 steps of ddim\. First.*--models_only"):
-        sharding.run_shard(optimised, workdir, Shard(0, 2))
-    taught = tiny_runs.config(root, sweep__model=("teacher", "student"), adapt__epochs=1)
-    # Of two points the student's comes first.
-    with pytest.raises(InputError, match=r"holds no student whose distillation has ended.*--models_only"):
-        sharding.run_shard(taught, workdir, Shard(0, 2))
+        sharding.run_shard(c, tmp_path / "none", Shard(1, 2))
+    assert not (tmp_path / "none").exists()
+    for part, says in MISSING.items():
+        workdir = tmp_path / part.partition("/")[0]
+        shutil.copytree(alone, workdir)
+        shutil.rmtree(workdir / part) if (workdir / part).is_dir() else (workdir / part).unlink()
+        with pytest.raises(InputError, match=f"{says}.*--models_only"):
+            # A grid of one shard asks for everything.
+            sharding.run_shard(c, workdir, Shard(0, 1))
 
 
 def test_rows_of_other_parameters_are_never_taken_in(tmp_path: Path) -> None:

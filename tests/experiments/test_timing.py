@@ -99,7 +99,7 @@ def test_a_file_for_the_figures_is_tried_before_they_are_measured(
             pytest.raises(InputError, match=rf"--json={re.escape(str(path))}: .*name "),
         ):
             benchmark.main(tiny_runs.config(tmp_path), tmp_path)
-    benchmark.require_writable(tmp_path / "new" / "out.json")
+    benchmark.require_writable(tmp_path / "new" / "out.json", "--json")
     assert list((tmp_path / "new").iterdir()) == []
 
 

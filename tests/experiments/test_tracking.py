@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -19,16 +21,26 @@ import tiny_runs
 from ml_collections import ConfigDict
 from PIL import Image
 
-from ddad_jax.errors import InputError
+from ddad_jax.backbones import feature_fn
+from ddad_jax.errors import InputError, first_line
+from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.sweep import PairProgram
 from experiments import tracking
 from experiments.descending import learning_rate
-from experiments.plan import config_point, settings_of
-from experiments.tables import read_jsonl
+from experiments.journal import made_with, measured_with
+from experiments.model import Data
+from experiments.plan import config_point, plan, settings_of
+from experiments.tables import plain, read_jsonl
 from experiments.tracking import Value, course_of, end, writer_of
 from experiments.tracking.writer import TRACKERS
 
 CONFIG = ConfigDict({"seed": 0, "sample": {"w": 3.0, "grid": "trailing"}})
+MADE_WITH, WEIGHTS = ("test_set",), "0123"
 ROW = {**settings_of(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
+
+
+def row_of_sweep(row: Mapping[str, Any]) -> tuple[int, dict[str, Value]]:
+    return tracking.row_of_sweep(row, MADE_WITH, WEIGHTS)
 
 
 # --- Reading event files: length, its checksum, an Event, its checksum ------------------------------------------
@@ -122,9 +134,9 @@ def test_numbers_texts_and_pictures_are_in_the_event_files_at_once(tmp_path: Pat
 
 def test_a_row_of_a_sweep_is_a_run_with_settings_and_metrics_of_its_own(tmp_path: Path) -> None:
     write = writer_of(tmp_path, (), CONFIG)
-    step, values = tracking.row_of_sweep({**ROW, "missed": None, "selected": True})
+    step, values = row_of_sweep({**ROW, "missed": None, "selected": True})
     write(step, values)
-    write(*tracking.row_of_sweep({**ROW, "w": 4.0}))
+    write(*row_of_sweep({**ROW, "w": 4.0}))
     assert len(list((tmp_path / "tensorboard/sweep").iterdir())) == 2
     own = tmp_path / "tensorboard/sweep" / f"{step:08x}"
     assert scalars(own, "sweep/image_auroc") == [(0, 0.75)]
@@ -167,7 +179,8 @@ def test_the_same_run_again_leaves_no_file_behind(tmp_path: Path) -> None:
     def run() -> None:
         write = writer_of(tmp_path, (), CONFIG)
         write(10, {"train/loss": 1.0})
-        end(write, tmp_path, [ROW])
+        write(*row_of_sweep(ROW))
+        end(write, tmp_path)
 
     run()
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
@@ -249,7 +262,7 @@ def test_a_run_in_wandb_goes_on_under_its_id(tmp_path: Path, offline: None) -> N
         ids += [row["run"] for row in read_jsonl(tmp_path / "tracking.jsonl") if row["to"] == "wandb" and "run" in row]
         for step in steps:
             write(step, {"train/loss": float(step)})
-        write(*tracking.row_of_sweep(ROW))
+        write(*row_of_sweep(ROW))
         write(0, {"run/grid": np.zeros((4, 4, 3), np.uint8)})
         write.close()
     assert len(set(ids)) == 1
@@ -269,7 +282,7 @@ def test_a_run_in_mlflow_is_in_its_local_store(tmp_path: Path, store: Path) -> N
         write = writer_of(tmp_path, ["mlflow"], CONFIG)
         for step in steps:
             write(step, {"train/loss": float(step), "train/text": "word"})
-        write(*tracking.row_of_sweep(ROW))
+        write(*row_of_sweep(ROW))
         write(0, {"run/grid": np.zeros((4, 4, 3), np.uint8)})
         write.close()
     runs = mlflow_runs(tmp_path)
@@ -377,10 +390,90 @@ def test_a_run_says_its_course_its_rows_and_its_figures(
     assert [step for step, _ in scalars(board / "adapt", "adapt/contrast")] == [0, 1]
     assert len(list((board / "sweep").iterdir())) == len(rows)
     assert {"run/examples", "run/roc", "run/config/text_summary", "run/environment/text_summary"} <= tags(board / "run")
-    # A row that comes from the journal is the row that was told when it was computed.
-    before = set(board.rglob("*"))
-    end(writer_of(workdir, (), c), workdir, read_jsonl(workdir / "journal.jsonl"))
-    assert set(board.rglob("*")) == before
+
+
+def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
+    root: Path, data: Data, tmp_path: Path
+) -> None:
+    from experiments import sweeping
+
+    def program(gain: float) -> PairProgram:
+        features, gains = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables()), jnp.float32(gain)
+        return PairProgram(lambda g: (lambda x, t: g * x, features), gains, alpha_bar=jnp.asarray(alpha_bar_table()))
+
+    def told(c: ConfigDict, with_: PairProgram) -> int:
+        """Number of the one row of a sweep, which the same sweep repeated finds and tells as that."""
+        said: list[int] = []
+        for _ in range(2):
+            write = lambda step, values: said.append(step)  # noqa: E731
+            sweeping.run(c, tmp_path, data, with_, 0, plan(c, sweep=False), write=write)
+        assert len(said) == 2 and said[0] == said[1]
+        return said[0]
+
+    c, crop, one = tiny_runs.config(root), tiny_runs.config(root, score__crop=2), program(0.5)
+    numbers = [told(c, one), told(crop, one), told(c, program(0.25))]
+    assert len(set(numbers)) == 3 and told(c, one) == numbers[0]
+
+
+def test_the_number_of_a_row_is_that_of_all_it_was_made_with(root: Path, data: Data, tmp_path: Path) -> None:
+    c = tiny_runs.config(root, synthetic_defects=2, teacher=4, at_threshold=True)
+    measured, point = measured_with(c, tmp_path, data, 3), config_point(c)
+    own = made_with(c, data, measured, [point[0]], {}, {"student": "ab"}).student
+    assert {"normalise", "crop", "clip", "dtype", "held_out", "backbone_weights", "teacher", "test_set"} <= own.keys()
+    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0, "times": "250-125"}
+
+    def number(row: dict[str, Any], weights: str = "01") -> int:
+        return tracking.row_of_sweep(row, own, weights)[0]
+
+    numbers = [number(row), number(row, "02")]
+    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own, "times")]
+    assert len(set(numbers)) == len(numbers)
+    assert number({**row, "image_auroc": 0.6, "ms_per_image": 8.0}) == numbers[0]
+    assert number(json.loads(json.dumps(plain(row)))) == numbers[0], "as the journal gives it back"
+    trials = [tracking.row_of_search({**row, "trial": n}, {"over": over}) for n in (0, 1) for over in ("w", "v")]
+    assert len({number for number, _ in trials}) == 4 and trials[0][1]["search/image_auroc"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        '{"to": "tensorboard", "of": "train"}',
+        '{"to": "tensorboard", "of": "sweep", "step": null}',
+        '{"to": "tensorboard", "of": "run"}',
+        '{"to": "tensorboard", "of": "train", "step": Infinity}',
+    ],
+)
+def test_a_damaged_journal_is_set_aside_and_the_trackers_are_told_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    writer_of(tmp_path, (), CONFIG)(10, {"train/loss": 1.0})
+    path = tmp_path / "tracking.jsonl"
+    damaged = f"{line}\n{path.read_text()}"
+    path.write_text(damaged)
+    with caplog.at_level(logging.WARNING):
+        write = writer_of(tmp_path, (), CONFIG)
+    assert len(caplog.records) == 1
+    assert re.search(r"tracking\.jsonl: damaged \(.*kept as tracking-damaged\.jsonl", caplog.records[0].getMessage())
+    assert (tmp_path / "tracking-damaged.jsonl").read_text() == damaged
+    write(10, {"train/loss": 1.0})
+    write(20, {"train/loss": 2.0})
+    assert scalars(tmp_path / "tensorboard/train", "train/loss") == [(10, 1.0), (20, 2.0)]
+
+
+def test_an_error_that_says_nothing_is_named_by_its_type() -> None:
+    assert first_line(TimeoutError()) == "TimeoutError" == first_line(TimeoutError(" \n"))
+    assert first_line(OSError("\none\ntwo")) == "one" and first_line(OSError("abc"), 2) == "ab"
+
+
+def test_files_where_folders_have_to_be_cost_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "tensorboard").write_text("mine")
+    with caplog.at_level(logging.WARNING):
+        write = writer_of(tmp_path, (), CONFIG)
+        write(10, {"train/loss": 1.0})
+        end(write, tmp_path)
+    assert [r.getMessage().partition(":")[0] for r in caplog.records] == ["TensorBoard failed"]
+    assert (tmp_path / "tensorboard").read_text() == "mine"
 
 
 def test_histories_are_told_as_numbers() -> None:

@@ -145,6 +145,22 @@ def test_the_wall_clock_limit_stops_training_for_good(
     assert_equal(trained(c, tmp_path, data), first)
 
 
+def test_minutes_before_the_first_update_do_not_count(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, step = Clock(), training.train_step
+
+    def slow_at_first(*args: Any, **how: Any) -> Any:
+        clock.now += 3600.0 * (clock.now < 3600.0)
+        return step(*args, **how)
+
+    monkeypatch.setattr(descending, "time", clock)
+    monkeypatch.setattr(training, "train_step", slow_at_first)
+    trained(tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0), tmp_path, data)
+    last = read_jsonl(tmp_path / "train.jsonl")[-1]
+    assert last["step"] > 2 and 30 * 60 <= last["seconds"] < 40 * 60 and clock.now > 3600
+
+
 def test_minutes_before_a_kill_count(root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(descending, "time", Clock())
     c = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0)

@@ -91,7 +91,7 @@ def test_the_predictions_end_in_the_picture_that_was_compared(
 
 
 def test_another_point_other_pictures_and_a_damaged_file_are_made_anew(
-    root: Path, tmp_path: Path, teacher: PairProgram, looked: list[Any]
+    root: Path, tmp_path: Path, teacher: PairProgram, looked: list[Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluated(root, tmp_path, teacher)
     evaluated(root, tmp_path, teacher, sample__w=1.0)
@@ -103,6 +103,10 @@ def test_another_point_other_pictures_and_a_damaged_file_are_made_anew(
     assert load(tmp_path) is None
     evaluated(root, tmp_path, teacher, sample__w=1.0, output__browser=3)
     assert len(looked) == 4 and load(tmp_path) is not None
+    said = f"{tmp_path / NAME}: damaged, or not what a run keeps there: "
+    assert [r.getMessage() for r in caplog.records if NAME in r.getMessage()] == [
+        f"{said}the report leaves it out", f"{said}made anew"
+    ]  # fmt: skip
     # The file beside other weights, or beside what another point left, is nobody's.
     write_text(tmp_path / "journal_of.json", '{"weights": "0"}')
     assert load(tmp_path) is None

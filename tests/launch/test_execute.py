@@ -45,6 +45,7 @@ def test_the_first_step_that_fails_ends_the_launch_and_is_named(
     assert "bad" in (tmp_path / "logs" / "step-2.log").read_text()
     assert execute(Rendered({}, (step("import os; os.kill(os.getpid(), 9)"),)), tmp_path) == 128 + 9
     assert execute(Rendered({}, (Step("none", (str(tmp_path / "nowhere"),)),)), tmp_path) == 127
+    assert execute(Rendered({}, (steps[1]._replace(leashed=True),)), tmp_path) == 7
 
 
 def test_a_missing_tool_is_named_before_anything_is_written(tmp_path: Path) -> None:
@@ -59,7 +60,7 @@ def test_a_missing_tool_is_named_before_anything_is_written(tmp_path: Path) -> N
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"--out=.*file/out: cannot be written to"):
+    with pytest.raises(InputError, match=r"file/out/a: cannot be written .*choose another --out"):
         execute(Rendered({"a": "b"}, ()), tmp_path / "file" / "out")
 
 
@@ -147,6 +148,48 @@ def test_a_file_that_is_none_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "f.json").write_text(text)
     with pytest.raises(InputError, match=r"f\.json: .*expected"):
         launch.together.commands_of(tmp_path / "f.json")
+
+
+LAUNCHER = """
+import sys
+from pathlib import Path
+from launch.execute import execute
+from launch.rendered import Rendered, Step
+step = Step("", (sys.executable, "-m", "launch.together", "all.json"), leashed=True)
+execute(Rendered({"all.json": sys.argv[1]}, (step,)), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("killed", ["launcher", "together"])
+def test_nothing_outlives_a_launcher_that_is_killed(tmp_path: Path, killed: str) -> None:
+    # One of them will not listen to SIGTERM, as a process of jax.distributed does not.
+    deaf = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);" + FOREVER
+    leash = [PY, "-m", "launch.leash"]
+    commands = {"a": [*leash, *code(FOREVER, str(tmp_path / "a"))], "b": [*leash, *code(deaf, str(tmp_path / "b"))]}
+    words = [PY, "-c", LAUNCHER, json.dumps(commands), str(tmp_path / "out")]
+    run = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    wait_for(tmp_path / "a", tmp_path / "b")
+    if killed == "launcher":
+        run.kill()
+    else:
+        leash_of_a = int(asked_of(int((tmp_path / "a").read_text()), "ppid"))
+        os.kill(int(asked_of(leash_of_a, "ppid")), signal.SIGKILL)
+    run.communicate(timeout=60)
+    until = time.monotonic() + 30
+    while any(asked_of(int((tmp_path / name).read_text()), "stat").strip("Z<+NsLl") for name in ("a", "b")):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def asked_of(pid: int, what: str) -> str:
+    """Of ps, about a process; "" where there is none."""
+    return subprocess.run(["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+
+
+def test_one_that_is_killed_on_its_leash_is_named_as_killed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    dies = [PY, "-m", "launch.leash", *code("import os; os.kill(os.getpid(), 9)")]
+    assert launch.together.together({"dies": dies}, tmp_path / "logs") == 128 + 9
+    assert "error: dies was killed (SIGKILL)" in capfd.readouterr().err
 
 
 def test_a_leash_ends_its_command_with_the_connection(tmp_path: Path) -> None:

@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import time
+
 import pytest
 from launch_fakes import HOSTILE, Machine, same_as_kept
 
@@ -83,6 +87,31 @@ def test_a_create_that_fails_deletes_nothing(machine):
     assert not machine.calls("xpk", "delete")
 
 
+@pytest.mark.parametrize("theirs", [False, True])
+def test_a_signal_while_it_is_created_leaves_nothing_but_what_others_made(machine, theirs):
+    machine.say(creating=20)
+    rendered = render(job(), settings(machine))
+    machine.write(rendered)
+    with subprocess.Popen(["bash", str(machine.out / "launch.sh")], env=machine.environment) as launched:
+        until = time.monotonic() + 60
+        while not (machine.exists() and machine.calls("xpk", "create")) and time.monotonic() < until:
+            time.sleep(0.02)
+        if theirs:
+            (machine.root / "exists").write_text("launch-1-2-3")
+        launched.send_signal(signal.SIGTERM)
+        assert launched.wait(15) == 128 + signal.SIGTERM
+    assert machine.exists() == theirs and bool(machine.calls("xpk", "delete")) != theirs
+
+
+def test_what_may_be_of_another_launch_is_told_and_not_deleted(machine):
+    machine.say(create=[1], describe=[1])
+    rendered = render(job(), settings(machine))
+    script = rendered.files["launch.sh"].replace("look_s=2", "look_s=0")
+    done = machine.run(rendered._replace(files={**rendered.files, "launch.sh": script}))
+    assert done.returncode == 3 and "could not be found out whether ddad was created" in done.stderr
+    assert not machine.calls("xpk", "delete")
+
+
 def test_keep_leaves_it(machine):
     done = machine.run(render(job(), settings(machine, keep=True)))
     assert done.returncode == 0 and machine.exists() and "xpk workload delete --workload=ddad" in done.stderr
@@ -132,6 +161,11 @@ def test_another_device_is_one_node_without_a_coordinator(machine):
 def test_a_setting_that_would_be_refused_is_named(field, value):
     with pytest.raises(InputError, match=f"--gke_{field}"):
         render(job(), Settings(**USUAL)._replace(**{field: value}))
+
+
+def test_a_python_belongs_to_an_image():
+    with pytest.raises(InputError, match="--gke_python=python3.12 without --gke_image"):
+        render(job(), Settings(**USUAL, python="python3.12"))
 
 
 def test_a_container_keeps_no_folder():

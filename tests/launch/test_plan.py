@@ -18,10 +18,10 @@ from ml_collections import ConfigDict
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments.tables import plain
-from launch import accelerators, costs, measuring
+from launch import accelerators, asked, costs, measuring
 from launch.costs import Networks, at_rate, device_kind, from_run, of_point
 from launch.memory import Memory, live_bytes
-from launch.plan import command, main
+from launch.plan import STAGES, command, main
 from launch.plan_text import duration
 
 ROOT = Path(__file__).parents[2]
@@ -45,10 +45,10 @@ FOLDER = ["--config=experiments/configs/folder.py", "--config.data.root=nowhere"
 SWEEP = ["--", "experiments.sweep", *FOLDER]
 REFUSED: dict[str, tuple[list[str], str]] = {
     "no command": (["--measure"], "expected a command behind --"),
-    "no program of ours": (["--", "rm", "-rf"], "rm: cannot be planned; expected one of experiments.train"),
+    "no program of ours": (["--", "rm", "-rf"], "behind -- stands 'rm': expected one of"),
     "no config": (["--", "experiments.sweep"], "--config"),
     "no data": (SWEEP, "--pictures=TEST,TRAIN"),
-    "unknown accelerator": (["--accelerator=A100,Z80", *SWEEP], "--accelerator=Z80: expected one of A100, H100"),
+    "unknown accelerator": (["--accelerator=A100,Z80", *SWEEP], "--accelerator=Z80: expected all, or some of A100, H100"),
     "no time": (["--ms_per_call=0", *SWEEP], "--ms_per_call=0: expected milliseconds above 0"),
     "two sources": (["--measure", "--ms_per_image=3", *SWEEP], "--measure and --ms_per_image"),
     "no devices": (["--devices=0", *SWEEP], "--devices"),
@@ -75,9 +75,20 @@ def test_what_cannot_be_planned_ends_with_one_line(tmp_path: Path) -> None:
         assert printed.startswith("error:") and printed.count("\n") == 1 and says in printed, (name, printed)
 
 
+def test_a_file_that_cannot_be_written_is_found_before_anything_is_timed(small: ConfigDict, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path, tmp_path / "file" / "plan.json"):
+        with (
+            flagsaver.flagsaver(measure=True, json=str(path)),
+            pytest.raises(InputError, match=rf"^--json={path}: .*name "),
+        ):
+            main(small, "experiments.sweep")
+
+
 def test_the_command_is_what_stands_behind_the_dashes() -> None:
     own, job = command(["--measure", "--", "experiments.sweep", "--config=a.py", "--config.sweep.w=(0.0, 1.0)"])
     assert own == ["--measure"]
+    assert job == command(["--measure", "--", "python", "-m", "experiments.sweep", *job.arguments])[1]
     assert (job.program, job.arguments) == ("experiments.sweep", ("--config=a.py", "--config.sweep.w=(0.0, 1.0)"))
 
 
@@ -123,7 +134,7 @@ def test_a_measured_plan_marks_what_it_estimates(
 
 
 def test_without_a_source_every_time_is_an_estimate(small: ConfigDict, capsys: pytest.CaptureFixture) -> None:
-    with flagsaver.flagsaver(pictures=["50", "40"]):
+    with flagsaver.flagsaver(pictures=["50", "40"], accelerator=["all"]):
         main(small, "experiments.sweep")
     printed = capsys.readouterr().out
     assert "pictures as told: 34 pictures to train on, 50 to test" in printed
@@ -246,10 +257,13 @@ def test_accelerators_are_known_by_their_own_names() -> None:
     names = {
         "NVIDIA A100-SXM4-80GB": "A100", "NVIDIA H100 80GB HBM3": "H100", "NVIDIA L4": "L4", "Tesla T4": "T4",
         "NVIDIA GeForce RTX 3090": "RTX3090", "TPU v4": "TPUv4", "TPU v5 lite": "TPUv5e", "TPU v5p": "TPUv5p",
-        "TPU v5": "TPUv5p", "TPU v6 lite": "TPUv6e", "NVIDIA L40S": None, "cpu, 2 cores": None,
+        "TPU v5": "TPUv5p", "TPU v6 lite": "TPUv6e", "NVIDIA L4X": None, "cpu, 2 cores": None,
     }  # fmt: skip
     assert {kind: accelerators.of_device(kind) for kind in names} == names
     assert accelerators.named("tpu-v5e") is accelerators.TABLE["TPUv5e"]
+    assert accelerators.asked([]) == accelerators.asked(["L4", "ALL"]) == list(accelerators.TABLE)
+    assert accelerators.asked(["l4"]) == ["l4"]
+    assert {*STAGES} == {*asked.PROGRAMS}
     assert accelerators.TABLE["A100"].rate("bfloat16") == 156e12  # a multiply-add is two operations
     assert accelerators.TABLE["T4"].rate("bfloat16") == accelerators.TABLE["T4"].rate("float32")
 

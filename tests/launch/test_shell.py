@@ -28,8 +28,8 @@ def test_the_command_is_python_the_program_and_its_flags():
 
 @pytest.mark.parametrize("python", ["", "  ", "it's"])
 def test_an_interpreter_that_is_none(python):
-    with pytest.raises(InputError, match="interpreter"):
-        shell.argv(python, job())
+    with pytest.raises(InputError, match="^--slurm_python.*interpreter"):
+        shell.argv(python, job(), name="--slurm_python")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from jax._src.clusters import ClusterEnv
 from launch_fakes import HOSTILE, Machine, same_as_kept
 
 from ddad_jax.errors import InputError
@@ -33,6 +34,43 @@ def test_one_job_is_this():
         cpus_per_task=8, memory="200G", setup="module load cuda/12", checkout="/shared/ddad_jax",
     )  # fmt: skip
     same_as_kept("slurm", render(job("runs/demo", "--config=experiments/configs/demo.py"), one))
+
+
+def test_one_process_a_node_is_this():
+    one = Settings(nodes=2, gpus_per_node="4", checkout="/shared/ddad_jax")
+    same_as_kept("slurm_nodes", render(job("runs/demo", "--config=experiments/configs/demo.py"), one))
+
+
+@pytest.mark.parametrize(
+    ("more", "environment", "devices"),
+    [
+        ({"gpus_per_node": "a100:4"}, {}, "0,1,2,3"),
+        ({"gpus_per_node": "1"}, {}, "0"),
+        ({}, {"SLURM_GPUS_ON_NODE": "2"}, "0,1"),
+        ({}, {}, None),
+        ({"gpus_per_node": "4"}, {"JAX_LOCAL_DEVICE_IDS": "3"}, "3"),
+        ({"gpus_per_node": "4", "tasks_per_node": 4}, {}, None),
+        ({"gpus_per_node": "4", "nodes": 1}, {}, None),
+    ],
+)
+def test_a_process_alone_on_its_node_has_all_its_gpus(machine, more, environment, devices):
+    machine.write(render(job("runs/a"), settings(machine, **({"nodes": 2} | more))))
+    assert started(machine, "run.sbatch", **environment).returncode == 0
+    assert machine.devices() == [devices]
+
+
+def test_without_being_told_jax_gives_a_process_the_gpu_of_its_number(monkeypatch):
+    slurm_says = {"JOB_ID": 7, "STEP_NODELIST": "a", "NTASKS": 4, "PROCID": 3, "LOCALID": 3, "STEP_NUM_NODES": 1}
+    for name, value in slurm_says.items():
+        monkeypatch.setenv(f"SLURM_{name}", str(value))
+    detect = ClusterEnv.auto_detect_unset_distributed_params
+    assert detect("a:1", None, None, None, "slurm", None) == ("a:1", 4, 3, [3])
+    assert detect("a:1", None, None, [0, 1], "slurm", None) == ("a:1", 4, 3, [0, 1])
+
+
+def test_gpus_that_no_process_would_use_are_refused():
+    with pytest.raises(InputError, match="--slurm_tasks_per_node=2 with --slurm_gpus_per_node=a100:4: .*1 or 4"):
+        render(job("runs/a"), Settings(tasks_per_node=2, gpus_per_node="a100:4"))
 
 
 def test_shards_are_this():
@@ -80,6 +118,13 @@ def test_output_goes_below_the_workdir_whatever_its_name(machine):
     assert f"--output={machine.checkout}/runs/it's %%j here/launch/%x-%j.log" in given
     assert f"--chdir={machine.checkout}" in given
     assert (machine.checkout / "runs/it's %j here/launch").is_dir()
+
+
+def test_output_goes_below_home_where_the_workdir_is(machine, monkeypatch):
+    monkeypatch.setenv("HOME", str(machine.root))
+    machine.run(render(job("~/runs/x"), settings(machine)))
+    assert f"--output={machine.root}/runs/x/launch/%x-%j.log" in machine.calls("sbatch")[0]
+    assert not (machine.checkout / "~").exists()
 
 
 def test_jobs_already_queued_are_taken_out_if_the_next_is_refused(machine):

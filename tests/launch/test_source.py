@@ -1,8 +1,10 @@
 import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 
+from ddad_jax.errors import InputError
 from launch import shell, source
 
 
@@ -63,4 +65,7 @@ def test_a_folder_without_git_is_refused(tmp_path):
 def test_relative_paths_lie_in_the_checkout():
     assert source.below("/a b", "runs/x") == "/a b/runs/x"
     assert source.below("/a", "/b/x") == "/b/x"
+    assert source.below("/a", "~/x") == str(Path.home() / "x")
+    with pytest.raises(InputError, match="--workdir=~no body/x: no such user"):
+        source.below("/a", "~no body/x")
     assert (source.CHECKOUT / "pyproject.toml").is_file() and source.checkout("") == str(source.CHECKOUT)

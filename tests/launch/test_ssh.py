@@ -13,7 +13,7 @@ from typing import Any
 import processes
 import pytest
 import quick_python
-from launched import Bench, lines
+from launched import ROWS, SOME, Bench, lines
 
 from ddad_jax.errors import InputError
 from launch import same, witness
@@ -96,6 +96,17 @@ def test_a_home_folder_is_left_to_the_host(fake_ssh: Path, tmp_path: Path, monke
     assert subprocess.run(line, capture_output=True, text=True).stdout.strip() == str(tmp_path / "my checkout")
 
 
+def test_nothing_is_done_where_there_is_no_checkout(fake_ssh: Path, tmp_path: Path) -> None:
+    settings = SETTINGS._replace(directory="nowhere", python="echo", setup=f"cd {tmp_path}; touch HARM;")
+    line = json.loads(render(JOB, settings).files["hosts.json"])["a"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert done.returncode and not done.stdout and "nowhere" in done.stderr
+    assert not (tmp_path / "HARM").exists()
+    line = json.loads(render(JOB, settings._replace(directory=str(tmp_path))).files["hosts.json"])["a"]
+    assert "launch.witness" in subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    assert (tmp_path / "HARM").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "shards", "says"),
     [
@@ -107,6 +118,8 @@ def test_a_home_folder_is_left_to_the_host(fake_ssh: Path, tmp_path: Path, monke
         ({"setup": "a\nb"}, 1, "on one line"),
         ({"port": 70000}, 1, "--port=70000"),
         ({"address": "a:1"}, 1, "--address='a:1'"),
+        ({"python": "'"}, 1, "--python=\"'\": expected an interpreter"),
+        ({"here": "'"}, 1, "--here=\"'\": expected an interpreter"),
         ({}, 3, "--shards=3: expected one for each of the 2 hosts"),
     ],
 )
@@ -166,7 +179,7 @@ def test_what_runs_on_two_hosts_ends_with_the_launcher(bench: Bench, fake_ssh: P
 
     launch, journal = bench.start(*words), workdir / "journal.jsonl"
     until = time.monotonic() + 120
-    while lines(journal) < 3:
+    while lines(journal) < SOME:
         assert launch.poll() is None and time.monotonic() < until, launch.communicate(timeout=5)[0]
         time.sleep(0.005)
     launch.send_signal(signal.SIGINT)
@@ -177,4 +190,4 @@ def test_what_runs_on_two_hosts_ends_with_the_launcher(bench: Bench, fake_ssh: P
         pid = quick_python.pid_of(bench.python, "experiments.sweep", f"--process_id={k}")
         with pytest.raises(ProcessLookupError):
             os.kill(pid or 0, 0)
-    assert lines(journal) < 24 and not (workdir / "results.csv").exists()
+    assert lines(journal) < ROWS and not (workdir / "results.csv").exists()

@@ -45,9 +45,9 @@ def test_once_active_every_worker_gets_the_command_byte_for_byte(machine):
     (asked,) = machine.calls("gcloud", "create")
     assert {
         "--node-id=ddad", "--accelerator-type=v5litepod-16", "--runtime-version=v2-alpha-tpuv5-lite", "--spot",
-        "--zone=us-west4-a", "--project=my-project", "--labels=team=vision", "--service-account=a@b.com",
-        "--valid-until-duration=7m",
+        "--zone=us-west4-a", "--project=my-project", "--service-account=a@b.com", "--valid-until-duration=7m",
     } <= set(asked)  # fmt: skip
+    assert any(re.fullmatch(r"--labels=team=vision,ddad_launch=launch-[0-9-]{1,56}", word) for word in asked)
     workdir = f"--workdir={machine.mounts}/my-bucket/runs/it's here"
     wanted = ["-u", "-m", "experiments.sweep", workdir, *HOSTILE, "--coordinator=auto"]
     assert machine.ran() == [wanted, wanted]
@@ -81,6 +81,45 @@ def test_what_exists_already_is_left_alone(machine):
     assert machine.exists() and not machine.calls("gcloud", "delete") and not machine.calls("gcloud", "create")
 
 
+def test_nothing_is_asked_for_while_it_is_unknown_what_exists(machine):
+    (machine.root / "exists").touch()
+    machine.say(describe=[1])
+    done = machine.run(render(job(), settings(machine)))
+    assert done.returncode == 2 and "UNAVAILABLE" in done.stderr and "nothing was asked for" in done.stderr
+    assert machine.exists() and not machine.calls("gcloud", "create") and not machine.calls("gcloud", "delete")
+
+
+def refused(machine, describe=0):
+    """Between the first look and the request another launch takes the name."""
+    machine.say(create=[1], describe=[0, describe])
+    rendered = render(job(), settings(machine))
+    script = rendered.files["launch.sh"].replace("look_s=2", "look_s=0")
+    (machine.root / "theirs").write_text('["--labels=ddad_launch=launch-1-2-3"]')
+    script = script.replace("\nask_for() {\n", '\nask_for() {\n  mv "$HOME/theirs" "$HOME/exists"\n')
+    return machine.run(rendered._replace(files={**rendered.files, "launch.sh": script}))
+
+
+def test_a_name_that_another_launch_has_taken_is_left_alone(machine):
+    done = refused(machine)
+    assert done.returncode == 2 and "ddad is another launch's" in done.stderr
+    assert machine.exists() and not machine.calls("gcloud", "delete")
+
+
+def test_what_may_be_of_another_launch_is_told_and_not_deleted(machine):
+    done = refused(machine, describe=1)
+    assert done.returncode == 3 and "could not be found out whether ddad was made" in done.stderr
+    assert "queued-resources delete ddad --force" in done.stderr
+    assert machine.exists() and not machine.calls("gcloud", "delete")
+
+
+def test_what_a_failed_request_has_made_is_deleted(machine):
+    rendered = render(job(), settings(machine))
+    script = rendered.files["launch.sh"].replace('ddad_launch=$launch" ||', 'ddad_launch=$launch" && false ||')
+    done = machine.run(rendered._replace(files={**rendered.files, "launch.sh": script}))
+    assert done.returncode == 2 and "could not be asked for" in done.stderr
+    assert machine.calls("gcloud", "delete") and not machine.exists()
+
+
 def test_reuse_takes_what_exists(machine):
     (machine.root / "exists").touch()
     done = machine.run(render(job(), settings(machine, reuse=True)))
@@ -88,7 +127,7 @@ def test_reuse_takes_what_exists(machine):
     assert not machine.calls("gcloud", "create") and not machine.exists()
 
 
-@pytest.mark.parametrize(("state", "spot"), [("FAILED", True), ("FAILED", False), ("SUSPENDED", False)])
+@pytest.mark.parametrize(("state", "spot"), [("FAILED", True), ("SUSPENDED", False)])
 def test_a_request_that_ends_is_told_and_deleted(machine, state, spot):
     machine.say(state=["ACCEPTED", state])
     done = machine.run(render(job(), settings(machine, spot=spot)))
@@ -108,16 +147,17 @@ def test_waiting_has_a_limit(machine):
 
 def test_a_pre_empted_tpu_is_deleted_and_asked_for_again(machine):
     # the first SSH and the set-up pass; the run is cut off, and the state tells why
-    machine.say(ssh=[0, 0, 255, 0], state=["ACTIVE", "SUSPENDING", "ACTIVE"])
+    machine.say(ssh=[0, 0, 255, 0], state=["ACTIVE", "SUSPENDING", "ACTIVE"], workers=1)
     done = machine.run(render(job(), settings(machine)))
     assert done.returncode == 0, done.stderr
     assert "pre-empted; it is asked for again" in done.stderr
     assert len(machine.calls("gcloud", "create")) == 2 and len(machine.calls("gcloud", "delete")) == 2
-    assert len(machine.ran()) == 2 and not machine.exists()
+    assert len(machine.ran()) == 1 and not machine.exists()
 
 
+@pytest.mark.slow
 def test_pre_emption_may_show_in_the_machine_first(machine):
-    machine.say(ssh=[0, 0, 1, 0], node=["PREEMPTED"])
+    machine.say(ssh=[0, 0, 1, 0], node=["PREEMPTED"], workers=1)
     done = machine.run(render(job(), settings(machine)))
     assert done.returncode == 0 and len(machine.calls("gcloud", "create")) == 2
 
@@ -130,14 +170,14 @@ def test_retries_have_a_limit(machine):
 
 
 def test_a_run_that_ended_while_the_connection_was_broken_is_not_started_again(machine):
-    machine.say(ssh_after=[0, 0, 255, 0])
+    machine.say(ssh_after=[0, 0, 255, 0], workers=1)
     done = machine.run(render(job(), settings(machine)))
     assert done.returncode == 0 and "connecting again" in done.stderr
-    assert len(machine.calls("gcloud", "create")) == 1 and len(machine.ran()) == 2
+    assert len(machine.calls("gcloud", "create")) == 1 and len(machine.ran()) == 1
 
 
 def test_a_run_that_goes_on_while_the_connection_is_broken_is_followed(machine):
-    machine.say(seconds=3, run=[4])
+    machine.say(seconds=1, run=[4])
     machine.write(render(job(), settings(machine)))
     worker = machine.out / "worker.sh"
     (machine.out / ".venv/bin").mkdir(parents=True)
@@ -153,11 +193,11 @@ def test_a_run_that_goes_on_while_the_connection_is_broken_is_followed(machine):
 @pytest.mark.parametrize(
     ("plan", "told"),
     [
-        ({"ssh": [255]}, "worker 0 cannot be reached by SSH"),
+        ({"ssh": [1]}, "worker 0 cannot be reached by SSH"),
         ({"scp": [1]}, "the code could not be copied to all workers"),
         ({"pip": [0, 1]}, "a worker could not be set up"),
         ({"run": [0, 7]}, "the run failed, or a worker did not start (status 7"),
-        ({"gcsfuse": 1}, "gs://my-bucket cannot be mounted"),
+        ({"gcsfuse": 1, "workers": 1}, "gs://my-bucket cannot be mounted"),
     ],
 )
 def test_a_worker_that_fails_ends_the_launch_and_its_costs(machine, plan, told):
@@ -169,19 +209,20 @@ def test_a_worker_that_fails_ends_the_launch_and_its_costs(machine, plan, told):
 
 
 def test_keep_says_what_goes_on_costing(machine):
+    machine.say(workers=1)
     done = machine.run(render(job(), settings(machine, keep=True)))
     assert done.returncode == 0 and machine.exists()
     assert "goes on costing" in done.stderr and "queued-resources delete ddad --force --zone=us-west4-a" in done.stderr
 
 
 def test_a_deletion_that_fails_is_an_error_with_the_command(machine):
-    machine.say(delete=[1])
+    machine.say(delete=[1], workers=1)
     done = machine.run(render(job(), settings(machine)))
     assert done.returncode == 3
     assert "could not be deleted and may go on costing" in done.stderr and "--project=my-project" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_who_stops_the_launch_stops_the_costs_at_once(machine, number):
     machine.say(seconds=20, workers=1)
     machine.write(render(job(), settings(machine)))
@@ -210,6 +251,40 @@ def test_a_local_workdir_comes_back_from_a_run_that_failed(machine):
     machine.say(workers=1, run=[5])
     done = machine.run(render(job("runs/a"), settings(machine, type="v4-8")))
     assert done.returncode == 5 and (machine.checkout / "runs/a/results.csv").exists()
+
+
+def test_a_workdir_below_home_is_that_of_each_machine(machine, monkeypatch):
+    machine.say(workers=1)
+    monkeypatch.setenv("HOME", str(machine.root))
+    done = machine.run(render(job("~/runs/a b"), settings(machine, type="v4-8")))
+    assert done.returncode == 0, done.stderr
+    assert (machine.root / "runs/a b/results.csv").exists() and not machine.exists()
+    with pytest.raises(InputError, match="--workdir=~me/a: .*expected ~/path"):
+        render(job("~me/a"), settings(machine, type="v4-8"))
+
+
+@pytest.mark.parametrize("status", [0, 5])
+def test_results_that_cannot_be_fetched_are_not_deleted_with_the_tpu(machine, status):
+    machine.say(workers=1, run=[status], scp=[0, 1])
+    done = machine.run(render(job("runs/a"), settings(machine, type="v4-8")))
+    assert done.returncode == (status or 1)
+    for word in ("ddad IS NOT DELETED AND GOES ON COSTING", "--tpu_reuse", "queued-resources delete ddad"):
+        assert word in done.stderr
+    assert machine.exists() and not machine.calls("gcloud", "delete")
+
+
+def test_what_a_kept_tpu_has_is_not_deleted_if_it_cannot_be_reached(machine):
+    (machine.root / "exists").touch()
+    machine.say(workers=1, ssh=[1])
+    done = machine.run(render(job("runs/a"), settings(machine, type="v4-8", reuse=True)))
+    assert done.returncode == 1 and "IS NOT DELETED" in done.stderr and machine.exists()
+
+
+def test_a_folder_that_results_cannot_come_to_is_told_before_it_costs(machine):
+    (machine.checkout / "runs").touch()
+    done = machine.run(render(job("runs/a"), settings(machine, type="v4-8")))
+    assert done.returncode == 2 and "runs/a cannot be made" in done.stderr
+    assert not machine.calls("gcloud", "create")
 
 
 def test_a_flat_bucket_is_refused_before_it_costs(machine):

@@ -9,9 +9,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
 Times are those of the machine it runs on, in batches, compilation apart: see experiments.benchmark for more about time.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Block, Table, by_steps
 
-STEPS = tuple(Line(f"DDAD-{n}", point={"steps": n}) for n in (5, 10, 25))
-TABLE = Table("5", (Block("5", (*STEPS, Line("DDAD-S-10", network="ddad_s"))),))
+TABLE = Table("5", (Block("5", by_steps()),))
 
 get_config = TABLE.config

@@ -7,9 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: twice about 20 minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Block, Table, by_steps
 
-STEPS = tuple(Line(f"DDAD-{n}", point={"steps": n}) for n in (5, 10, 25))
-TABLE = Table("7", (Block("7", (*STEPS, Line("DDAD-S-10", network="ddad_s"))),))
+TABLE = Table("7", (Block("7", by_steps()),))
 
 get_config = TABLE.config

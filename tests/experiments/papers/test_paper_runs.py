@@ -124,6 +124,7 @@ def test_the_printed_table_says_size_averages_and_what_was_not_run(made: Made) -
     assert "not run" in text and "(1 of 15)" in text and "Averages of ours are over 1 of 15 categories" in text
     assert "[96.3, 87.5]" in text  # bottle at w = 0
     assert "The paper: No averages are printed" in text
+    assert "Rows that name no feature extractor" not in text, "its rows see pixels alone"
     base = made.ask.folder / "table12"
     assert all(base.with_suffix(kind).exists() for kind in (".csv", ".md", ".html"))
     with base.with_suffix(".csv").open() as file:
@@ -197,6 +198,7 @@ def test_a_category_of_ones_own_gets_a_column_without_numbers_of_the_paper(made:
     assert sheet.cells["v = 1.0", "bolt"].paper is None and sheet.cells["v = 1.0", "bolt"].ours is not None
     assert sheet.cells["v = 1.0", "average"].of == (0, 15) and sheet.cells["v = 1.0", "average"].difference is None
     assert "bolt: not in the paper, run with the config's defaults" in text
+    assert "Rows that name no feature extractor use EfficientNet-Lite0" in text
     assert "Averages of ours are over categories that the paper does not have" in text
     assert "bolt" in rendering.markdown(sheet) and "bolt" in rendering.html(sheet, "t")
 
@@ -254,6 +256,7 @@ def test_data_that_are_not_there_are_named_with_their_layout(made: Made, tmp_pat
     mvtec(tmp_path, "bolt")
     with pytest.raises(InputError, match="none of its categories .bolt. is one of MVTec AD.*--categories=bolt"):
         states(table, made.ask._replace(roots={"mvtec": tmp_path}))
+    assert settings.chosen("mvtec", tmp_path, ["bolt", "bolt"]) == ["bolt"], "asked for twice it is run once"
     with pytest.raises(InputError, match="no folder MT_Free"):
         states(described("3").table, made.ask._replace(roots={"mtd": tmp_path}))
 
@@ -266,3 +269,12 @@ def test_table_4_takes_its_data_sets_by_name() -> None:
         paper.roots(table, ["/somewhere"])
     with pytest.raises(InputError, match="expected mvtec=ROOT"):
         paper.roots(described("12").table, ["visa=/v"])
+
+
+@pytest.mark.parametrize(
+    ("table", "given"),
+    [("12", ["/a", "/b"]), ("12", ["mvtec=/a", "/b"]), ("4", ["mvtec=/a", "visa=/v", "mvtec=/b"])],
+)
+def test_two_roots_of_one_data_set_are_both_named(table: str, given: list[str]) -> None:
+    with pytest.raises(InputError, match=f"--data: {given[0]} and {given[-1]} are both MVTec AD; expected one root"):
+        paper.roots(described(table).table, given)

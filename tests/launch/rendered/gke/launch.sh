@@ -45,6 +45,32 @@ stop_child() {
   [ -z "$child" ] || kill "$child" 2>/dev/null || true
 }
 
+# Only what carries $launch is this launch's, and only that may be deleted: a name may be somebody else's.
+absent() { # whether these words of gcloud or kubectl say that there is no such thing, and not that they do not know
+  case $1 in *NOT_FOUND* | *NotFound* | *"not found"*) return 0 ;; *) return 1 ;; esac
+}
+
+look_s=2
+whose() { # the launch's status; the command that describes what a create may have made. Leaves ours: 1, '' or unknown
+  local status=$1 seen tries
+  shift
+  for tries in 1 2 3; do
+    if seen=$("$@" 2>&1); then
+      case $seen in
+      *"$launch"*) ours=1 ;;
+      *) ours='' && echo "$name is another launch's; it is left as it is" >&2 ;;
+      esac
+      return 0
+    elif absent "$seen"; then
+      ours=''
+      [ "$status" -gt 128 ] || return 0 # a create that a signal cut off may show a little later
+    else
+      ours=unknown
+    fi
+    sleep "$look_s"
+  done
+}
+
 pack_source() { # checkout, archive, where to write down what was packed
   git -C "$1" rev-parse --verify --quiet HEAD >/dev/null 2>&1 ||
     fail "$1 is no git checkout with a commit: the code that is sent is what git tracks"
@@ -82,7 +108,8 @@ check_buckets_here() { # what can be known before anything is paid for
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here" # so that no path of a user is in what xpk hands to a shell
-ours=
+ours=''
+launch=launch-$(date +%s)-$$-$RANDOM # in what the workload runs
 
 to_delete=(xpk workload delete --workload="$name" "${at[@]}" --force)
 
@@ -91,7 +118,13 @@ leave() {
   trap - EXIT
   trap '' INT TERM HUP
   stop_child
-  if [ -n "$ours" ] && [ -n "$keep" ]; then
+  # xpk has turned kubectl to the cluster before it makes anything there.
+  [ "$ours" != maybe ] || whose "$status" kubectl get jobsets "$name" --output=yaml
+  if [ "$ours" = unknown ]; then
+    printf 'error: it could not be found out whether %s was created. If it was, delete it:\n  %s\n' \
+      "$name" "${to_delete[*]}" >&2
+    status=3
+  elif [ -n "$ours" ] && [ -n "$keep" ]; then
     echo "$name stays in the cluster: ${to_delete[*]}" >&2
   elif [ -n "$ours" ]; then
     "${to_delete[@]}" || {
@@ -116,8 +149,9 @@ fi
 
 # Kubernetes changes $( and $$ in a command, and a line break would end it: neither is in base64.
 worker=$(base64 <worker.sh | tr -d '\n')
-xpk workload create --workload="$name" "${at[@]}" "${create[@]}" \
-  --command="echo $worker | base64 -d >ddad-worker.sh && bash ddad-worker.sh" ||
+ours=maybe
+patiently xpk workload create --workload="$name" "${at[@]}" "${create[@]}" \
+  --command="echo $worker | base64 -d >ddad-$launch.sh && bash ddad-$launch.sh" ||
   fail "xpk could not create $name (what it says is above). If the name is taken, choose another --gke_name, or
   ${to_delete[*]}"
 ours=1

@@ -8,9 +8,9 @@ create=(
   --accelerator-type=v5litepod-16
   --runtime-version=v2-alpha-tpuv5-lite
   --valid-until-duration=120m
-  --labels=team=vision
   --spot
 )
+labels=team=vision
 wait_s=7200
 poll_s=30
 retries=5
@@ -44,6 +44,32 @@ patiently() {
 }
 stop_child() {
   [ -z "$child" ] || kill "$child" 2>/dev/null || true
+}
+
+# Only what carries $launch is this launch's, and only that may be deleted: a name may be somebody else's.
+absent() { # whether these words of gcloud or kubectl say that there is no such thing, and not that they do not know
+  case $1 in *NOT_FOUND* | *NotFound* | *"not found"*) return 0 ;; *) return 1 ;; esac
+}
+
+look_s=2
+whose() { # the launch's status; the command that describes what a create may have made. Leaves ours: 1, '' or unknown
+  local status=$1 seen tries
+  shift
+  for tries in 1 2 3; do
+    if seen=$("$@" 2>&1); then
+      case $seen in
+      *"$launch"*) ours=1 ;;
+      *) ours='' && echo "$name is another launch's; it is left as it is" >&2 ;;
+      esac
+      return 0
+    elif absent "$seen"; then
+      ours=''
+      [ "$status" -gt 128 ] || return 0 # a create that a signal cut off may show a little later
+    else
+      ours=unknown
+    fi
+    sleep "$look_s"
+  done
 }
 
 pack_source() { # checkout, archive, where to write down what was packed
@@ -83,7 +109,8 @@ check_buckets_here() { # what can be known before anything is paid for
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 cd "$here"
-ours='' agent='' why='' collected='' ready=''
+ours='' agent='' why='' collected='' ready='' started=''
+launch=launch-$(date +%s)-$$-$RANDOM # a label of what is asked for
 
 tpus() { gcloud compute tpus "$@" --zone="$zone" ${project:+--project="$project"} --quiet; }
 state() { tpus queued-resources describe "$name" --format='value(state.state)' 2>/dev/null; }
@@ -113,9 +140,15 @@ leave() {
   trap '' INT TERM HUP # a second Ctrl-C must not leave something that costs
   stop_child
   [ -z "$agent" ] || ssh-agent -k >/dev/null || true
-  if [ -n "$ours" ] && [ -n "$keep" ]; then
+  [ "$ours" != maybe ] || whose "$status" tpus queued-resources describe "$name"
+  if [ "$ours" = unknown ]; then
+    printf 'error: it could not be found out whether %s was made. If it was, it costs; delete it:\n  %s\n' \
+      "$name" "$(told_to_delete)" >&2
+    status=3
+  elif [ -n "$ours" ] && [ -n "$keep" ]; then
     printf '%s is kept and goes on costing until you delete it:\n  %s\n' "$name" "$(told_to_delete)" >&2
   elif [ -n "$ours" ]; then
+    [ -z "$(to_collect)" ] || echo "the workdir on $name was not copied and is deleted with it" >&2
     remove || status=3
   fi
   exit "$status"
@@ -126,11 +159,10 @@ trap 'exit 143' TERM
 trap 'exit 129' HUP
 
 ask_for() {
-  ours=1 ready=
-  if ! tpus queued-resources create "$name" "${create[@]}"; then
-    [ -n "$(state)" ] || ours=
+  ours=maybe ready='' started=''
+  tpus queued-resources create "$name" "${create[@]}" --labels="${labels:+$labels,}ddad_launch=$launch" ||
     fail "$name could not be asked for (what gcloud says is above)"
-  fi
+  ours=1
 }
 
 await_active() { # 1: pre-empted before it began
@@ -188,28 +220,48 @@ run_on_workers() {
     on all 'mkdir -p ddad && mv -f worker.sh ddad/worker.sh && bash ddad/worker.sh setup' || return
     ready=1
   fi
-  why="the run failed, or a worker did not start"
+  why="the run failed, or a worker did not start" started=1
   on all "bash ddad/worker.sh run $launch" || return
 }
 
-collect() { # worker 0's workdir, where it is not in a bucket
-  [ -n "$local_workdir" ] && [ -z "$collected" ] || return 0
-  on 0 'bash ddad/worker.sh pack' && tpus tpu-vm scp "$name":ddad-workdir.tar.gz . --worker=0 || return
-  mkdir -p "$collect_to" && tar -xzf ddad-workdir.tar.gz -C "$collect_to" || return
-  collected=1
-  echo "the workdir is in $collect_to" >&2
+to_collect() { # a word where the machine alone has what a run has written
+  if [ -n "$local_workdir" ] && [ -n "$started" ] && [ -z "$collected" ]; then echo results; fi
 }
 
-if [ -n "$(state)" ]; then
+collect() { # worker 0's workdir, where it is not in a bucket
+  [ -n "$(to_collect)" ] || return 0
+  local tries
+  for tries in 1 2 3; do
+    if on 0 'bash ddad/worker.sh pack' && tpus tpu-vm scp "$name":ddad-workdir.tar.gz . --worker=0 &&
+      tar -xzf ddad-workdir.tar.gz -C "$collect_to"; then
+      collected=1
+      echo "the workdir is in $collect_to" >&2
+      return 0
+    fi
+    sleep "$poll_s"
+  done
+  return 1
+}
+
+keep_results() { # hours of a TPU are in them; an hour more of it costs less than they did
+  keep=1
+  echo "error: the workdir could not be copied to $collect_to, so $name IS NOT DELETED AND GOES ON COSTING.
+Mend what is said above; the same launch with --tpu_reuse then copies the workdir and deletes $name" >&2
+}
+
+there=
+if said=$(tpus queued-resources describe "$name" 2>&1); then
   [ -n "$reuse" ] || fail "$name exists already. Take it with --tpu_reuse, choose another --tpu_name, or delete it:
   $(told_to_delete)"
-  there=1
-else
-  there=
+  there=1 started=1 # it may have the workdir of a launch before
+elif ! absent "$said"; then
+  fail "whether $name exists already could not be found out; nothing was asked for. gcloud says:
+$said"
 fi
+[ -z "$local_workdir" ] || mkdir -p "$collect_to" || fail "$collect_to cannot be made, where the workdir would come to"
 check_buckets_here
 pack_source "$checkout" "$here/source.tar.gz" "$here/source.txt"
-launch=$(date +%s)-$$ reconnected=0
+reconnected=0
 
 for ((attempt = 0; ; attempt++)); do
   if [ -n "$there" ]; then ours=1; else ask_for; fi
@@ -217,21 +269,24 @@ for ((attempt = 0; ; attempt++)); do
   status=0
   if await_active; then
     run_on_workers || status=$?
-    if [ "$status" = 0 ]; then
-      collect || fail "worker 0's workdir could not be copied; --tpu_keep keeps the machine for another try" 1
-      exit 0
-    fi
+    if [ "$status" = 0 ] && collect; then exit 0; fi
     if ! lost; then
       if [ "$status" = 255 ] && [ "$reconnected" -lt 3 ]; then # SSH's own status: the run itself goes on
         reconnected=$((reconnected + 1)) attempt=$((attempt - 1)) there=1
         echo "the connection broke; connecting again" >&2
         continue
       fi
-      collect || true
+      if [ "$status" = 0 ]; then
+        keep_results
+        exit 1
+      fi
+      collect || keep_results
       fail "$why (status $status; the worker is named above, as in: Command execution on worker 1 failed)" "$status"
     fi
   fi
   [ "$attempt" -lt "$retries" ] || fail "$name was pre-empted $((attempt + 1)) times: --tpu_retries=$retries" 1
-  echo "$name was pre-empted; it is asked for again, and the run goes on from the workdir" >&2
+  goes_on="goes on from the workdir"
+  [ -z "$local_workdir" ] || goes_on="begins anew: its workdir was on the machine"
+  echo "$name was pre-empted; it is asked for again, and the run $goes_on" >&2
   remove || fail "$name could not be asked for again" 3
 done

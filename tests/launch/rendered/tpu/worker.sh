@@ -85,6 +85,7 @@ two" ] || fail "$workdir_url does not give back what was written to it"
 
 # On every worker, in the folder of the code: worker.sh setup | run LAUNCH | pack
 cd "$(dirname "${BASH_SOURCE[0]}")"
+case $workdir in "~" | "~/"*) workdir=$HOME${workdir#"~"} ;; esac # as the program reads it
 
 install() {
   local candidate python=
@@ -141,6 +142,7 @@ run)
   run "$2"
   ;;
 pack)
+  mkdir -p "$workdir" # a run that was refused has none
   tar -czf "$HOME/ddad-workdir.tar.gz" -C "$workdir" .
   ;;
 esac
