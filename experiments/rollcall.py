@@ -4,7 +4,7 @@ JAX waits for all processes, too, but when it has waited in vain it ends its pro
 exception, so that nobody is told in plain words who is missing. This exchange takes a line each way:
 
     process r -> 0:  "ddad r n"              r is here and believes that the run has n processes
-    process 0 -> r:  "ddad ok"               once all are there; or "ddad" and what is wrong, or the time is over
+    process 0 -> r:  "ddad ok"     once all are there; or what is wrong in the place of ok, or that the time is over
 """
 
 import contextlib

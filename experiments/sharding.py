@@ -74,10 +74,11 @@ def _own(c: ConfigDict, data: Data, points: list[ReconPoint], shard: Shard) -> l
     cost = Cost(images, teacher, compared)
     every = dealt(points, shard.n, cost)
     own = every[shard.k]
+    costs = [cost(part) for part in every]
     programs = len({(p.model, p.solver, p.steps, p.reuse, p.mask_before) for p in own})
     log.info(
         "shard %s: %d of %d points to reconstruct, %d compiled programs, %d network calls (all shards: %d to %d)",
-        shard, len(own), len(points), programs, cost(own), min(map(cost, every)), max(map(cost, every)),
+        shard, len(own), len(points), programs, costs[shard.k], min(costs), max(costs),
     )  # fmt: skip
     return own
 

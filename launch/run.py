@@ -22,8 +22,7 @@ PLAIN = ("local", "ssh")
 
 TARGET = flags.DEFINE_enum("target", None, [*TARGETS], "Where it runs.")
 OUT = flags.DEFINE_string(
-    "out", "", "Folder for what is rendered and for logs. Empty: launch in the workdir; of a bucket, runs/launch and "
-    "its name and path.",
+    "out", "", "Folder for what is rendered and for logs. Empty: launch in the workdir; of a bucket, runs/launch here."
 )
 EXECUTE = flags.DEFINE_boolean("execute", False, "Do it. Without this flag it is only shown, and nothing is written.")
 SHARDS = flags.DEFINE_integer(

@@ -123,7 +123,7 @@ def test_what_is_rendered(name: str, job: Job, settings: dict[str, Any]) -> None
         ({"accelerator": "tpu", "devices": "0;1"}, 1, "one process's in a run; expected --shards"),
         ({"accelerator": "tpu", "devices": "0,1,2;3"}, 2, "1, 2, 4 or 8 chips"),
         ({"processes": 2, "port": 0}, 1, "--port=0"),
-        ({"processes": 2, "python": "'"}, 1, "--python=\"'\": expected an interpreter"),
+        ({"processes": 2, "python": "'"}, 1, '--python="\'": expected an interpreter'),
         ({"python": " "}, 1, "--python is empty: expected an interpreter"),
     ],
 )

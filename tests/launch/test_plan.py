@@ -48,7 +48,10 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "no program of ours": (["--", "rm", "-rf"], "behind -- stands 'rm': expected one of"),
     "no config": (["--", "experiments.sweep"], "--config"),
     "no data": (SWEEP, "--pictures=TEST,TRAIN"),
-    "unknown accelerator": (["--accelerator=A100,Z80", *SWEEP], "--accelerator=Z80: expected all, or some of A100, H100"),
+    "unknown accelerator": (
+        ["--accelerator=A100,Z80", *SWEEP],
+        "--accelerator=Z80: expected all, or some of A100, H100",
+    ),
     "no time": (["--ms_per_call=0", *SWEEP], "--ms_per_call=0: expected milliseconds above 0"),
     "two sources": (["--measure", "--ms_per_image=3", *SWEEP], "--measure and --ms_per_image"),
     "no devices": (["--devices=0", *SWEEP], "--devices"),

@@ -6,9 +6,12 @@ from pathlib import Path
 import pytest
 from launched import Bench
 
+from ddad_jax.errors import InputError
+from launch import asked
+
 DEMO = "experiments.sweep --config=experiments/configs/demo.py --workdir={w}"
 CASES = {
-    "no program": ("--target=local", r"expected the command to launch behind --"),
+    "no program": ("--target=local", r"expected a command behind --, as in: python -m launch\.run --target=local -- "),
     "no target": (f"-- {DEMO}", r"--target is missing"),
     "unknown target": (f"--target=cloud -- {DEMO}", r"target.*local"),
     "stray word": (f"--target=local two -- {DEMO}", r"two: not a flag"),
@@ -18,13 +21,7 @@ CASES = {
     "a file of hosts": (f"--target=ssh --hosts=@nowhere --directory=. -- {DEMO}", r"--hosts=@nowhere: cannot be read"),
     "no shards": (f"--target=local --shards=0 -- {DEMO}", r"shards"),
     "somebody else's": ("--target=local -- rm -rf {w}", r"behind -- stands 'rm': expected one of"),
-    "not for several": ("--target=local -- experiments.inspect --model={w}", r"'experiments\.inspect': expected"),
-    "ours": (f"--target=local -- {DEMO} --num_processes=2", r"--num_processes=2: the launch sets"),
-    "ours, shard": (f"--target=local -- {DEMO} --shard=0/2", r"--shard=0/2: the launch sets"),
-    "shards of a training": (
-        "--target=local --shards=2 -- experiments.train --config=experiments/configs/demo.py --workdir={w}",
-        r"only experiments\.sweep has a grid",
-    ),
+    "no interpreter": (f"--target=local --python=' -- {DEMO}", r"^error: --python=\S+: expected an interpreter"),
     "no config file": ("--target=local -- experiments.sweep --config=no.py --workdir={w}", r"not start: .*no\.py"),
     "no workdir": (
         "--target=local -- experiments.sweep --config=experiments/configs/demo.py", r"would not start: .*--workdir",
@@ -49,6 +46,35 @@ def test_what_cannot_be_launched_is_one_error_and_nothing_is_written(bench: Benc
     assert len(errors) == 1 and "Traceback" not in printed, printed
     assert re.search(says, printed[printed.index("error: ") :], re.DOTALL), printed
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "shards", "says"),
+    [
+        ("", 1, "behind -- stands nothing: expected one of"),
+        ("experiments.inspect --model=w", 1, r"'experiments\.inspect': expected"),
+        (f"{DEMO} --num_processes=2", 1, "--num_processes=2: the launch sets"),
+        (f"{DEMO} --shard=0/2", 1, "--shard=0/2: the launch sets"),
+        ("experiments.train --workdir=w", 2, r"only experiments\.sweep has a grid"),
+    ],
+)
+def test_what_stands_behind_the_dashes_is_checked_first(command: str, shards: int, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        asked.job_of(command.split(), shards)
+
+
+def test_what_is_rendered_for_two_buckets_lies_apart(bench: Bench, tmp_path: Path) -> None:
+    found = set()
+    for url in ("gs://aaa/x/run", "gs://bbb/x/run", "gs://bbb/y/run"):
+        command = ["experiments.train", f"--config={bench.config}", f"--workdir={url}"]
+        status, printed = bench.run("-m", "launch.run", "--target=slurm", "--", *command)
+        assert status == 0, printed
+        found |= set(re.findall("^bash (.*)/submit.sh", printed, re.MULTILINE))
+    assert found == {"runs/launch/aaa/x/run", "runs/launch/bbb/x/run", "runs/launch/bbb/y/run"}
+    flags = ("--target=local", "--processes=2", "--out=~/o")
+    command = ["experiments.train", f"--config={bench.config}", f"--workdir={tmp_path}/w"]
+    _, printed = bench.run("-m", "launch.run", *flags, "--", *command, HOME=str(tmp_path))
+    assert f"# file {tmp_path}/o/processes.json\n" in printed
 
 
 def test_without_execute_it_is_only_shown(bench: Bench, tmp_path: Path) -> None:

@@ -118,8 +118,8 @@ def test_nothing_is_done_where_there_is_no_checkout(fake_ssh: Path, tmp_path: Pa
         ({"setup": "a\nb"}, 1, "on one line"),
         ({"port": 70000}, 1, "--port=70000"),
         ({"address": "a:1"}, 1, "--address='a:1'"),
-        ({"python": "'"}, 1, "--python=\"'\": expected an interpreter"),
-        ({"here": "'"}, 1, "--here=\"'\": expected an interpreter"),
+        ({"python": "'"}, 1, '--python="\'": expected an interpreter'),
+        ({"here": "'"}, 1, '--here="\'": expected an interpreter'),
         ({}, 3, "--shards=3: expected one for each of the 2 hosts"),
     ],
 )
