@@ -87,7 +87,7 @@ os.environ.update(MS_PER_CALL=str(MS_PER_CALL), MEASURED_ON=MEASURED_ON, TPU=TPU
 # set -e
 # cd "$CHECKOUT"
 # python -m launch.plan --ms_per_call=$MS_PER_CALL --measured_on=$MEASURED_ON --accelerator=$MEASURED_ON \
-#     --devices=$DEVICES --pictures=$PICTURES --json="$OUT/plan.json" -- $COMMAND
+#     --devices=$DEVICES --pictures=$PICTURES --save="$OUT/plan.json" -- $COMMAND
 
 # %% [markdown]
 # **In a picture.** *One device*: as it is. *One run*: all devices share every chunk of the grid; training is cut,

@@ -63,7 +63,7 @@ PICTURES = flags.DEFINE_list(
     "pictures", [], "Numbers of test pictures and of normal training pictures, such as 120,200, to plan without the "
     "data; a single number stands for both.",
 )  # fmt: skip
-JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
+SAVE = flags.DEFINE_string("save", "", "Also write the figures to this file, as JSON.")
 
 
 def command(argv: Sequence[str]) -> tuple[list[str], Job]:
@@ -91,8 +91,8 @@ def require_sound() -> None:
     asked_for = accelerators.asked(ACCELERATOR.value)
     if PRICE.value and len(asked_for) != 1 and not sources:
         raise InputError(f"--price_per_hour={PRICE.value:g}: of which device? Expected one --accelerator with it")
-    if JSON.value:
-        require_writable(JSON.value, "--json")
+    if SAVE.value:
+        require_writable(SAVE.value, "--save")
 
 
 def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
@@ -164,8 +164,8 @@ def main(config: ConfigDict, program: str) -> None:
         on_host, around, accelerators.asked(ACCELERATOR.value), PRICE.value, MEMORY.value,
     )  # fmt: skip
     print(report(prospect))
-    if JSON.value:
-        write_text(JSON.value, json.dumps(plain(figures(prospect)), indent=1), flag="--json")
+    if SAVE.value:
+        write_text(SAVE.value, json.dumps(plain(figures(prospect)), indent=1), flag="--save")
 
 
 def run(argv: Sequence[str]) -> None:

@@ -82,8 +82,8 @@ def test_a_file_that_cannot_be_written_is_found_before_anything_is_timed(small: 
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "plan.json"):
         with (
-            flagsaver.flagsaver(measure=True, json=str(path)),
-            pytest.raises(InputError, match=rf"^--json={path}: .*name "),
+            flagsaver.flagsaver(measure=True, save=str(path)),
+            pytest.raises(InputError, match=rf"^--save={path}: .*name "),
         ):
             main(small, "experiments.sweep")
 
@@ -114,7 +114,7 @@ def test_a_measured_plan_marks_what_it_estimates(
     file = tmp_path / "plan.json"
     monkeypatch.setattr(measuring, "time_train", lambda c, repeats: {"ms_per_step": 8.0})
     with flagsaver.flagsaver(
-        measure=True, devices=2, accelerator=["H100"], price_per_hour=2.0, memory_gib=1.0, json=str(file)
+        measure=True, devices=2, accelerator=["H100"], price_per_hour=2.0, memory_gib=1.0, save=str(file)
     ):
         main(small, "experiments.sweep")
     printed = capsys.readouterr().out
