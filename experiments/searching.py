@@ -101,7 +101,8 @@ def search(
         nonlocal study, firsts
         firsts = _firsts(c, axes, subject)
         study = studies.opened(storage, identity)
-        _keep_told(subject.folder, studies.answered(study))
+        for row in _keep_told(subject.folder, studies.answered(study)):
+            subject.write(*tracking.row_of_search(row, identity))  # to whom has not heard of it
 
     def ask() -> list[Trial]:
         if how.minutes and time.monotonic() - started > 60.0 * how.minutes:
@@ -201,8 +202,8 @@ def _kept(subject: Subject) -> Chosen | None:
     return kept
 
 
-def _keep_told(folder: Path, told: Mapping[int, float]) -> None:
-    """search.jsonl with the rows of the trials that were told, each once.
+def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
+    """search.jsonl with the rows of the trials that were told, each once, and these rows.
 
     Raises:
       InputError: it lacks some of them.
@@ -214,7 +215,9 @@ def _keep_told(folder: Path, told: Mapping[int, float]) -> None:
             f"{path}: lacks the rows of {len(missing)} trials that the study knows, such as number {missing[0]}; "
             "delete the study (search.db, or what --storage names), too, to search anew"
         )
-    write_jsonl(path, [rows[number] for number in sorted(told)])
+    kept = [rows[number] for number in sorted(told)]
+    write_jsonl(path, kept)
+    return kept
 
 
 def _read(path: Path) -> Rows:

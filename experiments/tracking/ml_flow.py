@@ -39,6 +39,7 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # it tells every attempt
     local = f"sqlite:///{workdir.absolute() / 'mlflow.db'}"
     uri = os.environ.get("MLFLOW_TRACKING_URI", local)
     errors = (MlflowException, SQLAlchemyError, OSError)
@@ -58,7 +59,7 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
             client.log_batch(run, params=batch)
     except errors as error:
         raise InputError(
-            f"--track=mlflow: {uri} does not take the run ({first_line(error)}). Leave it out, or set "
+            f"--track=mlflow: {uri} does not take the run ({first_line(_behind(error))}). Leave it out, or set "
             "MLFLOW_TRACKING_URI"
         ) from None
     given.note_run(run)
@@ -86,6 +87,14 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
                 client.log_image(run, value, f"{name}.png")
 
     return Tracker("MLflow", given, write, lambda: client.set_terminated(run), errors)
+
+
+def _behind(error: BaseException) -> BaseException:
+    """What the network or the disk said, where that is behind the error: MLflow wraps it in a page."""
+    found, at = error, error.__cause__ or error.__context__
+    while at:
+        found, at = at if isinstance(at, OSError) else found, at.__cause__ or at.__context__
+    return found
 
 
 def _experiment(client: Any, artifacts: str | None) -> str:

@@ -6,10 +6,13 @@ that goes on with an offline run leaves a folder of its own with the same id, an
 
 import html
 import os
+import socket
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -21,13 +24,21 @@ from experiments.tracking.writer import Tracker
 SECONDS = 30
 """That its beginning, and its end, may wait for the network."""
 
+NOBODY_SECONDS = 3
+"""That its beginning may wait where nobody listens at the server's address: it would try for all of ``SECONDS``."""
+
 
 def opened(workdir: Path, config: ConfigDict) -> Tracker:
-    """Raises InputError where the user is not logged in or the server does not answer."""
+    """Raises InputError where the user is not logged in, no server answers, or a WANDB_* has a value that it cannot."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # of its own crashes, to its makers
     import wandb
 
-    given = Given(workdir, "wandb")
+    try:
+        server = wandb.setup().settings.base_url
+    except ValueError as error:  # pydantic's, whose lines are the name, what is wrong with it, where to read more
+        said = " ".join(line.strip() for line in str(error).splitlines()[1:3])
+        raise InputError(f"--track=wandb: WANDB_* of the environment: {said or first_line(error)}") from None
+    given, seconds = Given(workdir, "wandb"), SECONDS if _listens(server) else NOBODY_SECONDS
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", "ddad_jax"),
@@ -41,7 +52,7 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
                 quiet=True,
                 disable_code=True,
                 disable_git=True,
-                init_timeout=SECONDS,
+                init_timeout=seconds,
                 finish_timeout=SECONDS,
             ),
         )
@@ -51,7 +62,7 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
         ) from None
     except (wandb.errors.Error, TimeoutError, OSError) as error:
         raise InputError(
-            f"--track=wandb: the server cannot be reached ({first_line(error)}). Leave it out, or keep the run here "
+            f"--track=wandb: the run cannot be begun ({first_line(error)}). Leave it out, or keep the run here "
             "with WANDB_MODE=offline"
         ) from None
     given.note_run(run.id)
@@ -70,6 +81,19 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
         run.log(said, step=given.calls)
 
     return Tracker("Weights & Biases", given, write, run.finish, (wandb.errors.Error, OSError))
+
+
+def _listens(url: str) -> bool:
+    """Whether somebody answers at the address; taken as given behind a proxy, or where nobody is asked."""
+    if os.environ.get("WANDB_MODE", "online") not in ("online", "shared") or getproxies():
+        return True
+    parts = urlsplit(url)
+    try:
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        socket.create_connection((parts.hostname or "", port), timeout=NOBODY_SECONDS).close()
+    except OSError:
+        return False
+    return True
 
 
 def _medium(wandb: Any, value: Value, section: str) -> Any:

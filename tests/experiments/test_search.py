@@ -127,10 +127,13 @@ def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
 ) -> None:
     workdir, best = done
     before = (workdir / "search.jsonl").read_bytes()
+    shutil.rmtree(workdir / "tensorboard" / "search")
+    (workdir / "tracking.jsonl").unlink()  # as for a tracker that is named now
     with monkeypatch.context() as patch:
         patch.setattr(searching, "_answer", lambda *a: pytest.fail("nothing is left to answer"))
         assert search(config, workdir, HOW) == best
     assert (workdir / "search.jsonl").read_bytes() == before
+    assert len(list((workdir / "tensorboard" / "search").iterdir())) == 12
     with pytest.raises(InputError, match=r"(?s)holds a search of something else:.*over: there.*Delete it"):
         search(config, workdir, HOW._replace(over=["w", "v"]))
     with pytest.raises(InputError, match=r"(?s)something else:.*groups: there 2, now 4\n.*search_seed: there 0, now 5"):

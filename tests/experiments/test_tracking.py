@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -323,16 +324,36 @@ def test_who_is_not_logged_in_is_told_so_before_the_work(tmp_path: Path) -> None
     # In a process of its own: W&B keeps what it found out about the user.
     unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
     code = (
-        "from pathlib import Path; from ml_collections import ConfigDict; from experiments.tracking import writer_of\n"
-        f"writer_of(Path({str(tmp_path)!r}), ['wandb'], ConfigDict())"
+        "import os; from pathlib import Path; from ml_collections import ConfigDict\n"
+        "from experiments.tracking import writer_of\n"
+        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], ConfigDict())\n"
+        "try: begin()\n"
+        "except ValueError as error: print(error)\n"
+        "del os.environ['WANDB_MODE']\n"
+        "begin()"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code],
-        env={**unset, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9"},
+        env={**unset, "HOME": str(tmp_path), "WANDB_BASE_URL": "http://127.0.0.1:9", "WANDB_MODE": "typo"},
         cwd=Path(__file__).parents[2], capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
     )  # fmt: skip
+    assert "--track=wandb: WANDB_* of the environment: mode Input should be 'online'" in ended.stdout
     last = ended.stderr.strip().splitlines()[-1]
     assert "InputError: --track=wandb:" in last and "wandb login" in last and "WANDB_MODE=offline" in last, last
+
+
+def test_nobody_waits_long_for_a_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    from experiments.tracking.weights_and_biases import _listens
+
+    for name in ("http_proxy", "https_proxy", "all_proxy", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        assert _listens(url)
+    assert not _listens(url)
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    assert _listens(url)
 
 
 def test_a_server_that_does_not_answer_ends_the_run_before_it_begins(
@@ -341,7 +362,9 @@ def test_a_server_that_does_not_answer_ends_the_run_before_it_begins(
     pytest.importorskip("mlflow", reason="an extra: pip install '.[tracking]'")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(InputError, match=r"--track=mlflow: http://127.0.0.1:9 does not take the run"):
+    with pytest.raises(
+        InputError, match=r"--track=mlflow: http://127.0.0.1:9 does not take the run \(.*refused.{,5}\)\. "
+    ):
         writer_of(tmp_path, ["mlflow"], CONFIG)
 
 
