@@ -102,6 +102,7 @@ ALLOWED = {
 """What the code that sets thresholds imports, all the way down, besides the standard library, NumPy and SciPy."""
 PLAIN = {
     "json",
+    "tempfile",
     "logging",
     "math",
     "csv",
