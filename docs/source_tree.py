@@ -3,6 +3,7 @@
 import ast
 import functools
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,13 +49,14 @@ def docstrings(module: ast.Module) -> Iterator[tuple[str, str]]:
     yield from walk(module, "")
 
 
-class Generated(SphinxDirective):
+class Generated(SphinxDirective, ABC):
     """A directive whose content is reStructuredText that ``text`` makes."""
 
     optional_arguments = 9
 
+    @abstractmethod
     def text(self) -> str:
-        raise NotImplementedError
+        """The content, as reStructuredText."""
 
     def run(self) -> list[nodes.Node]:
         return nested_parse_to_nodes(self.state, self.text(), allow_section_headings=True)
