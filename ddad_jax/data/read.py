@@ -26,12 +26,14 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from ddad_jax.data.mask_values import MaskValues, understood
 from ddad_jax.errors import InputError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"})
+SUFFIXES = JPEG_SUFFIXES | {".png", ".apng", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
 """Endings taken for pictures, in any case."""
 
-_FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP")
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 # A fixed list, so that a file with a harmless ending cannot wake one of Pillow's rarer decoders.
 
 Size = int | tuple[int, int]
@@ -62,8 +64,6 @@ class Encoded(NamedTuple):
 
 Source = str | Path | Encoded
 """Where a picture is read from."""
-
-_HALF = 128 / 255
 
 _BROKEN = (
     OSError,  # missing, unreadable, unknown format, truncated
@@ -154,16 +154,14 @@ def read_mask_float(
 ) -> np.ndarray:
     """A ground-truth mask resized like its image, with the grey edges the resize leaves.
 
-    Full scale is 255 (65535 at 16 bits, 1 for floating point). A mask whose largest value is at most about
-    half of that (128 of 255) would come out empty or eaten away; it holds class numbers (0/1, 0/1/2, ...) and
-    every value but 0 counts as full scale. In a colour mask the brightest channel counts; in a palette mask
-    every colour but black is full scale.
+    What its grey values mean is decided by `ddad_jax.data.mask_values`: black and white, classes, soft edges. In a
+    colour mask the brightest channel counts; in a palette mask every colour but black is a class.
 
     Args:
       path: the mask's file.
       size: of the result in pixels, the side of a square or (height, width).
       image: the picture it belongs to; when given, both must be of the same size before resizing.
-      any_nonzero: every value but 0 is full scale, whatever the largest value (VisA's class numbers).
+      any_nonzero: every value but 0 is full scale, whatever else the values look like (VisA's class numbers).
         Deviation: the published code reads masks as grey values only; files of 0 and 255 are unaffected.
       orient: as in `read_image`; applies to the mask and, for the comparison of sizes, to its image.
 
@@ -175,17 +173,30 @@ def read_mask_float(
 
     Source: DDAD, published code, data set class.
     """
+    return read_mask_values(path, size, image=image, any_nonzero=any_nonzero, orient=orient).share
+
+
+def read_mask_values(
+    path: Source,
+    size: Size,
+    *,
+    image: Source | None = None,
+    any_nonzero: bool = False,
+    orient: bool = True,
+) -> MaskValues:
+    """`read_mask_float`, and by which rule the values were understood; arguments and errors are its own."""
     path = _source(path)
     picture = _decode(path, orient)
     if image is not None:
         _require_same_size(path, picture, _source(image), orient)
     values, full_scale = _mask_values(picture, path)
-    if any_nonzero or picture.mode in ("P", "PA") or values.max() <= _HALF * full_scale:
-        eight_bit = np.where(values > 0, 255, 0).astype(np.uint8)
+    if any_nonzero:
+        meant = MaskValues((values > 0).astype(np.float32), "plain")
     else:
-        eight_bit = np.round(values * (255.0 / full_scale)).astype(np.uint8)
+        meant = understood(values, full_scale, indexed=picture.mode in ("P", "PA"), lossy=_is_lossy(path))
+    eight_bit = np.round(meant.share * 255).astype(np.uint8)
     resized = Image.fromarray(eight_bit).resize(_width_height(size), Image.Resampling.BILINEAR)
-    return np.asarray(resized, np.float32) / np.float32(255)
+    return meant._replace(share=np.asarray(resized, np.float32) / np.float32(255))
 
 
 def image_size(path: Source, *, orient: bool = True) -> tuple[int, int]:
@@ -279,6 +290,11 @@ def _wide_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray
             f"(mode {picture.mode}). Save it as 8-bit or 16-bit PNG or TIFF."
         )
     return values, full_scale
+
+
+def _is_lossy(path: Path | Encoded) -> bool:
+    with _open(path) as picture:
+        return picture.format in ("JPEG", "WEBP")
 
 
 def _mask_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray, float]:

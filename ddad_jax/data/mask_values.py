@@ -1,0 +1,74 @@
+"""L1. What the grey values of a mask mean: black and white, classes, or one shape with soft edges.
+
+A mask says which pixels are defective, but files say it in several ways, and one threshold reads some of them wrongly:
+
+- plain: 0 and full scale, nothing between;
+- classes: a level a kind of defect (85, 170, 255; 1, 2, 3; or 200 alone), areas with sharp edges. Every level but 0 is
+  defective, however dark;
+- soft edges: one level, and at its edges the greys of antialiasing, resizing or JPEG. What lies above one half of the
+  level is defective;
+- soft classes: both, a mask of classes that was resized. What lies above one half of the lowest class is defective.
+
+An edge's grey lies between a darker and a brighter neighbour, and is never as wide as three pixels; the grey of a class
+is an area of its own.
+"""
+
+from typing import Literal, NamedTuple
+
+import cv2
+import numpy as np
+
+Rule = Literal["plain", "classes", "soft edges", "soft classes"]
+
+FEW = 16
+"""Levels that a mask of classes has at most, where its largest is full scale; soft edges have more, or look like it."""
+NOISE = 1 / 16
+"""Of full scale: levels so near to 0 or to the largest are what JPEG makes of black and white, not classes."""
+HALF = 128 / 255
+
+
+class MaskValues(NamedTuple):
+    """share: float32 [h, w] in [0, 1], defective above one half, with the grey edges of the file where the rule keeps
+    them. rule: how the file was understood."""
+
+    share: np.ndarray
+    rule: Rule
+
+
+def understood(values: np.ndarray, full_scale: float, *, indexed: bool = False, lossy: bool = False) -> MaskValues:
+    """The values of a mask, read by the first rule of the module's docstring that fits.
+
+    Args:
+      values: [h, w], 0 = sound, at most ``full_scale``.
+      full_scale: of the file's format: 255, 65535 or 1.
+      indexed: the colours of a palette, whose order means nothing: every level but 0 is a class, if no edges are soft.
+      lossy: from a JPEG or its like, which speckles black with a few levels above 0: they are no classes.
+
+    Source: ours; MVTec AD and BTAD publish plain masks, MVTec LOCO and VisA classes, and tools that resize leave edges.
+    """
+    largest = float(values.max(initial=0))
+    if lossy and largest > NOISE * full_scale:
+        values = np.where(values > NOISE * largest, values, 0)
+    levels = np.unique(values[values > 0])
+    if len(levels) < 2:
+        return MaskValues((values > 0).astype(np.float32), "plain" if largest in (0, full_scale) else "classes")
+    edges, areas = _between(values, largest)
+    low = largest <= HALF * full_scale  # class numbers, or a mask that was saved too dark
+    if edges < 0.5 and (low or indexed or len(levels) <= FEW):
+        return MaskValues((values > 0).astype(np.float32), "classes")
+    if 0 < len(areas) <= FEW:
+        return MaskValues(np.minimum(values / areas[0], 1).astype(np.float32), "soft classes")
+    return MaskValues((values / (largest if low else full_scale)).astype(np.float32), "soft edges")
+
+
+def _between(values: np.ndarray, largest: float) -> tuple[float, np.ndarray]:
+    """Of the pixels between 0 and ``largest``: the share that lies on a slope, with a darker and a brighter pixel among
+    its eight neighbours; and the levels, rising, that fill 3 x 3 pixels somewhere and are no noise."""
+    rows, columns = (np.flatnonzero((values > 0).any(axis)) for axis in (1, 0))
+    part = values[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2].astype(np.float32)
+    square = np.ones((3, 3), np.uint8)
+    darkest, brightest = cv2.erode(part, square), cv2.dilate(part, square)
+    between = (part > 0) & (part < largest)
+    slope = (darkest < part) & (part < brightest)
+    inner = between & (darkest == brightest) & (part > NOISE * largest) & (part < (1 - NOISE) * largest)
+    return float(slope[between].mean()), np.unique(part[inner])
