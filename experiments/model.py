@@ -1,5 +1,6 @@
 """From a config to its data, networks and key: the pieces every entry point puts together."""
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -23,6 +24,8 @@ from ddad_jax.vision.tiles import cut
 from experiments.data_sets import KINDS
 from experiments.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
 
+log = logging.getLogger(__name__)
+
 
 class Choice(NamedTuple):
     """What a point is chosen by, without a label.
@@ -41,6 +44,7 @@ class Data(NamedTuple):
     calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
     does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
     are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
+    notes: as of `DataSet`.
     n_fit, n_held_out: pictures of these, whatever they were cut into.
     """
 
@@ -54,6 +58,7 @@ class Data(NamedTuple):
     n_held_out: int
     choice: Choice | None = None
     view: View = View()
+    notes: tuple[str, ...] = ()
 
     @property
     def sets(self) -> list[ImageSet]:
@@ -74,10 +79,14 @@ class Data(NamedTuple):
 
 
 def load_data(c: ConfigDict) -> Data:
-    """Read or render what ``c.data`` names and split the normal training images."""
+    """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files is
+    logged before anything is refused."""
     if c.view.register == "all":
-        return split(c, *folder_of_view(c))
-    dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+        dataset, view = folder_of_view(c)
+    else:
+        dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+    for note in dataset.notes:
+        log.warning("%s", note)
     if c.view.register == "scored":
         return _scored_registered(c, split(c, dataset, view))
     return split(c, dataset, view)
@@ -108,7 +117,7 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
     fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
     few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view)
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
 
 
 def _scored_registered(c: ConfigDict, data: Data) -> Data:

@@ -109,7 +109,12 @@ def report_of(
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
         alarms=alarms,
-        warnings=[*found.warnings, *_short_training(c, data, rows), *missing(test.labels, test.masks, test.has_mask)],
+        warnings=[
+            *data.notes,
+            *found.warnings,
+            *_short_training(c, data, rows),
+            *missing(test.labels, test.masks, test.has_mask),
+        ],
         verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
         missed=wrong["missed"],
         false_alarms=wrong["false alarm"],

@@ -154,7 +154,8 @@ def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:
     onto = reference_picture(c, found.train)
     train, test = (_aligned(c, pictures, onto) for pictures in (found.train, found.test))
     view = view._replace(reference=str(onto.path), registered={**train.found, **test.found})
-    return DataSet(found.name, train.images, test.images, found.recordings), view
+    notes = (*found.notes, *test.notes)
+    return DataSet(found.name, train.images, test.images, found.recordings, notes), view
 
 
 def scored_onto_reference(c: ConfigDict, *sets: ImageSet) -> tuple[list[ImageSet], str, dict[str, Registration]]:

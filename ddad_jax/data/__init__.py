@@ -37,6 +37,8 @@ class DataSet(NamedTuple):
     test: ImageSet
     recordings: tuple[str, ...] = ()
     """The recording each picture of ``train`` comes from; empty where that is not known."""
+    notes: tuple[str, ...] = ()
+    """What whoever takes it should be told: files that were not used, and how others were understood."""
 
 
 def to_float(u8: AnyArray) -> AnyArray:

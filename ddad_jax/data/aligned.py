@@ -6,16 +6,17 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.load import Picture, image_set
-from ddad_jax.data.read import Size, image_size, read_full, read_image, read_mask, read_mask_float, resized
+from ddad_jax.data.load import Mask, Picture, image_set, mask_notes, mask_of
+from ddad_jax.data.read import Size, image_size, read_full, read_image, resized
 from ddad_jax.vision.registration import Reference, Registration, register, warped
 
 
 class Aligned(NamedTuple):
-    """images: as ``load`` gives them; found: what became of each, by its name."""
+    """images and notes: as ``load`` gives them; found: what became of each, by its name."""
 
     images: ImageSet
     found: Mapping[str, Registration]
+    notes: tuple[str, ...] = ()
 
 
 def load_aligned(
@@ -36,19 +37,26 @@ def load_aligned(
     Source: line clearance thesis, section 3.4, "Image Registration".
     """
     found: dict[str, Registration] = {}
+    masks: dict[str, Mask] = {}
+
+    def mask(picture: Picture, size: Size) -> np.ndarray | None:
+        if not picture.masks:
+            return None
+        masks[picture.name] = own = mask_of(picture, size)
+        return own.pixels
 
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         full = read_full(picture.path)
         found[picture.name] = registration = register(full, reference)
         if not registration.accepted:
-            mask = read_mask(picture.mask, size, image=picture.path) if picture.mask else None
-            return read_image(picture.path, size), mask
+            return read_image(picture.path, size), mask(picture, size)
         image = resized(warped(full, registration, reference_size), size)
-        if picture.mask is None:
+        own = mask(picture, image_size(picture.path))
+        if own is None:
             return image, None
-        own = read_mask_float(picture.mask, image_size(picture.path), image=picture.path)
-        moved = warped(own > 0.5, registration, reference_size)
+        moved = warped(own, registration, reference_size)
         return image, resized(moved.astype(np.uint8) * 255, size) > 127
 
     images = image_set(pictures, size, read)
-    return Aligned(images, {picture.name: found[picture.name] for picture in pictures})
+    notes = mask_notes((picture, masks[picture.name]) for picture in pictures if picture.masks)
+    return Aligned(images, {picture.name: found[picture.name] for picture in pictures}, notes)

@@ -3,15 +3,36 @@
 ROOT/CATEGORY/train/good/*            normal pictures, to learn from
 ROOT/CATEGORY/test/good/*             normal pictures, to test on (may be missing)
 ROOT/CATEGORY/test/DEFECT/*           one folder for each kind of defect (may be missing)
-ROOT/CATEGORY/ground_truth/DEFECT/*   NAME_mask.* or NAME.* for test/DEFECT/NAME.* (may be missing)
+ROOT/CATEGORY/ground_truth/DEFECT/*   the mask of test/DEFECT/NAME.* (may be missing): NAME_mask.*, NAME.*, or as
+                                      `ddad_jax.data.mask_files` says
+
+``good`` may have another usual name (`ddad_jax.data.names`: ok, normal, in any case), which is said. So is everything
+in these folders that is not read.
 """
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
-from ddad_jax.data.load import GOOD, Picture, Pictures, listed, load, picture_files, require_folder, subfolders
-from ddad_jax.data.read import SUFFIXES, Size
+from ddad_jax.data.listing import entries, listed, picture_files, require_folder, subfolders, walked
+from ddad_jax.data.load import GOOD, Picture, Pictures, load
+from ddad_jax.data.mask_files import FOLDERS, FORMS, SURE, Candidate, candidates, folded, matched, parted, readings
+from ddad_jax.data.names import NORMAL_NAMES, is_normal_name
+from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
+from ddad_jax.data.unused import (
+    AMONG,
+    DEEPER,
+    ELSEWHERE,
+    NO_KIND,
+    NO_PICTURE,
+    NOT_NORMAL,
+    Reason,
+    pictures_elsewhere,
+    unused_notes,
+)
 from ddad_jax.errors import InputError
 
 
@@ -20,9 +41,9 @@ def mvtec_folder(
 ) -> DataSet:
     """One category of a folder in the MVTec AD layout.
 
-    A picture is normal if and only if its folder is named exactly "good". Pictures are sorted by folder and
-    name; folders of ``train`` other than ``good`` are not read. A defect picture without a mask is kept, with
-    ``has_mask`` False.
+    A picture is normal if and only if its folder is named "good" or as another of `NORMAL_NAMES`. Pictures are sorted
+    by folder and name; other folders of ``train`` are not read, nor are folders within the folders of pictures. A
+    defect picture without a mask is kept, with ``has_mask`` False; masks that lie among the pictures are not judged.
       Deviation: the published code takes every folder whose name ends with "good" for normal, reads
       only ``*.png``, keeps the order of the file system and fails on a missing mask.
 
@@ -34,31 +55,35 @@ def mvtec_folder(
       orient: turn pictures upright as their EXIF tag says (see `ddad_jax.data.read.read_image`).
 
     Returns:
-      The data set; its name is the category, names of pictures are relative to ``root``.
+      The data set; its name is the category, names of pictures are relative to ``root``, and its notes say what lies
+      there unused, by reason, and which masks are not plainly black and white.
 
     Raises:
       InputError: a folder is missing or holds no pictures, a picture or mask cannot be used, masks differ in
-        size from their pictures or are missing although required.
+        size from their pictures, are missing although required, or could be of several pictures; a normal picture's
+        mask marks a defect.
 
     Source: Bergmann et al., MVTec AD, CVPR 2019 (layout).
     """
     found = mvtec_pictures(root, category, require_masks=require_masks)
     train, test = (load(pictures, size, orient=orient) for pictures in (found.train, found.test))
-    return DataSet(found.name, train, test, found.recordings)
+    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
 
 
 def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = False) -> Pictures:
     """The files that ``mvtec_folder`` reads, in its order; arguments and errors are its own."""
     root = Path(root)
     base = _find_category(root, category)
-    train = [
-        Picture(p, p.relative_to(root).as_posix())
-        for p in _pictures_of(
-            base / "train" / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
-        )
+    truth = _ground_truth(base)
+    learnt, tested = _train_kinds(base), _test_kinds(base, truth)
+    masks = _masks(tested, truth)
+    train = [Picture(path, path.relative_to(root).as_posix()) for kind in learnt for path in kind.pictures]
+    test = [
+        Picture(path, path.relative_to(root).as_posix(), kind.defect, masks.get(path, ()))
+        for kind in tested
+        for path in kind.pictures
     ]
-    test = _test_pictures(root, base)
-    without = [p.name for p in test if p.defect != GOOD and p.mask is None]
+    without = [p.name for p in test if p.defect != GOOD and not p.masks]
     if require_masks and without:
         raise InputError(
             f"{len(without)} defect pictures have no mask under {base / 'ground_truth'}: "
@@ -66,7 +91,11 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
             f"(require_masks=False)."
         )
     name = base.resolve().name if category in ("", ".") else category
-    return Pictures(name, train, test, recordings_of(base, [picture.name for picture in train]) or ())
+    recordings = recordings_of(base, [picture.name for picture in train]) or ()
+    used = {path for picture in (*train, *test) for path in (picture.path, *picture.masks)}
+    kinds = (*learnt, *tested)
+    notes = (*_normal_notes(base, kinds), *_format_notes(base, kinds), *_unused(base, truth, kinds, used))
+    return Pictures(name, train, test, recordings, notes)
 
 
 def _find_category(root: Path, category: str) -> Path:
@@ -85,50 +114,136 @@ def _find_category(root: Path, category: str) -> Path:
     raise InputError(f"{problem}. {mend}")
 
 
-def _pictures_of(folder: Path, mend: str) -> list[Path]:
-    parent = folder.parent
-    if parent.is_dir() and not folder.is_dir():
-        there = listed([p.name for p in sorted(parent.iterdir())])
-        mend = f"{parent} holds: {there}. The folder of normal pictures must be named exactly {GOOD!r}. {mend}"
-    require_folder(folder, "normal training pictures", mend)
-    pictures = picture_files(folder)
-    if not pictures:
-        there = listed([p.name for p in sorted(folder.iterdir())], 5)
-        raise InputError(f"{folder} has no pictures in it (it holds {there}). {mend}")
-    return pictures
+class _Kind(NamedTuple):
+    """A folder of pictures of one kind; beside: masks that lie among them."""
+
+    folder: Path
+    defect: str
+    pictures: list[Path]
+    beside: list[Path]
 
 
-def _test_pictures(root: Path, base: Path) -> list[Picture]:
+def _kind(folder: Path) -> _Kind:
+    pictures, beside = parted(picture_files(folder))
+    return _Kind(folder, GOOD if is_normal_name(folder.name) else folder.name, pictures, beside)
+
+
+def _train_kinds(base: Path) -> list[_Kind]:
+    """The folders of normal training pictures: ``good``, and what else is named as normal."""
+    folder, mend = base / "train" / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
+    there = subfolders(folder.parent) if folder.parent.is_dir() else []
+    normal = [path for path in there if is_normal_name(path.name)]
+    if not normal:
+        if folder.parent.is_dir():
+            holds = listed([p.name for p in entries(folder.parent)])
+            other = ", ".join(name for name in NORMAL_NAMES if name != GOOD)
+            named = f"The folder of normal pictures must be named {GOOD!r}, or {other}"
+            mend = f"{folder.parent} holds: {holds}. {named}. {mend}"
+        require_folder(folder, "normal training pictures", mend)
+    kinds = [_kind(path) for path in normal]
+    if not any(kind.pictures for kind in kinds):
+        holds = listed([p.name for p in entries(normal[0])], 5)
+        raise InputError(f"{normal[0]} has no pictures in it (it holds {holds}). {mend}")
+    return kinds
+
+
+def _test_kinds(base: Path, truth: Path | None) -> list[_Kind]:
     layout = f"Put pictures ({_suffixes()}) into test/{GOOD} or test/DEFECT, DEFECT being any name."
     folder = require_folder(base / "test", "test pictures", layout)
-    pictures = []
-    for kind in subfolders(folder):
-        masks = {} if kind.name == GOOD else _masks_by_stem(base / "ground_truth" / kind.name)
-        for path in picture_files(kind):
-            name = path.relative_to(root).as_posix()
-            pictures.append(Picture(path, name, kind.name, _mask_of(path, masks)))
-    if not pictures:
-        there = listed([p.name for p in sorted(folder.iterdir())])
+    kinds = [_kind(path) for path in subfolders(folder) if not _holds_masks(path, truth)]
+    if not any(kind.pictures for kind in kinds):
+        there = listed([p.name for p in entries(folder)])
         raise InputError(f"{folder} has no pictures in folders of its own (it holds {there}). {layout}")
-    return pictures
+    return kinds
 
 
-def _masks_by_stem(folder: Path) -> dict[str, list[Path]]:
-    masks: dict[str, list[Path]] = {}
-    for path in picture_files(folder) if folder.is_dir() else []:
-        masks.setdefault(path.stem, []).append(path)
+def _holds_masks(folder: Path, truth: Path | None) -> bool:
+    """Whether a folder of ``test`` is no kind of defect but its masks: test/ground_truth, test/bent_mask beside
+    test/bent; not where there are masks for it."""
+    if truth is not None and (truth / folder.name).is_dir():
+        return False
+    of = {called.base for called in readings(folder.name) if called.word in SURE}
+    return folded(folder.name) in FOLDERS or any((folder.parent / name).is_dir() for name in of)
+
+
+def _ground_truth(base: Path) -> Path | None:
+    """The folder of masks, ``ground_truth`` or another name of `FOLDERS`."""
+    if (base / FOLDERS[0]).is_dir():
+        return base / FOLDERS[0]
+    named = [path for path in subfolders(base) if folded(path.name) in FOLDERS]
+    if len(named) > 1:
+        names = listed([str(path) for path in named])
+        raise InputError(f"{base} has several folders of masks: {names}. Name the one to be read {FOLDERS[0]}.")
+    return named[0] if named else None
+
+
+def _masks(kinds: Sequence[_Kind], truth: Path | None) -> dict[Path, tuple[Path, ...]]:
+    """The masks of each test picture that has any: of ground_truth/KIND, else of ground_truth itself, else of those
+    that lie among the pictures."""
+    folders = subfolders(truth) if truth else []
+    masks: dict[Path, tuple[Path, ...]] = {}
+    for kind in kinds:
+        if folder := _of_kind(kind.folder.name, folders):
+            masks |= matched(kind.pictures, candidates(folder))
+    defective = [kind for kind in kinds if kind.defect != GOOD]
+    if truth:
+        bare = [path for kind in defective for path in kind.pictures if path not in masks]
+        masks |= matched(bare, [one for one in candidates(truth) if not one.is_folder])
+    for kind in defective:  # what lies beside normal pictures may be their outlines as well
+        bare = [path for path in kind.pictures if path not in masks]
+        masks |= matched(bare, [Candidate(path, path.stem, (path,)) for path in kind.beside])
     return masks
 
 
-def _mask_of(picture: Path, masks: dict[str, list[Path]]) -> Path | None:
-    """NAME_mask.* if there is one, else NAME.*, else None; two of the same form are refused."""
-    for stem in (picture.stem + "_mask", picture.stem):
-        found = masks.get(stem, [])
-        if len(found) > 1:
-            raise InputError(f"{picture} has more than one mask: {listed([str(p) for p in found])}. Keep one.")
-        if found:
-            return found[0]
+def _of_kind(name: str, folders: Sequence[Path]) -> Path | None:
+    """The folder of that name; where none is written alike, the one that differs in case or Unicode form only."""
+    for form in FORMS:
+        alike = [folder for folder in folders if form(folder.name) == form(name)]
+        if len(alike) > 1:
+            raise InputError(f"{alike[0]} and {alike[1]} may both hold the masks of {name!r}. Keep one.")
+        if alike:
+            return alike[0]
     return None
+
+
+def _normal_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
+    otherwise = [kind for kind in kinds if kind.defect == GOOD and kind.folder.name != GOOD and kind.pictures]
+    if not otherwise:
+        return []
+    names = listed([kind.folder.relative_to(base).as_posix() for kind in otherwise])
+    return [f"{base}: pictures of {names} are taken for normal ones, as those of a folder named {GOOD!r} are"]
+
+
+def _format_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
+    counts = Counter(path.suffix.lower() for kind in kinds for path in kind.pictures)
+    if not (counts.keys() & LOSSY_SUFFIXES and counts.keys() - LOSSY_SUFFIXES):
+        return []
+    endings = ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items()))
+    what = "compression leaves traces that a detector may take for a difference between parts"
+    return [
+        f"{base}: pictures of several kinds of file are read ({endings}); {what}. Record all of them in one format."
+    ]
+
+
+def _unused(base: Path, truth: Path | None, kinds: Sequence[_Kind], used: set[Path]) -> list[str]:
+    folders = {kind.folder for kind in kinds}
+    beside = {path for kind in kinds for path in kind.beside}
+    parts = [part for part in (base / "train", base / "test", truth) if part is not None]
+
+    def reason(path: Path) -> Reason:
+        if truth is not None and truth in path.parents:
+            return NO_PICTURE
+        if path in beside:
+            return AMONG
+        part, *below = path.relative_to(base).parts[:-1]
+        if not below:
+            return NO_KIND
+        if base / part / below[0] in folders:
+            return DEEPER
+        return NOT_NORMAL if part == "train" else AMONG
+
+    notes = unused_notes(base, (path for part in parts for path in walked(part)), used, reason)
+    return notes + unused_notes(base, pictures_elsewhere(base, parts), (), lambda path: ELSEWHERE)
 
 
 def _suffixes() -> str:

@@ -1,7 +1,7 @@
 """L1. A list of picture files becomes an `ImageSet`, in the list's order, read by several threads."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.read import SUFFIXES, Size, read_image, read_mask
+from ddad_jax.data.mask_values import Rule
+from ddad_jax.data.read import Size, read_image, read_mask_values
 from ddad_jax.errors import InputError
 
 GOOD = "good"
-"""The one kind that is not a defect; also the only folder name that means normal."""
+"""The one kind that is not a defect."""
 
 
 class Picture(NamedTuple):
@@ -23,7 +24,8 @@ class Picture(NamedTuple):
     name: str
     """As in `ImageSet.names`."""
     defect: str = GOOD
-    mask: Path | None = None
+    masks: tuple[Path, ...] = ()
+    """Files whose defective pixels together are the mask; none: it is not known, or the picture is normal."""
 
 
 class Pictures(NamedTuple):
@@ -33,7 +35,22 @@ class Pictures(NamedTuple):
     train: list[Picture]
     test: list[Picture]
     recordings: tuple[str, ...] = ()
-    """As in `DataSet`."""
+    """As in `DataSet`, and so are the notes."""
+    notes: tuple[str, ...] = ()
+
+
+class Loaded(NamedTuple):
+    """Pictures in memory. notes: what is worth telling of how their masks were understood."""
+
+    image_set: ImageSet
+    notes: tuple[str, ...]
+
+
+class Mask(NamedTuple):
+    """Of one picture. pixels: bool [h, w], True = defective. rules: by which each of its files was understood."""
+
+    pixels: np.ndarray
+    rules: tuple[Rule, ...]
 
 
 def load(
@@ -43,7 +60,7 @@ def load(
     orient: bool,
     any_nonzero: bool = False,
     threads: int | None = None,
-) -> ImageSet:
+) -> Loaded:
     """Reads every picture and mask; row i of the result is ``pictures[i]`` however the threads ran.
 
     Args:
@@ -55,16 +72,59 @@ def load(
       threads: how many read at once; None = the processor's cores plus two, for the disk's sake.
 
     Raises:
-      InputError: the first picture (in the list's order) that cannot be used; a size below 1.
+      InputError: the first picture (in the list's order) that cannot be used; a normal picture whose mask marks a
+        defect; a size below 1.
     """
+    masks: dict[str, Mask] = {}
 
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         image = read_image(picture.path, size, orient=orient)
-        if picture.mask is None:
+        if not picture.masks:
             return image, None
-        return image, read_mask(picture.mask, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
+        masks[picture.name] = mask = mask_of(picture, size, any_nonzero=any_nonzero, orient=orient)
+        return image, mask.pixels
 
-    return image_set(pictures, size, read, threads=threads)
+    images = image_set(pictures, size, read, threads=threads)
+    return Loaded(images, mask_notes((picture, masks[picture.name]) for picture in pictures if picture.masks))
+
+
+def mask_of(picture: Picture, size: Size, *, any_nonzero: bool = False, orient: bool = True) -> Mask:
+    """The mask of a picture that has one; arguments as of ``load``.
+
+    Raises:
+      InputError: a file that cannot be used; a defect in a picture that is normal.
+    """
+    parts = [
+        read_mask_values(file, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
+        for file in picture.masks
+    ]
+    pixels = np.any([part.share > 0.5 for part in parts], axis=0)
+    if picture.defect == GOOD and pixels.any():
+        raise InputError(
+            f"{picture.masks[0]} marks a defect in {picture.path}, which lies among the normal pictures. Move the "
+            "picture to the folder of its defect, or remove the mask."
+        )
+    return Mask(pixels, tuple(part.rule for part in parts))
+
+
+_RULES: dict[Rule, str] = {
+    "classes": "hold grey levels with sharp edges, taken for classes: every level but black is a defect",
+    "soft edges": "have grey edges, cut at one half of their white",
+    "soft classes": "hold classes with grey edges, cut at one half of the darkest class",
+}
+
+
+def mask_notes(masks: Iterable[tuple[Picture, Mask]]) -> tuple[str, ...]:
+    """A sentence for each rule that is not the plain one, with the first file it was used on."""
+    by_rule: dict[Rule, list[Path]] = {}
+    for picture, mask in masks:
+        for file, rule in zip(picture.masks, mask.rules, strict=True):
+            by_rule.setdefault(rule, []).append(file)
+    return tuple(
+        f"{len(by_rule[rule])} of {sum(map(len, by_rule.values()))} masks {what} ({by_rule[rule][0]} for one)"
+        for rule, what in _RULES.items()
+        if rule in by_rule
+    )
 
 
 def image_set(
@@ -100,48 +160,7 @@ def image_set(
         images=images,
         labels=np.where(good, 0, 1).astype(np.int32),
         masks=masks,
-        has_mask=good | np.array([p.mask is not None for p in pictures], bool),
+        has_mask=good | np.array([bool(p.masks) for p in pictures], bool),
         defects=tuple(p.defect for p in pictures),
         names=tuple(p.name for p in pictures),
     )
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures lying directly in a folder, sorted by name.
-
-    By `SUFFIXES` in any case; hidden files (".DS_Store", macOS's "._0001.png" twins) and everything else
-    ("Thumbs.db", notes) are passed over.
-    """
-    return sorted(p for p in folder.iterdir() if is_picture(p))
-
-
-def is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
-
-
-def subfolders(folder: Path) -> list[Path]:
-    """The visible folders lying directly in a folder, sorted by name."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def require_folder(folder: Path, what: str, mend: str) -> Path:
-    """The folder itself.
-
-    Raises:
-      InputError: it is missing, is a file, or may not be listed; the message names it, says that it should be
-        ``what``, and ends with ``mend``.
-    """
-    if not folder.is_dir():
-        found = "is a file, not a folder" if folder.exists() else "does not exist"
-        raise InputError(f"{folder} ({what}) {found}. {mend}")
-    if not os.access(folder, os.R_OK | os.X_OK):
-        raise InputError(f"{folder} ({what}) may not be read by this user. Change its permissions.")
-    return folder
-
-
-def listed(names: Sequence[str], limit: int = 20) -> str:
-    """Names for a message: comma separated, cut at ``limit``, "nothing" when there are none."""
-    if not names:
-        return "nothing"
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more

@@ -5,10 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from ddad_jax.data import DataSet
-from ddad_jax.data.load import Picture, Pictures, listed, load, picture_files, require_folder
+from ddad_jax.data.listing import entries, listed, picture_files, require_folder, walked
+from ddad_jax.data.load import Picture, Pictures, load
+from ddad_jax.data.read import JPEG_SUFFIXES
+from ddad_jax.data.unused import DEEPER, Reason, pictures_elsewhere, unused_notes
 from ddad_jax.errors import InputError
 
 FREE = "MT_Free"
+NO_JPEG: Reason = ("neither a .jpg nor its .png mask", "The published pictures are NAME.jpg, their masks NAME.png.")
+ELSEWHERE: Reason = ("pictures beside the published folders", f"Move them into Imgs of {FREE} or of their defect.")
 DEFECTS = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 
 
@@ -43,7 +48,7 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
     """
     found = mtd_pictures(root, seed=seed, train_fraction=train_fraction)
     train, test = (load(part, size, orient=False) for part in (found.train, found.test))
-    return DataSet(found.name, train, test, found.recordings)
+    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
 
 
 def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8) -> Pictures:
@@ -61,14 +66,14 @@ def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8
     test = [good[i] for i in sorted(drawn[n_train:])]
     for folder in DEFECTS:
         test += [_defective(root, path) for path in _pictures_of(root, folder)]
-    return Pictures("mtd", train, test)
+    return Pictures("mtd", train, test, notes=tuple(_unused(root, [*train, *test])))
 
 
 def _pictures_of(root: Path, folder: str) -> list[Path]:
-    there = listed([p.name for p in sorted(root.iterdir())])
+    there = listed([p.name for p in entries(root)])
     mend = f"{root} holds {there}; expected {FREE}, {', '.join(DEFECTS)}, each with a folder Imgs."
     imgs = require_folder(root / folder / "Imgs", f"pictures of {folder}", mend)
-    pictures = [p for p in picture_files(imgs) if p.suffix.lower() in (".jpg", ".jpeg")]  # .png are the masks
+    pictures = [p for p in picture_files(imgs) if p.suffix.lower() in JPEG_SUFFIXES]  # .png are the masks
     if not pictures:
         raise InputError(f"{imgs} holds no .jpg pictures. Unpack the published archive again.")
     return pictures
@@ -79,4 +84,16 @@ def _defective(root: Path, path: Path) -> Picture:
     if not mask.is_file():
         raise InputError(f"{path} has no mask {mask.name} beside it. Unpack the published archive again.")
     kind = path.parent.parent.name.removeprefix("MT_").lower()
-    return Picture(path, path.relative_to(root).as_posix(), kind, mask)
+    return Picture(path, path.relative_to(root).as_posix(), kind, (mask,))
+
+
+def _unused(root: Path, pictures: list[Picture]) -> list[str]:
+    """Of normal pictures the masks, which are black, count as used."""
+    used = {file for p in pictures for file in (p.path, p.path.with_suffix(".png"), *p.masks)}
+    folders = [root / folder for folder in (FREE, *DEFECTS)]
+
+    def reason(path: Path) -> Reason:
+        return NO_JPEG if path.parent.name == "Imgs" and path.parent.parent in folders else DEEPER
+
+    notes = unused_notes(root, (path for folder in folders for path in walked(folder)), used, reason)
+    return notes + unused_notes(root, pictures_elsewhere(root, folders), (), lambda path: ELSEWHERE)

@@ -30,7 +30,8 @@ from ddad_jax.data.mask_values import MaskValues, understood
 from ddad_jax.errors import InputError
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"})
-SUFFIXES = JPEG_SUFFIXES | {".png", ".apng", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
+LOSSY_SUFFIXES = JPEG_SUFFIXES | {".webp"}
+SUFFIXES = LOSSY_SUFFIXES | {".png", ".apng", ".bmp", ".dib", ".tif", ".tiff"}
 """Endings taken for pictures, in any case."""
 
 _FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")

@@ -9,7 +9,9 @@ import csv
 from pathlib import Path, PurePosixPath
 
 from ddad_jax.data import DataSet
-from ddad_jax.data.load import GOOD, Picture, Pictures, listed, load, require_folder
+from ddad_jax.data.listing import listed, require_folder, walked
+from ddad_jax.data.load import GOOD, Picture, Pictures, load
+from ddad_jax.data.unused import unused_notes
 from ddad_jax.errors import InputError
 
 _COLUMNS = ("object", "split", "label", "image", "mask")
@@ -39,7 +41,7 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
     """
     found = visa_pictures(root, category)
     train, test = (load(part, size, any_nonzero=True, orient=False) for part in (found.train, found.test))
-    return DataSet(found.name, train, test, found.recordings)
+    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
 
 
 def visa_pictures(root: str | Path, category: str) -> Pictures:
@@ -65,13 +67,17 @@ def visa_pictures(root: str | Path, category: str) -> Pictures:
             f"Training takes normal pictures only: use the published one-class table."
         )
     train, test = (sorted(pictures[split], key=lambda p: p.name) for split in _SPLITS)
-    return Pictures(category, train, test)
+    used = {file for picture in (*train, *test) for file in (picture.path, *picture.masks)}
+    folder = root / category / "Data"
+    there = (path for part in ("Images", "Masks") if (folder / part).is_dir() for path in walked(folder / part))
+    notes = unused_notes(root, there, used, lambda path: (f"not named by {table.name}", "Add a line for each to it."))
+    return Pictures(category, train, test, notes=tuple(notes))
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:
-    mask = root / PurePosixPath(row["mask"]) if row["mask"] and row["label"] == "anomaly" else None
+    masks = (root / PurePosixPath(row["mask"]),) if row["mask"] and row["label"] == "anomaly" else ()
     defect = GOOD if row["label"] == "normal" else row["label"]
-    return Picture(root / PurePosixPath(row["image"]), row["image"], defect, mask)
+    return Picture(root / PurePosixPath(row["image"]), row["image"], defect, masks)
 
 
 def _rows(table: Path) -> list[dict[str, str]]:

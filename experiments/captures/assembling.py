@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddad_jax.data.captured import FORMAT, MANIFEST, read_manifest
-from ddad_jax.data.load import GOOD, listed
+from ddad_jax.data.listing import listed
+from ddad_jax.data.load import GOOD
 from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddad_jax.data.load import GOOD, listed
+from ddad_jax.data.listing import listed
+from ddad_jax.data.load import GOOD
 from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
 from ddad_jax.sources.open import station_settings

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ddad_jax.data.load import listed, picture_files, subfolders
+from ddad_jax.data.listing import listed, picture_files, subfolders
 from ddad_jax.data.outlines import LINE_WIDTH, Point, draw
 from ddad_jax.data.read import SUFFIXES, read_mask
 from ddad_jax.data.via import Region, kinds_of, read_via

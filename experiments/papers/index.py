@@ -6,7 +6,7 @@ import inspect
 import re
 from typing import NamedTuple
 
-from ddad_jax.data.load import listed
+from ddad_jax.data.listing import listed
 from ddad_jax.errors import InputError
 from experiments.papers.table import Table
 

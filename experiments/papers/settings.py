@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from ddad_jax.data.load import listed
+from ddad_jax.data.listing import listed
 from ddad_jax.errors import InputError
 from experiments.config import base, reference
 from experiments.configs import folder, mtd, mvtec, visa

@@ -58,7 +58,7 @@ def test_stray_files_are_passed_over_and_suffixes_are_in_any_case(tmp_path: Path
     assert "bolt/test/bent/photo.TIF" in data.test.names and len(data.test.names) == 6
 
 
-def test_only_the_folder_named_exactly_good_is_normal(tmp_path: Path) -> None:
+def test_a_folder_whose_name_only_ends_with_good_is_not_normal(tmp_path: Path) -> None:
     base = mvtec(tmp_path)
     save(pixels(1), base / "test/not_good/000.png")
     save(pixels(1), base / "train/not_good/000.png")
@@ -67,14 +67,31 @@ def test_only_the_folder_named_exactly_good_is_normal(tmp_path: Path) -> None:
     assert len(data.train.names) == 5
 
 
-def test_same_names_under_several_kinds_and_suffixes_stay_apart(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Good", "GOOD", "ok", "OK", "normal", "Normal"])
+def test_normal_pictures_by_another_usual_name_are_normal_and_said_to_be(tmp_path: Path, name: str) -> None:
     base = mvtec(tmp_path)
-    save(pixels(5), base / "test/bent/000.bmp")  # shares the mask of 000.png
+    (base / "test/good").rename(base / "test" / name)
+    (base / "train/good").rename(base / "train" / name)
+    data = mvtec_folder(tmp_path, "bolt", SIZE)
+    assert len(data.train.names) == 5 and sorted(data.test.labels.tolist()) == [0, 0, 1, 1, 1]
+    assert set(data.test.defects) == {"good", "bent", "rust"}
+    assert [note for note in data.notes if f"train/{name}, test/{name} are taken for normal" in note]
+    (base / "test/good").mkdir()
+    save(pixels(7), base / "test/good/000.png")
+    assert mvtec_folder(tmp_path, "bolt", SIZE).test.defects.count("good") == 3
+
+
+def test_a_mask_of_two_pictures_is_refused_and_the_ending_tells_them_apart(tmp_path: Path) -> None:
+    base = mvtec(tmp_path)
+    save(pixels(5), base / "test/bent/000.bmp")
+    with pytest.raises(InputError, match=r"000_mask\.png may be the mask of .*000\.bmp or of .*000\.png.*bmp_mask"):
+        mvtec_folder(tmp_path, "bolt", SIZE)
+    (base / "ground_truth/bent/000_mask.png").rename(base / "ground_truth/bent/000.bmp_mask.png")
     data = mvtec_folder(tmp_path, "bolt", SIZE)
     assert len(set(data.test.names)) == len(data.test.names) == 6
     i, j = (data.test.names.index(f"bolt/test/bent/000.{s}") for s in ("bmp", "png"))
     assert (data.test.images[i] != data.test.images[j]).any()
-    np.testing.assert_array_equal(data.test.masks[i], data.test.masks[j])
+    assert data.test.masks[i].any() and not data.test.has_mask[j]
 
 
 def test_name_mask_goes_before_plain_name_and_two_of_one_form_are_refused(tmp_path: Path) -> None:
@@ -148,8 +165,8 @@ def test_missing_category_lists_those_found(tmp_path: Path) -> None:
 
 def test_no_train_good(tmp_path: Path) -> None:
     base = mvtec(tmp_path)
-    (base / "train/good").rename(base / "train/Normal")
-    with pytest.raises(InputError, match=r"train/good .*does not exist.*holds: Normal.*named exactly 'good'"):
+    (base / "train/good").rename(base / "train/gut")
+    with pytest.raises(InputError, match=r"train/good .*does not exist.*holds: gut.*named 'good', or ok"):
         mvtec_folder(tmp_path, "bolt", SIZE)
     shutil.rmtree(base / "train")
     with pytest.raises(InputError, match=r"train/good .*does not exist.*Put normal pictures"):

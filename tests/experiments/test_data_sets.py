@@ -87,7 +87,7 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     """A wrong ``Kind.upright`` would put every contour on a picture that lies on its side."""
     c, exif = written(tmp_path, name), Image.Exif()
     exif[0x0112] = 6
-    at, path = next((i, p.path) for i, p in enumerate(listed(c).test) if p.mask is None)
+    at, path = next((i, p.path) for i, p in enumerate(listed(c).test) if not p.masks)
     with Image.open(path) as picture:
         picture.save(path, exif=exif)
     test, upright = KINDS[name].load(c).test, KINDS[name].upright

@@ -12,7 +12,7 @@ from google.protobuf.json_format import ParseError
 
 from ddad_jax.data.cans import PRODUCTS, cans
 from ddad_jax.data.folder import mvtec_pictures
-from ddad_jax.data.load import listed
+from ddad_jax.data.listing import listed
 from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.tfds import facts
 from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_arrays, of_files
@@ -159,7 +159,7 @@ class Visa(Prepared):
     ORIENT = False
 
     def listing(self) -> Listing:
-        return of_files(visa_pictures(self.required_root(), self.category))
+        return of_files(visa_pictures(self.required_root(), self.category), orient=self.ORIENT)
 
 
 class Mtd(Prepared):
@@ -174,7 +174,7 @@ class Mtd(Prepared):
         of = re.fullmatch(r"seed_(\d{1,9})", self.category)
         if not of:
             raise InputError(f"ddad_mtd/{self.category}: expected ddad_mtd/seed_N, N the seed of the draw.")
-        return of_files(mtd_pictures(self.required_root(), seed=int(of[1])))
+        return of_files(mtd_pictures(self.required_root(), seed=int(of[1])), orient=self.ORIENT)
 
 
 class Cans(Prepared):

@@ -16,8 +16,8 @@ import tensorflow_datasets as tfds
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.encode import plain_image, plain_mask, png
-from ddad_jax.data.load import GOOD, Picture, Pictures
-from ddad_jax.data.read import Encoded, encoded
+from ddad_jax.data.load import GOOD, Picture, Pictures, mask_of
+from ddad_jax.data.read import Encoded, encoded, image_size
 
 LABELS = ("normal", "anomalous")
 
@@ -41,14 +41,22 @@ class Listing(NamedTuple):
     test: list[Item]
 
 
-def of_files(pictures: Pictures) -> Listing:
-    """What a loader would open."""
+def of_files(pictures: Pictures, *, orient: bool = True) -> Listing:
+    """What a loader would open; orient: as it would."""
 
     def items(part: list[Picture], recordings: tuple[str, ...]) -> list[Item]:
-        of = recordings or ("",) * len(part)
-        return [Item(p.name, p.defect, p.path, p.mask, recording) for p, recording in zip(part, of, strict=True)]
+        of = zip(part, recordings or ("",) * len(part), strict=True)
+        return [Item(p.name, p.defect, p.path, _mask(p, orient), recording) for p, recording in of]
 
     return Listing(pictures.name, items(pictures.train, pictures.recordings), items(pictures.test, ()))
+
+
+def _mask(picture: Picture, orient: bool) -> Path | Encoded | None:
+    """One file, or the union of several; a normal picture's, once it is seen to mark nothing, is none."""
+    if not picture.masks or (picture.defect != GOOD and len(picture.masks) == 1):
+        return picture.masks[0] if picture.masks else None
+    pixels = mask_of(picture, image_size(picture.path, orient=orient), orient=orient).pixels
+    return None if picture.defect == GOOD else Encoded(f"mask of {picture.path}", png(pixels.astype(np.uint8) * 255))
 
 
 def of_arrays(data: DataSet) -> Listing:

@@ -10,7 +10,8 @@ from google.protobuf.json_format import ParseError
 from google.protobuf.message import DecodeError
 
 from ddad_jax.data import DataSet, ImageSet
-from ddad_jax.data.load import GOOD, Picture, image_set, listed
+from ddad_jax.data.listing import listed
+from ddad_jax.data.load import GOOD, Picture, image_set
 from ddad_jax.data.read import Encoded, Size, read_image, read_mask
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
@@ -91,8 +92,8 @@ def _records(folder: Path, source: Any) -> _Records:
     for i in range(len(source)):
         example = _example(folder, source, i)
         name, defect = example["name"].decode(), example["defect"].decode()
-        mask = Path(name) if defect != GOOD and example["has_mask"] else None
-        found.pictures.append(Picture(Path(name), name, defect, mask))
+        masks = (Path(name),) if defect != GOOD and example["has_mask"] else ()
+        found.pictures.append(Picture(Path(name), name, defect, masks))
         found.recordings.append(example["recording"].decode())
         found.where[name] = i
     return found
@@ -103,7 +104,7 @@ def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> I
         example = _example(folder, records.source, records.where[picture.name])
         image = Encoded(f"{picture.name} in {folder}", example["image"])
         pixels = read_image(image, size, orient=False)
-        if picture.mask is None:
+        if not picture.masks:
             return pixels, None
         mask = Encoded(f"of {image}", example["mask"])
         return pixels, read_mask(mask, size, image=image, any_nonzero=any_nonzero, orient=False)

@@ -1,0 +1,86 @@
+"""L1. What lies in a folder: pictures, folders, and neither; hidden files never count."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ddad_jax.data.read import SUFFIXES
+from ddad_jax.errors import InputError
+
+SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"})
+"""What Windows and macOS leave in folders, in lower case: hidden there, and here."""
+
+
+def is_hidden(path: Path) -> bool:
+    """ ".DS_Store", macOS's "._0001.png" twins, "Thumbs.db" and the like."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a path is taken for a picture: a visible file by one of `SUFFIXES` in any case."""
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path) and path.is_file()
+
+
+def entries(folder: Path) -> list[Path]:
+    """Everything visible lying directly in a folder, sorted by name.
+
+    Raises:
+      InputError: it cannot be listed.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if not is_hidden(path))
+    except OSError as error:
+        mend = "Check the folder and its permissions."
+        raise InputError(f"{folder}: cannot be listed ({error.strerror}). {mend}") from None
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures lying directly in a folder, sorted by name; everything else is passed over."""
+    return [path for path in entries(folder) if is_picture(path)]
+
+
+def subfolders(folder: Path) -> list[Path]:
+    """The visible folders lying directly in a folder, sorted by name."""
+    return [path for path in entries(folder) if path.is_dir()]
+
+
+def walked(folder: Path) -> Iterator[Path]:
+    """Every visible file below a folder at any depth, links that lead nowhere among them, sorted folder by folder. A
+    link to a folder is entered once, so that one that leads back ends."""
+    seen: set[str] = set()
+
+    def below(at: Path) -> Iterator[Path]:
+        real = os.path.realpath(at)
+        if real in seen:
+            return
+        seen.add(real)
+        for path in entries(at):
+            if path.is_dir():
+                yield from below(path)
+            else:
+                yield path
+
+    yield from below(folder)
+
+
+def require_folder(folder: Path, what: str, mend: str) -> Path:
+    """The folder itself.
+
+    Raises:
+      InputError: it is missing, is a file, or may not be listed; the message names it, says that it should be
+        ``what``, and ends with ``mend``.
+    """
+    if not folder.is_dir():
+        problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        raise InputError(f"{folder} ({what}) {problem}. {mend}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise InputError(f"{folder} ({what}) may not be read by this user. Change its permissions.")
+    return folder
+
+
+def listed(names: Sequence[str], limit: int = 20) -> str:
+    """Names for a message: comma separated, cut at ``limit``, "nothing" when there are none."""
+    if not names:
+        return "nothing"
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

@@ -1,0 +1,71 @@
+"""L1. What lies in the folders of a data set and is not read: counted and named, a sentence for each reason."""
+
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+
+from ddad_jax.data.listing import entries, is_picture, listed, walked
+from ddad_jax.data.read import SUFFIXES
+
+Reason = tuple[str, str]
+"""What the files are, and how to mend it."""
+
+NOWHERE: Reason = ("links that lead nowhere", "Restore what they point to, or delete them.")
+NO_FILE: Reason = ("neither files nor folders", "Put a file in its place.")
+ENDING: Reason = (
+    "of another ending than pictures",
+    f"Save pictures as one of {' '.join(sorted(SUFFIXES))}; move everything else elsewhere.",
+)
+DEEPER: Reason = ("pictures in deeper folders", "Move them up: folders within a folder of pictures are not entered.")
+NO_KIND: Reason = ("pictures in no folder of their own", "Move them into train/good, test/good or test/DEFECT.")
+NOT_NORMAL: Reason = (
+    "in folders of train that are not named as normal",
+    "Training takes normal pictures only, from train/good; move what is normal there.",
+)
+NO_PICTURE: Reason = (
+    "masks without a picture of their name",
+    "The mask of test/DEFECT/NAME.png is ground_truth/DEFECT/NAME_mask.png or NAME.png there, or a folder NAME.",
+)
+AMONG: Reason = (
+    "masks among the pictures",
+    "The mask of test/DEFECT/NAME.png belongs into ground_truth/DEFECT, as NAME_mask.png or NAME.png.",
+)
+ELSEWHERE: Reason = ("pictures beside train and test", "Move them into train/good, test/good or test/DEFECT.")
+
+
+def file_reason(path: Path) -> Reason | None:
+    """What is the matter with a path itself; None for a file that could be a picture."""
+    if not path.exists():
+        return NOWHERE
+    if not path.is_file():
+        return NO_FILE
+    return None if is_picture(path) else ENDING
+
+
+def unused_notes(
+    base: Path, paths: Iterable[Path], used: Collection[Path], reason: Callable[[Path], Reason]
+) -> list[str]:
+    """A sentence for each reason why some of ``paths`` are not used.
+
+    Args:
+      base: the names in the sentences are relative to it.
+      paths: all that is there.
+      used: those of them that are read.
+      reason: of a path that is not used, where `file_reason` has none.
+    """
+    by_reason: dict[Reason, list[str]] = {}
+    for path in paths:
+        if path not in used:
+            names = by_reason.setdefault(file_reason(path) or reason(path), [])
+            names.append(path.relative_to(base).as_posix())
+    return [
+        f"{base}: {len(names)} file{'s' * (len(names) > 1)} not used, {what}: {listed(names, 3)}. {mend}"
+        for (what, mend), names in by_reason.items()
+    ]
+
+
+def pictures_elsewhere(base: Path, known: Collection[Path]) -> list[Path]:
+    """The pictures in folders of ``base`` other than the ``known`` ones."""
+    return [
+        path for folder in entries(base) if folder.is_dir() and folder not in known
+        for path in walked(folder) if is_picture(path)
+    ]  # fmt: skip
