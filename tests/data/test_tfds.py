@@ -421,3 +421,19 @@ except InputError as error:
         package,
     )
     assert package in ran.stdout and "pip install 'ddad-jax[datasets]'" in ran.stdout and not ran.stderr
+
+
+def test_a_preparation_notes_what_it_leaves_and_takes_the_parts_of_a_mask_together(tmp_path: Path) -> None:
+    root = trees.mvtec(tmp_path / "sets").parent
+    (root / "bolt/train/good/notes.txt").write_text("x")
+    (root / "bolt/ground_truth/bent/000_mask.png").unlink()
+    for i, rows in enumerate((slice(0, 5), slice(10, 20))):
+        part = np.zeros((20, 28), np.uint8)
+        part[rows] = 255
+        save(part, root / f"bolt/ground_truth/bent/000/{i}.png")
+    builder = builder_of("folder", tmp_path / "prepared", root=root, category="bolt")
+    builder.download_and_prepare()
+    assert ["notes.txt" in note for note in builder.notes] == [True]
+    of_files, of_records = mvtec_folder(root, "bolt", 20), from_tfds(tmp_path / "prepared", "ddad_folder/bolt", 20)
+    assert of_files.test.masks[0].any(1).sum() == 15
+    np.testing.assert_array_equal(of_files.test.masks, of_records.test.masks)

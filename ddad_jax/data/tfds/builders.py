@@ -51,6 +51,7 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         self, *, root: str | Path | None = None, config: Any = None, file_format: str = "array_record", **how: Any
     ) -> None:
         self.root = root
+        self.notes: tuple[str, ...] = ()  # of what was listed, once it is
         if isinstance(config, str) and config not in self.builder_configs:
             config = tfds.core.BuilderConfig(name=config)
         try:
@@ -76,6 +77,7 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
 
     def download_and_prepare(self, **how: Any) -> None:
         listing = self.listing()
+        self.notes = listing.notes
         found = {"name": listing.name, "any_nonzero": self.ANY_NONZERO, "pictures": fingerprint(listing)}
         if self.data_path.exists():
             self._require_same(found)

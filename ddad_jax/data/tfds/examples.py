@@ -39,6 +39,8 @@ class Listing(NamedTuple):
     name: str
     train: list[Item]
     test: list[Item]
+    notes: tuple[str, ...] = ()
+    """As of `DataSet`."""
 
 
 def of_files(pictures: Pictures, *, orient: bool = True) -> Listing:
@@ -48,7 +50,8 @@ def of_files(pictures: Pictures, *, orient: bool = True) -> Listing:
         of = zip(part, recordings or ("",) * len(part), strict=True)
         return [Item(p.name, p.defect, p.path, _mask(p, orient), recording) for p, recording in of]
 
-    return Listing(pictures.name, items(pictures.train, pictures.recordings), items(pictures.test, ()))
+    train, test = items(pictures.train, pictures.recordings), items(pictures.test, ())
+    return Listing(pictures.name, train, test, pictures.notes)
 
 
 def _mask(picture: Picture, orient: bool) -> Path | Encoded | None:
