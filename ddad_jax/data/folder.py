@@ -19,8 +19,8 @@ from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.listing import entries, listed, picture_files, require_folder, subfolders, walked
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
-from ddad_jax.data.mask_files import FOLDERS, FORMS, SURE, Candidate, candidates, folded, matched, parted, readings
-from ddad_jax.data.names import NORMAL_NAMES, is_normal_name
+from ddad_jax.data.mask_files import FOLDERS, FORMS, SURE, Candidate, candidates, matched, parted, readings
+from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name
 from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
 from ddad_jax.data.unused import (
     AMONG,
@@ -136,8 +136,7 @@ def _train_kinds(base: Path) -> list[_Kind]:
     if not normal:
         if folder.parent.is_dir():
             holds = listed([p.name for p in entries(folder.parent)])
-            other = ", ".join(name for name in NORMAL_NAMES if name != GOOD)
-            named = f"The folder of normal pictures must be named {GOOD!r}, or {other}"
+            named = f"The folder of normal pictures must be named {GOOD!r}, or {listed(NORMAL_NAMES[1:], 3)}"
             mend = f"{folder.parent} holds: {holds}. {named}. {mend}"
         require_folder(folder, "normal training pictures", mend)
     kinds = [_kind(path) for path in normal]

@@ -23,6 +23,7 @@ import numpy as np
 
 from ddad_jax.data.listing import listed, picture_files, subfolders
 from ddad_jax.data.mask_values import FEW
+from ddad_jax.data.names import folded
 from ddad_jax.data.read import read_full
 from ddad_jax.errors import InputError
 
@@ -59,11 +60,6 @@ class Candidate(NamedTuple):
 def composed(name: str) -> str:
     """Unicode's composed form (NFC)."""
     return unicodedata.normalize("NFC", name)
-
-
-def folded(name: str) -> str:
-    """Without the difference of case and of Unicode forms."""
-    return composed(composed(name).casefold())
 
 
 FORMS: tuple[Callable[[str], str], ...] = (str, composed, folded)
