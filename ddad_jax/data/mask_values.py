@@ -21,9 +21,11 @@ import numpy as np
 Rule = Literal["plain", "classes", "soft edges", "soft classes"]
 
 FEW = 16
-"""Levels that a mask of classes has at most, where its largest is full scale; soft edges have more, or look like it."""
+"""Levels that a mask of classes has at most where some of its greys could be edges."""
 NOISE = 1 / 16
-"""Of full scale: levels so near to 0 or to the largest are what JPEG makes of black and white, not classes."""
+"""Of the largest level: levels so near to it or to 0 are what JPEG makes of black and white, not classes."""
+SPECK = 1 / 25
+"""Of the largest level: levels so near to 0 that fill 4 x 4 pixels nowhere are specks of noise."""
 HALF = 128 / 255
 
 
@@ -52,23 +54,35 @@ def understood(values: np.ndarray, full_scale: float, *, indexed: bool = False, 
     levels = np.unique(values[values > 0])
     if len(levels) < 2:
         return MaskValues((values > 0).astype(np.float32), "plain" if largest in (0, full_scale) else "classes")
-    edges, areas = _between(values, largest)
+    edges, areas = _between(values, largest, NOISE if lossy else SPECK)
+    numbers = full_scale > 1 and largest <= FEW  # 1, 2, 3, ...: nobody draws soft edges with so few greys
     low = largest <= HALF * full_scale  # class numbers, or a mask that was saved too dark
-    if edges < 0.5 and (low or indexed or len(levels) <= FEW):
-        return MaskValues((values > 0).astype(np.float32), "classes")
+    if numbers or (not lossy and (edges < 0.02 or (edges < 0.5 and (low or indexed or len(levels) <= FEW)))):
+        marked = values > 0
+        if not (numbers or indexed or low):
+            marked &= ~_specks(values, SPECK * largest)
+        return MaskValues(marked.astype(np.float32), "classes")
     if 0 < len(areas) <= FEW:
         return MaskValues(np.minimum(values / areas[0], 1).astype(np.float32), "soft classes")
     return MaskValues((values / (largest if low else full_scale)).astype(np.float32), "soft edges")
 
 
-def _between(values: np.ndarray, largest: float) -> tuple[float, np.ndarray]:
+def _specks(values: np.ndarray, most: float) -> np.ndarray:
+    """bool [h, w]: of a level up to ``most`` that fills 4 x 4 pixels nowhere."""
+    part, square = values.astype(np.float32), np.ones((4, 4), np.uint8)
+    filled = np.unique(part[cv2.erode(part, square) == cv2.dilate(part, square)])
+    return (values <= most) & ~np.isin(part, filled)
+
+
+def _between(values: np.ndarray, largest: float, noise: float) -> tuple[float, np.ndarray]:
     """Of the pixels between 0 and ``largest``: the share that lies on a slope, with a darker and a brighter pixel among
-    its eight neighbours; and the levels, rising, that fill 3 x 3 pixels somewhere and are no noise."""
+    its eight neighbours; and the levels, rising, that fill 3 x 3 pixels somewhere and lie further than ``noise`` (a share of
+    ``largest``) from 0 and, by `NOISE`, from ``largest``."""
     rows, columns = (np.flatnonzero((values > 0).any(axis)) for axis in (1, 0))
     part = values[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2].astype(np.float32)
     square = np.ones((3, 3), np.uint8)
     darkest, brightest = cv2.erode(part, square), cv2.dilate(part, square)
     between = (part > 0) & (part < largest)
     slope = (darkest < part) & (part < brightest)
-    inner = between & (darkest == brightest) & (part > NOISE * largest) & (part < (1 - NOISE) * largest)
+    inner = between & (darkest == brightest) & (part > noise * largest) & (part < (1 - NOISE) * largest)
     return float(slope[between].mean()), np.unique(part[inner])
