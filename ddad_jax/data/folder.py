@@ -11,6 +11,7 @@ from pathlib import Path
 from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.load import GOOD, Picture, Pictures, listed, load, picture_files, require_folder, subfolders
+from ddad_jax.data.names import require_inside
 from ddad_jax.data.read import SUFFIXES, Size
 from ddad_jax.errors import InputError
 
@@ -37,8 +38,8 @@ def mvtec_folder(
       The data set; its name is the category, names of pictures are relative to ``root``.
 
     Raises:
-      InputError: a folder is missing or holds no pictures, a picture or mask cannot be used, masks differ in
-        size from their pictures or are missing although required.
+      InputError: the category leads out of ``root``, a folder is missing or holds no pictures, a picture or mask
+        cannot be used, masks differ in size from their pictures or are missing although required.
 
     Source: Bergmann et al., MVTec AD, CVPR 2019 (layout).
     """
@@ -72,7 +73,8 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
 def _find_category(root: Path, category: str) -> Path:
     require_folder(root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...).")
     found = [p.name for p in subfolders(root) if (p / "train").is_dir()]
-    base = root / category
+    # Maps and overlays are put under a picture's path below the root.
+    base = root / require_inside(category or ".", "--config.data.category", mend="Name a folder in data.root")
     if base.is_dir() and category:
         return base
     if (root / "train").is_dir():

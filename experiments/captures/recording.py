@@ -34,9 +34,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddad_jax.data.names import fault_of, folded, is_normal_name
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
 
+NORMAL = ("normal", "hard")
+"""States of a recording without a defect."""
 LIVE = ("camera", "realsense")
 """Kinds of sources that never show a moment twice."""
 _NAME = re.compile(r"[\w(][\w .+()@=-]*(?<![ .])")
@@ -106,9 +109,20 @@ class Capture(NamedTuple):
     """The dropped and the bad ones."""
 
 
-def can_name_files(name: str) -> bool:
-    """Whether files may be called so everywhere: letters, digits, spaces and _ . + - = @ ( ), no blank or dot last."""
-    return _NAME.fullmatch(name) is not None
+def why_not(name: str) -> str:
+    """Why no recording, product or state may be called so; empty where it may.
+
+    They are also written in lists with commas and in the names of labels, so they have fewer characters than
+    `ddad_jax.data.names.fault_of` allows: letters, digits, spaces and _ . + - = @ ( ).
+    """
+    if not _NAME.fullmatch(name):
+        return "expected letters, digits, spaces and _ . + - = @ ( ) only, no sign first, no blank or dot last"
+    return fault_of(name)
+
+
+def means_normal(state: str) -> bool:
+    """Whether a state says in other words than `NORMAL` that there is no defect: it would be taken for a defect's name."""
+    return state not in NORMAL and is_normal_name(state)
 
 
 def expanded(path: str | Path, flag: str) -> Path:
@@ -218,8 +232,12 @@ def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
     if content and tuple(reader.fieldnames or ()) != COLUMNS:
         raise InputError(f"{file}: its columns are {reader.fieldnames}, expected {list(COLUMNS)}; capture again")
     rows = [_row(folder, line, file, number) for number, line in enumerate(reader, start=2)]
+    first: dict[str, Path] = {}
     for row in rows:
         _require_files(row, verify)
+        # The files of a data set are named by it.
+        if row.file is not None and (other := first.setdefault(folded(row.file.stem), row.file)) is not row.file:
+            raise InputError(f"{file}: two frames are named alike, {other.name} and {row.file.name}; capture it again")
     return rows
 
 
@@ -228,10 +246,13 @@ def _row(folder: Path, line: Mapping[str, str], file: Path, number: int) -> Capt
         return float(line[name]) if line[name] else math.nan
 
     def inside(name: str) -> Path | None:
-        # A table is plain text that anyone may write: it names files of its own folder only.
-        if line[name] and Path(line[name]).name != Path(line[name]).relative_to(name_of[name]).as_posix():
-            raise ValueError(line[name])
-        return folder / line[name] if line[name] else None
+        # A table is plain text that anyone may write: it names files of its own folder only, which name others.
+        if not line[name]:
+            return None
+        within, _, called = line[name].partition("/")
+        if within != name_of[name] or fault_of(called):
+            raise ValueError(f"{name} {line[name]!r} is no file of {name_of[name]}")
+        return folder / line[name]
 
     name_of = {"file": "frames", "mask": "masks", "depth": "depth"}
     try:
