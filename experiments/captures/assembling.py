@@ -25,7 +25,7 @@ from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels
 from experiments.captures.recording import MANIFEST as CAPTURE
-from experiments.captures.recording import ROWS, Capture, expanded, read_capture, why_not
+from experiments.captures.recording import ROWS, Capture, expanded, means_normal, read_capture, why_not
 from experiments.captures.recording import read_manifest as capture_manifest
 from experiments.captures.set_files import require_disjoint, write_files
 from experiments.tables import format_table
@@ -148,10 +148,9 @@ def _captures(folders: Sequence[Path], unfinished: bool) -> tuple[list[Capture],
     for capture in captures:
         file = capture.folder / CAPTURE
         _usable(capture.recording, f"{file}: the recording's name")
-        if why := state_why_not(capture.state):
-            raise InputError(
-                f"{file}: the state is {capture.state!r}: {why}. Expected normal, hard, or a defect's name"
-            )
+        _usable(capture.state, f"{file}: the state")
+        if means_normal(capture.state):
+            raise InputError(f"{file}: state {capture.state!r}; expected normal, hard, or a defect's name")
         if capture.recording in of:
             raise InputError(
                 f"{of[capture.recording]} and {capture.folder} are both named {capture.recording!r}; give each "

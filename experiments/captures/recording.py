@@ -121,8 +121,8 @@ def why_not(name: str) -> str:
 
 
 def means_normal(state: str) -> bool:
-    """Whether a state says in other words than `NORMAL` that there is no defect: it would be taken for a defect's name."""
-    return state not in NORMAL and is_normal_name(state)
+    """Whether a state says in other words or letters than `NORMAL` that there is no defect, and would be taken for one."""
+    return state not in NORMAL and (is_normal_name(state) or folded(state) in NORMAL)
 
 
 def expanded(path: str | Path, flag: str) -> Path:
