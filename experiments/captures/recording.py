@@ -30,6 +30,7 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -121,7 +122,7 @@ def why_not(name: str) -> str:
 
 
 def means_normal(state: str) -> bool:
-    """Whether a state says in other words or letters than `NORMAL` that there is no defect, and would be taken for one."""
+    """Whether a state says otherwise than `NORMAL` that there is no defect, so that it would be taken for a defect."""
     return state not in NORMAL and (is_normal_name(state) or folded(state) in NORMAL)
 
 
@@ -232,12 +233,11 @@ def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
     if content and tuple(reader.fieldnames or ()) != COLUMNS:
         raise InputError(f"{file}: its columns are {reader.fieldnames}, expected {list(COLUMNS)}; capture again")
     rows = [_row(folder, line, file, number) for number, line in enumerate(reader, start=2)]
-    first: dict[str, Path] = {}
     for row in rows:
         _require_files(row, verify)
-        # The files of a data set are named by it.
-        if row.file is not None and (other := first.setdefault(folded(row.file.stem), row.file)) is not row.file:
-            raise InputError(f"{file}: two frames are named alike, {other.name} and {row.file.name}; capture it again")
+    kept = Counter(row.index for row in rows if row.file is not None)
+    if twice := [index for index, count in kept.items() if count > 1]:
+        raise InputError(f"{file}: frame {twice[0]} has more than one row with a picture; capture it again")
     return rows
 
 
@@ -246,13 +246,12 @@ def _row(folder: Path, line: Mapping[str, str], file: Path, number: int) -> Capt
         return float(line[name]) if line[name] else math.nan
 
     def inside(name: str) -> Path | None:
-        # A table is plain text that anyone may write: it names files of its own folder only, which name others.
+        # A table is plain text that anyone may write: it names files of its own folder only, each frame its own.
         if not line[name]:
             return None
-        within, _, called = line[name].partition("/")
-        if within != name_of[name] or fault_of(called):
-            raise ValueError(f"{name} {line[name]!r} is no file of {name_of[name]}")
-        return folder / line[name]
+        if line[name] != (own := f"{name_of[name]}/{int(line['index']):06d}.png"):
+            raise ValueError(f"{name} is {line[name]!r}, expected {own}")
+        return folder / own
 
     name_of = {"file": "frames", "mask": "masks", "depth": "depth"}
     try:
