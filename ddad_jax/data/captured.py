@@ -43,7 +43,7 @@ def read_manifest(category_folder: str | Path) -> dict[str, Any] | None:
     if not (isinstance(files, dict) and files and all(_is_entry(entry) for entry in files.values())):
         raise InputError(f"{file}: 'files' does not name a recording for each picture. {_MEND}.")
     for key in files:
-        require_inside(key, f"{file}, files", mend=_MEND)
+        require_inside(key, f"{file}: 'files'", mend=_MEND)
     return found
 
 
