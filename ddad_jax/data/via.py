@@ -11,6 +11,7 @@ found sound is for the caller to know. A point has no area: it is kept, counted 
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,12 +102,14 @@ def _kinds(region: Region, attribute: str) -> list[str]:
         chosen = [option for option, ticked in value.items() if ticked]
         if not chosen:
             raise InputError(f"{where}: no option is ticked. {mend}.")
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _FAR:
+    elif not isinstance(value, bool) and (
+        isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    ):
         chosen = [json.dumps(value)]
     elif isinstance(value, str):
         chosen = [value]
     else:
-        raise InputError(f"{where}: is {_cut(value)}, expected text or a finite number below 1e9. {mend}.")
+        raise InputError(f"{where}: is {_cut(value)}, expected text or a finite number. {mend}.")
     if not all(name.strip() for name in chosen):
         raise InputError(f"{where}: is empty. {mend}.")
     return [require_kind(name.strip(), where, mend="Call the defect something else") for name in chosen]

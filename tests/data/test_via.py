@@ -188,6 +188,7 @@ def test_an_attribute_may_name_the_defect(tmp_path: Path) -> None:
     ("value", "kinds"),
     [
         ("  deep dent ", ("deep dent",)), (3, ("3",)), (-2, ("-2",)), (0, ("0",)), (2.5, ("2.5",)), ("3", ("3",)),
+        (10**12, ("1" + "0" * 12,)),
         ({"b": True, "a": 1, "c": False, "d": None, "e": ""}, ("a", "b")), ({"7": True}, ("7",)),
         ("fla\u0308chig", ("fl\u00e4chig",)), ("combined", ("combined",)), ("a & b, c", ("a & b, c",)),
     ],
@@ -212,7 +213,7 @@ def test_text_and_numbers_name_a_kind_in_every_export(tmp_path: Path, value: Any
         ({"dent": "false"}, "option 'dent' is \"false\", expected true or false"), ({"dent": [1]}, "expected true or"),
         ({"dent": False}, "no option is ticked"), ({}, "no option is ticked"), ({" ": True}, "is empty"),
         ("", "is empty"), (" \t", "is empty"), (None, "is null, expected text"), (True, "is true, expected text"),
-        (["dent"], "is .\"dent\"., expected text"), (float("nan"), "is NaN, expected text"), (10**12, "finite number"),
+        (["dent"], "is .\"dent\"., expected text"), (float("nan"), "is NaN, expected text"), (10**300, "301 bytes"),
         (float("inf"), "is Infinity"),
     ],
 )  # fmt: skip
