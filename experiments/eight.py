@@ -5,12 +5,13 @@ import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from ddad_jax.data.folder import mvtec_pictures
+from ddad_jax.data.names import require_inside
 from ddad_jax.errors import InputError
 from experiments.config_check import check
 from experiments.figures.views import ViewCurves, curves_of, views_figure
@@ -33,6 +34,13 @@ METRICS = ("missed", "false_alarms", "image_auroc", "pixel_auroc", "aupro_30", "
 rests on held-out normal pictures alone."""
 
 
+UNREGISTERED = "-NR"
+"""Behind a view's name in that of the workdir of a model of its own, trained on pictures that are not registered."""
+
+OURS = ("eight.csv", "eight.json", "views.html", "figures")
+"""What ``report`` leaves beside the views' workdirs."""
+
+
 class Eight(NamedTuple):
     """rows: configuration -> its row; those that the config has no mask or reference for are missing. registered:
     rows of registration.csv. curves: of the configuration that the config names."""
@@ -40,6 +48,28 @@ class Eight(NamedTuple):
     rows: Mapping[str, dict[str, Any]]
     registered: Sequence[Mapping[str, str]]
     curves: ViewCurves
+
+
+def require_workdirs(views: Sequence[str], *, register: str) -> None:
+    """Each view has workdirs of its own, named by it, below the one of all views.
+
+    Args:
+      register: ``view.register`` of the config.
+
+    Raises:
+      InputError: a view whose name leads out of it, or whose workdir is another's or a file of the report.
+    """
+    mend = "Name folders of data.root, and rename the one that is in the way"
+    taken = dict.fromkeys(OURS, "the report")
+    for view in views:
+        require_inside(view, "--views", mend=mend)
+        own = PurePosixPath(view).as_posix()
+        for name in (own, f"{own}{UNREGISTERED}") if register == "all" else (own,):
+            if name in taken:
+                raise InputError(
+                    f"--views: {view!r} takes {name} for a workdir, which is that of {taken[name]}. {mend}."
+                )
+            taken[name] = repr(view)
 
 
 def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] = ()) -> Eight:
@@ -61,7 +91,7 @@ def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] 
                 log.warning("view %s without its configurations R: %s", view, error)
                 continue
         # Pictures of a training that are all registered are other pictures, which takes a model of their own.
-        apart = "-NR" if own == "all" and not register else ""
+        apart = UNREGISTERED if own == "all" and not register else ""
         found = run_all(c, workdir / f"{view}{apart}", sweep=True, track=track)
         rows |= {name: row for row in found for name in names_of(row, bool(register))}
     with c.unlocked():

@@ -14,7 +14,7 @@ from ddad_jax.metrics import missing
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
-from experiments import hosts, results, shards, sweeping, tracking
+from experiments import hosts, results, shards, sweeping, tracking, verdicts
 from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
@@ -57,6 +57,7 @@ def run_all(
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
+    hosts.first("maps and overlays", lambda: verdicts.require_outputs(config, folder, data.test.names))
     hosts.first("the shards", lambda: shards.require_idle(folder))
     write = tracking.writer_of(folder, track, config)
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))

@@ -36,9 +36,9 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
     write_csv(workdir / "per_defect.csv", found.defects)
     write_csv(workdir / "thresholds.csv", found.rules)
     if c.output.maps:
-        verdicts.write_maps(c, workdir / "anomaly_maps", found.judged)
+        verdicts.write_maps(c, workdir / verdicts.MAPS, found.judged)
     if c.output.overlays:
-        verdicts.write_overlays(c, workdir / "overlays", found.judged, found.thresholds.of_pixels.value)
+        verdicts.write_overlays(c, workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
     report = report_of(c, workdir, data, rows, chosen, found, epoch, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])

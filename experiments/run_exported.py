@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
 import sys
 import zipfile
 import zlib
@@ -25,6 +26,8 @@ FORMAT = 1
 """Of the files this script reads."""
 MOST = 1024
 """Pictures in one call: more take memory that no device has, and save no time."""
+LONGEST = 200
+"""Bytes of a picture's name that the name of its map takes over; a file system takes 255 in all."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError)
 _NEEDED = (
     "platforms", "picture", "map", "batch", "advised_batch", "jax", "calling_convention_version", "module_kept_var_idx",
@@ -186,7 +189,9 @@ def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> It
             row |= {"anomalous": not score <= told["threshold"], "pixel_threshold": told["pixel_threshold"]}
             row["model"] = told["model_id"]
             if maps:
-                row["map"] = str(maps / f"{number:05d}_{path.stem}.npy")
+                # The number makes it one of its own; a name that the file system only just takes is cut.
+                stem = os.fsdecode(os.fsencode(path.stem)[:LONGEST])
+                row["map"] = str(maps / f"{number:05d}_{stem}.npy")
                 np.save(row["map"], anomaly)
             yield row
 

@@ -1,5 +1,6 @@
 """What a run's thresholds make of each test picture, of each kind of defect, and what other thresholds would."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ddad_jax.vision.regions import regions
 from experiments.calibrating import Thresholds
 from experiments.data_sets import KINDS
 from experiments.figures.verdicts import Card
+from experiments.output_files import inside, output_names, require_told_apart
 from experiments.overlay import overlay
 from experiments.tables import write_bytes
 
@@ -178,23 +180,55 @@ def unlike(judged: Judged, normal_scores: np.ndarray) -> list[str]:
     ]
 
 
+MAPS, OVERLAYS = "anomaly_maps", "overlays"
+"""Folders of a workdir."""
+_ROOM = len("..1234567.part")
+"""Bytes that ``write_bytes`` puts around a name."""
+
+
+def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
+    """Before anything is computed: every test picture can have a map and an overlay of its own, where they are asked
+    for.
+
+    Args:
+      workdir: that is there.
+      names: of the test pictures.
+
+    Raises:
+      InputError: as ``output_names`` and ``require_told_apart``.
+    """
+    if c.output.maps:
+        require_told_apart(workdir, output_names(names, ".tiff", room=_ROOM))
+    if c.output.overlays:
+        require_told_apart(workdir, output_names(names, ".png", room=_ROOM))
+
+
 def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
-    """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size."""
-    for i, (name, anomaly) in enumerate(zip(judged.test.names, judged.maps, strict=True)):
+    """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size.
+
+    Raises:
+      InputError: as ``output_names`` and ``inside``; nothing is written then.
+    """
+    targets = [inside(folder, output) for output in output_names(judged.test.names, ".tiff", room=_ROOM)]
+    for i, (name, anomaly, target) in enumerate(zip(judged.test.names, judged.maps, targets, strict=True)):
         size = anomaly.shape
         if picture_file(c, name) and not c.score.crop:
             size = drawn_size(c, judged, i)
-        target = (folder / name).with_suffix(".tiff")
         target.parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(target, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
 
 
 def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold: float) -> None:
-    """``drawn`` of every test picture as PNG, named as the pictures are."""
-    for i, name in enumerate(judged.test.names):
+    """``drawn`` of every test picture as PNG, named as ``output_names`` says.
+
+    Raises:
+      InputError: as ``output_names`` and ``inside``; nothing is written then.
+    """
+    targets = [inside(folder, output) for output in output_names(judged.test.names, ".png", room=_ROOM)]
+    for i, target in enumerate(targets):
         image = drawn(c, judged, i, pixel_threshold)
         content = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
-        write_bytes((folder / name).with_suffix(".png"), content)
+        write_bytes(target, content)
 
 
 def _counted(judged: Judged, threshold: float) -> dict[str, Any]:

@@ -5,6 +5,7 @@ prints is passed on as it is, of the others every line with their name before it
 beside FILE.
 """
 
+import itertools
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ddad_jax.errors import InputError
@@ -52,6 +53,7 @@ def commands_of(file: Path) -> dict[str, list[str]]:
 def together(commands: Mapping[str, list[str]], logs: Path) -> int:
     """Status of the first that failed, 0 if none did; of a killed one, or of a signal to us, 128 and its number."""
     logs.mkdir(parents=True, exist_ok=True)
+    of = logs_of(list(commands), logs)
     running: dict[str, subprocess.Popen] = {}
     threads: list[threading.Thread] = []
     # From here on a signal ends what has been started; Ctrl-C reaches this process alone, as the others have groups of
@@ -68,7 +70,7 @@ def together(commands: Mapping[str, list[str]], logs: Path) -> int:
                 _stop(running, signal.SIGTERM)
                 return 127
             running[name] = child
-            passing = threading.Thread(target=_pass_on, args=(name, child, _log(logs, name), not threads), daemon=True)
+            passing = threading.Thread(target=_pass_on, args=(name, child, of[name], not threads), daemon=True)
             passing.start()
             threads.append(passing)
         failed = _first_failed(running)
@@ -77,7 +79,7 @@ def together(commands: Mapping[str, list[str]], logs: Path) -> int:
         status = _status(running[failed])
         print(
             f"error: {failed} {_told(running[failed])}; the others are ended. What it printed is in "
-            f"{_log(logs, failed)}. The same command goes on from what is done",
+            f"{of[failed]}. The same command goes on from what is done",
             file=sys.stderr, flush=True,
         )  # fmt: skip
         _wait(running)
@@ -158,8 +160,18 @@ def _print(piece: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _log(logs: Path, name: str) -> Path:
-    return logs / f"{re.sub(r'[^A-Za-z0-9.@-]+', '-', name)}.log"
+def logs_of(names: Sequence[str], logs: Path) -> dict[str, Path]:
+    """The log of each command: its name, a hyphen for what is no letter or digit, and a number where another one's
+    would be the same file."""
+    found: dict[str, Path] = {}
+    taken: set[str] = set()
+    for name in names:
+        word = re.sub(r"[^A-Za-z0-9.@-]+", "-", name)[:200]
+        free = (word if n == 1 else f"{word}.{n}" for n in itertools.count(1))
+        own = next(one for one in free if one.lower() not in taken)
+        taken.add(own.lower())
+        found[name] = logs / f"{own}.log"
+    return found
 
 
 def _status(child: subprocess.Popen) -> int:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ddad_jax.data.names import require_inside
 from ddad_jax.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -24,7 +25,7 @@ def read_manifest(category_folder: str | Path) -> dict[str, Any] | None:
     """The manifest; None where there is none, or where the file is another program's.
 
     Raises:
-      InputError: it cannot be read, is damaged, or of another version.
+      InputError: it cannot be read, is damaged, of another version, or names a picture outside its folder.
     """
     file = Path(category_folder) / MANIFEST
     try:
@@ -41,6 +42,8 @@ def read_manifest(category_folder: str | Path) -> dict[str, Any] | None:
     files = found.get("files")
     if not (isinstance(files, dict) and files and all(_is_entry(entry) for entry in files.values())):
         raise InputError(f"{file}: 'files' does not name a recording for each picture. {_MEND}.")
+    for key in files:
+        require_inside(key, f"{file}: 'files'", mend=_MEND)
     return found
 
 

@@ -20,7 +20,7 @@ from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.listing import entries, listed, picture_files, require_folder, subfolders, walked
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
 from ddad_jax.data.mask_files import FOLDERS, FORMS, SURE, Candidate, candidates, matched, parted, readings
-from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name
+from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, require_inside
 from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
 from ddad_jax.data.unused import (
     AMONG,
@@ -59,9 +59,9 @@ def mvtec_folder(
       there unused, by reason, and which masks are not plainly black and white.
 
     Raises:
-      InputError: a folder is missing or holds no pictures, a picture or mask cannot be used, masks differ in
-        size from their pictures, are missing although required, or could be of several pictures; a normal picture's
-        mask marks a defect.
+      InputError: the category leads out of ``root``, a folder is missing or holds no pictures, a picture or mask
+        cannot be used, masks differ in size from their pictures, are missing although required, or could be of several
+        pictures; a normal picture's mask marks a defect.
 
     Source: Bergmann et al., MVTec AD, CVPR 2019 (layout).
     """
@@ -101,7 +101,8 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
 def _find_category(root: Path, category: str) -> Path:
     require_folder(root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...).")
     found = [p.name for p in subfolders(root) if (p / "train").is_dir()]
-    base = root / category
+    # Maps and overlays are put under a picture's path below the root.
+    base = root / require_inside(category or ".", "--config.data.category", mend="Name a folder in data.root")
     if base.is_dir() and category:
         return base
     if (root / "train").is_dir():

@@ -69,15 +69,18 @@ def understood(values: np.ndarray, full_scale: float, *, indexed: bool = False, 
 
 def _specks(values: np.ndarray, most: float) -> np.ndarray:
     """bool [h, w]: of a level up to ``most`` that fills 4 x 4 pixels nowhere."""
-    part, square = values.astype(np.float32), np.ones((4, 4), np.uint8)
-    filled = np.unique(part[cv2.erode(part, square) == cv2.dilate(part, square)])
-    return (values <= most) & ~np.isin(part, filled)
+    specks, square = np.zeros(values.shape, bool), np.ones((4, 4), np.uint8)
+    for level in np.unique(values[(values > 0) & (values <= most)]):
+        here = values == level
+        if not cv2.erode(here.astype(np.uint8), square, borderValue=0).any():
+            specks |= here
+    return specks
 
 
 def _between(values: np.ndarray, largest: float, noise: float) -> tuple[float, np.ndarray]:
     """Of the pixels between 0 and ``largest``: the share that lies on a slope, with a darker and a brighter pixel among
-    its eight neighbours; and the levels, rising, that fill 3 x 3 pixels somewhere and lie further than ``noise`` (a share of
-    ``largest``) from 0 and, by `NOISE`, from ``largest``."""
+    its eight neighbours; and the levels, rising, that fill 3 x 3 pixels somewhere and lie further than ``noise`` (a
+    share of ``largest``) from 0 and, by `NOISE`, from ``largest``."""
     rows, columns = (np.flatnonzero((values > 0).any(axis)) for axis in (1, 0))
     part = values[max(rows[0] - 1, 0) : rows[-1] + 2, max(columns[0] - 1, 0) : columns[-1] + 2].astype(np.float32)
     square = np.ones((3, 3), np.uint8)

@@ -11,12 +11,14 @@ found sound is for the caller to know. A point has no area: it is kept, counted 
 import csv
 import io
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ddad_jax.data.names import require_kind
 from ddad_jax.data.outlines import Ellipse, Line, Outline, Point, Polygon
 from ddad_jax.errors import InputError
 
@@ -75,24 +77,47 @@ def read_via(path: str | Path) -> dict[str, tuple[Region, ...]]:
 
 
 def kinds_of(regions: Sequence[Region], attribute: str) -> tuple[str, ...]:
-    """What the regions' ``attribute`` calls them, sorted, each once.
+    """What the regions' ``attribute`` calls them, sorted, each once; a number is taken as its text.
+
+    They name folders, so each is as `ddad_jax.data.names.require_kind` has it.
 
     Raises:
-      InputError: a region without it, or with an empty value.
+      InputError: a region without it, or with a value that names no kind of defect: empty, no text, what no folder may
+        be called, what normal pictures are called. File, picture and region are named.
     """
-    kinds: set[str] = set()
-    for region in regions:
-        value = region.attributes.get(attribute)
-        chosen = [name for name, on in value.items() if on] if isinstance(value, Mapping) else [value]
-        named = [name.strip() for name in chosen if isinstance(name, str) and name.strip()]
-        if not named:
-            there = ", ".join(sorted(region.attributes)) or "none"
-            raise InputError(
-                f"{region.where}: has no region attribute {attribute!r} (it has: {there}). Fill it in, or name the one "
-                "that says what defect it is."
-            )
-        kinds.update(named)
-    return tuple(sorted(kinds))
+    return tuple(sorted({kind for region in regions for kind in _kinds(region, attribute)}))
+
+
+def _kinds(region: Region, attribute: str) -> list[str]:
+    mend = "Fill it in, or name the one that says what defect it is"
+    where = f"{region.where}: region attribute {attribute!r}"
+    if attribute not in region.attributes:
+        there = ", ".join(sorted(region.attributes)) or "none"
+        raise InputError(f"{region.where}: has no region attribute {attribute!r} (it has: {there}). {mend}.")
+    value = region.attributes[attribute]
+    if isinstance(value, Mapping):  # a checkbox: option -> whether it is ticked
+        odd = [option for option, ticked in value.items() if not (ticked in (0, 1) or ticked in (None, ""))]
+        if odd:
+            raise InputError(f"{where}: option {odd[0]!r} is {_cut(value[odd[0]])}, expected true or false. {_EXPORT}.")
+        chosen = [option for option, ticked in value.items() if ticked]
+        if not chosen:
+            raise InputError(f"{where}: no option is ticked. {mend}.")
+    elif not isinstance(value, bool) and (
+        isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+    ):
+        chosen = [json.dumps(value)]
+    elif isinstance(value, str):
+        chosen = [value]
+    else:
+        raise InputError(f"{where}: is {_cut(value)}, expected text or a finite number. {mend}.")
+    if not all(name.strip() for name in chosen):
+        raise InputError(f"{where}: is empty. {mend}.")
+    return [require_kind(name.strip(), where, mend="Call the defect something else") for name in chosen]
+
+
+def _cut(value: Any) -> str:
+    """As JSON has it, its beginning."""
+    return json.dumps(value)[:60]
 
 
 _APART = "pictures whose names differ, or each recording in a VIA file of its own"
@@ -120,7 +145,9 @@ def _of_csv(text: str, path: Path) -> Iterator[_Entry]:
             _object(cells.get(column) or "{}", f"{where}, {column}")
             for column in ("region_shape_attributes", "region_attributes")
         )
-        yield where, _name(cells["filename"], where), cells.get("file_size", ""), shape, attributes
+        name = _name(cells["filename"], where)
+        place = f"{where}, {name!r}, region {cells.get('region_id', '')}".rstrip()
+        yield place, name, cells.get("file_size", ""), shape, attributes
 
 
 def _of_json(text: str, path: Path) -> Iterator[_Entry]:

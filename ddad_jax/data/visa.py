@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from ddad_jax.data import DataSet
 from ddad_jax.data.listing import listed, require_folder, walked
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
+from ddad_jax.data.names import require_inside
 from ddad_jax.data.unused import unused_notes
 from ddad_jax.errors import InputError
 
@@ -35,7 +36,8 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
 
     Raises:
       InputError: no table, a column missing, an unknown object, split or label, an anomaly among the training
-        pictures, a file named by the table that is missing or unreadable, a mask of another size.
+        pictures, a file named by the table that is missing, unreadable, outside ``root`` or named twice, a mask of
+        another size.
 
     Source: Zou et al., SPot-the-Difference, ECCV 2022.
     """
@@ -95,11 +97,20 @@ def _rows(table: Path) -> list[dict[str, str]]:
     missing = [c for c in _COLUMNS if c not in columns]
     if missing:
         raise InputError(f"{table} lacks the columns {listed(missing)}; it has {listed(columns)}.")
+    first: dict[str, int] = {}
     for line, row in enumerate(rows, start=2):
         if row["split"] not in _SPLITS or row["label"] not in _LABELS or not row["image"]:
             raise InputError(
                 f"{table}, line {line}: expected split {' or '.join(_SPLITS)}, "
                 f"label {' or '.join(_LABELS)} and an image, "
                 f"found {row['split']!r}, {row['label']!r}, {row['image']!r}."
+            )
+        for column in ("image", "mask"):
+            if row[column]:
+                require_inside(row[column], f"{table}, line {line}, {column}", mend="Restore the published file")
+                row[column] = PurePosixPath(row[column]).as_posix()
+        if (before := first.setdefault(row["image"], line)) != line:
+            raise InputError(
+                f"{table}, line {line}: image {row['image']!r} is that of line {before}. Keep one of them."
             )
     return rows

@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 
 from ddad_jax.data.captured import FORMAT, MANIFEST, read_manifest
 from ddad_jax.data.listing import listed
-from ddad_jax.data.load import GOOD
+from ddad_jax.data.names import require_apart
 from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels
 from experiments.captures.recording import MANIFEST as CAPTURE
-from experiments.captures.recording import ROWS, Capture, can_name_files, expanded, read_capture
+from experiments.captures.recording import ROWS, Capture, expanded, means_normal, read_capture, why_not
 from experiments.captures.recording import read_manifest as capture_manifest
-from experiments.captures.set_files import require_apart, write_files
+from experiments.captures.set_files import require_disjoint, write_files
 from experiments.tables import format_table
 
 WIDEST = 1000
@@ -86,7 +86,7 @@ def assemble(
     if before:
         return Assembled(target, before, new=False)
     choice = choose(captures, known, wanted)
-    require_apart(captures, choice.sides, keep_bad=wanted.keep_bad)
+    require_disjoint(captures, choice.sides, keep_bad=wanted.keep_bad)
     about = {
         "format": FORMAT,
         "product": product,
@@ -149,21 +149,22 @@ def _captures(folders: Sequence[Path], unfinished: bool) -> tuple[list[Capture],
         file = capture.folder / CAPTURE
         _usable(capture.recording, f"{file}: the recording's name")
         _usable(capture.state, f"{file}: the state")
-        if capture.state == GOOD:
-            raise InputError(f"{file}: state {GOOD!r}; expected normal, hard, or a defect's name")
+        if means_normal(capture.state):
+            raise InputError(f"{file}: state {capture.state!r}; expected normal, hard, or a defect's name")
         if capture.recording in of:
             raise InputError(
                 f"{of[capture.recording]} and {capture.folder} are both named {capture.recording!r}; give each "
                 "recording a name of its own (--recording), for files are named by it"
             )
         of[capture.recording] = capture.folder
+    require_apart((name, f"{folder / CAPTURE}: the recording's name") for name, folder in of.items())
     return captures, running
 
 
 def _usable(name: str, what: str) -> str:
     """The name itself, if it can be part of a file's name everywhere."""
-    if not can_name_files(name):
-        raise InputError(f"{what} is {name!r}: expected letters, digits, spaces and _ . + - = @ ( ) only")
+    if why := why_not(name):
+        raise InputError(f"{what} is {name!r}: {why}. Give it another name")
     return name
 
 

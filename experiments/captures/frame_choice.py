@@ -9,11 +9,12 @@ import numpy as np
 
 from ddad_jax.data.listing import listed
 from ddad_jax.data.load import GOOD
+from ddad_jax.data.names import require_apart, require_kind
 from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
 from ddad_jax.sources.open import station_settings
-from experiments.captures.labelling import NORMAL, Label, Labels, label_of
-from experiments.captures.recording import LIVE, Capture, Captured
+from experiments.captures.labelling import Label, Labels, label_of
+from experiments.captures.recording import LIVE, MANIFEST, NORMAL, Capture, Captured
 
 BAD = ("blurred", "over", "under")
 """Flags of frames that are left out unless they are asked for."""
@@ -66,11 +67,13 @@ def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choic
 
     Raises:
       InputError: no two normal recordings to tell training and test apart; a recording held back that is not there,
-        or is not normal; a normal recording whose truth has a defect; no frame left for training or testing.
+        or is not normal; a normal recording whose truth has a defect; kinds whose names differ by case or Unicode form
+        alone; no frame left for training or testing.
     """
     sides = _sides(captures, wanted)
     left_out = dict.fromkeys((FLAGGED, AWAY, BARELY), 0)
     pools: dict[tuple[str, str], dict[str, list[Chosen]]] = {}
+    kinds: dict[str, str] = {}
     for capture in captures:
         for frame in capture.frames:
             label = label_of(capture, frame, labels)
@@ -81,6 +84,8 @@ def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choic
             else:
                 recordings = pools.setdefault((side, kind), {})
                 recordings.setdefault(capture.recording, []).append(Chosen(capture, frame, side, kind, label))
+                kinds.setdefault(kind, _from(capture, label))
+    require_apart(kinds.items())
     totals = {(TRAIN, GOOD): wanted.train, (TEST, GOOD): wanted.test_good}
     pictures = [
         chosen
@@ -200,4 +205,11 @@ def _kind(capture: Capture, label: Label) -> str:
                 "capture it with the defect's name as --state"
             )
         return GOOD
-    return GOOD if label.defect is False else label.kind or capture.state
+    if label.defect is False:
+        return GOOD
+    return label.kind or require_kind(capture.state, _from(capture, label))
+
+
+def _from(capture: Capture, label: Label) -> str:
+    """Where the kind of a frame's defect was read, for messages."""
+    return label.regions[0].where if label.kind else f"{capture.folder / MANIFEST}: the state"

@@ -17,11 +17,11 @@ from ddad_jax.data.outlines import LINE_WIDTH, Point, draw
 from ddad_jax.data.read import SUFFIXES, read_mask
 from ddad_jax.data.via import Region, kinds_of, read_via
 from ddad_jax.errors import InputError
-from experiments.captures.recording import Capture, Captured
+from experiments.captures.recording import NORMAL, Capture, Captured
 
 VIA = (".csv", ".json")
-NORMAL = ("normal", "hard")
-"""States of a recording without a defect."""
+COMBINED = "combined"
+"""The kind of a picture that shows several, in MVTec AD's word; a region that is called so says the same."""
 
 Key = tuple[str, str]
 """Recording and frame ("000012")."""
@@ -217,7 +217,7 @@ def _of_via(regions: Sequence[Region], capture: Capture, drawing: Drawing) -> La
     if not areas:
         return Label("via", False if drawing.listed_is_looked_at and not regions else None, "")
     kinds = kinds_of(areas, drawing.attribute) if drawing.attribute else ("",)
-    label = Label("via", True, kinds[0] if len(kinds) == 1 else "combined", None, areas)
+    label = Label("via", True, kinds[0] if len(kinds) == 1 else COMBINED, None, areas)
     return label._replace(area=int(mask_of(label, capture.folder, capture.size, drawing).pixels.sum()))
 
 

@@ -30,13 +30,17 @@ import io
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddad_jax.data.names import fault_of, folded, is_normal_name
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
 
+NORMAL = ("normal", "hard")
+"""States of a recording without a defect."""
 LIVE = ("camera", "realsense")
 """Kinds of sources that never show a moment twice."""
 _NAME = re.compile(r"[\w(][\w .+()@=-]*(?<![ .])")
@@ -106,9 +110,20 @@ class Capture(NamedTuple):
     """The dropped and the bad ones."""
 
 
-def can_name_files(name: str) -> bool:
-    """Whether files may be called so everywhere: letters, digits, spaces and _ . + - = @ ( ), no blank or dot last."""
-    return _NAME.fullmatch(name) is not None
+def why_not(name: str) -> str:
+    """Why no recording, product or state may be called so; empty where it may.
+
+    They are also written in lists with commas and in the names of labels, so they have fewer characters than
+    `ddad_jax.data.names.fault_of` allows: letters, digits, spaces and _ . + - = @ ( ).
+    """
+    if not _NAME.fullmatch(name):
+        return "expected letters, digits, spaces and _ . + - = @ ( ) only, no sign first, no blank or dot last"
+    return fault_of(name)
+
+
+def means_normal(state: str) -> bool:
+    """Whether a state says otherwise than `NORMAL` that there is no defect, so that it would be taken for a defect."""
+    return state not in NORMAL and (is_normal_name(state) or folded(state) in NORMAL)
 
 
 def expanded(path: str | Path, flag: str) -> Path:
@@ -220,6 +235,9 @@ def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
     rows = [_row(folder, line, file, number) for number, line in enumerate(reader, start=2)]
     for row in rows:
         _require_files(row, verify)
+    kept = Counter(row.index for row in rows if row.file is not None)
+    if twice := [index for index, count in kept.items() if count > 1]:
+        raise InputError(f"{file}: frame {twice[0]} has more than one row with a picture; capture it again")
     return rows
 
 
@@ -228,10 +246,12 @@ def _row(folder: Path, line: Mapping[str, str], file: Path, number: int) -> Capt
         return float(line[name]) if line[name] else math.nan
 
     def inside(name: str) -> Path | None:
-        # A table is plain text that anyone may write: it names files of its own folder only.
-        if line[name] and Path(line[name]).name != Path(line[name]).relative_to(name_of[name]).as_posix():
-            raise ValueError(line[name])
-        return folder / line[name] if line[name] else None
+        # A table is plain text that anyone may write: it names files of its own folder only, each frame its own.
+        if not line[name]:
+            return None
+        if line[name] != (own := f"{name_of[name]}/{int(line['index']):06d}.png"):
+            raise ValueError(f"{name} is {line[name]!r}, expected {own}")
+        return folder / own
 
     name_of = {"file": "frames", "mask": "masks", "depth": "depth"}
     try:

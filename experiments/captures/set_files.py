@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from ddad_jax.data.load import GOOD
+from ddad_jax.data.names import folded
 from ddad_jax.data.read import image_size, read_image
 from ddad_jax.errors import InputError
 from experiments.captures.frame_choice import TRAIN, Chosen
@@ -18,7 +19,7 @@ from experiments.captures.labelling import Drawing, frame_name, mask_of
 from experiments.captures.recording import Capture, Captured
 
 
-def require_apart(captures: Sequence[Capture], sides: Mapping[str, str], *, keep_bad: bool) -> None:
+def require_disjoint(captures: Sequence[Capture], sides: Mapping[str, str], *, keep_bad: bool) -> None:
     """Captures on both sides share no frame, whether or not the data set takes it: what shares one shares moments.
 
     Args:
@@ -60,10 +61,11 @@ def write_files(
 
     Raises:
       InputError: a picture changed since its capture or cannot be read; one to test on shows, pixel by pixel, what one
-        to train on shows; a label that does not fit its picture.
+        to train on shows; a label that does not fit its picture; two pictures that would be one file.
       OSError: a file cannot be written.
     """
     files: dict[str, dict[str, Any]] = {}
+    written: dict[str, str] = {}
     learned: dict[bytes, str] = {}
     counts: Counter[str] = Counter()
     for chosen in pictures:
@@ -76,6 +78,10 @@ def write_files(
             raise InputError(
                 f"{learned[digest]} and {key} are the same picture: recording {files[learned[digest]]['recording']} is "
                 f"to train on and {chosen.capture.recording} to test on, but they share frames. Keep one of them."
+            )
+        if (other := written.setdefault(folded(key), key)) != key or key in files:
+            raise InputError(
+                f"{key} and {other} would be one file. Give one of the recordings another name (--recording)."
             )
         _put(folder / key, content)
         counts[f"{chosen.side}/{chosen.kind}"] += 1

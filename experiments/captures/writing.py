@@ -21,7 +21,7 @@ from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.vision import quality
 from experiments.captures.folder import DUPLICATE, FLAGGED, UNBEGUN, Folder, Row
-from experiments.captures.recording import can_name_files, expanded
+from experiments.captures.recording import NORMAL, expanded, means_normal, why_not
 from experiments.tables import plain
 
 
@@ -198,11 +198,10 @@ def _about(asked: Asked, out: Path, source: Source) -> dict[str, Any]:
             raise InputError(f"--{key} is missing: say what is filmed, such as --{key}={example}")
     named["recording"] = asked.recording or out.resolve().name
     for key, value in named.items():
-        if not can_name_files(value) or value == "good":
-            instead = (
-                "say normal of what has no defect" if value == "good" else "it names files: letters, digits, ._+-="
-            )
-            raise InputError(f"--{key}={value}: cannot be used; {instead}")
+        if key == "state" and means_normal(value):
+            raise InputError(f"--state={value}: cannot be used; say {NORMAL[0]} of what has no defect")
+        if why := why_not(value):
+            raise InputError(f"--{key}={value}: cannot be used; it names files: {why}")
     if any(not math.isfinite(value) for value in asked.limits.values()):
         raise InputError(f"{dict(asked.limits)}: expected finite limits")
     file = Path(asked.source).expanduser()

@@ -26,8 +26,10 @@ class Overlays:
         self._folder, self._inspection, self._every = folder, inspection, every
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / ".writable").touch()
-            (folder / ".writable").unlink()
+            # As long as any that follows, which a long name of the record may make too long for the file system.
+            tried = folder / f".{inspection}_{10**9}_anomalous.png.part"
+            tried.touch()
+            tried.unlink()
         except OSError as error:
             raise self._unwritable(error) from None
 

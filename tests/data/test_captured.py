@@ -46,6 +46,11 @@ def test_another_program_s_manifest_says_nothing(tmp_path: Path, content: str) -
         (json.dumps({"format": FORMAT, "files": [*FILES]}), "'files'"),
         (json.dumps({"format": FORMAT, "files": FILES | {"train/good/x.png": {"recording": ""}}}), "'files'"),
         (json.dumps({"format": FORMAT, "files": FILES | {"train/good/x.png": "n1"}}), "'files'"),
+        (
+            json.dumps({"format": FORMAT, "files": FILES | {"../x.png": {"recording": "n1"}}}),
+            r"'\.\./x\.png' leads out",
+        ),
+        (json.dumps({"format": FORMAT, "files": FILES | {"/x.png": {"recording": "n1"}}}), "'/x.png' leads out"),
     ],
 )
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str, says: str) -> None:

@@ -203,3 +203,12 @@ def test_broken_picture_and_mask_of_another_size_are_named(tmp_path: Path) -> No
     bad.write_bytes(bad.read_bytes()[:200])
     with pytest.raises(InputError, match=r"train/good/003\.png: cannot be read"):
         mvtec_folder(tmp_path, "bolt", SIZE)
+
+
+@pytest.mark.parametrize("category", ["../other/bolt", "bolt/..", "{root}/bolt", "bolt/../../other/bolt", "..\\other"])
+def test_a_category_that_leads_out_of_the_root_is_refused(tmp_path: Path, category: str) -> None:
+    root = tmp_path / "root"
+    mvtec(root), mvtec(tmp_path / "other")
+    with pytest.raises(InputError, match=r"--config\.data\.category: .*leads out of"):
+        mvtec_folder(root, category.format(root=root), SIZE)
+    assert mvtec_folder(tmp_path, "root/bolt", SIZE).test.names[0].startswith("root/bolt/test/")

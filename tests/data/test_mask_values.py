@@ -73,7 +73,7 @@ def test_a_blurred_mask_is_cut_at_one_half(sigma: float) -> None:
 )
 @pytest.mark.parametrize("wide", [16, 4, 2])
 def test_every_class_counts_however_dark(values: tuple[int, ...], wide: int) -> None:
-    mask = classes(*values, wide=wide if min(values) > 5 else max(wide, 4))  # smaller, it could be noise
+    mask = classes(*values, wide=wide if min(values) > 10 else max(wide, 4))  # smaller, it could be noise
     meant = understood(mask, 255.0)
     assert meant.rule == "classes"
     np.testing.assert_array_equal(meant.share, (mask > 0).astype(np.float32))

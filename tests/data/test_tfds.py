@@ -23,7 +23,7 @@ from ddad_jax.data.visa import visa
 from ddad_jax.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets", reason="pip install 'ddad-jax[datasets]'")
-from ddad_jax.data.tfds import KINDS, builder_of, examples, from_tfds  # noqa: E402
+from ddad_jax.data.tfds import KINDS, builder_of, examples, from_tfds, reading  # noqa: E402
 from ddad_jax.data.tfds.builders import USUAL, VERSION, cans_config  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
@@ -260,6 +260,44 @@ def test_other_names_and_versions_are_told(tmp_path: Path) -> None:
     (records / "ddad_mvtec/bottle" / VERSION).rename(records / "ddad_mvtec/bottle/0.9.0")
     with pytest.raises(InputError, match=rf"holds version 0\.9\.0; {VERSION} is read"):
         from_tfds(records, "ddad_mvtec/bottle", 16)
+
+
+@pytest.mark.parametrize("category", ["../../bolt", "/bolt", "src/nul", "bolt?", "bolt."])
+def test_a_category_that_no_folder_may_be_called_is_refused_and_nothing_is_written(
+    tmp_path: Path, category: str
+) -> None:
+    trees.mvtec(tmp_path / "src")
+    with pytest.raises(InputError, match=r"category '.*': .* names folders or files, but"):
+        builder_of("folder", tmp_path / "records", root=tmp_path / "src", category=category).download_and_prepare()
+    assert not (tmp_path / "records").exists()
+    nested = builder_of("folder", tmp_path / "records", root=tmp_path, category="src/bolt")
+    nested.download_and_prepare()
+    assert from_tfds(tmp_path / "records", "ddad_folder/src/bolt", 16).name == "src/bolt"
+
+
+def test_a_name_that_leads_out_of_the_prepared_data_sets_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    for name in ("../ddad_mvtec/bottle", "/ddad_mvtec/bottle", "ddad_mvtec/../.."):
+        with pytest.raises(InputError, match=r"--config\.data\.category: .*leads out of"):
+            from_tfds(tmp_path / "records", name, 16)
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [("../../x.png", "leads out of"), ("/x.png", "leads out"), ("bottle/test/bent/000.png", "both named")],
+)
+def test_records_whose_pictures_have_no_path_of_their_own_are_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str, told: str
+) -> None:
+    ALL[2].builder(tmp_path).download_and_prepare()
+    example = reading._example
+
+    def edited(folder: Path, source: Any, i: int) -> Any:
+        return example(folder, source, i) | ({"name": named.encode()} if i == 2 else {})
+
+    monkeypatch.setattr(reading, "_example", edited)
+    with pytest.raises(InputError, match=rf"ddad_mvtec/bottle/.* is damaged \(.*{told}"):
+        from_tfds(tmp_path / "records", "ddad_mvtec/bottle", 16)
 
 
 def cut(share: float) -> Callable[[Path], Any]:

@@ -182,3 +182,48 @@ def test_an_attribute_may_name_the_defect(tmp_path: Path) -> None:
     assert kinds_of(found["b.png"], "defect") == ("dent", "paint"), "a checkbox has an entry for each option"
     with pytest.raises(InputError, match=r"'a\.png1234', region 0: has no region attribute 'kind'.*has: defect"):
         kinds_of(found["a.png"], "kind")
+
+
+@pytest.mark.parametrize(
+    ("value", "kinds"),
+    [
+        ("  deep dent ", ("deep dent",)), (3, ("3",)), (-2, ("-2",)), (0, ("0",)), (2.5, ("2.5",)), ("3", ("3",)),
+        (10**12, ("1" + "0" * 12,)),
+        ({"b": True, "a": 1, "c": False, "d": None, "e": ""}, ("a", "b")), ({"7": True}, ("7",)),
+        ("fla\u0308chig", ("fl\u00e4chig",)), ("combined", ("combined",)), ("a & b, c", ("a & b, c",)),
+    ],
+)  # fmt: skip
+def test_text_and_numbers_name_a_kind_in_every_export(tmp_path: Path, value: Any, kinds: tuple[str, ...]) -> None:
+    files = [
+        write_json(tmp_path / "via.json", entries({"a.png": SHAPES[:1]}, defect=value)),
+        write_csv(tmp_path / "via.csv", [("a.png", SHAPES[0], {"defect": value})]),
+    ]
+    assert [kinds_of(read_via(file)["a.png"], "defect") for file in files] == [kinds, kinds]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("../x", "holds '/'"), ("a\\b", "holds"), ("..", "begins with a dot"), (".hidden", "begins with a dot"),
+        ("C:", "holds ':'"), ("nul", "device of Windows"), ("x" * 300, "300 bytes"), ("\u00e9" * 120, "240 bytes"),
+        ("a\nb", "cannot be seen"), ("a\u0000", "cannot be seen"), ("\ud83d", "cannot be seen"),
+        ("dent.", "with a dot"),
+        ("OK", "without a defect are called"), ("Defect-free", "without a defect are called"),
+        ({"dent": True, "Good": True}, "'Good'.*without a defect are called"), ({"a/b": True}, "'a/b'"),
+        ({"dent": "false"}, "option 'dent' is \"false\", expected true or false"), ({"dent": [1]}, "expected true or"),
+        ({"dent": False}, "no option is ticked"), ({}, "no option is ticked"), ({" ": True}, "is empty"),
+        ("", "is empty"), (" \t", "is empty"), (None, "is null, expected text"), (True, "is true, expected text"),
+        (["dent"], "is .\"dent\"., expected text"), (float("nan"), "is NaN, expected text"), (10**300, "301 bytes"),
+        (float("inf"), "is Infinity"),
+    ],
+)  # fmt: skip
+def test_what_names_no_kind_is_refused_with_file_picture_and_region(tmp_path: Path, value: Any, says: str) -> None:
+    ours = entries({"a.png": SHAPES[:1]}, defect="dent") | entries({"b.png": SHAPES[:1]}, defect=value)
+    rows = [("a.png", SHAPES[0], {"defect": "dent"}), ("b.png", SHAPES[0], {"defect": value})]
+    read, table = read_via(write_json(tmp_path / "via.json", ours)), read_via(write_csv(tmp_path / "via.csv", rows))
+    assert kinds_of(read["a.png"], "defect") == kinds_of(table["a.png"], "defect") == ("dent",)
+    with pytest.raises(InputError, match=rf"via\.json, 'b\.png1234', region 0: .*'defect': .*{says}") as error:
+        kinds_of(read["b.png"], "defect")
+    assert "has no region attribute" not in str(error.value) and len(str(error.value).removeprefix(str(tmp_path))) < 300
+    with pytest.raises(InputError, match=rf"via\.csv, line 3, 'b\.png', region 1: .*{says}"):
+        kinds_of(table["b.png"], "defect")

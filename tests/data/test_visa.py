@@ -101,3 +101,22 @@ def test_byte_order_mark_is_tolerated(tmp_path: Path) -> None:
     for s in ("train", "test"):
         save(pixels(1), tmp_path / f"{s}.png")
     assert load_visa(tmp_path, "a", SIZE).train.names == ("train.png",)
+
+
+@pytest.mark.parametrize("column", ["image", "mask"])
+@pytest.mark.parametrize("path", ["../../{}", "/tmp/{}", "pcb1/../../{}", "..\\{}", "C:\\{}"])
+def test_a_path_that_leads_out_of_the_root_is_refused_before_it_is_read(tmp_path: Path, column: str, path: str) -> None:
+    root = visa(tmp_path / "root")
+    own = {"image": "pcb1/Data/Images/Anomaly/001.JPG", "mask": "pcb1/Data/Masks/Anomaly/001.png"}[column]
+    table = root / "split_csv/1cls.csv"
+    table.write_text(table.read_text().replace(own, path.format("x.png")))
+    with pytest.raises(InputError, match=rf"1cls\.csv, line \d+, {column}: .*leads out of"):
+        load_visa(root, "pcb1", SIZE)
+
+
+def test_a_picture_is_listed_once(tmp_path: Path) -> None:
+    root = visa(tmp_path)
+    table = root / "split_csv/1cls.csv"
+    table.write_text(table.read_text() + "pcb1,test,normal,pcb1//Data/./Images/Normal/0003.JPG,\n")
+    with pytest.raises(InputError, match=r"line 14: image 'pcb1/Data/Images/Normal/0003\.JPG' is that of line \d+"):
+        load_visa(root, "pcb1", SIZE)

@@ -165,6 +165,14 @@ def test_a_second_ctrl_c_does_not_wait(inspect: Run, tmp_path: Path) -> None:
     assert len(events(rows, "unjudged")) == 4 and rows[-1]["reason"] == "error: KeyboardInterrupt"
 
 
+def test_a_record_whose_name_leaves_no_room_for_overlays_is_refused_before_the_first_frame(
+    inspect: Run, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="--overlays=.*name too long"):
+        inspect(frames(2, anomalous=(1,)), out=tmp_path / f"{'x' * 240}.jsonl", overlays=tmp_path / "o")
+    assert not list((tmp_path / "o").iterdir())
+
+
 def test_overlays_are_pictures_of_the_anomalous_frames_or_of_all(inspect: Run, tmp_path: Path) -> None:
     summary = inspect(frames(6, anomalous=(2, 5)), overlays=tmp_path / "o")
     stem = f"{Path(summary['record']).stem}_{summary['inspection']}"

@@ -65,6 +65,19 @@ def test_it_runs_elsewhere_with_jax_and_numpy_alone(file: Path, arrays: list[Pat
     assert len(rows) == len(list(maps.iterdir())) == 3
 
 
+def test_pictures_of_one_stem_have_a_map_each_and_the_longest_names_too(file: Path, tmp_path: Path) -> None:
+    long = "ä" * 125 + ".npy"
+    paths = [tmp_path / "a/0.npy", tmp_path / "b/0.npy", tmp_path / "b/0.png", tmp_path / long]
+    for path, picture in zip(paths, pictures(4), strict=True):
+        path.parent.mkdir(exist_ok=True)
+        np.save(path, picture) if path.suffix == ".npy" else Image.fromarray(picture).save(path)
+    (tmp_path / "maps").mkdir()
+    rows = list(run_exported.rows_of(run_exported.load(file), paths, tmp_path / "maps"))
+    assert len(list((tmp_path / "maps").iterdir())) == 4
+    for row, anomaly in zip(rows, np.asarray(rising()(pictures(4)).maps), strict=True):
+        np.testing.assert_allclose(np.load(row["map"]), anomaly, atol=1e-5 * np.abs(anomaly).max())
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "CMYK", "RGBA", "LA"])
 def test_picture_files_are_read_as_those_the_model_learnt_from(tmp_path: Path, mode: str) -> None:
     rgba = np.random.default_rng(0).integers(0, 256, (37, 51, 4), np.uint8)

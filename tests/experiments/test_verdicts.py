@@ -1,6 +1,7 @@
 """Verdicts of test pictures: what got through comes first, drawn on the pictures as they were taken."""
 
 import csv
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import pytest
 import tiny_runs
 from ml_collections import ConfigDict
 from PIL import Image
-from trees import pixels
+from trees import pixels, save
 
+from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import OUTCOMES
 from experiments import verdicts
 from experiments.calibrating import Normal, Thresholds, thresholds_of
@@ -73,6 +75,48 @@ def test_contours_are_drawn_on_the_picture_as_it_was_taken(c: ConfigDict, judged
         assert (np.abs(drawn.astype(int) - colour) <= 40).all(-1).any()
     assert (verdicts.drawn(c, judged, 2, 1.0) == pixels(100)).all()  # good, and nothing found
     assert verdicts.drawn(c, judged, 1, 1.0, longest=14).shape == (10, 14, 3)
+
+
+@pytest.mark.parametrize("write", ["maps", "overlays"])
+def test_pictures_of_one_stem_have_files_of_their_own(
+    c: ConfigDict, judged: Judged, tmp_path: Path, write: str
+) -> None:
+    bent = "bolt/test/bent/000"
+    names = (f"{bent}.png", f"{bent}.bmp", f"{bent}.bmp.png", "bolt/test/good/000.png", "bolt/test/rust/000.png")
+    alike, suffix = judged._replace(test=judged.test._replace(names=names)), {"maps": "tiff", "overlays": "png"}[write]
+
+    def run(one: Judged) -> None:
+        if write == "maps":
+            verdicts.write_maps(c, tmp_path / "out", one)
+        else:
+            verdicts.write_overlays(c, tmp_path / "out", one, 1.0)
+
+    with c.unlocked():
+        c.data.root = ""  # no files: each picture is as the network saw it
+    run(alike)
+    made = sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.*"))
+    kept = [f"bolt/test/{name}/000.{suffix}" for name in ("good", "rust")]
+    assert made == sorted([f"{bent}.png.{suffix}", f"{bent}.bmp.{suffix}", f"{bent}.bmp.png.{suffix}", *kept])
+    for outside in ("../escaped.png", "/tmp/escaped.png", "bolt/../../escaped.png"):
+        with pytest.raises(InputError, match="leads out of"):
+            run(judged._replace(test=judged.test._replace(names=(*names[:4], outside))))
+    assert not list(tmp_path.glob("escaped*"))
+
+
+def test_pictures_that_can_have_no_files_are_refused_before_anything_is_computed(root: Path, tmp_path: Path) -> None:
+    from experiments.pipeline import run_all
+
+    root = Path(shutil.copytree(root, tmp_path / "root"))
+    save(pixels(0), root / "bolt/test/bent" / f"{'x' * 250}.png")
+    for flag in ("maps", "overlays"):
+        c = tiny_runs.config(root, **{f"output__{flag}": True})
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            pytest.raises(InputError, match="picture 'bolt/test/bent/xxx.*shorter name"),
+        ):
+            patch.setattr("experiments.pipeline.load_backbone", lambda name, path: None)
+            run_all(c, tmp_path / flag, sweep=False)
+        assert not (tmp_path / flag / "train").exists()
 
 
 def test_pictures_without_a_file_are_enlarged(c: ConfigDict, judged: Judged) -> None:

@@ -16,7 +16,7 @@ from ddad_jax.data.read import read_full
 from ddad_jax.errors import InputError
 from experiments import eight
 from experiments.detecting import detector_of
-from experiments.eight import CONFIGURATIONS, eight_of, names_of, report
+from experiments.eight import CONFIGURATIONS, eight_of, names_of, report, require_workdirs
 from experiments.export import exported
 from experiments.model import load_data
 from experiments.pipeline import run_all
@@ -189,3 +189,18 @@ def test_a_point_that_masks_twice_is_refused(machines: Path, tmp_path: Path) -> 
     c = config(machines, sample__mask_before=True, score__mask_after=True)
     with pytest.raises(InputError, match="mask_before and --config.score.mask_after: expected one"):
         eight.eight_of(c, tmp_path / "w", "A")
+
+
+@pytest.mark.parametrize(
+    ("views", "register", "says"),
+    [
+        (["A", "../A"], "", r"'\.\./A' leads out"), (["/A"], "", "leads out"), (["A/../.."], "scored", "leads out"),
+        (["A", "A/"], "", "takes A for a workdir, which is that of 'A'"), (["figures"], "", "that of the report"),
+        (["A-NR", "A"], "all", "'A' takes A-NR for a workdir, which is that of 'A-NR'"),
+        (["eight.csv"], "", "that of the report"),
+    ],
+)  # fmt: skip
+def test_a_view_whose_workdir_is_not_its_own_is_refused(views: list[str], register: str, says: str) -> None:
+    with pytest.raises(InputError, match=f"--views: .*{says}"):
+        require_workdirs(views, register=register)
+    require_workdirs(["A", "A-NR", "a", "B/left", "B/right"], register="scored")

@@ -98,6 +98,14 @@ def wait_for(*paths: Path) -> None:
         time.sleep(0.01)
 
 
+def test_each_command_has_a_log_of_its_own(tmp_path: Path) -> None:
+    names = ["me@a_b:22", "me@a-b-22", "ME@A-B-22", "me@a-b-22.2", "process 0", "x" * 300, "x" * 299]
+    logs = launch.together.logs_of(names, tmp_path)
+    assert logs["me@a_b:22"] == tmp_path / "me@a-b-22.log" and logs["process 0"] == tmp_path / "process-0.log"
+    assert len({path.name.lower() for path in logs.values()}) == len(names)
+    assert all(len(path.name) < 256 for path in logs.values())
+
+
 def test_all_are_waited_for_and_their_lines_told_apart(tmp_path: Path) -> None:
     first, second = code("print('one\\rtwo\\nlast', end='')"), code("print('50%\\r100%\\nlast', end='')")
     run = together(tmp_path, first=first, **{"se cond": second})

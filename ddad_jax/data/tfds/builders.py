@@ -4,7 +4,7 @@ import json
 import re
 from abc import abstractmethod
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
@@ -14,6 +14,7 @@ from ddad_jax.data.cans import PRODUCTS, cans
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.listing import listed
 from ddad_jax.data.mtd import mtd_pictures
+from ddad_jax.data.names import require_name
 from ddad_jax.data.tfds import facts
 from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_arrays, of_files
 from ddad_jax.data.tfds.reading import damaged, require_whole
@@ -35,8 +36,9 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
       config, data_dir, version: as of every builder of tensorflow-datasets.
 
     Raises:
-      InputError: what was prepared before is damaged; (``download_and_prepare``) what the loader of these pictures
-        raises; ``data_dir`` holds the same name made of other pictures, or cannot be written.
+      InputError: a configuration that no folder may be called; what was prepared before is damaged;
+        (``download_and_prepare``) what the loader of these pictures raises; ``data_dir`` holds the same name made of
+        other pictures, or cannot be written.
     """
 
     VERSION = tfds.core.Version(VERSION)
@@ -53,6 +55,8 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         self.root = root
         self.notes: tuple[str, ...] = ()  # of what was listed, once it is
         if isinstance(config, str) and config not in self.builder_configs:
+            for part in PurePosixPath(config).parts:
+                require_name(part, f"category {config!r}", mend="Give the folder of the pictures another name")
             config = tfds.core.BuilderConfig(name=config)
         try:
             super().__init__(config=config, file_format=file_format, **how)
@@ -240,7 +244,7 @@ def builder_of(
       size, counts: of cans.
 
     Raises:
-      InputError: root or category is missing, or not asked for.
+      InputError: root or category is missing, or not asked for; a category that no folder may be called.
     """
     if kind != "cans" and not root:
         raise InputError(f"root is not set: expected the folder that holds the pictures of {kind}.")

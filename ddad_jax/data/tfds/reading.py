@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.listing import listed
 from ddad_jax.data.load import GOOD, Picture, image_set
+from ddad_jax.data.names import require_inside
 from ddad_jax.data.read import Encoded, Size, read_image, read_mask
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
@@ -27,6 +28,9 @@ _UNREADABLE = (
     ParseError,
     DecodeError,
 )
+
+
+_NAME_ONE = "Name a prepared data set, such as ddad_mvtec/bottle"
 
 
 class _Records(NamedTuple):
@@ -95,7 +99,12 @@ def _records(folder: Path, source: Any) -> _Records:
         masks = (Path(name),) if defect != GOOD and example["has_mask"] else ()
         found.pictures.append(Picture(Path(name), name, defect, masks))
         found.recordings.append(example["recording"].decode())
-        found.where[name] = i
+        try:
+            require_inside(name, f"record {i}")
+        except InputError as error:
+            raise damaged(folder, error) from error
+        if found.where.setdefault(name, i) != i:
+            raise damaged(folder, f"records {found.where[name]} and {i} are both named {name!r}")
     return found
 
 
@@ -131,7 +140,7 @@ def damaged(folder: str | Path, error: BaseException | str) -> InputError:
 
 def _prepared(data_dir: Path, name: str) -> Path:
     """The folder of the version that this program reads."""
-    folder = data_dir / name / VERSION
+    folder = data_dir / require_inside(name or ".", "--config.data.category", mend=_NAME_ONE) / VERSION
     if name and (folder / "dataset_info.json").is_file():
         return folder
     if not data_dir.is_dir():
