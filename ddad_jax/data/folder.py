@@ -10,6 +10,7 @@ ROOT/CATEGORY/ground_truth/DEFECT/*   the mask of test/DEFECT/NAME.* (may be mis
 in these folders that is not read.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,18 +18,20 @@ from typing import NamedTuple
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
-from ddad_jax.data.listing import entries, listed, picture_files, require_folder, subfolders, walked
+from ddad_jax.data.listing import entries, is_folder, listed, picture_files, require_folder, subfolders, walked
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
-from ddad_jax.data.mask_files import FOLDERS, FORMS, SURE, Candidate, candidates, matched, parted, readings
+from ddad_jax.data.mask_files import FOLDERS, FORMS, WORDS, Candidate, are_masks, candidates, matched, parted, readings
 from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, require_inside
 from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
 from ddad_jax.data.unused import (
     AMONG,
     DEEPER,
     ELSEWHERE,
+    MASKS_ELSEWHERE,
     NO_KIND,
     NO_PICTURE,
     NOT_NORMAL,
+    OUTSIDE,
     Reason,
     pictures_elsewhere,
     unused_notes,
@@ -94,13 +97,18 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
     recordings = recordings_of(base, [picture.name for picture in train]) or ()
     used = {path for picture in (*train, *test) for path in (picture.path, *picture.masks)}
     kinds = (*learnt, *tested)
-    notes = (*_normal_notes(base, kinds), *_format_notes(base, kinds), *_unused(base, truth, kinds, used))
+    notes = (
+        *_normal_notes(base, kinds),
+        *_same_stem_notes(base, kinds),
+        *_format_notes(base, kinds),
+        *_unused(base, truth, kinds, used),
+    )
     return Pictures(name, train, test, recordings, notes)
 
 
 def _find_category(root: Path, category: str) -> Path:
     require_folder(root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...).")
-    found = [p.name for p in subfolders(root) if (p / "train").is_dir()]
+    found = [p.name for p in subfolders(root) if is_folder(part_of(p, "train"))]
     # Maps and overlays are put under a picture's path below the root.
     base = root / require_inside(category or ".", "--config.data.category", mend="Name a folder in data.root")
     if base.is_dir() and category:
@@ -113,6 +121,14 @@ def _find_category(root: Path, category: str) -> Path:
         mend = f"Categories found in {root}: {listed(found)}. Pass one of them (--config.data.category=...)."
     problem = f"{base} (the category {category!r}) is not a folder" if category else "no category was named"
     raise InputError(f"{problem}. {mend}")
+
+
+def part_of(base: Path, name: str) -> Path:
+    """``base / name``, in the case in which it is written there."""
+    if is_folder(base / name):
+        return base / name
+    alike = [path for path in subfolders(base) if path.name.casefold() == name]
+    return alike[0] if len(alike) == 1 else base / name
 
 
 class _Kind(NamedTuple):
@@ -131,11 +147,11 @@ def _kind(folder: Path) -> _Kind:
 
 def _train_kinds(base: Path) -> list[_Kind]:
     """The folders of normal training pictures: ``good``, and what else is named as normal."""
-    folder, mend = base / "train" / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
-    there = subfolders(folder.parent) if folder.parent.is_dir() else []
+    folder, mend = part_of(base, "train") / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
+    there = subfolders(folder.parent) if is_folder(folder.parent) else []
     normal = [path for path in there if is_normal_name(path.name)]
     if not normal:
-        if folder.parent.is_dir():
+        if is_folder(folder.parent):
             holds = listed([p.name for p in entries(folder.parent)])
             named = f"The folder of normal pictures must be named {GOOD!r}, or {listed(NORMAL_NAMES[1:], 3)}"
             mend = f"{folder.parent} holds: {holds}. {named}. {mend}"
@@ -149,7 +165,7 @@ def _train_kinds(base: Path) -> list[_Kind]:
 
 def _test_kinds(base: Path, truth: Path | None) -> list[_Kind]:
     layout = f"Put pictures ({_suffixes()}) into test/{GOOD} or test/DEFECT, DEFECT being any name."
-    folder = require_folder(base / "test", "test pictures", layout)
+    folder = require_folder(part_of(base, "test"), "test pictures", layout)
     kinds = [_kind(path) for path in subfolders(folder) if not _holds_masks(path, truth)]
     if not any(kind.pictures for kind in kinds):
         there = listed([p.name for p in entries(folder)])
@@ -159,16 +175,17 @@ def _test_kinds(base: Path, truth: Path | None) -> list[_Kind]:
 
 def _holds_masks(folder: Path, truth: Path | None) -> bool:
     """Whether a folder of ``test`` is no kind of defect but its masks: test/ground_truth, test/bent_mask beside
-    test/bent; not where there are masks for it."""
-    if truth is not None and (truth / folder.name).is_dir():
+    test/bent. It holds what looks like masks, and there are none for it."""
+    if truth is not None and is_folder(truth / folder.name):
         return False
-    of = {called.base for called in readings(folder.name) if called.word in SURE}
-    return folded(folder.name) in FOLDERS or any((folder.parent / name).is_dir() for name in of)
+    of = [called.base for called in readings(folder.name) if called.word]
+    named = folded(folder.name) in FOLDERS or any(is_folder(folder.parent / name) for name in of)
+    return named and (are_masks(folder) or any(are_masks(part) for part in subfolders(folder)))
 
 
 def _ground_truth(base: Path) -> Path | None:
     """The folder of masks, ``ground_truth`` or another name of `FOLDERS`."""
-    if (base / FOLDERS[0]).is_dir():
+    if is_folder(base / FOLDERS[0]):
         return base / FOLDERS[0]
     named = [path for path in subfolders(base) if folded(path.name) in FOLDERS]
     if len(named) > 1:
@@ -192,13 +209,21 @@ def _masks(kinds: Sequence[_Kind], truth: Path | None) -> dict[Path, tuple[Path,
     for kind in defective:  # what lies beside normal pictures may be their outlines as well
         bare = [path for path in kind.pictures if path not in masks]
         masks |= matched(bare, [Candidate(path, path.stem, (path,)) for path in kind.beside])
+    of: dict[Path, Path] = {}
+    for picture, files in masks.items():
+        if (other := of.setdefault(files[0], picture)) != picture:  # of two kinds, whose names differ by case alone
+            raise InputError(f"{files[0]} may be the mask of {other} or of {picture}. Give one kind another name.")
     return masks
 
 
 def _of_kind(name: str, folders: Sequence[Path]) -> Path | None:
-    """The folder of that name; where none is written alike, the one that differs in case or Unicode form only."""
+    """The folder of that name; where none is written alike, the one that differs in case or Unicode form only, or has
+    a word for a mask besides."""
     for form in FORMS:
         alike = [folder for folder in folders if form(folder.name) == form(name)]
+        alike = alike or [
+            folder for folder in folders if form(name) in [form(one.base) for one in readings(folder.name) if one.word]
+        ]
         if len(alike) > 1:
             raise InputError(f"{alike[0]} and {alike[1]} may both hold the masks of {name!r}. Keep one.")
         if alike:
@@ -212,6 +237,14 @@ def _normal_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
         return []
     names = listed([kind.folder.relative_to(base).as_posix() for kind in otherwise])
     return [f"{base}: pictures of {names} are taken for normal ones, as those of a folder named {GOOD!r} are"]
+
+
+def _same_stem_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
+    counts = Counter((kind.folder, path.stem) for kind in kinds for path in kind.pictures)
+    twice = [f"{(folder / stem).relative_to(base).as_posix()}.*" for (folder, stem), n in counts.items() if n > 1]
+    if not twice:
+        return []
+    return [f"{base}: several pictures are called {listed(twice, 3)}, and each counts. Is one part there twice?"]
 
 
 def _format_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
@@ -228,7 +261,8 @@ def _format_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
 def _unused(base: Path, truth: Path | None, kinds: Sequence[_Kind], used: set[Path]) -> list[str]:
     folders = {kind.folder for kind in kinds}
     beside = {path for kind in kinds for path in kind.beside}
-    parts = [part for part in (base / "train", base / "test", truth) if part is not None]
+    train = part_of(base, "train")
+    parts = [part for part in (train, part_of(base, "test"), truth) if part is not None]
 
     def reason(path: Path) -> Reason:
         if truth is not None and truth in path.parents:
@@ -239,11 +273,21 @@ def _unused(base: Path, truth: Path | None, kinds: Sequence[_Kind], used: set[Pa
         if not below:
             return NO_KIND
         if base / part / below[0] in folders:
-            return DEEPER
-        return NOT_NORMAL if part == "train" else AMONG
+            return AMONG if any(folded(name) in WORDS for name in below[1:]) else DEEPER
+        return NOT_NORMAL if part == train.name else AMONG
+
+    def elsewhere(path: Path) -> Reason:
+        top = path.relative_to(base).parts
+        if len(top) == 1:
+            return OUTSIDE
+        words = re.split(r"[_\-. ]", re.sub("([a-z])([A-Z])", r"\1_\2", top[0]).casefold())
+        return MASKS_ELSEWHERE if {*words, folded(top[0])} & {*WORDS} else ELSEWHERE
 
     notes = unused_notes(base, (path for part in parts for path in walked(part)), used, reason)
-    return notes + unused_notes(base, pictures_elsewhere(base, parts), (), lambda path: ELSEWHERE)
+    # A folder of masks that is a file, or a link that leads nowhere.
+    odd = [path for path in entries(base) if folded(path.name) in FOLDERS and not is_folder(path)]
+    notes += unused_notes(base, odd, (), lambda path: MASKS_ELSEWHERE)
+    return notes + unused_notes(base, pictures_elsewhere(base, [*parts, *odd]), (), elsewhere)
 
 
 def _suffixes() -> str:

@@ -1,14 +1,17 @@
 """L1. What lies in a folder: pictures, folders, and neither; hidden files never count."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ddad_jax.data.read import SUFFIXES
 from ddad_jax.errors import InputError
 
-SYSTEM_FILES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx"})
-"""What Windows and macOS leave in folders, in lower case: hidden there, and here."""
+SYSTEM_FILES = frozenset(
+    {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "$recycle.bin", "lost+found"}
+    | {"system volume information"}
+)
+"""What systems leave in folders, in lower case: hidden there, and here."""
 
 
 def is_hidden(path: Path) -> bool:
@@ -17,8 +20,32 @@ def is_hidden(path: Path) -> bool:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is taken for a picture: a visible file by one of `SUFFIXES` in any case."""
-    return path.suffix.lower() in SUFFIXES and not is_hidden(path) and path.is_file()
+    """Whether a path is taken for a picture: a visible file by one of `SUFFIXES` in any case.
+
+    Raises:
+      InputError: what it is cannot be asked.
+    """
+    return path.suffix.lower() in SUFFIXES and not is_hidden(path) and _asked(path.is_file)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, or a link to one.
+
+    Raises:
+      InputError: what is there cannot be asked.
+    """
+    return _asked(path.is_dir)
+
+
+def _asked(of: Callable[[], bool]) -> bool:
+    try:
+        return of()
+    except OSError as error:  # the folder around it may be listed, but not entered
+        raise _closed(Path(error.filename), error) from None
+
+
+def _closed(path: Path, error: OSError) -> InputError:
+    return InputError(f"{path}: cannot be read ({error.strerror}). Check the permissions of it and of its folders.")
 
 
 def entries(folder: Path) -> list[Path]:
@@ -30,8 +57,7 @@ def entries(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if not is_hidden(path))
     except OSError as error:
-        mend = "Check the folder and its permissions."
-        raise InputError(f"{folder}: cannot be listed ({error.strerror}). {mend}") from None
+        raise _closed(folder, error) from None
 
 
 def picture_files(folder: Path) -> list[Path]:
@@ -41,7 +67,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 def subfolders(folder: Path) -> list[Path]:
     """The visible folders lying directly in a folder, sorted by name."""
-    return [path for path in entries(folder) if path.is_dir()]
+    return [path for path in entries(folder) if is_folder(path)]
 
 
 def walked(folder: Path) -> Iterator[Path]:
@@ -55,7 +81,7 @@ def walked(folder: Path) -> Iterator[Path]:
             return
         seen.add(real)
         for path in entries(at):
-            if path.is_dir():
+            if is_folder(path):
                 yield from below(path)
             else:
                 yield path
@@ -70,8 +96,9 @@ def require_folder(folder: Path, what: str, mend: str) -> Path:
       InputError: it is missing, is a file, or may not be listed; the message names it, says that it should be
         ``what``, and ends with ``mend``.
     """
-    if not folder.is_dir():
+    if not is_folder(folder):
         problem = "is a file, not a folder" if folder.exists() else "does not exist"
+        problem = "is a link that leads nowhere" if folder.is_symlink() and not folder.exists() else problem
         raise InputError(f"{folder} ({what}) {problem}. {mend}")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise InputError(f"{folder} ({what}) may not be read by this user. Change its permissions.")

@@ -19,31 +19,30 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from ddad_jax.data.listing import listed, picture_files, subfolders
-from ddad_jax.data.mask_values import FEW
+from ddad_jax.data.mask_or_photo import looks_like_mask
 from ddad_jax.data.names import folded
-from ddad_jax.data.read import read_full
 from ddad_jax.errors import InputError
 
-SURE = ("mask", "masks", "gt", "groundtruth", "ground_truth", "ground-truth")
-"""Words for a mask and nothing else."""
-WORDS = (*SURE, "label", "labels", "seg", "segmentation", "annotation", "annotations")
+WORDS = (
+    *("mask", "masks", "gt", "groundtruth", "ground_truth", "ground-truth", "ground truth"),
+    *("label", "labels", "lbl", "seg", "segmentation", "annotation", "annotations", "anno", "annot", "binary", "bw"),
+)
+"""For a mask, in names."""
 FOLDERS = ("ground_truth", "ground-truth", "groundtruth", "gt", "masks", "mask")
 """What the folder of masks beside ``train`` and ``test`` may be called, in any case."""
 
 _ALTERNATIVES = "|".join(sorted(map(re.escape, WORDS), key=len, reverse=True))
-_BEHIND = re.compile(rf"(.+?)[_\-. ]?({_ALTERNATIVES})", re.IGNORECASE | re.DOTALL)
-_BEFORE = re.compile(rf"({_ALTERNATIVES})[_\-. ]?(.+)", re.IGNORECASE | re.DOTALL)
+_BEHIND = re.compile(rf"(.+?)((?:[_\-. ](?:{_ALTERNATIVES}))+)", re.IGNORECASE | re.DOTALL)
+_BEFORE = re.compile(rf"((?:(?:{_ALTERNATIVES})[_\-. ])+)(.+)", re.IGNORECASE | re.DOTALL)
 
 
 class Called(NamedTuple):
-    """One reading of a mask's name: ``base`` with the ``word`` for a mask taken off; "" where it has none. rank: as of
-    the module's docstring, 0 to 2."""
+    """One reading of a mask's name: ``base``, and whether a ``word`` for a mask was taken off. rank: as of the module's
+    docstring, 0 to 2."""
 
     base: str
-    word: str
+    word: bool
     rank: int
 
 
@@ -75,20 +74,19 @@ def readings(name: str) -> Iterator[Called]:
     [('017-GT', 1), ('017', 2)]
     """
     if name.endswith("_mask") and name != "_mask":
-        yield Called(name.removesuffix("_mask"), "mask", 0)
-    yield Called(name, "", 1)
-    if (behind := _BEHIND.fullmatch(name)) and not name.endswith("_mask"):
-        yield Called(behind[1], behind[2].lower(), 2)
+        yield Called(name.removesuffix("_mask"), True, 0)
+    yield Called(name, False, 1)
+    if (behind := _BEHIND.fullmatch(name)) and f"{behind[1]}_mask" != name:
+        yield Called(behind[1], True, 2)
     if before := _BEFORE.fullmatch(name):
-        yield Called(before[2], before[1].lower(), 2)
+        yield Called(before[2], True, 2)
 
 
 def parted(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     """Pictures, and the masks that lie among them in one folder.
 
     A mask there is called as a file beside it is, with a word for a mask (KolektorSDD2: 10301.png, 10301_GT.png), or as
-    it is but for the ending, in black and one colour (Magnetic Tile Defects: 1.jpg, 1.png). Words that may mean
-    something else, such as label, count where the file has no more colours than a mask.
+    it is but for the ending (Magnetic Tile Defects: 1.jpg, 1.png); and it looks like one, which the other does not.
 
     Raises:
       InputError: one of two files whose names leave it open cannot be read.
@@ -97,22 +95,27 @@ def parted(files: Sequence[Path]) -> tuple[list[Path], list[Path]]:
     for file in files:
         for name in {folded(file.stem), folded(file.name)}:
             names.setdefault(name, []).append(file)
+    looks: dict[Path, bool] = {}
+
+    def masked(file: Path) -> bool:
+        if file not in looks:
+            looks[file] = looks_like_mask(file)
+        return looks[file]
 
     def is_mask(file: Path) -> bool:
+        others = [other for other in names[folded(file.stem)] if other != file and other.suffix != file.suffix]
         for called in readings(file.stem):
-            beside = [other for other in names.get(folded(called.base), ()) if other != file]
-            if called.word and beside and (called.word in SURE or _colours(file) <= FEW + 1):
-                return True
-        twins = [other for other in names[folded(file.stem)] if other != file and other.suffix != file.suffix]
-        return bool(twins) and _colours(file) <= 2 < min(map(_colours, twins))
+            others += [other for other in names.get(folded(called.base), ()) if called.word and other != file]
+        return any(masked(file) and not masked(other) for other in others)
 
-    masks = [file for file in files if is_mask(file)]
-    return [file for file in files if file not in masks], masks
+    masks = {file for file in files if is_mask(file)}
+    return [file for file in files if file not in masks], [file for file in files if file in masks]
 
 
-def _colours(file: Path) -> int:
-    pixels = read_full(file).reshape(-1, 3).astype(np.uint32)
-    return len(np.unique(pixels @ np.array([1, 256, 65536], np.uint32)))
+def are_masks(folder: Path) -> bool:
+    """Whether a folder holds pictures and the first of them look like masks; a handful tells."""
+    files = picture_files(folder)
+    return bool(files) and all(looks_like_mask(file) for file in files[:8])
 
 
 def candidates(folder: Path) -> list[Candidate]:
@@ -133,7 +136,7 @@ def matched(pictures: Sequence[Path], masks: Iterable[Candidate]) -> dict[Path, 
       InputError: two masks of one picture, a mask that may be of two pictures, a folder of masks with something else in
         it; the files are named.
     """
-    claims: dict[Path, list[tuple[tuple[bool, int, int], Candidate]]] = {}
+    claims: dict[Path, list[tuple[Fit, Candidate]]] = {}
     for candidate, owners in _owners(pictures, masks):
         for picture, key in owners:
             claims.setdefault(picture, []).append((key, candidate))
@@ -145,17 +148,24 @@ def matched(pictures: Sequence[Path], masks: Iterable[Candidate]) -> dict[Path, 
         other = of_mask.setdefault(chosen.path, picture)
         if other != picture:
             raise InputError(
-                f"{chosen.path} may be the mask of {other} or of {picture}. Name a mask for each: "
-                f"{other.name}_mask.png and {picture.name}_mask.png."
+                f"{chosen.path} may be the mask of {other} or of {picture}. {_a_mask_each(other, picture)}"
             )
         found[picture] = _of_one_picture(picture, chosen)
     return found
 
 
-def _owners(
-    pictures: Sequence[Path], masks: Iterable[Candidate]
-) -> Iterator[tuple[Candidate, list[tuple[Path, tuple[bool, int, int]]]]]:
-    """Each mask with the pictures whose name fits its own best, and how well: (no ending named, rank, likeness)."""
+Fit = tuple[int, bool, int]
+"""How well a mask's name fits a picture, the least the best: rank; whether it lacks the picture's ending; likeness."""
+
+
+def _a_mask_each(one: Path, other: Path) -> str:
+    if one.parent == other.parent:
+        return f"Name a mask for each: {one.name}_mask.png and {other.name}_mask.png."
+    return f"Put it into ground_truth/{one.parent.name} or ground_truth/{other.parent.name}."
+
+
+def _owners(pictures: Sequence[Path], masks: Iterable[Candidate]) -> Iterator[tuple[Candidate, list[tuple[Path, Fit]]]]:
+    """Each mask with the pictures whose name fits its own best, and how well."""
     by_name: list[Mapping[tuple[bool, str], list[Path]]] = []
     for form in FORMS:
         names: dict[tuple[bool, str], list[Path]] = {}
@@ -164,23 +174,24 @@ def _owners(
             names.setdefault((True, form(picture.stem)), []).append(picture)
         by_name.append(names)
     for candidate in masks:
-        fits: list[tuple[Path, tuple[bool, int, int]]] = []
-        for called in readings(candidate.name):
-            rank = 2 if candidate.is_folder else called.rank
+        fits: list[tuple[Path, Fit]] = []
+        called = [(one.base, one.rank, short) for one in readings(candidate.name) for short in (False, True)]
+        if not candidate.is_folder:
+            called.append((candidate.path.name, 1, False))  # 7.bmp is the mask of 7.bmp rather than of 7.png
+        for base, rank, short in called:
             for likeness, form in enumerate(FORMS):
-                for short in (False, True):
-                    alike = by_name[likeness].get((short, form(called.base)), ())
-                    fits += [(path, (short, rank, likeness)) for path in alike]
+                alike = by_name[likeness].get((short, form(base)), ())
+                fits += [(path, (2 if candidate.is_folder else rank, short, likeness)) for path in alike]
         if fits:
-            best = min(key for _, key in fits)
-            yield candidate, [(path, best) for path in dict.fromkeys(path for path, key in fits if key == best)]
+            best = min(fit for _, fit in fits)
+            yield candidate, [(path, best) for path in dict.fromkeys(path for path, fit in fits if fit == best)]
 
 
-def _best(picture: Path, claims: list[tuple[tuple[bool, int, int], Candidate]]) -> Candidate:
+def _best(picture: Path, claims: list[tuple[Fit, Candidate]]) -> Candidate:
     """The one mask of those that fit a picture."""
-    best = min(key for key, _ in claims)
+    best = min(fit for fit, _ in claims)
     # Of the third form any two are one too many: none is more usual than the others.
-    rivals = [one for key, one in claims if key == best or (best[1] == 2 and key[1] == 2 and key[0] == best[0])]
+    rivals = [one for fit, one in claims if fit == best or (best[0] == 2 and fit[0] == 2)]
     if len(rivals) > 1:
         names = listed([str(one.path) for one in rivals])
         raise InputError(f"{picture} has more than one mask: {names}. Keep one.")
@@ -188,7 +199,8 @@ def _best(picture: Path, claims: list[tuple[tuple[bool, int, int], Candidate]]) 
 
 
 def _of_one_picture(picture: Path, mask: Candidate) -> tuple[Path, ...]:
-    """The files of a folder are parts of one mask if they are numbered, or called as the picture or a mask is."""
+    """The files of a folder are parts of one mask if they are numbered, or called as the picture or a mask is, or look
+    like masks."""
     if not mask.is_folder:
         return mask.files
     known = {folded(picture.stem), folded(picture.name), *WORDS}
@@ -196,6 +208,7 @@ def _of_one_picture(picture: Path, mask: Candidate) -> tuple[Path, ...]:
         file
         for file in mask.files
         if not any(called.base.isdigit() or folded(called.base) in known for called in readings(file.stem))
+        and not looks_like_mask(file)
     ]
     if odd:
         raise InputError(

@@ -1,9 +1,10 @@
 """L1. What lies in the folders of a data set and is not read: counted and named, a sentence for each reason."""
 
+import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from ddad_jax.data.listing import entries, is_picture, listed, walked
+from ddad_jax.data.listing import entries, is_folder, is_picture, listed, walked
 from ddad_jax.data.read import SUFFIXES
 
 Reason = tuple[str, str]
@@ -22,7 +23,7 @@ NOT_NORMAL: Reason = (
     "Training takes normal pictures only, from train/good; move what is normal there.",
 )
 NO_PICTURE: Reason = (
-    "masks without a picture of their name",
+    "masks without a picture of their name, or beside another mask of it",
     "The mask of test/DEFECT/NAME.png is ground_truth/DEFECT/NAME_mask.png or NAME.png there, or a folder NAME.",
 )
 AMONG: Reason = (
@@ -30,6 +31,13 @@ AMONG: Reason = (
     "The mask of test/DEFECT/NAME.png belongs into ground_truth/DEFECT, as NAME_mask.png or NAME.png.",
 )
 ELSEWHERE: Reason = ("pictures beside train and test", "Move them into train/good, test/good or test/DEFECT.")
+
+
+MASKS_ELSEWHERE: Reason = (
+    "in folders named as masks are",
+    "Masks are read from ground_truth/DEFECT beside train and test.",
+)
+OUTSIDE: Reason = ("pictures beside the folders train and test", NO_KIND[1])
 
 
 def file_reason(path: Path) -> Reason | None:
@@ -53,10 +61,12 @@ def unused_notes(
       reason: of a path that is not used, where `file_reason` has none.
     """
     by_reason: dict[Reason, list[str]] = {}
+    real = {os.path.realpath(path) for path in used}
     for path in paths:
-        if path not in used:
+        if path not in used and os.path.realpath(path) not in real:
             names = by_reason.setdefault(file_reason(path) or reason(path), [])
-            names.append(path.relative_to(base).as_posix())
+            name = path.relative_to(base).as_posix()
+            names.append("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name))
     return [
         f"{base}: {len(names)} file{'s' * (len(names) > 1)} not used, {what}: {listed(names, 3)}. {mend}"
         for (what, mend), names in by_reason.items()
@@ -64,8 +74,6 @@ def unused_notes(
 
 
 def pictures_elsewhere(base: Path, known: Collection[Path]) -> list[Path]:
-    """The pictures in folders of ``base`` other than the ``known`` ones."""
-    return [
-        path for folder in entries(base) if folder.is_dir() and folder not in known
-        for path in walked(folder) if is_picture(path)
-    ]  # fmt: skip
+    """The pictures in ``base`` and in folders of it other than the ``known`` ones."""
+    others = [path for path in entries(base) if path not in known]
+    return [file for path in others for file in (walked(path) if is_folder(path) else [path]) if is_picture(file)]

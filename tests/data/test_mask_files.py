@@ -109,7 +109,7 @@ def test_a_mask_written_as_the_picture_is_goes_before_one_that_is_alike(tmp_path
 @pytest.mark.parametrize(
     "masks",
     [
-        ("bent/000_mask.png", "bent/000_mask.bmp"), ("bent/000.png", "bent/000.tif"),
+        ("bent/000_mask.png", "bent/000_mask.bmp"), ("bent/000.bmp", "bent/000.tif"),
         ("bent/000_gt.png", "bent/000_label.png"), ("bent/000/0.png", "bent/000_gt.png"),
         ("bent/000-mask.png", "bent/mask_000.png"),
     ],

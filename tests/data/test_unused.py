@@ -150,5 +150,5 @@ def test_a_folder_that_cannot_be_listed_is_refused_by_name(tmp_path: Path, monke
         return real(self)
 
     monkeypatch.setattr(Path, "iterdir", iterdir)
-    with pytest.raises(InputError, match=r"test/bent: cannot be listed \(Permission denied\)"):
+    with pytest.raises(InputError, match=r"test/bent: cannot be read \(Permission denied\)"):
         mvtec_pictures(base, "")
