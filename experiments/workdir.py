@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from experiments import hosts
@@ -213,7 +214,7 @@ def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = parsed(path.read_bytes(), constants=True)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
     if not isinstance(found, dict):

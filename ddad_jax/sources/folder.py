@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ddad_jax.data.load import is_picture
 from ddad_jax.data.read import SUFFIXES, read_full
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame
@@ -16,7 +17,8 @@ class Folder:
     Names with numbers are ordered by them, so that ``9.png`` comes before ``10.png``.
 
     Args:
-      path: a folder with files ending in one of ``ddad_jax.data.read.SUFFIXES``; folders in it are not entered.
+      path: a folder with files ending in one of ``ddad_jax.data.read.SUFFIXES``; folders in it are not entered
+        and hidden files passed over, as in data sets.
       fps: of its clock, which files do not have: picture i is from second i / fps; above 0.
 
     Raises:
@@ -30,7 +32,7 @@ class Folder:
             raise InputError(f"fps is {fps:g}: expected a number above 0, in frames a second")
         folder = Path(path)
         try:
-            found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+            found = [file for file in folder.iterdir() if is_picture(file)]
         except OSError as error:
             raise InputError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from None
         if not found:
