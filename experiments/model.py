@@ -1,5 +1,6 @@
 """From a config to its data, networks and key: the pieces every entry point puts together."""
 
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from ddad_jax.backbones import Backbone, get_backbone
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.split import hold_out, spread, subset
+from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
@@ -22,6 +24,8 @@ from ddad_jax.unet import UNet
 from ddad_jax.vision.tiles import cut
 from experiments.data_sets import KINDS
 from experiments.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
+
+log = logging.getLogger(__name__)
 
 
 class Choice(NamedTuple):
@@ -74,10 +78,10 @@ class Data(NamedTuple):
 
 
 def load_data(c: ConfigDict) -> Data:
-    """Read or render what ``c.data`` names and split the normal training images."""
-    if c.view.register == "all":
-        return split(c, *folder_of_view(c))
-    dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+    """Read or render what ``c.data`` names and split the normal training images; what is odd about them is said."""
+    dataset, view = folder_of_view(c) if c.view.register == "all" else (KINDS[c.data.kind].load(c), view_of(c))
+    for sentence in suspicious(dataset.train, dataset.test):
+        log.warning("%s: %s", dataset.name, sentence)
     if c.view.register == "scored":
         return _scored_registered(c, split(c, dataset, view))
     return split(c, dataset, view)

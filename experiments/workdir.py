@@ -35,6 +35,17 @@ _PACKAGES = (
 )
 
 
+_ARITHMETIC = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+    "jax_platforms",
+)
+"""Settings of JAX, each from its environment variable, that give other numbers for the same config."""
+
+
 def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
@@ -156,6 +167,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "command": shlex.join([_module(), *sys.argv[1:]]),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "jax": {name: jax.config.values.get(name) for name in _ARITHMETIC} | {"XLA_FLAGS": os.getenv("XLA_FLAGS", "")},
     }
 
 

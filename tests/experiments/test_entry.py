@@ -96,6 +96,7 @@ BOLT = FOLDER + "--config.data.category=bolt --config.train.steps=1 "
 CASES = {
     "no flags": Case("", r"--config"),
     "no config file": Case("--config=nowhere.py", r"nowhere\.py"),
+    "no config file, where": Case("--config=no/c.py", r"no such file \(/.*/no/c\.py, seen from the current folder /"),
     "no config file, a setting": Case("--config=nowhere.py --config.sample.w=3", r"nowhere\.py"),
     "no Python": Case("--config=ROOT/c.py", r"c\.py: line 2: SyntaxError: ", config("\ndef get_config(:\n")),
     "no text": Case("--config=ROOT/c.py", r"c\.py: (line 1: )?SyntaxError: ", config("\0\0\0")),
@@ -116,8 +117,8 @@ CASES = {
     "unknown flag": Case(BOLT + "--stepps=3", "stepps"),
     "stray argument": Case(BOLT + "cable", "cable"),
     "wrong type": Case(BOLT + "--config.sample.steps=many", r"sample\.steps.*many"),
-    "negative w": Case(BOLT + "--config.sample.w=-1", r"w = -1\.0.*0 \(no conditioning\) or more"),
-    "NaN w": Case(BOLT + "--config.sample.w=nan", "w = nan"),
+    "negative w": Case(BOLT + "--config.sample.w=-1", r"sample\.w=-1\.0.*0 \(no conditioning\) or more"),
+    "NaN w": Case(BOLT + "--config.sample.w=nan", r"--config\.sample\.w=nan: expected"),
     "negative w in the sweep": Case(BOLT + "--config.sweep.w=(0.0,-3.0)", r"w = -3\.0"),
     "words for w": Case(BOLT + '--config.sweep.w=("a",)', r"sweep\.w.*tuple of numbers"),
     "a part of a sweep": Case(
