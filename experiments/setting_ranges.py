@@ -22,8 +22,8 @@ MOST_COUNTED = 2**31 - 1
 """Of steps and other counts: JAX counts in 32 bits."""
 LONGEST_SIDE = 8192
 """Of what a network sees, in pixels: no device holds the maps of a larger one."""
-LARGEST = 1e6
-"""Of weights and strengths: beyond, float32 overflows on the way to a map."""
+LARGEST = 3e38
+"""Of weights and strengths: float32, in which they are used, holds no larger number."""
 
 
 class Range(NamedTuple):
@@ -88,7 +88,7 @@ _TRAINING = {
 """What sections train and student have in common."""
 
 _RECONSTRUCTION = {
-    "w": number(0, expected="0 (no conditioning) or more, at most 1e6"),
+    "w": number(0, expected="a finite number, 0 (no conditioning) or more"),
     "t_prime": whole(1, 999),
     "steps": whole(1, 999),
     "eta": number(0, 1, "a number from 0 (deterministic) to 1 (DDPM variance)"),
@@ -163,7 +163,7 @@ _SECTIONS: dict[str, dict[str, Range]] = {
     },
     "student": {
         **_TRAINING,
-        "w": Range(lambda v: _pair(v, _number) and v[0] >= 0 and v[1] <= LARGEST, "(smallest, largest), from 0 to 1e6"),
+        "w": Range(lambda v: _pair(v, _number) and v[0] >= 0 and v[1] <= 1e6, "(smallest, largest), from 0 to 1e6"),
         "t_prime": Range(
             lambda v: _pair(v, _whole) and v[0] >= 1 and v[1] < 1000, "(smallest, largest), from 1 to 999"
         ),
