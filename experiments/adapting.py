@@ -24,6 +24,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.contrast import contrast, cut_paste, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.errors import InputError
@@ -70,7 +71,7 @@ def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
         )
     try:
-        chosen = int(json.loads(chosen_file.read_text())["epoch"])
+        chosen = int(parsed(chosen_file.read_bytes(), constants=True)["epoch"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"

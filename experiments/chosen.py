@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.errors import InputError
 from experiments.plan import Point, point_of, settings_of
 from experiments.tables import write_text
@@ -42,10 +43,10 @@ def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Chosen | None:
     if not path.exists():
         return None
     try:
-        said = json.loads(path.read_text())
+        said = parsed(path.read_bytes(), constants=True)
         worth = float(said["synthetic_image_auroc"])
         chosen = Chosen(point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
-    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
         ) from None

@@ -4,6 +4,7 @@ import sys
 import traceback
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
+from pathlib import Path
 
 from absl import flags
 from ml_collections import ConfigDict
@@ -53,10 +54,21 @@ def _loaded(path: str, given: list[str]) -> object:
     except FileNotFoundError as error:
         if error.filename != path:
             raise
-        raise InputError(f"--config={path}: there is no such file") from None
+        raise InputError(f"--config={path}: there is no such file{_where(path)}") from None
     if not callable(getattr(module, "get_config", None)):
         raise InputError(f"--config={path}: has no function get_config(), which gives back the config")
     return module.get_config(*given)
+
+
+def _where(path: str) -> str:
+    """Where a path that leads nowhere was looked for, and how to mend it."""
+    looked = Path(path).absolute()
+    said = f" ({looked}, seen from the current folder {Path.cwd()})" if not Path(path).is_absolute() else ""
+    ours = Path(__file__).parent.parent / path
+    if ours != looked and ours.is_file():
+        return f"{said}; that of ddad_jax is {ours}: name it so, or run from {Path(__file__).parent.parent}"
+    above = next(folder for folder in looked.parents if folder.exists())
+    return f"{said}; {above} is there: check the rest of the path, or name the whole path"
 
 
 def _told(path: str, error: Exception) -> str:

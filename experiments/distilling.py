@@ -11,6 +11,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints, fingerprint
+from ddad_jax.data.json_file import parsed
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
@@ -83,7 +84,7 @@ def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
         return
     mend = f"Delete {file.parent} to train a student for these settings, or name another --workdir"
     try:
-        before = json.loads(file.read_text())
+        before = parsed(file.read_bytes(), constants=True)
         there = {**before["trained_for"], "teacher": before["teacher"]}
         had, has = (f"{t['train_steps']} steps, parameters {t['parameters'][:8]}" for t in (there["teacher"], teacher))
     except (OSError, ValueError, KeyError, TypeError) as error:

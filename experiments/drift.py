@@ -5,7 +5,6 @@ threshold) is that of float32, as where a run is calibrated once and then used i
 """
 
 import functools
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from ml_collections import ConfigDict
 from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import evaluate_maps, label_regions
@@ -167,7 +167,7 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
             raise InputError(f"--workdir={workdir}: {name} is missing; {mend}")
     path = workdir / "calibration.json"
     try:
-        said = json.loads(path.read_text())
+        said = parsed(path.read_bytes(), constants=True)
         point, score = point_of(said)
         threshold = float(said["threshold"])
         times = {grid_key(point): grid_of([int(t) for t in said["times"].split("-")])} if "times" in said else {}

@@ -12,6 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.read import expanded
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
@@ -89,7 +90,7 @@ def finished(workdir: Path) -> Finished:
 def evaluation(workdir: Path) -> str:
     """How to evaluate the run again, as its environment.json tells how it was made."""
     try:
-        flags = shlex.split(json.loads((workdir / "environment.json").read_text())["command"])[1:]
+        flags = shlex.split(parsed((workdir / "environment.json").read_bytes(), constants=True)["command"])[1:]
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         flags = ["--config=CONFIG", f"--workdir={workdir}"]
     return f"run python -m experiments.evaluate {shlex.join(flags)}"
@@ -100,7 +101,7 @@ def _calibration(workdir: Path, size: int, again: str) -> dict[str, Any]:
     if not path.exists():
         raise InputError(f"{workdir}: holds no finished run (calibration.json is missing); {again}")
     try:
-        said = dict(json.loads(path.read_text()))
+        said = dict(parsed(path.read_bytes(), constants=True))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); {again}") from None
     said = {**UNSAID, **said}
@@ -184,7 +185,7 @@ def _require_same(workdir: Path, now: Mapping[str, Any], there: Mapping[str, Any
 def _require_weights(workdir: Path, program: PairProgram, again: str) -> None:
     """``journal.claim`` said whose the scores are."""
     try:
-        owner = json.loads((workdir / "journal_of.json").read_text())["weights"]
+        owner = parsed((workdir / "journal_of.json").read_bytes(), constants=True)["weights"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         owner = None
     if owner != fingerprint(program.weights):

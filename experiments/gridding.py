@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import spread
 from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
@@ -105,7 +106,7 @@ def load_entries(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         return []
     try:
-        saved = json.loads(path.read_text())
+        saved = parsed(path.read_bytes(), constants=True)
         schedule, entries = str(saved["alpha_bar"]), list(saved["grids"])
         keys = [GridKey(*(entry[name] for name in GridKey._fields)) for entry in entries]
         times = [entry["times"] for entry in entries]

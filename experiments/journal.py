@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
@@ -98,7 +99,7 @@ def claim(journal: Path, weights: Any) -> None:
     """
     own, said = weights_fingerprint(weights), journal.with_name("journal_of.json")
     try:
-        before = json.loads(said.read_text())["weights"] if said.exists() else own
+        before = parsed(said.read_bytes(), constants=True)["weights"] if said.exists() else own
         int(before, 16)  # part of a file's name below
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
@@ -126,7 +127,7 @@ def require_own(journal: Path, weights: Any) -> None:
     """
     said = journal.with_name("journal_of.json")
     try:
-        before = json.loads(said.read_text())["weights"]
+        before = parsed(said.read_bytes(), constants=True)["weights"]
     except (OSError, ValueError, KeyError, TypeError):
         before = None
     if before != weights_fingerprint(weights):

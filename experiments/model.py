@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from ddad_jax.backbones import Backbone, get_backbone
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.split import hold_out, spread, subset
+from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, synthetic_defects
 from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
@@ -79,14 +80,16 @@ class Data(NamedTuple):
 
 
 def load_data(c: ConfigDict) -> Data:
-    """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files is
-    logged before anything is refused."""
+    """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
+    what is odd about the pictures is logged before anything is refused."""
     if c.view.register == "all":
         dataset, view = folder_of_view(c)
     else:
         dataset, view = KINDS[c.data.kind].load(c), view_of(c)
-    for note in dataset.notes:
+    notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
+    for note in notes:
         log.warning("%s", note)
+    dataset = dataset._replace(notes=notes)
     if c.view.register == "scored":
         return _scored_registered(c, split(c, dataset, view))
     return split(c, dataset, view)

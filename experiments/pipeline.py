@@ -18,6 +18,7 @@ from experiments import hosts, results, shards, sweeping, tracking, verdicts
 from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
+from experiments.config_doubts import doubts
 from experiments.distilling import Distilled, distilled
 from experiments.gridding import optimised_grids
 from experiments.journal import measured_with
@@ -50,6 +51,8 @@ def run_all(
             f"--config.view.mask={config.view.mask}: no point of the run uses it; expected "
             "--config.sample.mask_before=True or --config.score.mask_after=True, or one of them in the sweep"
         )
+    for sentence in doubts(config):
+        log.warning("%s", sentence)
     data = load_data(config)
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)

@@ -42,13 +42,10 @@ def plan(c: ConfigDict, *, sweep: bool) -> Plan:
     recon, score, scaled = [selected[0]], [selected[1]], _scaled(c)
     if sweep:
         swept = {name: c.sweep[name] or value for name, value in one.items()}
-        recon = _recon(c, swept)
+        recon = _recon(c, swept, "sweep")
         for name, part in c.sweep.parts.items():
             axes = {**one, "seed": swept["seed"], **{axis: part[axis] or one[axis] for axis in part}}
-            try:
-                recon += _recon(c, axes)
-            except InputError as error:
-                raise InputError(f"--config.sweep.parts.{name}: {error}") from None
+            recon += _recon(c, axes, f"sweep.parts.{name}")
         layers = c.sweep.layers or (c.score.layers,)
         score = [
             ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after), float(weight))
@@ -79,7 +76,7 @@ def config_point(c: ConfigDict) -> Point:
     s = c.score
     flags = bool(s.standardise), bool(s.mask_after)
     score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * _scaled(c), *flags, float(s.feature_weight))
-    return _recon(c, _one(c))[0], score
+    return _recon(c, _one(c), "sample")[0], score
 
 
 def _one(c: ConfigDict) -> dict[str, Any]:
@@ -93,12 +90,20 @@ def _scaled(c: ConfigDict) -> float:
     return c.data.size / 256.0
 
 
-def _recon(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
+def _recon(c: ConfigDict, axes: dict[str, Any], section: str) -> list[ReconPoint]:
     """The product of ``axes``, where a student takes of them what it was trained for.
 
     Raises:
-      InputError: a value out of range, or a w or T' that the student was not trained for.
+      InputError: a value out of range, or a w or T' that the student was not trained for; the section is named.
     """
+    try:
+        return _product(c, axes)
+    except InputError as error:
+        said = str(error)
+        raise InputError(said if said.startswith("--config.") else f"--config.{section}: {said}") from None
+
+
+def _product(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
     points = []
     for model in dict.fromkeys(axes["model"]):
         own = student_axes(c, axes) if model == "student" else axes

@@ -37,7 +37,7 @@ def read_registered(workdir: Path) -> list[dict[str, str]]:
     path = workdir / "registration.csv"
     if not path.exists():
         return []
-    with path.open(newline="", encoding="utf-8") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != COLUMNS:
             raise InputError(f"{path}: expected the columns {', '.join(COLUMNS)}. Delete it and run again")

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from absl import flags
 
-from ddad_jax.data.read import SUFFIXES
+from ddad_jax.data.listing import is_picture
 from ddad_jax.errors import InputError
 from experiments import entry
 from experiments.nudges import KINDS, trial
@@ -34,7 +34,7 @@ COLUMNS = ("kind", "trials", "accepted", "refused", "wrong", "median_px", "p95_p
 
 def main() -> None:
     named = (Path(name) for name in glob.glob(str(PICTURES.value), recursive=True))  # noqa: PTH207 - Path's glob has a root
-    paths = sorted(path for path in named if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in named if is_picture(path))
     if len(paths) < 2:
         raise InputError(f"--pictures={PICTURES.value}: {len(paths)} pictures; expected 2 or more. Quote the glob")
     rng, kinds = np.random.default_rng(SEED.value), list(KINDS)

@@ -1,12 +1,12 @@
 """From a finished run to its report: what the page says, its figures, and the pictures of its browser."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddad_jax.data.json_file import read_object
 from ddad_jax.metrics import auroc_interval, label_regions, missing
 from ddad_jax.metrics.at_threshold import curves
 from experiments import trajectories, verdicts
@@ -84,7 +84,8 @@ def report_of(
         for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
     }
     both = 0 < test.labels.sum() < len(test.labels)
-    environment = json.loads((workdir / "environment.json").read_text())
+    again = "The next evaluation of this workdir writes it anew"
+    environment = read_object(workdir / "environment.json", mend=again, constants=True)
     adapted_by = CHOSEN_BY[c.adapt.choose][0]
     notes = [
         f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps, each picture "

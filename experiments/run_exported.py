@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import struct
 import sys
 import zipfile
 import zlib
@@ -28,6 +29,10 @@ MOST = 1024
 """Pictures in one call: more take memory that no device has, and save no time."""
 LONGEST = 200
 """Bytes of a picture's name that the name of its map takes over; a file system takes 255 in all."""
+PICTURES = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
+"""Formats of picture files, where Pillow reads them."""
+MOST_PIXELS = 10**9
+"""Of a picture file, by its header."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError)
 _NEEDED = (
     "platforms", "picture", "map", "batch", "advised_batch", "jax", "calling_convention_version", "module_kept_var_idx",
@@ -153,22 +158,76 @@ def read(path: Path, picture: Sequence[int]) -> np.ndarray:
                           "taken as it is, a picture file is resized")  # fmt: skip
         return found
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image
     except ImportError:
         raise Refused(f"{path}: reading picture files needs Pillow (pip install pillow); or give .npy arrays of uint8 "
                       f"{(height, width, 3)}") from None  # fmt: skip
+    upright = _to_eight_bits(_decoded(path), path)
+    return np.asarray(upright.resize((width, height), Image.Resampling.BILINEAR).convert("RGB"))
+
+
+# --- As ddad_jax/data/decode.py and eight_bits.py have them: the model learnt from pictures that were read like that --
+
+
+def _decoded(path: Path) -> Any:
+    """The first frame, upright."""
+    from PIL import Image
+
+    if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < 2 * MOST_PIXELS:
+        Image.MAX_IMAGE_PIXELS = 2 * MOST_PIXELS
+    turns = {2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_270",
+             7: "TRANSVERSE", 8: "ROTATE_90"}  # fmt: skip
     try:
-        with Image.open(path) as file:
-            upright = ImageOps.exif_transpose(file)
-            upright.load()
-    except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+        with path.open("rb") as file, Image.open(file, formats=PICTURES) as picture:  # not by name: see there
+            tags = getattr(picture, "tag_v2", {}) if picture.format == "TIFF" else {}
+            width, height = (tags[256], tags[257]) if 256 in tags and 257 in tags else picture.size
+            if width * height > MOST_PIXELS:
+                raise _too_large(path, f"{height} x {width}")
+            turn = _orientation(picture)
+            picture.load()
+            if turn == 1 or _orientation(picture) == 1:  # a TIFF is turned while it is decoded
+                return picture.copy()
+            return picture.transpose(Image.Transpose[turns[turn]])
+    except Image.DecompressionBombError:
+        raise _too_large(path, "far more") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
         raise Refused(f"{path}: cannot be read as a picture ({error})") from None
-    if upright.mode.startswith("I") or upright.mode == "F":
-        raise Refused(f"{path}: mode {upright.mode}, more than 8 bits a channel; save it as 8-bit RGB or grey")
-    if upright.has_transparency_data:
-        layers = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", layers.size, (0, 0, 0, 255)), layers)
-    return np.asarray(upright.convert("RGB").resize((width, height), Image.Resampling.BILINEAR))
+
+
+def _too_large(path: Path, size: str) -> Refused:
+    return Refused(f"{path}: {size} pixels (height x width); at most {MOST_PIXELS // 10**6} million in one picture are "
+                   "read; save it smaller")  # fmt: skip
+
+
+def _orientation(picture: Any) -> int:
+    if picture.format == "PNG":
+        picture.load()
+    try:
+        said = picture.getexif().get(0x0112, 1)
+    except (SyntaxError, ValueError, EOFError, struct.error, KeyError, TypeError, IndexError):
+        return 1
+    return int(said) if isinstance(said, (int, float)) and said in range(1, 9) else 1
+
+
+def _to_eight_bits(picture: Any, path: Path) -> Any:
+    from PIL import Image
+
+    if picture.mode.startswith("I") or picture.mode == "F":
+        values = np.asarray(picture)
+        full_scale = 1.0 if picture.mode == "F" else 65535.0
+        if not (values.min() >= 0 and values.max() <= full_scale):
+            raise Refused(f"{path}: pixel values from {values.min():g} to {values.max():g}; expected 0 to "
+                          f"{full_scale:g} (mode {picture.mode}); save it as 8-bit or 16-bit PNG or TIFF")  # fmt: skip
+        narrow = np.empty(values.shape, np.uint8)
+        for top in range(0, len(values), 256):
+            rows = slice(top, top + 256)
+            narrow[rows] = np.round(values[rows].astype(np.float64) * (255.0 / full_scale)).astype(np.uint8)
+        return Image.fromarray(narrow)
+    if picture.has_transparency_data:
+        layers = picture.convert("RGBA")
+        black = Image.new("RGBA", layers.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, layers).convert("RGB")
+    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
 def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:

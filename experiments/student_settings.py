@@ -1,14 +1,12 @@
-"""The section ``student`` of a config: its checks, and what the student it describes may be asked."""
+"""The section ``student`` of a config: what the student it describes learns, and may be asked."""
 
-from collections.abc import Callable
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ddad_jax.distilled import Trained, require
 from ddad_jax.errors import InputError
-from ddad_jax.points import MODELS, ReconPoint
-from ddad_jax.solvers import SOLVERS
+from ddad_jax.points import ReconPoint
 from ddad_jax.timesteps import GRIDS
 
 
@@ -76,36 +74,3 @@ def require_point(trained: Trained, point: ReconPoint) -> None:
         require(trained, **{name: getattr(point, name) for name in asked})
     except InputError as error:
         raise InputError(f"model = student: {error} (--config.student, in a new --workdir)") from None
-
-
-def check_student(c: ConfigDict, need: Callable[[str, bool, str], None]) -> None:
-    """``need(flag, good, expected)`` for every setting that can be judged alone; the rest is ``trained_for``'s."""
-    s = c.student
-    need("sample.model", c.sample.model in MODELS, "teacher or student")
-    need(
-        "sweep.model", isinstance(c.sweep.model, tuple) and {*c.sweep.model} <= {*MODELS}, "a tuple of teacher, student"
-    )
-    strengths = _range(s.w, (int, float)) and s.w[0] >= 0 and s.w[1] <= 1e6
-    need("student.w", strengths, "(smallest, largest), from 0 to 1e6")
-    times = _range(s.t_prime, int) and s.t_prime[0] >= 1 and s.t_prime[1] < 1000
-    need("student.t_prime", times, "(smallest, largest), from 1 to 999")
-    need("student.calls", s.calls in (1, 2), "1 or 2")
-    need("student.teacher_solver", s.teacher_solver in SOLVERS, f"one of {', '.join(sorted(SOLVERS))}")
-    for name in ("grid", "teacher_grid"):
-        need(f"student.{name}", s[name] in GRIDS, f"one of {', '.join(sorted(GRIDS))}")
-    for name in ("teacher_steps", "reuse", "steps", "batch_size", "accumulate"):
-        need(f"student.{name}", s[name] >= 1, "at least 1")
-    for name in ("log_every", "validate_every", "checkpoint_every"):
-        need(f"student.{name}", s[name] >= 1, "at least 1")
-    for name in ("start_noise", "fade", "blend_max", "max_minutes", "warmup_steps", "clip_norm", "weight_decay"):
-        need(f"student.{name}", 0 <= s[name] < float("inf"), "0 or more")
-    for name in ("damaged", "paired"):
-        need(f"student.{name}", 0 <= s[name] <= 1, "a share from 0 to 1")
-    need("student.defects", s.defects >= 1, "at least 1")
-    need("student.learning_rate", s.learning_rate > 0, "above 0")
-    need("student.ema_decay", 0 <= s.ema_decay < 1, "0 (none) up to below 1")
-
-
-def _range(values: Any, kind: type | tuple[type, ...]) -> bool:
-    two = isinstance(values, tuple) and len(values) == 2
-    return two and all(isinstance(v, kind) and not isinstance(v, bool) for v in values) and values[0] <= values[1]

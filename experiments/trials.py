@@ -1,7 +1,6 @@
 """Do thresholds keep their false-alarm rate? Many random calibrations on the scores of real normal pictures."""
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import betabinom, binomtest
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import RULES, conformal_rank, image_threshold, pac_rank, quantile_rank
 
@@ -116,9 +116,9 @@ def _share_above(ordered: np.ndarray, threshold: float) -> float:
 def _read(path: Path) -> np.ndarray:
     expected = "expected a scores.csv or a calibration.json of a run, or a CSV with a column 'score'"
     try:
-        text = path.read_text("utf-8")
         if path.suffix == ".json":
-            return np.array(json.loads(text)["normal_scores"], float)
+            return np.array(parsed(path.read_bytes(), constants=True)["normal_scores"], float)
+        text = path.read_text("utf-8-sig")
         rows = list(csv.DictReader(text.splitlines()))
         return np.array([float(row["score"]) for row in rows if row.get("label", "0") == "0"], float)
     except OSError as error:

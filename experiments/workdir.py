@@ -14,6 +14,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from experiments import hosts
@@ -32,6 +33,17 @@ _PACKAGES = (
     "opencv-python-headless",
     "pillow",
 )
+
+
+_ARITHMETIC = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+    "jax_platforms",
+)
+"""Settings of JAX, each from its environment variable, that give other numbers for the same config."""
 
 
 def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
@@ -155,6 +167,7 @@ def environment() -> dict[str, Any]:
         "commit": _commit(),
         "command": shlex.join([_module(), *sys.argv[1:]]),
         "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "jax": {name: jax.config.values.get(name) for name in _ARITHMETIC} | {"XLA_FLAGS": os.getenv("XLA_FLAGS", "")},
     }
 
 
@@ -213,7 +226,7 @@ def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text())
+        found = parsed(path.read_bytes(), constants=True)
     except (ValueError, OSError) as error:
         raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
     if not isinstance(found, dict):

@@ -13,6 +13,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone, feature_fn
+from ddad_jax.data.json_file import parsed
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.points import ReconPoint
@@ -144,7 +145,7 @@ def from_run(c: ConfigDict, workdir: Path, known: Networks, *, tiles: int, measu
     said = {}
     for name in ("config.json", "environment.json"):
         try:
-            said[name] = dict(json.loads((workdir / name).read_text()))
+            said[name] = dict(parsed((workdir / name).read_bytes(), constants=True))
         except (OSError, ValueError, TypeError) as error:
             raise InputError(
                 f"--from_run={workdir}: {name} cannot be read ({error}); expected the workdir of a sweep"

@@ -78,7 +78,7 @@ def _list(name: str, value: str) -> tuple[str, ...]:
     if not value.startswith("@"):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     try:
-        lines = Path(value[1:]).read_text().splitlines()
+        lines = Path(value[1:]).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"--{name}={value}: cannot be read ({error}); expected a text file, one on a line") from None
     return tuple(line.strip() for line in lines if line.strip() and not line.strip().startswith("#"))

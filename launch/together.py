@@ -6,7 +6,6 @@ beside FILE.
 """
 
 import itertools
-import json
 import os
 import re
 import shlex
@@ -18,6 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.errors import InputError
 from launch import entry
 
@@ -41,7 +41,7 @@ def commands_of(file: Path) -> dict[str, list[str]]:
     try:
         found = {
             name: shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
-            for name, words in json.loads(file.read_text()).items()
+            for name, words in parsed(file.read_bytes()).items()
         }
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); expected JSON, name -> command") from None

@@ -7,11 +7,11 @@ path in the category ("train/good/RECORDING_000012.png"): ``recording``, ``sourc
 ``experiments/captures/assembling.py`` writes it.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.names import require_inside
 from ddad_jax.errors import InputError
 
@@ -29,7 +29,7 @@ def read_manifest(category_folder: str | Path) -> dict[str, Any] | None:
     """
     file = Path(category_folder) / MANIFEST
     try:
-        found = json.loads(file.read_bytes())
+        found = parsed(file.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, RecursionError) as error:

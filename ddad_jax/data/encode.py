@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from ddad_jax.data.decode import opened, orientation
 from ddad_jax.data.read import Encoded, Source, image_size, read_full, read_mask_float
 
-_ORIENTATION = 0x0112
 _BIT_DEPTH = 24  # of a PNG: the byte of its header that holds the bits of a channel
 
 
@@ -58,12 +58,12 @@ def png(pixels: np.ndarray) -> bytes:
 
 def _is_plain(source: Encoded, orient: bool, modes: tuple[str, ...] = ("L", "RGB")) -> bool:
     """Of a file that can be read."""
-    with Image.open(io.BytesIO(source.data)) as picture:
+    with opened(source) as picture:
         return (
             picture.format in ("PNG", "JPEG")
             and picture.mode in modes
             and (picture.format == "JPEG" or source.data[_BIT_DEPTH] == 8)  # 16-bit colour is opened as RGB, too
             and not picture.has_transparency_data
             and getattr(picture, "n_frames", 1) == 1
-            and not (orient and picture.getexif().get(_ORIENTATION, 1) != 1)
+            and not (orient and orientation(picture) != 1)
         )

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ddad_jax.data.read import SUFFIXES
+from ddad_jax.data.read import named_as_picture
 from ddad_jax.errors import InputError
 
 SYSTEM_FILES = frozenset(
@@ -20,12 +20,12 @@ def is_hidden(path: Path) -> bool:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a path is taken for a picture: a visible file by one of `SUFFIXES` in any case.
+    """Whether a path is taken for a picture: a visible file by its ending.
 
     Raises:
       InputError: what it is cannot be asked.
     """
-    return path.suffix.lower() in SUFFIXES and not is_hidden(path) and _asked(path.is_file)
+    return named_as_picture(path) and not is_hidden(path) and _asked(path.is_file)
 
 
 def is_folder(path: Path) -> bool:

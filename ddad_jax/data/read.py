@@ -1,7 +1,7 @@
 """L1. From picture files to arrays: every pixel format to 8-bit RGB, resized as the published code does.
 
-Order of events: decode, turn upright (EXIF), bring to 8 bits, resize with Pillow's bilinear filter
-(antialiased when shrinking, rounded to uint8), aspect ratio not kept.
+Order of events: decode and turn upright (``decode``), bring to 8 bits (``eight_bits``), resize with Pillow's bilinear
+filter (antialiased when shrinking, rounded to uint8), aspect ratio not kept.
 Releases of Pillow before 13 round differently: a shrunken picture may differ by one grey level there.
 
 How each pixel format becomes 8-bit RGB:
@@ -17,15 +17,15 @@ How each pixel format becomes 8-bit RGB:
 - floating point: values must lie in [0, 1].
 """
 
-import io
-import struct
-import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
+from ddad_jax.data.decode import Encoded, opened, size_of, unreadable
+from ddad_jax.data.decode import decode as _decode
+from ddad_jax.data.eight_bits import to_eight_bits as _to_eight_bits
+from ddad_jax.data.eight_bits import wide_values as _wide_values
 from ddad_jax.data.mask_values import MaskValues, understood
 from ddad_jax.errors import InputError
 
@@ -34,11 +34,13 @@ LOSSY_SUFFIXES = JPEG_SUFFIXES | {".webp"}
 SUFFIXES = LOSSY_SUFFIXES | {".png", ".apng", ".bmp", ".dib", ".tif", ".tiff"}
 """Endings taken for pictures, in any case."""
 
-_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
-# A fixed list, so that a file with a harmless ending cannot wake one of Pillow's rarer decoders.
-
 Size = int | tuple[int, int]
 """What a picture is resized to: the side of a square, or (height, width); pixels."""
+
+
+def named_as_picture(name: Path | str) -> bool:
+    """Whether a file's name ends as those of pictures do; of a file in a folder, ``listing.is_picture`` asks more."""
+    return Path(name).suffix.lower() in SUFFIXES
 
 
 def expanded(path: Path | str, what: str) -> Path:
@@ -53,28 +55,8 @@ def expanded(path: Path | str, what: str) -> Path:
         raise InputError(f"{what}: {path}: no home folder of that user is known; write the whole path") from None
 
 
-class Encoded(NamedTuple):
-    """A picture's file in memory, and what messages call it."""
-
-    name: str
-    data: bytes
-
-    def __str__(self) -> str:
-        return self.name
-
-
 Source = str | Path | Encoded
 """Where a picture is read from."""
-
-_BROKEN = (
-    OSError,  # missing, unreadable, unknown format, truncated
-    SyntaxError,  # what Pillow's PNG reader raises for a damaged chunk
-    ValueError,
-    EOFError,
-    struct.error,
-    zlib.error,
-    Image.DecompressionBombError,
-)
 
 
 def read_image(path: Source, size: Size, *, orient: bool = True) -> np.ndarray:
@@ -201,24 +183,12 @@ def read_mask_values(
 
 
 def image_size(path: Source, *, orient: bool = True) -> tuple[int, int]:
-    """(height, width) in pixels of a picture as `read_image` sees it before resizing; reads the header only.
+    """(height, width) in pixels of a picture as `read_image` sees it before resizing.
 
     Raises:
-      InputError: the file is missing or not a picture.
+      InputError: the file is missing, not a picture, or too large to be read.
     """
-    path = _source(path)
-    try:
-        with _open(path) as picture:
-            width, height = picture.size
-            turned = orient and picture.getexif().get(0x0112, 1) in (
-                5,
-                6,
-                7,
-                8,
-            )  # the tags that swap the sides
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-    return (width, height) if turned else (height, width)
+    return size_of(_source(path), orient)
 
 
 def _rgb(picture: Image.Image) -> np.ndarray:
@@ -240,61 +210,15 @@ def encoded(path: Path) -> Encoded:
     try:
         return Encoded(str(path), path.read_bytes())
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def _source(path: Source) -> Path | Encoded:
     return Path(path) if isinstance(path, str) else path
 
 
-def _open(path: Path | Encoded) -> Image.Image:
-    return Image.open(io.BytesIO(path.data) if isinstance(path, Encoded) else path, formats=_FORMATS)
-
-
-def _decode(path: Path | Encoded, orient: bool) -> Image.Image:
-    try:
-        with _open(path) as picture:
-            picture.load()
-            return ImageOps.exif_transpose(picture) if orient else picture.copy()
-    except _BROKEN as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path | Encoded, error: BaseException) -> InputError:
-    if isinstance(error, FileNotFoundError):
-        return InputError(f"{path}: no such file. Check the path, or restore the file.")
-    return InputError(
-        f"{path}: cannot be read as an image ({error}). It may be truncated or not a picture "
-        f"({', '.join(sorted(SUFFIXES))} are read): copy it again from its source, or remove it."
-    )
-
-
-def _to_eight_bits(picture: Image.Image, path: Path | Encoded) -> Image.Image:
-    """Mode "L" for grey, "RGB" for everything else; the module docstring says how."""
-    if picture.mode.startswith("I") or picture.mode == "F":
-        values, full_scale = _wide_values(picture, path)
-        return Image.fromarray(np.round(values * (255.0 / full_scale)).astype(np.uint8))
-    if picture.has_transparency_data:
-        layers = picture.convert("RGBA")
-        black = Image.new("RGBA", layers.size, (0, 0, 0, 255))
-        return Image.alpha_composite(black, layers).convert("RGB")
-    return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
-
-
-def _wide_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray, float]:
-    """Values of more than 8 bits as float64 [h, w], and what counts as white: 65535, or 1 for floats."""
-    values = np.asarray(picture).astype(np.float64)
-    full_scale = 1.0 if picture.mode == "F" else 65535.0
-    if not (values.min() >= 0 and values.max() <= full_scale):  # also catches NaN
-        raise InputError(
-            f"{path}: pixel values from {values.min():g} to {values.max():g}; expected 0 to {full_scale:g} "
-            f"(mode {picture.mode}). Save it as 8-bit or 16-bit PNG or TIFF."
-        )
-    return values, full_scale
-
-
 def _is_lossy(path: Path | Encoded) -> bool:
-    with _open(path) as picture:
+    with opened(path) as picture:
         return picture.format in ("JPEG", "WEBP")
 
 

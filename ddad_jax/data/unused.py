@@ -41,9 +41,11 @@ OUTSIDE: Reason = ("pictures beside the folders train and test", NO_KIND[1])
 
 
 def file_reason(path: Path) -> Reason | None:
-    """What is the matter with a path itself; None for a file that could be a picture."""
+    """What is the matter with a path itself; None for a folder, and for a file that could be a picture."""
     if not path.exists():
         return NOWHERE
+    if path.is_dir():
+        return None
     if not path.is_file():
         return NO_FILE
     return None if is_picture(path) else ENDING

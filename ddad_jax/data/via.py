@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ddad_jax.data.json_file import parsed, text_of
 from ddad_jax.data.names import require_kind
 from ddad_jax.data.outlines import Ellipse, Line, Outline, Point, Polygon
 from ddad_jax.errors import InputError
@@ -60,7 +61,7 @@ def read_via(path: str | Path) -> dict[str, tuple[Region, ...]]:
     if entries is None:
         raise InputError(f"{path}: expected a VIA file ending in .csv or .json. {_EXPORT}.")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = text_of(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path of the labels.") from error
     except UnicodeDecodeError as error:
@@ -174,7 +175,7 @@ def _of_json(text: str, path: Path) -> Iterator[_Entry]:
 
 def _object(text: str, where: str) -> Mapping[str, Any]:
     try:
-        return _mapping(json.loads(text), where)
+        return _mapping(parsed(text, constants=True), where)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: is no JSON ({error}). {_EXPORT}.") from error
 

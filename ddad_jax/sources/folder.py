@@ -1,13 +1,20 @@
 """L1. The pictures of a folder as frames, in the order of their names."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ddad_jax.data.listing import entries, is_folder, is_picture
 from ddad_jax.data.read import SUFFIXES, read_full
+from ddad_jax.data.unused import NO_FILE, Reason, unused_notes
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame
+
+log = logging.getLogger(__name__)
+
+INNER: Reason = ("folders, which are not entered", "Name each of them as a source of its own.")
 
 
 class Folder:
@@ -16,7 +23,8 @@ class Folder:
     Names with numbers are ordered by them, so that ``9.png`` comes before ``10.png``.
 
     Args:
-      path: a folder with files ending in one of ``ddad_jax.data.read.SUFFIXES``; folders in it are not entered.
+      path: a folder with files ending in one of ``ddad_jax.data.read.SUFFIXES``; folders in it are not entered
+        and hidden files passed over, as in data sets.
       fps: of its clock, which files do not have: picture i is from second i / fps; above 0.
 
     Raises:
@@ -29,13 +37,13 @@ class Folder:
         if not fps > 0:
             raise InputError(f"fps is {fps:g}: expected a number above 0, in frames a second")
         folder = Path(path)
-        try:
-            found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
-        except OSError as error:
-            raise InputError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from None
+        there = entries(folder)
+        found = [file for file in there if is_picture(file)]
         if not found:
             kinds = ", ".join(sorted(SUFFIXES))
             raise InputError(f"{folder}: no pictures in it ({kinds}); name the folder that holds the files themselves")
+        for note in unused_notes(folder, there, found, lambda path: INNER if is_folder(path) else NO_FILE):
+            log.warning("%s", note)
         self.name, self._fps, self._closed = str(path), fps, False
         self.files = tuple(sorted(found, key=_natural))
         self.settings: Mapping[str, Any] = {"kind": "folder", "fps": fps, "pictures": len(found)}

@@ -15,15 +15,15 @@ The thesis masks what cannot be learnt (moving parts, regions out of focus) at o
 distances are taken, ``silenced`` after the map is made.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
+from ddad_jax.data.json_file import read_json
 from ddad_jax.data.outlines import Polygon, draw
-from ddad_jax.data.read import SUFFIXES, expanded, image_size, read_mask, resized
+from ddad_jax.data.read import expanded, image_size, named_as_picture, read_mask, resized
 from ddad_jax.errors import InputError
 
 FORMAT = 1
@@ -52,7 +52,7 @@ def read_view_mask(
     path = expanded(path, "mask of the view")
     if path.suffix.lower() == ".json":
         drawn, watched = _from_polygons(path, view)
-    elif path.suffix.lower() in SUFFIXES:
+    elif named_as_picture(path):
         drawn = image_size(path)
         watched = read_mask(path, drawn)
     else:
@@ -69,10 +69,7 @@ def read_view_mask(
 
 
 def _from_polygons(path: Path, view: str) -> tuple[tuple[int, int], np.ndarray]:
-    try:
-        said = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} (mask of the view): cannot be read ({error})") from None
+    said = read_json(path, what="mask of the view", mend="Save it as JSON, in UTF-8")
     expected = '{"format": 1, "size": [height, width], "views": {NAME: {"ignore": [POLYGON, ...]}}}'
     if not isinstance(said, dict) or said.get("format") != FORMAT or not isinstance(said.get("views"), dict):
         raise InputError(f"{path}: expected {expected}, found another layout or format")

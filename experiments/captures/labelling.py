@@ -14,7 +14,7 @@ import numpy as np
 
 from ddad_jax.data.listing import listed, picture_files, subfolders
 from ddad_jax.data.outlines import LINE_WIDTH, Point, draw
-from ddad_jax.data.read import SUFFIXES, read_mask
+from ddad_jax.data.read import named_as_picture, read_mask
 from ddad_jax.data.via import Region, kinds_of, read_via
 from ddad_jax.errors import InputError
 from experiments.captures.recording import NORMAL, Capture, Captured
@@ -148,7 +148,9 @@ def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
                 raise InputError(f"--labels={path}: expected a VIA file (.csv, .json) or a folder of mask images.")
             yield path
             continue
-        drawn = sorted(p for p in path.iterdir() if p.suffix.lower() in VIA)
+        drawn = sorted(
+            p for p in path.iterdir() if p.suffix.lower() in VIA and not p.name.startswith(".") and p.is_file()
+        )
         files = [*drawn, *picture_files(path), *(file for folder in subfolders(path) for file in picture_files(folder))]
         if not files:
             raise InputError(f"--labels={path}: holds no VIA file and no mask image, nor do its folders.")
@@ -171,7 +173,7 @@ class _Names(NamedTuple):
     def key(self, name: str, file: Path) -> Key:
         """Of the frame that ``name`` in the label file ``file`` stands for."""
         *folders, last = PurePosixPath(unquote(name).replace("\\", "/")).parts or ("",)
-        last = last[: -len(Path(last).suffix)] if Path(last).suffix.lower() in SUFFIXES else last
+        last = last[: -len(Path(last).suffix)] if named_as_picture(last) else last
         own = [f"{file.stem}_{last}"]  # in the VIA file of a recording
         calls = ["/".join([*folders[-n:], last]) for n in (2, 1) if len(folders) >= n] + own + [last]
         for call in calls:

@@ -27,7 +27,6 @@ product may have one on its far side. False: nothing is known of the pixels, onl
 import csv
 import hashlib
 import io
-import json
 import math
 import re
 from collections import Counter
@@ -35,6 +34,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddad_jax.data.json_file import parsed
 from ddad_jax.data.names import fault_of, folded, is_normal_name
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
@@ -192,7 +192,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     file = folder / MANIFEST
     try:
-        found = json.loads(file.read_bytes())
+        found = parsed(file.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{folder}: no capture (there is no {MANIFEST}); name the --out of python -m experiments.capture"
@@ -229,7 +229,7 @@ def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
         content = content[: content.rfind(b"\n") + 1]  # its last row may be torn
     elif hashlib.sha256(content).hexdigest() != manifest.get("sha256"):
         raise InputError(f"{file}: was changed after the capture (its digest is not the one in {MANIFEST})")
-    reader = csv.DictReader(io.StringIO(content.decode(errors="replace"), newline=""))
+    reader = csv.DictReader(io.StringIO(content.decode("utf-8-sig", errors="replace"), newline=""))
     if content and tuple(reader.fieldnames or ()) != COLUMNS:
         raise InputError(f"{file}: its columns are {reader.fieldnames}, expected {list(COLUMNS)}; capture again")
     rows = [_row(folder, line, file, number) for number, line in enumerate(reader, start=2)]

@@ -4,7 +4,6 @@ It looks at test labels after each epoch, so it may show a course and choose not
 of epoch E; 0 is the extractor as it came.
 """
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data.json_file import read_object
 from ddad_jax.mesh import device_mesh
 from ddad_jax.weights import load_backbone
 from experiments import sweeping
@@ -52,4 +52,6 @@ def rows_by_epoch(workdir: Path) -> dict[int, list[dict[str, Any]]]:
 
 
 def _epochs_run(workdir: Path) -> int:
-    return int(json.loads((workdir / "adapt" / "chosen.json").read_text())["epochs_run"])
+    path = workdir / "adapt" / "chosen.json"
+    found = read_object(path, mend="Name another --workdir, or delete this one to start again", constants=True)
+    return int(found["epochs_run"])

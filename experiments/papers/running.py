@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.data.json_file import parsed
 from ddad_jax.errors import InputError
 from ddad_jax.weights import find_backbone
 from experiments import tracking
@@ -212,8 +213,8 @@ def _same_settings(state: State) -> bool:
     if not path.exists():
         return False
     try:
-        before = json.loads(path.read_text())
-    except ValueError:
+        before = parsed(path.read_bytes(), constants=True)
+    except (OSError, ValueError):
         return False
     now = json.loads(json.dumps(state.run.config.to_dict()))
     sections = {name.partition(".")[0] for name in (*TRAINED_WITH, *ADAPTED_WITH)}

@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from PIL import Image
 
+from ddad_jax.data.json_file import read_object
 from experiments.plan import SETTINGS
 from experiments.tables import is_number, plain, read_jsonl
 from experiments.tracking.given import Value
@@ -62,7 +63,7 @@ def begin(write: Write, workdir: Path, config: ConfigDict) -> None:
     settings = json.dumps(config.to_dict(), indent=1, sort_keys=True, default=str)
     texts: dict[str, Value] = {"run/config": settings}
     if (workdir / "environment.json").exists():
-        found = json.loads((workdir / "environment.json").read_text())
+        found = read_object(workdir / "environment.json", mend="Delete it and run again", constants=True)
         # The command differs between the stages of one run, and so does nothing else.
         found.pop("command", None)
         texts["run/environment"] = json.dumps(found, indent=1, sort_keys=True)

@@ -123,11 +123,11 @@ def test_a_size_that_the_levels_do_not_halve_is_refused(tmp_path: Path) -> None:
     [("w", -1.0), ("w", float("nan")), ("eta", 2.0), ("t_prime", 0), ("t_prime", 1000), ("steps", 0), ("steps", 251)],
 )
 def test_points_out_of_range_are_refused_before_anything_runs(tmp_path: Path, name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=r"--config\.adapt: .*expected"):
+    with pytest.raises(InputError, match=rf"--config\.adapt\.{name}=.*expected"):
         config(tmp_path, **{f"adapt__{name}": value})
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match=rf"--config\.sample.*{name} ?=.*expected"):
         plan(config(tmp_path, **{f"sample__{name}": value}), sweep=False)
-    with pytest.raises(InputError, match="expected"):
+    with pytest.raises(InputError, match=rf"--config\.sweep.*{name} ?=.*expected"):
         plan(config(tmp_path, **{f"sweep__{name}": (value,)}), sweep=True)
 
 

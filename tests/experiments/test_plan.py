@@ -96,8 +96,10 @@ def test_a_row_that_is_no_point_is_refused(tmp_path: Path, changed: dict[str, An
 
 
 def test_a_part_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
-    c = tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"w": (1.0, -1.0)}}))
-    with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late: w = -1"):
+    with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late\.w=\(1\.0, -1\.0\)"):
+        tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"w": (1.0, -1.0)}}))
+    c = tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"steps": (300,)}}))
+    with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late: steps = 300"):
         plan(c, sweep=True)
 
 

@@ -178,13 +178,13 @@ def test_a_picture_that_cannot_be_judged_is_one_line(
     np.save(tmp_path / "float.npy", np.zeros((SIZE, SIZE, 3)))
     (tmp_path / "text.npy").write_text("no array")
     (tmp_path / "text.png").write_text("no picture")
-    Image.fromarray(np.zeros((9, 9), np.uint16)).save(tmp_path / "deep.png")
+    Image.fromarray(np.full((9, 9), 70_000, np.int32)).save(tmp_path / "deep.tif")
     for name, says in {
         "small.npy": f"uint8 (8, 8, 3); expected uint8 ({SIZE}, {SIZE}, 3)",
         "float.npy": "float64",
         "text.npy": "cannot be read as an array",
         "text.png": "cannot be read as a picture",
-        "deep.png": "more than 8 bits a channel",
+        "deep.tif": "pixel values from 70000 to 70000; expected 0 to 65535",
         "gone.png": "cannot be read as a picture",
     }.items():
         error = refused([str(file), str(tmp_path / name)], capsys)

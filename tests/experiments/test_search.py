@@ -331,11 +331,11 @@ def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
         (["w:a:b"], r"expected w:LOW:HIGH with two numbers"),
         (["t_prime:1.5:20"], r"two whole numbers"),
         (["w:0"], r"expected w:LOW:HIGH"),
-        (["w:-1:2"], r"--over=w:-1:2: w = -1"),
+        (["w:-1:2"], r"--over=w:-1:2: .*sample\.w=-1"),
         (["w:0:inf"], r"--over=w:0:inf"),
         (["t_prime:1:100"], r"--over=t_prime:1:100"),
         (["t_prime:10:1000"], r"--over=t_prime:10:1000"),
-        (["eta:0:2"], r"--over=eta:0:2: eta = 2"),
+        (["eta:0:2"], r"--over=eta:0:2: .*sample\.eta=2"),
         (["v:-1:2"], r"--over=v:-1:2: --config.score.v"),
     ],
 )

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny_runs
@@ -136,6 +137,16 @@ def test_a_broken_config_is_refused(tmp_path: Path, root: Path, content: str) ->
     (folder / "config.json").write_text(content)
     with pytest.raises(InputError, match=r"config\.json.*delete the workdir"):
         opened(folder, root)
+
+
+def test_the_environment_says_what_gives_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_enable_fast_math=true")
+    plain = environment()["jax"]
+    assert plain["XLA_FLAGS"] == "--xla_cpu_enable_fast_math=true" and plain["jax_default_prng_impl"]
+    with jax.enable_x64(True), jax.default_matmul_precision("float32"):
+        other = environment()["jax"]
+    differing = {name for name in plain if plain[name] != other[name]}
+    assert differing == {"jax_enable_x64", "jax_default_matmul_precision"}
 
 
 def test_the_environment_needs_no_git(monkeypatch: pytest.MonkeyPatch) -> None:

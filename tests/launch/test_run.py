@@ -28,7 +28,7 @@ CASES = {
     ),
     "unknown setting": (f"--target=local -- {DEMO} --config.sampel.w=1", r"sampel\.w: there is no such setting"),
     "unknown flag there": (f"--target=local -- {DEMO} --stepps=1", r"would not start: .*stepps"),
-    "out of range": (f"--target=local -- {DEMO} --config.sample.w=-1", r"would not start: .*w = -1"),
+    "out of range": (f"--target=local -- {DEMO} --config.sample.w=-1", r"would not start: .*w=-1"),
     "too many shards": (
         f"--target=local --shards=99 -- {DEMO}",
         r"--shards=99: the grid has \d+ points to reconstruct; expected at most",

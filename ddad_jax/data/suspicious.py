@@ -1,0 +1,150 @@
+"""L1. What is odd about the pictures of a data set: said before hours of training, and nothing is refused for it.
+
+Pictures without light or contrast, all the same, grey among colour, and test pictures that are (nearly) training
+pictures or each other. Two pictures are nearly the same where they differ by less than `CLOSE` grey levels, and by far
+less than pictures of this data set do: identical parts before a fixed camera, or frames next to each other, are as
+close among themselves, and are no copies.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.read import resized
+
+DARK = 24
+"""Of 255: the brightest of a picture of 12 bits saved in 16 is 15, of one of 10 bits 3."""
+NARROW = 16
+"""Grey levels from the darkest to the brightest."""
+CLOSE = 1.5
+"""Root mean square difference of two thumbnails, in grey levels of 255."""
+FAR_CLOSER = 0.2
+"""Copies are closer than this share of what is usual between neighbours of the data set."""
+_SIDE, _NAMED = 32, 3
+_STRETCH = "scale the values to the full range before they are saved (12 bits in 16: times 16), all by the same factor"
+
+
+def suspicious(train: ImageSet, test: ImageSet) -> list[str]:
+    """A sentence for each oddity, with how many, some names, and the cure; none where all is as usual.
+
+    Args:
+      train, test: all pictures as they were loaded.
+    """
+    return [*_light(train, test), *_colour(train, test), *_copies(train, test)]
+
+
+def _light(train: ImageSet, test: ImageSet) -> list[str]:
+    said = []
+    names = [*(f"train: {name}" for name in train.names), *(f"test: {name}" for name in test.names)]
+    span = np.array([_span(image) for images in (train.images, test.images) for image in images]).reshape(-1, 2)
+    darkest, brightest = span[:, 0], span[:, 1]
+    flat = darkest == brightest
+    for odd, what in (
+        (flat, "show one value everywhere: look at them, and remove those that show nothing"),
+        (~flat & (brightest < DARK), f"are nearly black, nothing in them is above {DARK} of 255: {_STRETCH}"),
+        (
+            ~flat & (darkest > 255 - DARK),
+            f"are nearly white, nothing in them is below {255 - DARK} of 255: expose less",
+        ),
+        (
+            ~flat & (brightest >= DARK) & (darkest <= 255 - DARK) & (brightest - darkest < NARROW),
+            f"use fewer than {NARROW} of 256 grey levels: {_STRETCH}",
+        ),
+    ):
+        if odd.any():
+            said.append(f"{odd.sum()} of {len(odd)} pictures {what} ({_some(np.array(names)[odd])})")
+    return said
+
+
+def _span(image: np.ndarray) -> tuple[float, float]:
+    """The darkest and the brightest value but for one in a thousand: a dead pixel makes no light."""
+    step = max(1, max(image.shape[:2]) // 256)
+    values = image[::step, ::step]
+    if step > 1 and values.min() == values.max():
+        values = image
+    if values.min() == values.max():
+        return float(values.min()), float(values.min())
+    low, high = np.percentile(values, (0.1, 99.9))
+    return float(low), max(float(high), float(low) + 0.5)
+
+
+def _colour(train: ImageSet, test: ImageSet) -> list[str]:
+    """Where all training pictures are of one sort; pictures of one value are of no sort."""
+    grey, greys = (np.array([_is_grey(image) for image in part.images], bool) for part in (train, test))
+    if not len(grey) or not len(greys) or 0 < grey.sum() < len(grey):
+        return []
+    odd = (greys != grey[0]) & (np.ptp(test.images.reshape(len(greys), -1), axis=1) > 0)
+    if not odd.any():
+        return []
+    kinds = ("grey", "in colour") if grey[0] else ("in colour", "grey")
+    return [
+        f"all training pictures are {kinds[0]}, but {odd.sum()} of {len(odd)} test pictures are {kinds[1]} "
+        f"({_some(np.array(test.names)[odd])}): they differ from normal ones by that alone; save all of them alike"
+    ]
+
+
+def _is_grey(image: np.ndarray) -> bool:
+    return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+
+
+def _copies(train: ImageSet, test: ImageSet) -> list[str]:
+    if not len(train.names) or not len(test.names):
+        return []
+    seen, shown = _thumbnails(train.images), _thumbnails(test.images)
+    between, among, tested = _distances(seen, seen), _distances(shown, seen), _distances(shown, shown)
+    np.fill_diagonal(between, np.inf)
+    np.fill_diagonal(tested, np.inf)
+    said = []
+    if len(seen) > 1 and _identical(train.images):
+        said.append(f"all {len(seen)} training pictures are the same one: copies teach nothing; add others")
+    nearest = between.min(1)
+    bound = min(CLOSE, FAR_CLOSER * float(np.median(nearest))) if len(seen) > 1 else 0.0
+    pairs = _pairs(among, bound, test, train)
+    if pairs:
+        n = len({i for i, _ in pairs})
+        named = _some([f"{test.names[i]} = {train.names[j]}" for i, j in pairs])
+        said.append(
+            f"{n} of {len(shown)} test pictures are training pictures, or nearly ({named}): their scores say nothing "
+            "of new pictures; take them out of the one or the other"
+        )
+    twins = [(i, j) for i, j in _pairs(tested, bound, test, test) if i < j]
+    if twins:
+        apart = [(i, j) for i, j in twins if test.labels[i] != test.labels[j]]
+        named = _some([f"{test.names[i]} = {test.names[j]}" for i, j in apart or twins])
+        good = f", {len(apart)} of these pairs once as good and once as a defect" if apart else ""
+        said.append(
+            f"{len({j for _, j in twins})} of {len(shown)} test pictures are there twice, or nearly{good} ({named}): "
+            "each counts for two; keep one of each"
+        )
+    return said
+
+
+def _pairs(distances: np.ndarray, bound: float, rows: ImageSet, columns: ImageSet) -> list[tuple[int, int]]:
+    """(row, column) of the same picture: each row's nearest, of the same bytes or within the bound."""
+    found = []
+    for i, j in enumerate(distances.argmin(1)):
+        d = distances[i, j]
+        if d < bound or (d < 0.01 and np.array_equal(rows.images[i], columns.images[j])):
+            found.append((i, int(j)))
+    return found
+
+
+def _identical(images: np.ndarray) -> bool:
+    return all(np.array_equal(images[0], image) for image in images[1:])
+
+
+def _thumbnails(images: np.ndarray) -> np.ndarray:
+    """float64 [n, 32 * 32], grey."""
+    return np.array([resized(image, _SIDE).astype(np.float64).mean(-1).ravel() for image in images])
+
+
+def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Root mean square differences, [len(a), len(b)]."""
+    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+    return np.sqrt(np.maximum(squares, 0) / a.shape[1])
+
+
+def _some(names: Sequence[str] | np.ndarray) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(map(str, names[:_NAMED])) + more
