@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.data import ImageSet
+from ddad_jax.data.file_names import require_utf8
 from ddad_jax.data.read import SUFFIXES, Size, read_image, read_mask
 from ddad_jax.errors import InputError
 
@@ -112,7 +113,7 @@ def picture_files(folder: Path) -> list[Path]:
     By `SUFFIXES` in any case; hidden files (".DS_Store", macOS's "._0001.png" twins) and everything else
     ("Thumbs.db", notes) are passed over.
     """
-    return sorted(p for p in folder.iterdir() if is_picture(p))
+    return sorted(require_utf8(p) for p in folder.iterdir() if is_picture(p))
 
 
 def is_picture(path: Path) -> bool:
@@ -121,7 +122,7 @@ def is_picture(path: Path) -> bool:
 
 def subfolders(folder: Path) -> list[Path]:
     """The visible folders lying directly in a folder, sorted by name."""
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted(require_utf8(p) for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
 def require_folder(folder: Path, what: str, mend: str) -> Path:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ddad_jax.data.file_names import require_utf8
 from ddad_jax.data.read import SUFFIXES, read_full
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame
@@ -30,7 +31,8 @@ class Folder:
             raise InputError(f"fps is {fps:g}: expected a number above 0, in frames a second")
         folder = Path(path)
         try:
-            found = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+            pictures = [file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()]
+            found = [require_utf8(file) for file in pictures]
         except OSError as error:
             raise InputError(f"{folder}: cannot be read as a folder of pictures ({error.strerror})") from None
         if not found:
