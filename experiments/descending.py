@@ -107,7 +107,7 @@ def descend(
       InputError: the loss or a held-out figure became NaN or infinite. No saved parameters are beyond that point:
         every checkpoint has finite figures, the first of them before the first step.
     """
-    # Of several processes each would have to hear of a signal after the same step: there the checkpoint before has to do.
+    # Several processes would all have to hear of a signal after the same step: theirs is the checkpoint before.
     with stopping.deferred(not hosts.several()) as signalled:
         return _descend(course, s, at, checkpoints, history, together, write, signalled)
 

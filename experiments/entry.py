@@ -41,8 +41,9 @@ def trackers() -> list[str]:
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Parse the flags, check the config and call ``main(config, workdir)``.
 
-    An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; other
-    exceptions keep theirs, but for failures of the machine (``failures``), and signals end it as ``stopping`` says. Of several processes (``hosts``) the first one alone talks of what goes well.
+    An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; so are failures of
+    the machine (``failures``), and signals end it as ``stopping`` says. Other exceptions keep their traceback. Of
+    several processes (``hosts``) the first one alone talks of what goes well.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -128,7 +129,7 @@ def _in_order(program: Callable[[], None]) -> None:
     """Run it; signals, and a reader of its output that went away, end it without a traceback."""
     try:
         with stopping.watched():
-            if strange := [text for text in (*sys.argv[1:], os.getcwd()) if shown(text) != text]:
+            if strange := [text for text in (*sys.argv[1:], str(Path.cwd())) if shown(text) != text]:
                 _refuse(InputError(f"{shown(strange[0])}: is not UTF-8; rename the file or folder it stands for"))
             program()
     except stopping.Stopped as stop:

@@ -1,7 +1,6 @@
 """Files known by what is in them: the same one is another spelling, another folder or a link to it."""
 
 import hashlib
-from pathlib import Path
 
 from ddad_jax.data.read import expanded
 

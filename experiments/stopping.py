@@ -8,7 +8,6 @@ still imports ends the same way (``experiments/__init__.py``).
 import contextlib
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
