@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -18,6 +20,8 @@ DISK = {
     errno.EIO: "Look after the disk",
 }
 """errno of what no program can do anything about -> the cure."""
+_TRIED = "DDAD_XLA_FLAGS_TRIED"
+"""Variable of the environment: flags that XLA took, before this program started itself again."""
 _SAID = {"RESOURCE_EXHAUSTED", "Out of memory", "out of memory"}
 
 
@@ -47,6 +51,7 @@ def require_devices() -> str:
     Raises:
       InputError: they do not.
     """
+    _require_flags()
     try:
         return jax.default_backend()
     except (RuntimeError, ValueError, AssertionError) as error:
@@ -56,3 +61,15 @@ def require_devices() -> str:
             f"{named}: no such device can be used here ({first_line(error)}). Expected a platform that this machine "
             "and the installed jaxlib have: JAX_PLATFORMS=cpu runs everywhere, unset takes the best one there is"
         ) from None
+
+
+def _require_flags() -> None:
+    """XLA ends the process over a flag that it does not know, so a process of its own has to try them, once."""
+    told = os.environ.get("XLA_FLAGS", "")
+    if not told.strip() or os.environ.get(_TRIED) == told:
+        return
+    code = "from jaxlib import xla_client; xla_client.make_cpu_client()"
+    tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, errors="replace")
+    if tried.returncode and (why := [line for line in tried.stderr.splitlines() if "XLA_FLAGS" in line]):
+        raise InputError(f"XLA_FLAGS={told}: XLA refuses it ({why[0][-200:]}); mend or unset XLA_FLAGS")
+    os.environ[_TRIED] = told
