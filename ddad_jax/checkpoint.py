@@ -1,5 +1,6 @@
 """L4. Saving and restoring plain trees of arrays (Orbax)."""
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -44,6 +45,11 @@ class Checkpoints:
             if self.folder.is_dir():
                 for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
                     shutil.rmtree(torn)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Before Orbax begins: its threads go on printing tracebacks when a disk fills under them.
+            size, free = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)), shutil.disk_usage(self.folder).free
+            if free < size:
+                raise OSError(errno.ENOSPC, f"No space left: {size} bytes are needed, {free} are free")
             with _checkpointer() as checkpointer:
                 checkpointer.save(target, arrays, force=True)
         except (OSError, ValueError) as error:  # TensorStore says what the system says as a ValueError

@@ -52,6 +52,8 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         # Orbax reports every file it writes as INFO of absl; ours goes through the standard library.
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
+        # It tells of callbacks that fail behind a failure which is told already, as Orbax's on a full disk.
+        logging.getLogger("concurrent.futures").setLevel(logging.CRITICAL)
         try:
             _require_named("workdir")
             workdir = Path(WORKDIR.value or "")
