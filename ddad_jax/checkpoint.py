@@ -1,5 +1,6 @@
 """L4. Saving and restoring plain trees of arrays (Orbax)."""
 
+import errno
 import hashlib
 import shutil
 from pathlib import Path
@@ -34,13 +35,27 @@ class Checkpoints:
         return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
 
     def save(self, step: int, tree: Any) -> None:
-        """Write ``tree`` as number ``step``; an existing one of that number is replaced."""
-        target = self.folder / f"{step}"
-        if self.folder.is_dir():
-            for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
-                shutil.rmtree(torn)
-        with _checkpointer() as checkpointer:
-            checkpointer.save(target, jax.tree.map(np.asarray, tree), force=True)
+        """Write ``tree`` as number ``step``; an existing one of that number is replaced.
+
+        Raises:
+          InputError: it cannot be written, as on a full disk; the checkpoints before it stay as they are.
+        """
+        target, arrays = self.folder / f"{step}", jax.tree.map(np.asarray, tree)
+        try:
+            if self.folder.is_dir():
+                for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
+                    shutil.rmtree(torn)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            # Before Orbax begins: its threads go on printing tracebacks when a disk fills under them.
+            size, free = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays)), shutil.disk_usage(self.folder).free
+            if free < size:
+                raise OSError(errno.ENOSPC, f"No space left: {size} bytes are needed, {free} are free")
+            with _checkpointer() as checkpointer:
+                checkpointer.save(target, arrays, force=True)
+        except (OSError, ValueError) as error:  # TensorStore says what the system says as a ValueError
+            told = " ".join(str(error).split())[:300]
+            mend = "Free space on that disk, or name another folder; checkpoints before it are whole"
+            raise InputError(f"{target}: the checkpoint cannot be written ({told}). {mend}") from error
         if self.keep is not None:
             for old in self.steps()[: -self.keep]:
                 shutil.rmtree(self.folder / f"{old}")

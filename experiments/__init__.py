@@ -1,0 +1,8 @@
+"""Programs of this package end at Ctrl-C and SIGTERM with a line, also while they still import."""
+
+import sys
+
+from experiments import stopping
+
+if sys.argv[:1] == ["-m"]:  # so Python calls what it has not found yet: a program, no notebook and no test
+    stopping.while_importing()

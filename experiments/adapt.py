@@ -9,10 +9,15 @@ from experiments import entry, hosts, tracking
 from experiments.adapting import adapted
 from experiments.model import load_data
 from experiments.training import trained
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    with held(workdir):
+        _main(config, workdir)
+
+
+def _main(config: ConfigDict, workdir: Path) -> None:
     data = load_data(config)
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)

@@ -13,6 +13,9 @@ from ddad_jax.points import OPTIMISED
 TRAINED_WITH = ("seed", "data", "model", "train")
 """What the noise predictor in a workdir depends on. The rest may change between runs."""
 
+LOCATIONS = ("data.root", "data.category")
+"""Where pictures lie, in words: which pictures they are, their fingerprints say (data.json)."""
+
 ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers", "score.sigma")
 """What the adapted extractor depends on besides."""
 

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from ddad_jax.train import TrainState, optimiser
-from experiments import hosts
+from experiments import hosts, stopping
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl
 from experiments.tracking import Write, course_of, silent
 
@@ -101,10 +101,28 @@ def descend(
       together: all processes of the run take part in every step; the first one writes.
       write: is told every row of the history.
 
+    A signal that asks the program to end is heeded behind the step at hand, whose parameters are saved first.
+
     Raises:
       InputError: the loss or a held-out figure became NaN or infinite. No saved parameters are beyond that point:
         every checkpoint has finite figures, the first of them before the first step.
     """
+    # Several processes would all have to hear of a signal after the same step: theirs is the checkpoint before.
+    with stopping.deferred(not hosts.several()) as signalled:
+        return _descend(course, s, at, checkpoints, history, together, write, signalled)
+
+
+def _descend(
+    course: Course,
+    s: ConfigDict,
+    at: Begun,
+    checkpoints: Checkpoints,
+    history: Path,
+    together: bool,
+    write: Write,
+    signalled: Callable[[], int],
+) -> TrainState:
+    """``descend``; signalled: the signal that asks to end, 0 as long as none did."""
     state, first, limit = jax.tree.map(jnp.asarray, at.state), int(at.state.step), s.max_minutes * 60.0
     (short, doing, done_with), (judged, in_words) = course.names, course.judged
     ask, writes = _asking(together), not together or hosts.is_first()
@@ -182,8 +200,13 @@ def descend(
         bar.update()
         if last:
             break
-        if to_save:
+        stops = signalled()
+        sound = to_save or (stops and _finite(course.examine(used(s, state))))
+        if sound:
             save(finished=False)
+        if stops:
+            bar.close()
+            raise stopping.Stopped(stops, f"{doing} is saved at step {checkpoints.steps()[-1]} in {checkpoints.folder}")
     bar.close()
     save(finished=True)
     log.info("%s %d steps in %.0f s", done_with, int(state.step), time.perf_counter() - resumed_at)

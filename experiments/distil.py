@@ -14,10 +14,15 @@ from experiments.model import load_data
 from experiments.student_settings import trained_for
 from experiments.tables import format_table, read_jsonl
 from experiments.training import trained
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    with held(workdir):
+        _main(config, workdir)
+
+
+def _main(config: ConfigDict, workdir: Path) -> None:
     # Settings that cannot be trained for are better refused now than after the teacher's training.
     trained_for(config)
     data = load_data(config)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,8 +16,9 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
+from ddad_jax.data.file_names import shown
 from ddad_jax.errors import InputError
-from experiments import hosts, tracking
+from experiments import failures, hosts, stopping, tracking
 from experiments.config import base
 from experiments.config_check import check
 from experiments.config_file import ConfigFile
@@ -39,8 +41,9 @@ def trackers() -> list[str]:
 def run(main: Callable[[ConfigDict, Path], None]) -> None:
     """Parse the flags, check the config and call ``main(config, workdir)``.
 
-    An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; other
-    exceptions keep theirs. Of several processes (``hosts``) the first one alone talks of what goes well.
+    An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; so are failures of
+    the machine (``failures``), and signals end it as ``stopping`` says. Other exceptions keep their traceback. Of
+    several processes (``hosts``) the first one alone talks of what goes well.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -49,12 +52,16 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         # Orbax reports every file it writes as INFO of absl; ours goes through the standard library.
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        workdir = Path(WORKDIR.value or "")
+        # It tells of callbacks that fail behind a failure which is told already, as Orbax's on a full disk.
+        logging.getLogger("concurrent.futures").setLevel(logging.CRITICAL)
         try:
+            _require_named("workdir")
+            workdir = Path(WORKDIR.value or "")
             config = check(CONFIG.value)
             tracking.require(TRACK.value)
             _reuse_memory()
             hosts.join()
+            failures.require_devices()
         except InputError as error:
             _refuse(error)
         heard = hosts.is_first()
@@ -64,17 +71,24 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
             hosts.agree("their settings", given | {"config": config.to_dict()}, "Give all of them the same flags.")
             with contextlib.nullcontext() if heard else contextlib.redirect_stdout(None):
                 main(config, workdir)
+                _say_all()
         except InputError as error:
             hosts.tell(error)
             _refuse(error)
-        except jax.errors.JaxRuntimeError:
-            if not hosts.several():
+        except stopping.Stopped as stop:
+            hosts.tell(InputError(str(stop)))
+            raise
+        except (OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
+            if told := failures.in_a_line(error, workdir):
+                hosts.tell(told)
+                _refuse(told)
+            if not hosts.several() or not isinstance(error, jax.errors.JaxRuntimeError):
                 raise
             traceback.print_exc()
             hosts.leave("a device or another process failed (above, and in what the others printed)")
 
     flags.mark_flags_as_required(["config"] if WORKDIR.default else ["config", "workdir"])
-    app.run(guarded, flags_parser=_parse)
+    _in_order(lambda: app.run(guarded, flags_parser=_parse))
 
 
 def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()) -> None:
@@ -92,10 +106,16 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
         logging.getLogger("experiments").setLevel(logging.INFO)
         try:
+            _require_named(*required)
             _reuse_memory()
             main()
+            _say_all()
         except InputError as error:
             _refuse(error)
+        except (OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
+            if told := failures.in_a_line(error):
+                _refuse(told)
+            raise
 
     def parse(argv: list[str]) -> list[str]:
         try:
@@ -104,7 +124,39 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
             _refuse(error)
 
     flags.mark_flags_as_required(required)
-    app.run(guarded, flags_parser=parse)
+    _in_order(lambda: app.run(guarded, flags_parser=parse))
+
+
+def _in_order(program: Callable[[], None]) -> None:
+    """Run it; signals, and a reader of its output that went away, end it without a traceback."""
+    try:
+        with stopping.watched():
+            if strange := [text for text in (*sys.argv[1:], str(Path.cwd())) if shown(text) != text]:
+                _refuse(InputError(f"{shown(strange[0])}: is not UTF-8; rename the file or folder it stands for"))
+            program()
+    except stopping.Stopped as stop:
+        if hosts.several():
+            hosts.leave(str(stop), stop.status)
+        print(stop, file=sys.stderr)
+        sys.exit(stop.status)
+    except BrokenPipeError:
+        # As a shell sees a program that SIGPIPE ended; what is still unsaid must not be tried once more at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _require_named(*names: str) -> None:
+    """An empty path would be the folder where one stands."""
+    for name in names:
+        value = flags.FLAGS[name].value
+        if isinstance(value, str) and not value.strip():
+            raise InputError(f"--{name}={value}: is empty; expected a name (a script's variable may not be set)")
+
+
+def _say_all() -> None:
+    """What is printed has to be out while there is somebody to tell that it could not be."""
+    if sys.stdout:
+        sys.stdout.flush()
 
 
 def _refuse(error: BaseException) -> NoReturn:
@@ -156,7 +208,7 @@ def _reuse_memory() -> None:
     if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
         return
     # To ask JAX wakes the devices, and they must sleep until several processes have found each other.
-    backend = os.environ.get("JAX_PLATFORMS") if hosts.COORDINATOR.value else jax.default_backend()
+    backend = os.environ.get("JAX_PLATFORMS") if hosts.COORDINATOR.value else failures.require_devices()
     if backend != "cpu":
         return
     os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"

@@ -169,7 +169,7 @@ def _now(c: ConfigDict, workdir: Path, said: Mapping[str, Any], epoch: int) -> d
         "train_steps": trained_steps(workdir),
         "adapt_epoch": epoch,
         "dtype": c.model.dtype,
-        **{f"backbone_{name}": value for name, value in c.backbone.items()},
+        **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
         **{name: said[name] for name in ("normalise", "crop", "clip")},
     }
 

@@ -17,6 +17,7 @@ from ddad_jax.metrics import METRICS
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.timesteps import TimeGrid
 from experiments import constants
+from experiments.file_contents import checksum
 from experiments.model import Data
 from experiments.plan import UNSAID, key_of
 from experiments.side_by_side import FOLDER
@@ -51,7 +52,8 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[
         "train_steps": trained_steps(workdir),
         "held_out": fingerprint(data.calibration)[:16],
         "adapt_epoch": epoch,
-        **{f"backbone_{name}": value for name, value in c.backbone.items()},
+        **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
+        "backbone_weights": checksum(c.backbone.weights),
         "dtype": c.model.dtype,
         "normalise": c.score.normalise,
         "crop": c.score.crop,

@@ -14,7 +14,7 @@ from ddad_jax.metrics import missing
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
-from experiments import hosts, results, shards, sweeping, tracking, verdicts
+from experiments import hosts, results, sweeping, tracking, verdicts
 from experiments.adapting import adapted
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
@@ -27,7 +27,7 @@ from experiments.plan import Plan, Point, best_on_synthetic, plan
 from experiments.registered import write_registered
 from experiments.training import trained
 from experiments.trajectories import keep as keep_trajectories
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +42,15 @@ def run_all(
     ``track``: as of ``tracking.writer_of``.
 
     Raises:
-      InputError: as the stages; a shard of this workdir is still being computed.
+      InputError: as the stages; another program writes into this workdir, or computes a shard of it.
     """
+    with held(workdir):
+        return _run_all(config, workdir, sweep, models_only, track)
+
+
+def _run_all(
+    config: ConfigDict, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
+) -> list[dict[str, Any]]:
     todo = plan(config, sweep=sweep or bool(config.select))
     masks = any(point.mask_before for point in todo.recon) or any(point.mask_after for point in todo.score)
     if config.view.mask and not masks:
@@ -61,7 +68,6 @@ def run_all(
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
     hosts.first("maps and overlays", lambda: verdicts.require_outputs(config, folder, data.test.names))
-    hosts.first("the shards", lambda: shards.require_idle(folder))
     write = tracking.writer_of(folder, track, config)
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):

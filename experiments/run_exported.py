@@ -274,6 +274,10 @@ def main(argv: Sequence[str]) -> None:
             raise Refused(f"--batch={asked.batch}: expected 1 to {MOST}, or 0 for what the file says")
         if asked.maps:
             asked.maps.mkdir(parents=True, exist_ok=True)
+        try:
+            jax.default_backend()
+        except RuntimeError as error:
+            raise Refused(f"JAX_PLATFORMS: no such device here ({error}); JAX_PLATFORMS=cpu runs everywhere") from None
         left_out = 0
         for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
             if isinstance(row, Refused):

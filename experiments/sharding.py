@@ -19,7 +19,7 @@ from experiments.model import Data, load_data
 from experiments.plan import plan
 from experiments.shards import Shard
 from experiments.teacher import compared_pictures
-from experiments.workdir import require_same
+from experiments.workdir import held, require_same
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,7 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
     folder = workdir.expanduser().absolute()
     with contextlib.ExitStack() as until_the_end:
         _require_run(folder, shard)
+        until_the_end.enter_context(held(folder, shared=True))
         hosts.first("the lock of the shard", lambda: until_the_end.enter_context(shards.held(folder, shard)))
         data = load_data(config)
         hosts.first("--workdir", lambda: require_same(folder, config, data))

@@ -8,29 +8,22 @@ are, and are taken when their parameters are back.
 """
 
 import contextlib
-import errno
 import fcntl
 import json
 import logging
-import os
 import re
-import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.errors import InputError
+from experiments.lock import NO_LOCKS, holder, locked, sign
 from experiments.tables import read_jsonl, write_jsonl
 
 log = logging.getLogger(__name__)
 
 FOLDER = "shards"
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
-"""What file systems say that cannot lock."""
-PATIENCE_S = 1.0
-"""Another process that only asks whether a lock is held holds it for an instant."""
 
 
 class Shard(NamedTuple):
@@ -98,14 +91,12 @@ def held(workdir: Path, shard: Shard) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); a shard keeps its rows there") from None
     with file:
-        if not _locked(file):
+        if not locked(file):
             raise InputError(
-                f"--shard={shard}: {_holder(file)} computes this shard already. Wait for it, or end it and start this "
+                f"--shard={shard}: {holder(file)} computes this shard already. Wait for it, or end it and start this "
                 "one again: no finished point is lost. Other shards have other numbers"
             )
-        file.truncate(0)
-        file.write(f"process {os.getpid()} of {socket.gethostname()}")
-        file.flush()
+        sign(file)
         for path in sorted(folder.glob("*.lock")):
             if not path.name.endswith(f"-of-{shard.n}.lock") and (said := _held_by(path)):
                 raise InputError(
@@ -129,22 +120,6 @@ def require_idle(workdir: Path) -> None:
             )
 
 
-def _locked(file: IO[str]) -> bool:
-    """Whether this process has the lock now; taken as given where the file system knows no locks."""
-    until = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except OSError as error:
-            if error.errno in NO_LOCKS:
-                log.warning("%s: cannot be locked (%s): start no shard twice", file.name, error.strerror)
-                return True
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.05)
-
-
 def _held_by(path: Path) -> str:
     """Who has the lock; "" where nobody has."""
     with path.open() as file:
@@ -152,9 +127,4 @@ def _held_by(path: Path) -> str:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return ""
         except OSError as error:
-            return "" if error.errno in NO_LOCKS else _holder(file)
-
-
-def _holder(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read().strip() or "another process"
+            return "" if error.errno in NO_LOCKS else holder(file)

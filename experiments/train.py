@@ -7,10 +7,15 @@ from ml_collections import ConfigDict
 from experiments import entry, tracking
 from experiments.model import load_data
 from experiments.training import trained
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    with held(workdir):
+        _main(config, workdir)
+
+
+def _main(config: ConfigDict, workdir: Path) -> None:
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
     write = tracking.writer_of(folder, entry.trackers(), config)

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from ddad_jax.errors import InputError
 from experiments import entry
 from experiments.eight import eight_of, report, require_workdirs
+from experiments.workdir import held
 
 VIEWS = flags.DEFINE_list("views", None, "Names of the views, each a category folder; empty: data.category alone.")
 
@@ -28,7 +29,8 @@ def main(config: ConfigDict, workdir: Path) -> None:
     if len(set(views)) < len(views) or not all(views):
         raise InputError(f"--views={','.join(views)}: expected names of folders in data.root, each once")
     require_workdirs(views, register=config.view.register)
-    report(config, workdir, {name: eight_of(config, workdir, name, entry.trackers()) for name in views})
+    with held(workdir):
+        report(config, workdir, {name: eight_of(config, workdir, name, entry.trackers()) for name in views})
 
 
 if __name__ == "__main__":

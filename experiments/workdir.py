@@ -1,5 +1,6 @@
 """The folder a run lives in: whose it is, what it was made with, and what it was run on."""
 
+import contextlib
 import json
 import os
 import platform
@@ -7,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,10 @@ from ml_collections import ConfigDict
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
-from experiments import hosts
-from experiments.config import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid, base
+from experiments import hosts, lock, shards
+from experiments.config import ADAPTED_WITH, LOCATIONS, STUDENT_WITH, TRAINED_WITH, adaptation_grid, base
 from experiments.config_check import check
+from experiments.file_contents import same_file
 from experiments.model import Data
 from experiments.tables import write_text
 
@@ -46,6 +49,26 @@ _ARITHMETIC = (
 """Settings of JAX, each from its environment variable, that give other numbers for the same config."""
 
 
+@contextlib.contextmanager
+def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
+    """No other program writes into the workdir for as long as the block lasts; of several processes the first one
+    takes the lock for all. shared: but shards.
+
+    Raises:
+      InputError: another one does, and who it is.
+    """
+    folder = workdir.expanduser().absolute()
+    with contextlib.ExitStack() as until_the_end:
+
+        def take() -> None:
+            if not shared:
+                shards.require_idle(folder)
+            until_the_end.enter_context(lock.held(folder, shared=shared))
+
+        hosts.first("the lock of the workdir", take)
+        yield
+
+
 def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
@@ -67,13 +90,18 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
 
 
 def _open(folder: Path, config: ConfigDict, data: Data) -> None:
-    settings, used = json.loads(json.dumps(config.to_dict())), _used(data)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
         (folder / ".writable").unlink()
     except OSError as error:
         raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
+    with lock.held(folder):
+        _write(folder, config, data)
+
+
+def _write(folder: Path, config: ConfigDict, data: Data) -> None:
+    settings, used = json.loads(json.dumps(config.to_dict())), _used(data)
     require_same(folder, config, data)
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
     write_text(folder / "data.json", json.dumps(used, indent=1))
@@ -100,6 +128,8 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         f"{name}: there {old!r}, now {new!r}"
         for section in bound
         for name, old, new in _differences(section, _at(before, section), _at(settings, section))
+        if not (name in LOCATIONS and (folder / "data.json").exists())
+        and not (name == "backbone.weights" and same_file(old, new))
     ]
     made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
     if (folder / "train").exists() and made_of != used:

@@ -3,6 +3,7 @@
 Not ``experiments.entry``, which asks JAX for its devices: a launcher must leave them to those it starts.
 """
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
@@ -22,7 +23,7 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequ
         try:
             left = flags.FLAGS(argv)
             for name in required:
-                if not flags.FLAGS[name].present:
+                if not flags.FLAGS[name].present or not str(flags.FLAGS[name].value).strip():
                     raise InputError(f"--{name} is missing")
             return left
         except (flags.Error, InputError) as error:
@@ -33,6 +34,10 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequ
             sys.exit(main(argv[1:]))
         except InputError as error:
             refuse(error)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
+                raise
+            refuse(InputError(f"{error.filename or 'an output'}: cannot be read or written ({error.strerror})"))
 
     app.run(guarded, argv=list(argv), flags_parser=parse)
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from ddad_jax.data.file_names import require_utf8
 from ddad_jax.data.read import named_as_picture
 from ddad_jax.errors import InputError
 
@@ -52,10 +53,10 @@ def entries(folder: Path) -> list[Path]:
     """Everything visible lying directly in a folder, sorted by name.
 
     Raises:
-      InputError: it cannot be listed.
+      InputError: it cannot be listed; a name in it is no UTF-8.
     """
     try:
-        return sorted(path for path in folder.iterdir() if not is_hidden(path))
+        return sorted(require_utf8(path) for path in folder.iterdir() if not is_hidden(path))
     except OSError as error:
         raise _closed(folder, error) from None
 

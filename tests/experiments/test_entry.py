@@ -37,7 +37,7 @@ for number, argv in json.load(sys.stdin).items():
 
 
 def no_good(root: Path) -> None:
-    (root / "bolt/train/good").rename(root / "bolt/train/normal")
+    (root / "bolt/train/good").rename(root / "bolt/train/parts")
 
 
 def empty_good(root: Path) -> None:
@@ -153,7 +153,7 @@ CASES = {
     "weights of another network": Case(
         BOLT + "--config.backbone.weights=ROOT/other.safetensors --config.backbone.name=resnet50", "resnet50", weights
     ),
-    "workdir is a file": Case(BOLT + "--workdir=ROOT/bolt/test/good/000.png", r"000\.png.*cannot be written to"),
+    "workdir is a file": Case(BOLT + "--workdir=ROOT/bolt/test/good/000.png", r"000\.png: is a file, expected a folder"),
 }
 
 

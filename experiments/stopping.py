@@ -1,0 +1,86 @@
+"""How a program ends at Ctrl-C and SIGTERM: in order, with status 130 or 143 and one line that says how to go on.
+
+The first signal is raised as ``Stopped`` where the program is, or, within ``deferred``, waits until the step at hand is
+done and saved. A second one ends the program at once. Nothing here imports JAX: a program that is stopped while it
+still imports ends the same way (``experiments/__init__.py``).
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+GO_ON = "The same command goes on from what is done"
+_asked: list[int] = []
+"""Signals so far."""
+_deferring: list[bool] = []
+"""One for each ``deferred`` that lasts."""
+
+
+class Stopped(KeyboardInterrupt):
+    """By signal ``number``. Not an Exception, so that nothing takes it for a failure of its own."""
+
+    def __init__(self, number: int, done: str = "") -> None:
+        super().__init__(number)
+        self.number, self.done = number, done
+
+    @property
+    def status(self) -> int:
+        return 128 + self.number
+
+    def __str__(self) -> str:
+        how = "Ctrl-C" if self.number == signal.SIGINT else signal.Signals(self.number).name
+        return f"stopped by {how}{self.done and ': ' + self.done}. {GO_ON}"
+
+
+def while_importing() -> None:
+    """Until ``watched``: a signal ends the program at once, there is nothing to be lost yet."""
+    _install(lambda number, _: _end(number, str(Stopped(number))))
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[None]:
+    """Signals are raised as ``Stopped`` for as long as the block lasts; those that are ignored stay so."""
+    _asked.clear()
+    before = _install(_heard)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def deferred(active: bool = True) -> Iterator[Callable[[], int]]:
+    """Within the block the first signal raises nothing: what is yielded says its number, 0 while there was none."""
+    if not active:
+        yield lambda: 0
+        return
+    _deferring.append(True)
+    try:
+        yield lambda: _asked[0] if _asked else 0
+    finally:
+        _deferring.pop()
+
+
+def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
+    taken = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
+    return {number: signal.signal(number, handler) for number in taken}
+
+
+def _heard(number: int, frame: FrameType | None) -> None:
+    _asked.append(number)
+    if len(_asked) > 1:
+        _end(number, "stopped at once. " + GO_ON)
+    if not _deferring:
+        raise Stopped(number)
+
+
+def _end(number: int, line: str) -> None:
+    """Of this instant: threads of XLA and of pools are not waited for."""
+    # Not print: the signal may have come in the middle of one.
+    os.write(2, f"{line}\n".encode())
+    os._exit(128 + number)
