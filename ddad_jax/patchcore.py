@@ -87,7 +87,8 @@ def evidence(bank: Array, descriptors: Array, *, k: int = 1, support: int = 1, b
       descriptors: [b, h, w, d].
       k: nearest rows, bound before ``jit``.
       support: rows of the bank around the one nearest to the worst patch, that one included, by which the image score
-        is re-weighted; cut to M. 1 for none, as in the published code. Paper and anomalib: 9.
+        is re-weighted; cut to M. Paper and anomalib: 9.
+        Deviation: 1, none, as in the published code: what it adds depends on the scale of the features.
       budget: distances in memory at once (``neighbours.nearest``).
 
     Source: Roth et al. 2022, equations 6 and 7.

@@ -54,7 +54,7 @@ def test_embedding_mean_and_covariance(case: dict[str, Any]) -> None:
     np.testing.assert_array_equal(both, stored(case)["embedding"])
     found = moments(train)
     golden.held(METHOD, case["file"], "mean", found.mean.reshape(-1, case["d"]).T)
-    matrices = covariance(found, regularisation=case["regularisation"])
+    matrices = covariance(found, case["regularisation"])
     golden.held(METHOD, case["file"], "cov", at_positions(case, matrices), 1e-5)
 
 
@@ -91,13 +91,15 @@ def test_in_float64(case: dict[str, Any]) -> None:
         train, test = embedded(case, np.float64)
         found = moments(train)
         assert_close(found.mean.reshape(-1, case["d"]).T, stored(case)["mean_f64"], 1e-9)
-        matrices = at_positions(case, covariance(found, regularisation=case["regularisation"]))
+        matrices = at_positions(case, covariance(found, case["regularisation"]))
         assert_close(matrices, stored(case)["cov_f64"], 1e-9)
         assert_close(distances(fitted(case, train), test), stored(case)["dist_f64"], 1e-9)
 
 
 def test_published_channels() -> None:
-    lists = [(name, found) for _, case in golden.cases(METHOD) for name, found in stored(case).items() if "idx_" in name]
+    lists = [
+        (name, found) for _, case in golden.cases(METHOD) for name, found in stored(case).items() if "idx_" in name
+    ]
     assert lists
     for name, found in lists:
         _, total, d = name.split("_")
