@@ -43,7 +43,7 @@ def farthest(rows: Array, anchor: Array, n: int) -> Chosen:
     Source: Roth et al. 2022 (PatchCore), algorithm 1; Sener and Savarese 2018 (greedy k-centre).
 
     >>> rows = jnp.array([[0.0], [1.0], [9.0], [10.0]])
-    >>> farthest(rows, jnp.array([9.0, 0.0, 0.0, 0.0]), 3).rows.tolist()
+    >>> farthest(rows, jnp.array([20.0, 10.0, 10.0, 10.0]), 3).rows.tolist()
     [0, 3, 1]
     """
     size, d = rows.shape
