@@ -14,5 +14,10 @@ def patch_map(scores: Array, size: tuple[int, int], *, sigma: float, repeat_edge
         Deviation: published True, for no reason but scipy's default; False is the border of every other map here.
 
     Source: Roth et al. 2022 (PatchCore), section 3.3; the published code of both.
+
+    >>> import jax.numpy as jnp
+    >>> scores = jnp.array([[[0.0, 4.0]]])
+    >>> print(patch_map(scores, (1, 8), sigma=0.0)[0, 0])  # half a patch from the border there is nothing between
+    [0.  0.  0.5 1.5 2.5 3.5 4.  4. ]
     """
     return gaussian_blur(between_centres(scores[..., None], size)[..., 0], sigma, repeat_edge=repeat_edge)
