@@ -21,14 +21,18 @@ def pixel_distance(x0: Image, y: Image) -> Array:
     return jnp.abs(x0 - y).mean(-1)
 
 
-def patch_average(features: Array) -> Array:
+def patch_average(features: Array, patch: int = 3) -> Array:
     """3x3 mean around each position in float32, zeros outside; [b, h, w, c]. The cosine that follows is
     blind to how many neighbours a border position has.
 
+    Args:
+      patch: side of the mean in positions, odd.
+
     Source: feature_map averaging of the published code (the paper says adaptive average pooling).
     """
-    total = jax.lax.reduce_window(features.astype(jnp.float32), 0.0, jax.lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
-    return total / 9.0
+    window = (1, patch, patch, 1)
+    total = jax.lax.reduce_window(features.astype(jnp.float32), 0.0, jax.lax.add, window, (1, 1, 1, 1), "SAME")
+    return total / patch**2
 
 
 def cosine_distance(a: Array, b: Array) -> Array:

@@ -38,6 +38,37 @@ def upsample(x: Array, size: int) -> Array:
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
 
 
+def _centres_matrix(n_in: int, n_out: int) -> np.ndarray:
+    """Rows of linear interpolation at source positions (i + 1/2) n_in / n_out - 1/2, edges repeated; [n_out, n_in]."""
+    at = np.clip((np.arange(n_out) + 0.5) * n_in / n_out - 0.5, 0.0, n_in - 1.0)
+    low = np.minimum(at.astype(int), max(n_in - 2, 0))
+    matrix = np.zeros((n_out, n_in))
+    matrix[np.arange(n_out), low] = 1.0 - (at - low)
+    matrix[np.arange(n_out), np.minimum(low + 1, n_in - 1)] += at - low
+    return matrix
+
+
+def between_centres(x: Array, size: tuple[int, int]) -> Array:
+    """Bilinear between the centres of pixels, never antialiased, [b, h, w, c] -> [b, *size, c].
+
+    Unlike ``upsample`` it keeps every value where it was seen: the patch of a stride is centred on its pixels.
+
+    Args:
+      size: (height, width) in pixels; decides a shape.
+
+    Source: torch's interpolate with align_corners=False, which PatchCore and PaDiM call.
+
+    >>> small = jnp.array([[0.0, 1.0], [2.0, 3.0]]).reshape(1, 2, 2, 1)
+    >>> print(np.asarray(between_centres(small, (2, 4)))[0, :, :, 0].round(3))
+    [[0.   0.25 0.75 1.  ]
+     [2.   2.25 2.75 3.  ]]
+    """
+    if x.shape[1:3] == tuple(size):
+        return x
+    rows, columns = (_centres_matrix(n, to).astype(x.dtype) for n, to in zip(x.shape[1:3], size, strict=True))
+    return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
+
+
 def resize(x: Array, size: int) -> Array:
     """Bilinear, antialiased when shrinking, [b, h, w, c] -> [b, size, size, c]; unchanged at that size."""
     if x.shape[1:3] == (size, size):
@@ -56,12 +87,14 @@ def gaussian_kernel(sigma: float) -> np.ndarray:
     return (kernel / kernel.sum()).astype(np.float32)
 
 
-def gaussian_blur(maps: Array, sigma: float) -> Array:
+def gaussian_blur(maps: Array, sigma: float, *, repeat_edge: bool = False) -> Array:
     """Separable Gaussian blur of maps [n, h, w]; the border is reflected without repeating the edge pixel.
 
     Args:
       sigma: in pixels; 0 leaves the maps as they are. Decides a shape: bind it before ``jit``. The paper's
         4 belongs to 256 px.
+      repeat_edge: reflect about the outer side of the edge pixel, which then counts twice, as scipy's gaussian_filter
+        does in the published PatchCore and PaDiM.
 
     Source: DDAD supplement 7 (sigma_g = 4); kornia's gaussian_blur2d in the published code.
 
@@ -73,17 +106,18 @@ def gaussian_blur(maps: Array, sigma: float) -> Array:
         return maps
     n, h, w = maps.shape
     # A linear map along each axis: the reflected border is folded into a matrix, exact at any size.
-    return jnp.einsum("ih,nhw,jw->nij", _blur_matrix(h, sigma), maps, _blur_matrix(w, sigma), precision=_EXACT)
+    rows, columns = _blur_matrix(h, sigma, repeat_edge), _blur_matrix(w, sigma, repeat_edge)
+    return jnp.einsum("ih,nhw,jw->nij", rows, maps, columns, precision=_EXACT)
 
 
-def _blur_matrix(n: int, sigma: float) -> np.ndarray:
+def _blur_matrix(n: int, sigma: float, repeat_edge: bool) -> np.ndarray:
     kernel = gaussian_kernel(sigma)
     radius = len(kernel) // 2
     at = np.arange(n)[:, None] + np.arange(-radius, radius + 1)[None]
-    # Reflection about the edge pixel has period 2 (n - 1).
-    period = max(2 * (n - 1), 1)
-    at = np.abs((at + period) % period)
-    at = np.where(at >= n, period - at, at)
+    # Reflection about the edge pixel has period 2 (n - 1), about its outer side 2 n.
+    period = 2 * n if repeat_edge else max(2 * (n - 1), 1)
+    at = at % period
+    at = np.where(at >= n, period - repeat_edge - at, at)
     matrix = np.zeros((n, n))
     np.add.at(matrix, (np.repeat(np.arange(n), len(kernel)), at.ravel()), np.tile(kernel, n))
     return matrix.astype(np.float32)

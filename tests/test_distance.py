@@ -26,6 +26,9 @@ def test_patch_average_is_the_3x3_mean_with_zeros_outside() -> None:
     padded = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     expected = sum(padded[:, i : i + 4, j : j + 5] for i in range(3) for j in range(3)) / 9
     np.testing.assert_allclose(patch_average(jnp.asarray(x)), expected, atol=1e-6)
+    np.testing.assert_array_equal(patch_average(jnp.asarray(x), 1), x)
+    whole = patch_average(jnp.asarray(x), 9)
+    np.testing.assert_allclose(whole, np.broadcast_to(x.sum((1, 2), keepdims=True) / 81, x.shape), atol=1e-6)
 
 
 def test_patches_are_averaged_in_float32_whatever_the_features_are() -> None:

@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from ddad_jax.errors import InputError
-from ddad_jax.image import centre_crop, gaussian_blur, gaussian_kernel, resize, upsample
+from ddad_jax.image import between_centres, centre_crop, gaussian_blur, gaussian_kernel, resize, upsample
 
 RNG = np.random.default_rng(0)
 
@@ -35,6 +35,30 @@ def test_upsample_equals_the_formula(h: int, w: int, size: int) -> None:
         np.testing.assert_allclose(got[b, :, :, c], bilinear_aligned(x[b, :, :, c], size), atol=2e-6)
 
 
+def between(x: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Output i lies at (i + 1/2) n / size - 1/2 of the input, kept inside it: the formula, one pixel at a time."""
+    (h, w), out = x.shape, np.zeros(size)
+    for i, j in np.ndindex(*size):
+        u, v = (min(max((k + 0.5) * n / to - 0.5, 0), n - 1) for k, n, to in ((i, h, size[0]), (j, w, size[1])))
+        top, left = int(u), int(v)
+        down, right = min(top + 1, h - 1), min(left + 1, w - 1)
+        a, b = u - top, v - left
+        out[i, j] = (1 - a) * ((1 - b) * x[top, left] + b * x[top, right])
+        out[i, j] += a * ((1 - b) * x[down, left] + b * x[down, right])
+    return out
+
+
+@pytest.mark.parametrize(("shape", "size"), [((4, 4), (16, 16)), ((5, 4), (9, 7)), ((1, 2), (3, 5)), ((9, 8), (4, 3))])
+def test_between_centres_equals_the_formula_shrinking_too(shape: tuple[int, int], size: tuple[int, int]) -> None:
+    x = RNG.standard_normal((2, *shape, 3)).astype(np.float32)
+    got = np.asarray(between_centres(jnp.asarray(x), size))
+    assert got.shape == (2, *size, 3) and got.dtype == np.float32
+    for b, c in np.ndindex(2, 3):
+        np.testing.assert_allclose(got[b, :, :, c], between(x[b, :, :, c], size), atol=2e-6)
+    same = jnp.asarray(x)
+    assert between_centres(same, shape) is same
+
+
 def test_upsample_keeps_the_corners() -> None:
     x = jnp.asarray(RNG.standard_normal((1, 4, 4, 1)), jnp.float32)
     np.testing.assert_array_equal(upsample(x, 32)[:, ::31, ::31], x[:, ::3, ::3])
@@ -50,12 +74,14 @@ def test_the_kernel_sums_to_one_and_ends_at_four_sigma(sigma: float, taps: int) 
 @pytest.mark.parametrize("shape", [(40, 40), (33, 50), (16, 17), (5, 3), (2, 1)])
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 4.0])
 def test_blur_equals_scipy_whatever_the_size(shape: tuple[int, int], sigma: float) -> None:
-    """scipy's "mirror" reflects without repeating the edge pixel; below 17 px the kernel is larger than the map."""
+    """scipy's "mirror" reflects without repeating the edge pixel, "reflect" with it; below 17 px the kernel is larger
+    than the map."""
     maps = RNG.random((2, *shape)).astype(np.float32)
-    got = gaussian_blur(jnp.asarray(maps), sigma)
-    for one, blurred in zip(maps, got, strict=True):
-        expected = gaussian_filter(one.astype(np.float64), sigma, mode="mirror", truncate=4)
-        np.testing.assert_allclose(blurred, expected, atol=2e-6)
+    for mode in ("mirror", "reflect"):
+        got = gaussian_blur(jnp.asarray(maps), sigma, repeat_edge=mode == "reflect")
+        for one, blurred in zip(maps, got, strict=True):
+            expected = gaussian_filter(one.astype(np.float64), sigma, mode=mode, truncate=4)
+            np.testing.assert_allclose(blurred, expected, atol=2e-6)
 
 
 def test_blur_of_nothing_is_nothing_and_of_a_constant_the_constant() -> None:
@@ -88,6 +114,10 @@ def test_filters_do_not_mix_images() -> None:
 
 def test_filters_keep_full_precision_where_matrices_are_multiplied_coarsely() -> None:
     """Accelerators round float32 factors to 8 or 11 bits unless told not to."""
-    for f in (lambda m: gaussian_blur(m, 2.0), lambda m: upsample(m[..., None], 32)):
+    for f in (
+        lambda m: gaussian_blur(m, 2.0),
+        lambda m: upsample(m[..., None], 32),
+        lambda m: between_centres(m[..., None], (32, 32)),
+    ):
         text = str(jax.make_jaxpr(f)(jnp.zeros((1, 8, 8))))
         assert text.count("dot_general") == text.count("precision=(Precision.HIGHEST") > 0
