@@ -10,15 +10,13 @@ size. ``tfds.builder_from_directory(...).as_data_source()`` reads them, and so d
 * cans: ``--category`` is the product, rendered at ``--size``: ddad_cans/PRODUCT_SIZEpx.
 """
 
-import logging
+import sys
 
 import absl.logging
 from absl import flags
 
 from ddad_jax.errors import InputError
 from experiments import entry
-
-log = logging.getLogger(__name__)
 
 KIND = flags.DEFINE_enum("kind", None, ["folder", "mvtec", "visa", "mtd", "cans"], "What is written.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "The folder of prepared data sets.")
@@ -54,7 +52,7 @@ def main() -> None:
         # The loaders name the flag of a training run.
         raise InputError(str(error).replace("--config.data.", "--")) from error
     for note in builder.notes:
-        log.warning("%s", note)
+        print(note, file=sys.stderr)
     name = "/".join(filter(None, (builder.name, builder.category)))
     counts = ", ".join(f"{split} {builder.info.splits[split].num_examples}" for split in ("train", "test"))
     print(f"{name}: {counts} pictures in {builder.data_dir}")

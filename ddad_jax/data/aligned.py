@@ -58,5 +58,5 @@ def load_aligned(
         return image, resized(moved.astype(np.uint8) * 255, size) > 127
 
     images = image_set(pictures, size, read)
-    notes = mask_notes((picture, masks[picture.name]) for picture in pictures if picture.masks)
+    notes = mask_notes(pictures, masks)
     return Aligned(images, {picture.name: found[picture.name] for picture in pictures}, notes)

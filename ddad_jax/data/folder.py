@@ -21,7 +21,7 @@ from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.listing import entries, is_folder, listed, picture_files, require_folder, subfolders, walked
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
 from ddad_jax.data.mask_files import FOLDERS, FORMS, WORDS, Candidate, are_masks, candidates, matched, parted, readings
-from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, require_inside
+from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, may_be_normal, require_inside
 from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
 from ddad_jax.data.unused import (
     AMONG,
@@ -99,6 +99,7 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
     kinds = (*learnt, *tested)
     notes = (
         *_normal_notes(base, kinds),
+        *_unsure_notes(base, kinds),
         *_same_stem_notes(base, kinds),
         *_format_notes(base, kinds),
         *_unused(base, truth, kinds, used),
@@ -237,6 +238,14 @@ def _normal_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
         return []
     names = listed([kind.folder.relative_to(base).as_posix() for kind in otherwise])
     return [f"{base}: pictures of {names} are taken for normal ones, as those of a folder named {GOOD!r} are"]
+
+
+def _unsure_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
+    unsure = [kind.folder for kind in kinds if kind.defect != GOOD and kind.pictures and may_be_normal(kind.defect)]
+    if not unsure:
+        return []
+    names = listed([folder.relative_to(base).as_posix() for folder in unsure])
+    return [f"{base}: {names} counts as a kind of defect. If those are normal pictures, rename the folder to {GOOD!r}."]
 
 
 def _same_stem_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:

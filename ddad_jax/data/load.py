@@ -1,7 +1,7 @@
 """L1. A list of picture files becomes an `ImageSet`, in the list's order, read by several threads."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -85,17 +85,17 @@ def load(
         return image, mask.pixels
 
     images = image_set(pictures, size, read, threads=threads)
-    return Loaded(images, mask_notes((picture, masks[picture.name]) for picture in pictures if picture.masks))
+    return Loaded(images, mask_notes(pictures, masks))
 
 
 def mask_of(picture: Picture, size: Size, *, any_nonzero: bool = False, orient: bool = True) -> Mask:
     """The mask of a picture that has one; arguments as of ``load``.
 
     Raises:
-      InputError: a file that cannot be used; a defect in a picture that is normal.
+      InputError: a file that cannot be used, or is hardly a mask; a defect in a picture that is normal.
     """
     parts = [
-        read_mask_values(file, size, image=picture.path, any_nonzero=any_nonzero, orient=orient)
+        read_mask_values(file, size, image=picture.path, any_nonzero=any_nonzero, orient=orient, must_be_mask=True)
         for file in picture.masks
     ]
     pixels = np.any([part.share > 0.5 for part in parts], axis=0)
@@ -114,17 +114,29 @@ _RULES: dict[Rule, str] = {
 }
 
 
-def mask_notes(masks: Iterable[tuple[Picture, Mask]]) -> tuple[str, ...]:
-    """A sentence for each rule that is not the plain one, with the first file it was used on."""
-    by_rule: dict[Rule, list[Path]] = {}
-    for picture, mask in masks:
-        for file, rule in zip(picture.masks, mask.rules, strict=True):
-            by_rule.setdefault(rule, []).append(file)
-    return tuple(
-        f"{len(by_rule[rule])} of {sum(map(len, by_rule.values()))} masks {what} ({by_rule[rule][0]} for one)"
-        for rule, what in _RULES.items()
-        if rule in by_rule
-    )
+def mask_notes(pictures: Sequence[Picture], masks: Mapping[str, Mask]) -> tuple[str, ...]:
+    """A sentence for each rule that is not the plain one, and for masks that seem to be inverted, with the first file.
+
+    Args:
+      pictures: in their order; masks: of those that have one, by their name.
+    """
+    drawn = [(picture, masks[picture.name]) for picture in pictures if picture.name in masks]
+    files = [(file, rule) for picture, mask in drawn for file, rule in zip(picture.masks, mask.rules, strict=True)]
+    notes = []
+    for rule, what in _RULES.items():
+        if of_rule := [file for file, one in files if one == rule]:
+            notes.append(f"{len(of_rule)} of {len(files)} masks {what} ({of_rule[0]} for one)")
+    if inverted := [picture.masks[0] for picture, mask in drawn if _seems_inverted(mask.pixels)]:
+        notes.append(
+            f"{len(inverted)} of {len(drawn)} masks mark all of the picture's border and more than half of it "
+            f"({inverted[0]} for one): are black and white exchanged? White is what is defective"
+        )
+    return tuple(notes)
+
+
+def _seems_inverted(pixels: np.ndarray) -> bool:
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    return bool(border.all() and pixels.mean() > 0.5)
 
 
 def image_set(

@@ -27,6 +27,8 @@ NOISE = 1 / 16
 SPECK = 1 / 25
 """Of the largest level: levels so near to 0 that fill 4 x 4 pixels nowhere are specks of noise."""
 HALF = 128 / 255
+STEP = 8
+"""Grey values of 255 by which neighbours in a flat area differ at most."""
 
 
 class MaskValues(NamedTuple):
@@ -89,3 +91,22 @@ def _between(values: np.ndarray, largest: float, noise: float) -> tuple[float, n
     slope = (darkest < part) & (part < brightest)
     inner = between & (darkest == brightest) & (part > noise * largest) & (part < (1 - NOISE) * largest)
     return float(slope[between].mean()), np.unique(part[inner])
+
+
+def is_textured(values: np.ndarray, full_scale: float) -> bool:
+    """Whether grey values [h, w] are those of a photograph all over, such as a copy of the picture in the place of its
+    mask; a mask that was blurred, resized or compressed is not."""
+    grey = np.round(values * (255 / full_scale)).astype(np.uint8)
+    return bool((grey >= STEP).mean() > 0.1) and shades_and_texture(grey)[1] > 0.5
+
+
+def shades_and_texture(grey: np.ndarray) -> tuple[int, float]:
+    """Of uint8 [h, w]: how many levels its flat areas have, specks left out; and which share of what is not black lies
+    far from anything flat."""
+    square = np.ones((3, 3), np.uint8)
+    flat = (cv2.dilate(grey, square) - cv2.erode(grey, square)) <= STEP
+    near = cv2.dilate(flat.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    drawn = grey >= STEP
+    texture = float((drawn & ~near).sum() / max(drawn.sum(), 1))
+    counts = np.bincount(grey[flat], minlength=1)
+    return int((counts > max(2, 0.001 * grey.size)).sum()), texture

@@ -4,6 +4,7 @@ A label file, a table and a flag are plain text that anyone may have written. Wh
 on every system, so that a data set made here can be unpacked elsewhere.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath, PureWindowsPath
@@ -11,11 +12,30 @@ from pathlib import PurePosixPath, PureWindowsPath
 from ddad_jax.errors import InputError
 
 NORMAL_NAMES = (
-    *("good", "ok", "okay", "normal", "nominal", "sound", "intact", "healthy", "flawless", "faultless", "perfect"),
+    *(
+        "good",
+        "ok",
+        "okay",
+        "normal",
+        "goods",
+        "nominal",
+        "gut",
+        "i.o.",
+        "in_ordnung",
+        "正常",
+        "良品",
+        "合格",
+        "sound",
+        "intact",
+        "healthy",
+        "flawless",
+        "faultless",
+        "perfect",
+    ),
     *("free", "mt_free", "clean", "pass", "passed", "accepted", "acceptable", "undamaged", "none"),
     *("defect_free", "defects_free", "free_of_defects", "no_defect", "no_defects", "without_defect", "without_defects"),
     *("non_defect", "non_defective", "not_defective", "defectless", "undefective"),
-    *("anomaly_free", "no_anomaly", "no_anomalies", "non_anomalous", "not_anomalous"),
+    *("anomaly_free", "no_anomaly", "no_anomalies", "non_anomaly", "not_anomaly", "non_anomalous", "not_anomalous"),
     *("fault_free", "no_fault", "flaw_free", "no_flaw", "damage_free", "no_damage", "error_free", "no_error"),
 )
 """What people call pictures without a defect; blanks, hyphens, dots, underscores and case make no difference."""
@@ -95,10 +115,25 @@ def require_kind(name: str, where: str, *, mend: str = "Give it another name") -
 def is_normal_name(name: str) -> bool:
     """Whether it says that there is no defect.
 
-    >>> [is_normal_name(name) for name in ("good", "OK", "Defect-free", "goods", "scratch")]
+    >>> [is_normal_name(name) for name in ("good", "OK", "Defect-free", "goodyear", "scratch")]
     [True, True, True, False, False]
     """
-    return _bare(name) in _NORMAL
+    tokens = [token for token in _TOKENS.split(unicodedata.normalize("NFKC", name).casefold()) if token]
+    # What is said besides does not change it: ok_front, good_2, test_good, "GOOD parts".
+    telling = [token for token in tokens if token not in _SAYS_NOTHING and not token.isdigit()]
+    return _bare(name) in _NORMAL or (len(telling) == 1 and telling[0].rstrip("0123456789") in _SURE)
+
+
+def may_be_normal(name: str) -> bool:
+    """Whether a name that `is_normal_name` does not know may mean normal all the same, by a word in it.
+
+    >>> [may_be_normal(name) for name in ("good_weld", "negative", "no_crack", "not_good", "scratch")]
+    [True, True, True, False, False]
+    """
+    tokens = [token for token in _TOKENS.split(unicodedata.normalize("NFKC", name).casefold()) if token]
+    denied, words = bool({*tokens} & _DENIALS), [token for token in tokens if token not in _DENIALS]
+    normal = any(_bare(word) in _NORMAL for word in words)
+    return not is_normal_name(name) and (normal != denied or name.casefold() in _UNSURE)
 
 
 def folded(name: str) -> str:
@@ -150,7 +185,9 @@ def require_inside(name: str, where: str, *, mend: str = "Name one below the fol
 
 
 def _bare(name: str) -> str:
-    return "".join(c for c in folded(name) if not (c.isspace() or c in "_-." or c in _JOINERS))
+    return "".join(
+        c for c in folded(unicodedata.normalize("NFKC", name)) if not (c.isspace() or c in "_-.()" or c in _JOINERS)
+    )
 
 
 def _quoted(name: str) -> str:
@@ -158,3 +195,12 @@ def _quoted(name: str) -> str:
 
 
 _NORMAL = frozenset(map(_bare, NORMAL_NAMES))
+_SURE = frozenset({"good", "ok", "okay", "normal", "goods"})
+_TOKENS = re.compile(r"[\W_]+")
+_SAYS_NOTHING = frozenset(
+    (*("front", "back", "rear", "side", "sides", "top", "bottom", "left", "right", "view", "camera", "cam"),)
+    + (*("train", "val", "valid", "validation", "test", "set", "part", "parts", "piece", "pieces", "item", "items"),)
+    + (*("picture", "pictures", "image", "images", "img", "imgs", "sample", "samples", "product", "products", "only"),)
+)
+_DENIALS = frozenset({"no", "not", "non", "without", "un", "kein", "keine", "nicht"})
+_UNSURE = frozenset({"negative", "negatives", "neg", "0", "accept", "valid", "reference", "references", "golden"})

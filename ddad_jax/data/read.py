@@ -26,7 +26,7 @@ from ddad_jax.data.decode import Encoded, opened, size_of, unreadable
 from ddad_jax.data.decode import decode as _decode
 from ddad_jax.data.eight_bits import to_eight_bits as _to_eight_bits
 from ddad_jax.data.eight_bits import wide_values as _wide_values
-from ddad_jax.data.mask_values import MaskValues, understood
+from ddad_jax.data.mask_values import NOISE, MaskValues, is_textured, understood
 from ddad_jax.errors import InputError
 
 JPEG_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jfi", ".jif"})
@@ -166,13 +166,20 @@ def read_mask_values(
     image: Source | None = None,
     any_nonzero: bool = False,
     orient: bool = True,
+    must_be_mask: bool = False,
 ) -> MaskValues:
-    """`read_mask_float`, and by which rule the values were understood; arguments and errors are its own."""
+    """`read_mask_float`, and by which rule the values were understood; arguments and errors are its own.
+
+    Args:
+      must_be_mask: refuse what is hardly one: a photograph, a drawing on another ground than black.
+    """
     path = _source(path)
     picture = _decode(path, orient)
     if image is not None:
         _require_same_size(path, picture, _source(image), orient)
     values, full_scale = _mask_values(picture, path)
+    if must_be_mask and not any_nonzero:
+        _require_mask(path, picture, values, full_scale)
     if any_nonzero:
         meant = MaskValues((values > 0).astype(np.float32), "plain")
     else:
@@ -225,8 +232,30 @@ def _is_lossy(path: Path | Encoded) -> bool:
 def _mask_values(picture: Image.Image, path: Path | Encoded) -> tuple[np.ndarray, float]:
     if picture.mode.startswith("I") or picture.mode == "F":
         return _wide_values(picture, path)
+    if picture.has_transparency_data:
+        layers = np.asarray(picture.convert("RGBA"))
+        ink, alpha = layers[layers[..., 3] > 0][:, :3], layers[..., 3]
+        if ink.size and (ink == ink[0]).all() and alpha.min() < alpha.max():
+            return alpha.astype(np.float64), 255.0  # drawn in one ink, which may be black, on nothing
     values = np.asarray(_to_eight_bits(picture, path)).astype(np.float64)
     return (values.max(-1) if values.ndim == 3 else values), 255.0
+
+
+def _require_mask(path: Path | Encoded, picture: Image.Image, values: np.ndarray, full_scale: float) -> None:
+    """Not what is read with a result, but a wrong one: a photograph, or a drawing on another ground than black.
+
+    Raises:
+      InputError: it is one of these.
+    """
+    mend = "Expected a mask: black where the part is sound, white where it is not"
+    black = NOISE * values.max(initial=0) if _is_lossy(path) else 0.0
+    if values.min() > black:
+        levels = values if picture.mode.startswith("I") or picture.mode == "F" else _to_eight_bits(picture, path)
+        colours = np.unique(np.asarray(levels).reshape(values.size, -1)[:: max(1, values.size // 2**20)], axis=0)
+        if len(colours) > 1:
+            raise InputError(f"{path}: is taken for a mask, but holds no black. {mend}.")
+    if is_textured(values, full_scale):
+        raise InputError(f"{path}: is taken for a mask, but looks like a photograph. {mend}.")
 
 
 def _require_same_size(mask_path: Path | Encoded, mask: Image.Image, image_path: Path | Encoded, orient: bool) -> None:

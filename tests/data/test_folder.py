@@ -165,8 +165,8 @@ def test_missing_category_lists_those_found(tmp_path: Path) -> None:
 
 def test_no_train_good(tmp_path: Path) -> None:
     base = mvtec(tmp_path)
-    (base / "train/good").rename(base / "train/gut")
-    with pytest.raises(InputError, match=r"train/good .*does not exist.*holds: gut.*named 'good', or ok"):
+    (base / "train/good").rename(base / "train/stock")
+    with pytest.raises(InputError, match=r"train/good .*does not exist.*holds: stock.*named 'good', or ok"):
         mvtec_folder(tmp_path, "bolt", SIZE)
     shutil.rmtree(base / "train")
     with pytest.raises(InputError, match=r"train/good .*does not exist.*Put normal pictures"):

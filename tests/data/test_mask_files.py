@@ -165,3 +165,88 @@ def test_the_rule_by_which_masks_were_read_is_said(tmp_path: Path) -> None:
     soft = Image.fromarray(square_mask(80, 112)).resize((28, 20), Image.Resampling.BILINEAR)
     soft.save(base / "ground_truth/bent/000_mask.png")
     assert any("have grey edges, cut at one half" in note for note in mvtec_folder(tmp_path, "bolt", 64).notes)
+
+
+def test_photographs_that_are_called_like_masks_stay_pictures(tmp_path: Path) -> None:
+    base = one_picture(tmp_path, "7.png")
+    for name in ("gt_7.png", "7_mask.png", "7.bmp", "mask 7.png"):
+        save(pixels(len(name)), base / "test/bent" / name)
+    save(pixels(3), base / "train/good/gt_000.png")
+    assert len(bent(tmp_path)) == 5 and not any(picture.masks for picture in bent(tmp_path))
+    assert len(mvtec_pictures(tmp_path, "bolt").train) == 6
+
+
+@pytest.mark.parametrize("kind", ["bent_mask", "mask_bent", "mask", "gt"])
+def test_a_kind_that_is_called_like_masks_is_a_kind_if_it_holds_photographs(tmp_path: Path, kind: str) -> None:
+    base = one_picture(tmp_path)
+    save(pixels(3), base / f"test/{kind}/000.png")
+    assert {picture.defect for picture in mvtec_pictures(tmp_path, "bolt").test} == {"good", "bent", kind}
+
+
+def test_masks_of_classes_and_with_soft_edges_among_the_pictures_are_masks(tmp_path: Path) -> None:
+    base = one_picture(tmp_path, "0.jpg")
+    levels = square_mask(value=85)
+    levels[5:15, 14:21] = 170
+    save(levels, base / "test/bent/0.png")
+    assert [picture.masks for picture in bent(tmp_path)] == [(base / "test/bent/0.png",)]
+    Image.fromarray(square_mask(80, 112)).resize((28, 20), 2).save(base / "test/bent/0.png")
+    assert [picture.masks for picture in bent(tmp_path)] == [(base / "test/bent/0.png",)]
+
+
+def test_a_copy_of_the_picture_is_no_mask(tmp_path: Path) -> None:
+    base = one_picture(tmp_path)
+    save(pixels(1), base / "ground_truth/bent/000.png")
+    with pytest.raises(InputError, match=r"bent/000\.png: is taken for a mask, but (looks like a|holds no)"):
+        mvtec_folder(tmp_path, "bolt", SIZE)
+
+
+@pytest.mark.parametrize("ground", ["white", "one", "palette"])
+def test_a_mask_on_another_ground_than_black_is_refused(tmp_path: Path, ground: str) -> None:
+    base, marked = one_picture(tmp_path), square_mask() > 0
+    path = base / "ground_truth/bent/000_mask.png"
+    if ground == "white":
+        save(np.where(marked[..., None], (255, 0, 0), (255, 255, 255)).astype(np.uint8), path)
+    elif ground == "one":
+        save(np.where(marked, 2, 1).astype(np.uint8), path)
+    else:
+        indexed = Image.fromarray(marked.astype(np.uint8))
+        indexed.putpalette([255, 255, 255, 255, 0, 0])
+        path.parent.mkdir(parents=True)
+        indexed.save(path)
+    with pytest.raises(InputError, match=r"000_mask\.png: is taken for a mask, but holds no black"):
+        mvtec_folder(tmp_path, "bolt", SIZE)
+
+
+def test_ink_on_nothing_is_the_mask_whatever_its_colour(tmp_path: Path) -> None:
+    base = one_picture(tmp_path)
+    for ink in (0, 90, 255):
+        colour = np.full((*SIZE, 3), ink, np.uint8)
+        save(np.concatenate([colour, square_mask()[..., None]], -1), base / "ground_truth/bent/000_mask.png")
+        data = mvtec_folder(tmp_path, "bolt", SIZE)
+        np.testing.assert_array_equal(data.test.masks[data.test.defects.index("bent")], square_mask() > 0)
+
+
+def test_a_mask_that_is_all_but_a_spot_is_said_to_look_inverted(tmp_path: Path) -> None:
+    base = one_picture(tmp_path)
+    save(255 - square_mask()[:, ::-1], base / "ground_truth/bent/000_mask.png")
+    (note,) = mvtec_folder(tmp_path, "bolt", SIZE).notes
+    assert "are black and white exchanged?" in note and "000_mask.png" in note
+
+
+def test_a_mask_with_the_pictures_whole_name_is_its_own(tmp_path: Path) -> None:
+    base = one_picture(tmp_path, "7.png")
+    save(pixels(2), base / "test/bent/7.bmp")
+    for ending in ("png", "bmp"):
+        save(square_mask(), base / f"ground_truth/bent/7.{ending}")
+    assert [(picture.path.suffix, picture.masks[0].suffix) for picture in bent(tmp_path)] == [
+        (".bmp", ".bmp"),
+        (".png", ".png"),
+    ]
+
+
+def test_kinds_that_differ_by_case_alone_do_not_share_a_mask(tmp_path: Path) -> None:
+    base = one_picture(tmp_path)
+    save(pixels(3), base / "test/Bent/000.png")
+    save(square_mask(), base / "ground_truth/bent/000.png")
+    with pytest.raises(InputError, match=r"may be the mask of .*test/Bent/000\.png or of .*test/bent/000\.png"):
+        bent(tmp_path)

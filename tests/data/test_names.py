@@ -10,6 +10,7 @@ from ddad_jax.data.names import (
     fault_of,
     folded,
     is_normal_name,
+    may_be_normal,
     require_apart,
     require_inside,
     require_kind,
@@ -80,3 +81,15 @@ def test_a_path_that_leads_out_of_its_folder_is_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["x.png", "a/b/x.png", "a//x.png", "./x", "a..b/..c", ".", "ab:c/x.png", " /x.png"])
 def test_a_path_below_its_folder_is_taken_whatever_its_parts_are_called(path: str) -> None:
     assert require_inside(path, "here") == path
+
+
+@pytest.mark.parametrize(
+    "name", ["ok_front", "good2", "normal_1", "0_good", "GOOD parts", "\uff47\uff4f\uff4f\uff44", "(good)", "正常"]
+)
+def test_a_normal_name_with_what_says_nothing_besides_is_normal(name: str) -> None:
+    assert is_normal_name(name) and not may_be_normal(name)
+
+
+@pytest.mark.parametrize("name", ["not_good", "no good", "nok", "goodyear", "scratch", "def_front"])
+def test_a_denied_normal_name_and_words_that_only_begin_alike_are_defects(name: str) -> None:
+    assert not is_normal_name(name) and not may_be_normal(name)

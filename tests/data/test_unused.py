@@ -1,5 +1,6 @@
 """Whatever lies in the folders of a data set is used, or counted and named with the cure, a sentence a reason."""
 
+import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -152,3 +153,49 @@ def test_a_folder_that_cannot_be_listed_is_refused_by_name(tmp_path: Path, monke
     monkeypatch.setattr(Path, "iterdir", iterdir)
     with pytest.raises(InputError, match=r"test/bent: cannot be read \(Permission denied\)"):
         mvtec_pictures(base, "")
+
+
+def test_a_folder_of_masks_that_is_none_and_pictures_beside_the_folders_are_named(tmp_path: Path) -> None:
+    base = mvtec(tmp_path)
+    link("nowhere", base / "masks")
+    save(pixels(1), base / "overview.jpg")
+    save(square_mask(), base / "SegmentationClass/000.png")
+    notes = mvtec_pictures(tmp_path, "bolt").notes
+    assert any("links that lead nowhere: masks" in note for note in notes)
+    assert any("overview.jpg" in note for note in notes)
+    assert any(
+        "named as masks are: SegmentationClass/000.png" in note and "ground_truth/DEFECT" in note for note in notes
+    )
+
+
+def test_kinds_whose_names_leave_it_open_and_pictures_of_one_stem_are_worth_a_word(tmp_path: Path) -> None:
+    base = mvtec(tmp_path)
+    save(pixels(1), base / "test/no_crack/5.png")
+    save(pixels(2), base / "test/no_crack/5.bmp")
+    notes = mvtec_pictures(tmp_path, "bolt").notes
+    assert any("test/no_crack counts as a kind of defect. If those are normal" in note for note in notes)
+    assert any("several pictures are called test/no_crack/5.*" in note for note in notes)
+
+
+def test_a_name_with_control_characters_is_written_out(tmp_path: Path) -> None:
+    base = mvtec(tmp_path)
+    (base / "train/good/a\x1b[31m\nb.txt").write_text("x")
+    (note,) = mvtec_pictures(tmp_path, "bolt").notes
+    assert note.isprintable() and r"a\x1b[31m\nb.txt" in note
+
+
+@pytest.mark.parametrize("place", ["train", "test", "test/bent", "ground_truth", "ground_truth/bent", ""])
+@pytest.mark.parametrize("what", ["is_dir", "is_file"])
+def test_what_may_not_be_entered_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, what: str
+) -> None:
+    closed, real = mvtec(tmp_path) / place, getattr(Path, what)
+
+    def asked(self: Path) -> bool:
+        if self.parent == closed:
+            raise PermissionError(13, "Permission denied", str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, what, asked)
+    with contextlib.suppress(InputError):  # nothing else may escape
+        mvtec_pictures(tmp_path, "bolt")

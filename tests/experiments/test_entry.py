@@ -153,7 +153,9 @@ CASES = {
     "weights of another network": Case(
         BOLT + "--config.backbone.weights=ROOT/other.safetensors --config.backbone.name=resnet50", "resnet50", weights
     ),
-    "workdir is a file": Case(BOLT + "--workdir=ROOT/bolt/test/good/000.png", r"000\.png: is a file, expected a folder"),
+    "workdir is a file": Case(
+        BOLT + "--workdir=ROOT/bolt/test/good/000.png", r"000\.png: is a file, expected a folder"
+    ),
 }
 
 

@@ -9,11 +9,11 @@ import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import DecodeError
 
-from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data import DataSet
 from ddad_jax.data.listing import listed
-from ddad_jax.data.load import GOOD, Picture, image_set
+from ddad_jax.data.load import GOOD, Loaded, Mask, Picture, image_set, mask_notes
 from ddad_jax.data.names import require_inside
-from ddad_jax.data.read import Encoded, Size, read_image, read_mask
+from ddad_jax.data.read import Encoded, Size, read_image, read_mask_values
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
 from ddad_jax.errors import InputError
@@ -60,8 +60,8 @@ def from_tfds(data_dir: str | Path, name: str, size: Size) -> DataSet:
     folder = _prepared(Path(data_dir).expanduser(), name)  # builders expand it, too
     known, records = _opened(folder)
     train, test = (_images(folder, part, size, known["any_nonzero"]) for part in records)
-    recordings = records[0].recordings
-    return DataSet(known["name"], train, test, tuple(recordings) if any(recordings) else ())
+    recordings = tuple(records[0].recordings) if any(records[0].recordings) else ()
+    return DataSet(known["name"], train.image_set, test.image_set, recordings, test.notes)
 
 
 def require_whole(folder: str | Path) -> None:
@@ -108,7 +108,9 @@ def _records(folder: Path, source: Any) -> _Records:
     return found
 
 
-def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> ImageSet:
+def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> Loaded:
+    masks: dict[str, Mask] = {}
+
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         example = _example(folder, records.source, records.where[picture.name])
         image = Encoded(f"{picture.name} in {folder}", example["image"])
@@ -116,9 +118,12 @@ def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> I
         if not picture.masks:
             return pixels, None
         mask = Encoded(f"of {image}", example["mask"])
-        return pixels, read_mask(mask, size, image=image, any_nonzero=any_nonzero, orient=False)
+        share, rule = read_mask_values(mask, size, image=image, any_nonzero=any_nonzero, orient=False)
+        masks[picture.name] = Mask(share > 0.5, (rule,))
+        return pixels, masks[picture.name].pixels
 
-    return image_set(records.pictures, size, read)
+    images = image_set(records.pictures, size, read)
+    return Loaded(images, mask_notes(records.pictures, masks))
 
 
 def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:
