@@ -75,7 +75,9 @@ def capture(
         or differ from what the station films; ``out`` holds something else, another capture, or a finished one;
         another program writes into it.
     """
-    with lock.held(out := expanded(asked.out, "--out"), flag="--out"):
+    if (out := expanded(asked.out, "--out")).is_file():
+        _require_place(out, asked.resume)
+    with lock.held(out, flag="--out"):
         return _capture(asked, out, stop or threading.Event(), tell, open)
 
 
