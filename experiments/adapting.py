@@ -33,6 +33,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
 from ddad_jax.weights import load_backbone
+from experiments import stopping
 from experiments.config import adaptation_grid
 from experiments.epoch_choice import synthetic_auroc
 from experiments.model import Data, alpha_bar, build_backbone, build_unet, choice_of, eps_fn
@@ -155,7 +156,8 @@ def _adapt(
                     f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
                     f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
                 )
-        epochs.save(epoch, state.variables)
+        with stopping.whole():
+            epochs.save(epoch, state.variables)
         row = {
             "epoch": epoch,
             "loss": float(np.mean(losses)),
@@ -164,7 +166,8 @@ def _adapt(
         }
         append_jsonl(history_file, row)
         write(epoch, course_of("adapt", row))
-        states.save(epoch, state)
+        with stopping.whole():
+            states.save(epoch, state)
         rows.append(row)
         log.info(
             "adapt epoch %d: loss %.4f %s %.4f (best: epoch %d)",

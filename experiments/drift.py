@@ -17,7 +17,6 @@ from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data.json_file import parsed
-from ddad_jax.data.split import fingerprint
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
@@ -32,6 +31,7 @@ from experiments.first_passes import starts_of
 from experiments.journal import measured_with, trained_steps
 from experiments.model import Data, load_data
 from experiments.plan import Point, point_of
+from experiments.same_pictures import fingerprint_in
 from experiments.scoring import cropped, prepare, score_maps
 from experiments.selected import load_selected
 from experiments.tables import read_jsonl
@@ -184,7 +184,7 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     require_same(workdir, settled, data)
     params = trained(settled, workdir, data)
     variables, epoch = adapted(settled, workdir, data, params)
-    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint(data.test)[:16]}
+    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint_in(workdir, settled, data.test)[:16]}
     # What only tells how a point was chosen is no matter of its scores.
     differing = sorted(k for k in now.keys() & row.keys() - {"synthetic"} if now[k] != row[k])
     if differing:

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
         try:
             _require_named(*required)
             _reuse_memory()
+            failures.require_devices()
             main()
             _say_all()
         except InputError as error:
@@ -135,6 +137,8 @@ def _in_order(program: Callable[[], None]) -> None:
                 _refuse(InputError(f"{shown(strange[0])}: is not UTF-8; rename the file or folder it stands for"))
             program()
     except stopping.Stopped as stop:
+        # Threads of libraries that the end cuts off have nothing to say that is not said below.
+        threading.excepthook = lambda failed: None
         if hosts.several():
             hosts.leave(str(stop), stop.status)
         print(stop, file=sys.stderr)

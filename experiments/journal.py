@@ -20,6 +20,7 @@ from experiments import constants
 from experiments.file_contents import checksum
 from experiments.model import Data
 from experiments.plan import UNSAID, key_of
+from experiments.same_pictures import fingerprint_in
 from experiments.side_by_side import FOLDER
 from experiments.tables import append_jsonl, plain, read_jsonl, write_text
 from experiments.view import made_of as view_made_of
@@ -48,9 +49,9 @@ def trained_steps(workdir: Path) -> int:
 def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
-        "trained_on": fingerprint(data.fit)[:16],
+        "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
         "train_steps": trained_steps(workdir),
-        "held_out": fingerprint(data.calibration)[:16],
+        "held_out": fingerprint_in(workdir, c, data.calibration)[:16],
         "adapt_epoch": epoch,
         **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
         "backbone_weights": checksum(c.backbone.weights),
@@ -66,6 +67,7 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[
 
 def made_with(
     c: ConfigDict,
+    workdir: Path,
     data: Data,
     measured: Mapping[str, Any],
     points: Sequence[ReconPoint],
@@ -84,7 +86,7 @@ def made_with(
     """
     teacher = {
         **measured,
-        "test_set": fingerprint(data.test)[:16],
+        "test_set": fingerprint_in(workdir, c, data.test)[:16],
         **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
         **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }

@@ -1,4 +1,5 @@
-"""The lock of a workdir: one program writes into it at a time, and a second one is told who does.
+"""The lock of a workdir, or of another place of outputs: one program writes into it at a time, and a second one is told
+who does.
 
 WORKDIR/.lock is locked with ``flock`` for as long as the program lives, so that a kill frees it. Shards share it with
 each other. Where a file system knows no locks (some of NFS), a warning says so and the program goes on.
@@ -27,40 +28,43 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 PATIENCE_S = 1.0
 """Another process that only asks whether a lock is held holds it for an instant."""
 _OWN: set[Path] = set()
-"""Folders that this process holds: what it calls may ask for them once more."""
+"""Locks that this process holds: what it calls may ask for them once more."""
 
 
 @contextlib.contextmanager
-def held(folder: Path, *, shared: bool = False) -> Iterator[None]:
+def held(folder: Path, *, shared: bool = False, flag: str = "--workdir", of: str = "") -> Iterator[None]:
     """The lock of ``folder``, which is made where it is missing, for as long as the block lasts.
 
     Args:
-      folder: a workdir.
+      folder: a workdir, or where outputs go.
       shared: with others that share it, as shards do.
+      flag: that names the folder, for the messages.
+      of: the one file or folder in it that is written, where others may write the rest.
 
     Raises:
       InputError: another process has it (it is named, and since when), or the folder cannot be written to.
     """
     folder = folder.resolve()
-    if folder in _OWN:
+    path = folder / (f".{of}{NAME}" if of else NAME)
+    if path in _OWN:
         yield
         return
     made = [f for f in (folder, *folder.parents) if not f.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = _locked_file(folder / NAME, shared)
+        file = _locked_file(path, shared, f"{flag}={folder / of}", flag)
     except FileExistsError:
-        raise InputError(f"--workdir={folder}: is a file, expected a folder; name another one") from None
+        raise InputError(f"{flag}={folder}: is a file, expected a folder; name another one") from None
     except OSError as error:
-        raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
+        raise InputError(f"{flag}={folder}: cannot be written to ({error.strerror}); name another folder") from None
     with file:
-        _OWN.add(folder)
+        _OWN.add(path)
         try:
             sign(file)
             yield
         finally:
-            _OWN.discard(folder)
-            _leave(file, folder, made)
+            _OWN.discard(path)
+            _leave(file, path, made)
 
 
 def sign(file: IO[str]) -> None:
@@ -71,8 +75,8 @@ def sign(file: IO[str]) -> None:
         # The command's beginning tells runs apart; the whole of it may be pages long.
         program = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
         said = f"process {os.getpid()} of {socket.gethostname()} ({program}, since {since})"
-        file.write(said.encode(errors="backslashreplace").decode())
-        file.flush()
+        # Not through its buffer, which would be tried once more when it is closed.
+        os.write(file.fileno(), said.encode(errors="backslashreplace"))
 
 
 def locked(file: IO[str], *, shared: bool = False) -> bool:
@@ -84,7 +88,7 @@ def locked(file: IO[str], *, shared: bool = False) -> bool:
             return True
         except OSError as error:
             if error.errno in NO_LOCKS:
-                log.warning("%s: cannot be locked (%s): start nothing twice in one workdir", file.name, error.strerror)
+                log.warning("%s: cannot be locked (%s): start nothing twice in one folder", file.name, error.strerror)
                 return True
         if time.monotonic() > until:
             return False
@@ -97,14 +101,14 @@ def holder(file: IO[str]) -> str:
     return file.read().strip() or "another process"
 
 
-def _locked_file(path: Path, shared: bool) -> IO[str]:
+def _locked_file(path: Path, shared: bool, named: str, flag: str) -> IO[str]:
     while True:
         file = path.open("a+", encoding="utf-8")
         if not locked(file, shared=shared):
             with file:
                 raise InputError(
-                    f"--workdir={path.parent}: {holder(file)} writes into it. Wait for it, or end it: no finished step "
-                    "is lost; or name another --workdir"
+                    f"{named}: {holder(file)} writes into it. Wait for it, or end it: no finished step is lost; or "
+                    f"name another {flag}"
                 )
         # Whoever left in between has removed the file that was opened: a lock on it is worth nothing.
         if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
@@ -112,10 +116,10 @@ def _locked_file(path: Path, shared: bool) -> IO[str]:
         file.close()
 
 
-def _leave(file: IO[str], folder: Path, made: list[Path]) -> None:
+def _leave(file: IO[str], path: Path, made: list[Path]) -> None:
     """Nothing stays behind: not the file, where nobody shares it, nor folders in which nothing was put."""
     with contextlib.suppress(OSError):  # shared still, or the folder is in use or gone: then they stay
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        (folder / NAME).unlink()
+        path.unlink()
         for one in made:
             one.rmdir()

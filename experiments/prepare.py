@@ -11,12 +11,13 @@ size. ``tfds.builder_from_directory(...).as_data_source()`` reads them, and so d
 """
 
 import sys
+from pathlib import Path
 
 import absl.logging
 from absl import flags
 
 from ddad_jax.errors import InputError
-from experiments import entry
+from experiments import entry, lock
 
 KIND = flags.DEFINE_enum("kind", None, ["folder", "mvtec", "visa", "mtd", "cans"], "What is written.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "The folder of prepared data sets.")
@@ -47,7 +48,9 @@ def main() -> None:
             size=SIZE.value,
             counts=(n_train, n_test_good, n_defect),
         )
-        builder.download_and_prepare()
+        part = f"{builder.name}_{builder.category}" if builder.category else builder.name
+        with lock.held(Path(str(DATA_DIR.value)).expanduser(), flag="--data_dir", of=part):
+            builder.download_and_prepare()
     except InputError as error:
         # The loaders name the flag of a training run.
         raise InputError(str(error).replace("--config.data.", "--")) from error

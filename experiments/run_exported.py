@@ -276,8 +276,10 @@ def main(argv: Sequence[str]) -> None:
             asked.maps.mkdir(parents=True, exist_ok=True)
         try:
             jax.default_backend()
-        except RuntimeError as error:
-            raise Refused(f"JAX_PLATFORMS: no such device here ({error}); JAX_PLATFORMS=cpu runs everywhere") from None
+        except (RuntimeError, ValueError, AssertionError) as error:  # the last where this JAX has no such plugin
+            asked_for, why = os.environ.get("JAX_PLATFORMS", ""), str(error) or type(error).__name__
+            told = f"JAX_PLATFORMS={asked_for}: no such device here ({why})"
+            raise Refused(f"{told}; JAX_PLATFORMS=cpu runs everywhere") from None
         left_out = 0
         for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
             if isinstance(row, Refused):

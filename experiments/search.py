@@ -18,7 +18,6 @@ from experiments import entry
 from experiments.searches.outcome import evaluation
 from experiments.searches.space import RANGES
 from experiments.searching import Search, search
-from experiments.workdir import held
 
 OVER = flags.DEFINE_list(
     "over", ["w", "t_prime", "v"], f"What to search: some of {', '.join(RANGES)}, each as name or name:low:high; sigma "
@@ -38,8 +37,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
     how = Search(OVER.value, TRIALS.value, SCORES.value, GROUPS.value, SEED.value, MINUTES.value, STORAGE.value)
     said = flags.FLAGS["config"]
     evaluate = evaluation(get_config_filename(said), get_override_values(said), workdir)
-    with held(workdir):
-        search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)
+    search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)
 
 
 if __name__ == "__main__":

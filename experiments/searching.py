@@ -30,7 +30,7 @@ from experiments.searches.space import Axis, parse, point_at, values_of
 from experiments.searches.study import Trial
 from experiments.tables import append_jsonl, read_jsonl, write_jsonl
 from experiments.training import trained
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,13 @@ def search(
 
     Raises:
       InputError: names that cannot be searched, numbers out of range, no held-out pictures, another search in the
-        storage; every trial diverged; as the stages of ``pipeline.run_all``.
+        storage; every trial diverged; another program writes into the workdir; as the stages of ``pipeline.run_all``.
     """
+    with held(workdir):
+        return _search(config, workdir, how, track, evaluate)
+
+
+def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
     c = _config_of(config)
     _require_sound(how)
     axes = parse(c, how.over)

@@ -51,6 +51,7 @@ def watched() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+        _asked.clear()
 
 
 @contextlib.contextmanager
@@ -64,6 +65,16 @@ def deferred(active: bool = True) -> Iterator[Callable[[], int]]:
         yield lambda: _asked[0] if _asked else 0
     finally:
         _deferring.pop()
+
+
+@contextlib.contextmanager
+def whole() -> Iterator[None]:
+    """Within the block the first signal raises nothing, at its end it does: for what a library's threads write, which
+    go on, and fail with tracebacks of their own, where their caller is torn away."""
+    with deferred() as signalled:
+        yield
+    if not _deferring and (number := signalled()):
+        raise Stopped(number)
 
 
 def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:

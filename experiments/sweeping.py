@@ -101,7 +101,7 @@ def run(
     if shard is None:
         hosts.first("the journal", lambda: claim(workdir, program.weights))
     measured = journal.measured_with(c, workdir, data, epoch)
-    made = journal.made_with(c, data, measured, todo.recon, grids, student.made_with if student else {})
+    made = journal.made_with(c, workdir, data, measured, todo.recon, grids, student.made_with if student else {})
     others = shards.journals(workdir, program.weights) if shard else []
     path, whole = (shards.journal_of(workdir, program.weights, shard), path) if shard else (path, path)
     rows = journal.finished(whole, made, *others)

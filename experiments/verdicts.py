@@ -1,5 +1,6 @@
 """What a run's thresholds make of each test picture, of each kind of defect, and what other thresholds would."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -214,8 +215,9 @@ def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
         size = anomaly.shape
         if picture_file(c, name) and not c.score.crop:
             size = drawn_size(c, judged, i)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(target, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
+        content = io.BytesIO()
+        tifffile.imwrite(content, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
+        write_bytes(target, content.getvalue())
 
 
 def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold: float) -> None:

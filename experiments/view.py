@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ def view_of(c: ConfigDict) -> View:
     """
     size, watched = picture_size(c), None
     if c.view.mask:
-        watched = read_view_mask(c.view.mask, c.view.name or c.data.category, size, picture_size=_taken(c))
+        watched = read_view_mask(c.view.mask, _name_of(c), size, picture_size=_taken(c))
         seen: Any = watched[None]
         if c.score.crop and not centre_crop(seen, c.score.crop).any():
             raise InputError(
@@ -64,6 +64,14 @@ def view_of(c: ConfigDict) -> View:
                 "watched; expected a mask and a crop with something in common"
             )
     return View(watched, tiling(size, c.data.size, c.data.overlap) if c.data.picture else None)
+
+
+def _name_of(c: ConfigDict) -> str:
+    """Of the view in a file of polygons: that of the category's folder, however its path is spelled."""
+    if c.view.name or c.data.kind != "folder":
+        return c.view.name or c.data.category
+    category = PurePosixPath(c.data.category)
+    return str(category) if category.parts else Path(c.data.root).resolve().name
 
 
 def _taken(c: ConfigDict) -> tuple[int, int] | None:

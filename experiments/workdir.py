@@ -24,6 +24,7 @@ from experiments.config import ADAPTED_WITH, LOCATIONS, STUDENT_WITH, TRAINED_WI
 from experiments.config_check import check
 from experiments.file_contents import same_file
 from experiments.model import Data
+from experiments.same_pictures import fingerprint_in, first_below
 from experiments.tables import write_text
 
 _PACKAGES = (
@@ -81,7 +82,7 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     """
     folder = Path(path).expanduser().absolute()
     if hosts.several():
-        read = _used(data) | {"test": fingerprint(data.test)}
+        read = _used(folder, config, data) | {"test": fingerprint(data.test)}
         hosts.agree("the pictures they read", read, "Give all of them the same --config.data.root.")
     hosts.first("--workdir", lambda: _open(folder, config, data))
     seen = {"config.json is there": (folder / "config.json").exists()}
@@ -101,10 +102,11 @@ def _open(folder: Path, config: ConfigDict, data: Data) -> None:
 
 
 def _write(folder: Path, config: ConfigDict, data: Data) -> None:
-    settings, used = json.loads(json.dumps(config.to_dict())), _used(data)
+    settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
     require_same(folder, config, data)
+    # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
+    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config)}, indent=1))
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
-    write_text(folder / "data.json", json.dumps(used, indent=1))
     write_text(folder / "environment.json", json.dumps(environment(), indent=1))
 
 
@@ -114,7 +116,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
     Raises:
       InputError: naming what differs.
     """
-    saved, used = folder / "config.json", _used(data)
+    saved, used = folder / "config.json", _used(folder, config, data)
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
@@ -132,7 +134,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         and not (name == "backbone.weights" and same_file(old, new))
     ]
     made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
-    if (folder / "train").exists() and made_of != used:
+    if (folder / "train").exists() and any(made_of.get(name) != used[name] for name in used):
         differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
     if differing:
         raise InputError(
@@ -181,8 +183,8 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _used(data: Data) -> dict[str, str]:
-    return {"fit": fingerprint(data.fit), "held_out": fingerprint(data.held_out)}
+def _used(folder: Path, c: ConfigDict, data: Data) -> dict[str, str]:
+    return {name: fingerprint_in(folder, c, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))}
 
 
 def environment() -> dict[str, Any]:

@@ -93,7 +93,7 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
             f"{listed(without, 5)}. Add NAME_mask.png or NAME.png for each, or do without pixel metrics "
             f"(require_masks=False)."
         )
-    name = base.resolve().name if category in ("", ".") else category
+    name = base.resolve().name if Path(category) == Path() else Path(category).as_posix()
     recordings = recordings_of(base, [picture.name for picture in train]) or ()
     used = {path for picture in (*train, *test) for path in (picture.path, *picture.masks)}
     kinds = (*learnt, *tested)

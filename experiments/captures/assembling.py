@@ -22,6 +22,7 @@ from ddad_jax.data.captured import FORMAT, MANIFEST, read_manifest
 from ddad_jax.data.listing import listed
 from ddad_jax.data.names import require_apart
 from ddad_jax.errors import InputError
+from experiments import lock
 from experiments.captures.frame_choice import Choice, Wanted, choose
 from experiments.captures.labelling import Drawing, read_labels
 from experiments.captures.recording import MANIFEST as CAPTURE
@@ -63,14 +64,27 @@ def assemble(
 
     Raises:
       InputError: captures, labels or pictures that cannot be used; no clean separation of training and test; the
-        folder holds something else, or cannot be written.
+        folder holds something else, another program makes it, or it cannot be written.
     """
     wanted, drawing = wanted or Wanted(), drawing or Drawing()
     if not 0 <= wanted.least_defect <= 1:
         raise InputError(f"--least_defect={wanted.least_defect}: expected a share of the picture, 0 to 1")
     if not 1 <= drawing.line_width <= WIDEST:
         raise InputError(f"--line_width={drawing.line_width}: expected pixels, 1 to {WIDEST}")
-    target = expanded(out, "--out") / _usable(product, "--product")
+    root = expanded(out, "--out")
+    with lock.held(root, flag="--out", of=_usable(product, "--product")):
+        return _assemble(folders, root / product, labels, wanted, drawing, unfinished)
+
+
+def _assemble(
+    folders: Sequence[Path],
+    target: Path,
+    labels: Sequence[str | Path],
+    wanted: Wanted,
+    drawing: Drawing,
+    unfinished: bool,
+) -> Assembled:
+    product = target.name
     every, running = _captures(folders, unfinished)
     captures = [capture for capture in every if capture.product == product]
     if not captures:

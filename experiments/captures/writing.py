@@ -20,6 +20,7 @@ from ddad_jax.sources import Bad, Frame, Source, SourceLost
 from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.vision import quality
+from experiments import lock
 from experiments.captures.folder import DUPLICATE, FLAGGED, UNBEGUN, Folder, Row
 from experiments.captures.recording import NORMAL, expanded, means_normal, why_not
 from experiments.tables import plain
@@ -71,9 +72,18 @@ def capture(
 
     Raises:
       InputError: the source cannot be opened, gives no frame, or none that can be read; product or state are not named,
-        or differ from what the station films; ``out`` holds something else, another capture, or a finished one.
+        or differ from what the station films; ``out`` holds something else, another capture, or a finished one;
+        another program writes into it.
     """
-    out = expanded(asked.out, "--out")
+    if (out := expanded(asked.out, "--out")).is_file():
+        _require_place(out, asked.resume)
+    with lock.held(out, flag="--out"):
+        return _capture(asked, out, stop or threading.Event(), tell, open)
+
+
+def _capture(
+    asked: Asked, out: Path, stop: threading.Event, tell: Callable[[dict[str, int]], None], open: Callable[..., Source]
+) -> dict[str, Any]:
     _require_place(out, asked.resume)
     if not 0 <= asked.seconds < math.inf:
         raise InputError(f"--seconds={asked.seconds}: expected a finite number of at least 0")
@@ -89,7 +99,7 @@ def capture(
             return folder.manifest
         if folder.rows and source.live:
             raise InputError(f"--resume: {asked.source} is live and does not wait; capture into another folder")
-        ended = _film(asked, source, folder, stop or threading.Event(), tell)
+        ended = _film(asked, source, folder, stop, tell)
     finally:
         source.close()
     # Whoever films a camera without a limit ends it by hand: that is no accident.
@@ -175,7 +185,9 @@ def _counted(frames: Iterator[Frame | Bad], folder: Folder) -> Iterator[Frame | 
 
 def _require_place(out: Path, resume: bool) -> None:
     try:
-        there = out.exists() and (not out.is_dir() or any(file.name != UNBEGUN for file in out.iterdir()))
+        there = out.exists() and (
+            not out.is_dir() or any(file.name not in (UNBEGUN, lock.NAME) for file in out.iterdir())
+        )
     except OSError as error:
         raise InputError(f"--out={out}: cannot be read ({error.strerror}); name another folder") from None
     if there and not (resume and (out / "manifest.json").is_file()):

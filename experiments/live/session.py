@@ -16,6 +16,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.sources.open import open_source
 from ddad_jax.sources.rate import at_rate
 from ddad_jax.sources.reconnecting import Event, Reconnecting, reconnecting
+from experiments import lock
 from experiments.detecting import FrameDetector, detector_of
 from experiments.live.asked import Asked, require_usable
 from experiments.live.capture import Wish
@@ -129,6 +130,8 @@ def _shown(
     ticks: list[Callable[[int], None]] = []
     finishing: list[Callable[[], None]] = []
     if asked.video:
+        held = lock.held(asked.video.parent, flag="--video", of=asked.video.name)
+        leaving.enter_context(held)
         video = Video(asked.video, fps=asked.fps or source.settings.get("fps") or 10.0)
         leaving.callback(_closed_in_passing, video)
         shows.append(video)

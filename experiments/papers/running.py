@@ -26,7 +26,7 @@ from experiments.pipeline import run_all
 from experiments.plan import UNSAID, key_of, plan
 from experiments.tables import read_jsonl
 from experiments.training import trained
-from experiments.workdir import open_workdir
+from experiments.workdir import held, open_workdir
 
 log = logging.getLogger(__name__)
 
@@ -121,14 +121,17 @@ def make(table: Table, ask: Ask) -> list[State]:
 def _make(table: Table, ask: Ask, state: State) -> None:
     config, unet = state.run.config, state.folder.parent / "unet"
     data = load_data(config)
-    open_workdir(unet, config, data)
-    write = tracking.writer_of(unet, ask.track, config)
-    trained(config, unet, data, write)
-    write.close()
-    begin_with_training(state.folder, unet, config, data)
-    run_all(config, state.folder, sweep=not table.epochs, track=ask.track)
-    if table.epochs:
-        judge_epochs(config, state.folder, data, plan(config, sweep=True))
+    with held(unet):
+        open_workdir(unet, config, data)
+        write = tracking.writer_of(unet, ask.track, config)
+        trained(config, unet, data, write)
+        write.close()
+        with held(state.folder):
+            begin_with_training(state.folder, unet, config, data)
+    with held(state.folder):
+        run_all(config, state.folder, sweep=not table.epochs, track=ask.track)
+        if table.epochs:
+            judge_epochs(config, state.folder, data, plan(config, sweep=True))
 
 
 def folder_of(ask: Ask, run: Run) -> Path:

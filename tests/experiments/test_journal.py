@@ -85,7 +85,7 @@ def test_what_a_row_depends_on_is_said_of_it(root: Path, data: Data, tmp_path: P
     assert measured["adapt_epoch"] == 3 and measured["score_batch"] == c.score.batch and "test_set" not in measured
     optimised = POINT._replace(grid="optimised")
     grid = TimeGrid(np.array(250), np.array([250, 60]), np.array([60, 0]))
-    made = made_with(c, data, measured, [POINT, optimised], {grid_key(optimised): grid}, {"student": "s"})
+    made = made_with(c, tmp_path, data, measured, [POINT, optimised], {grid_key(optimised): grid}, {"student": "s"})
     assert measured.items() <= made.teacher.items() and made.teacher["teacher"] == 20 and made.teacher["test_set"]
     assert made.of("student") == {**made.teacher, "student": "s"} and made.of("teacher") == made.teacher
     assert made.times[optimised] == "250-60" != made.times[POINT]

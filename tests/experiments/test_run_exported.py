@@ -207,3 +207,18 @@ def test_a_bad_picture_takes_no_other_with_it(
     assert [row["picture"] for row in rows] == [str(path) for path in arrays]
     np.testing.assert_allclose([row["score"] for row in rows], expected, rtol=1e-5)
     assert [line.split(":")[1].strip() for line in printed.err.splitlines()] == [str(path) for path in bad]
+
+
+@pytest.mark.parametrize("failed", [AssertionError(), ValueError("odd"), RuntimeError("no backend")])
+def test_devices_that_are_not_there_are_one_line(
+    file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failed: Exception
+) -> None:
+    def wake() -> str:
+        raise failed
+
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    monkeypatch.setattr(run_exported.jax, "default_backend", wake)
+    with pytest.raises(SystemExit) as end:
+        run_exported.main([str(file), "picture.npy"])
+    assert end.value.code == 2
+    assert capsys.readouterr().err.startswith("error: JAX_PLATFORMS=cuda: no such device here")

@@ -46,3 +46,22 @@ def test_a_second_signal_ends_at_once() -> None:
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 143
     assert len(ended.stderr.splitlines()) == 1 and "goes on from what is done" in ended.stderr
+
+
+def test_what_has_to_be_whole_is_ended_and_then_the_signal_is_raised() -> None:
+    done = []
+    with pytest.raises(stopping.Stopped) as stop, stopping.watched(), stopping.whole():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(True)
+    assert done and stop.value.status == 143
+    with stopping.watched(), stopping.deferred() as signalled:
+        with stopping.whole():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signalled() == signal.SIGINT
+
+
+def test_a_signal_of_a_program_that_has_ended_stops_no_later_one() -> None:
+    with stopping.watched(), stopping.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+    with stopping.deferred() as signalled:
+        assert not signalled()

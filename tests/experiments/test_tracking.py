@@ -441,7 +441,7 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
 def test_the_number_of_a_row_is_that_of_all_it_was_made_with(root: Path, data: Data, tmp_path: Path) -> None:
     c = tiny_runs.config(root, synthetic_defects=2, teacher=4, at_threshold=True)
     measured, point = measured_with(c, tmp_path, data, 3), config_point(c)
-    own = made_with(c, data, measured, [point[0]], {}, {"student": "ab"}).student
+    own = made_with(c, tmp_path, data, measured, [point[0]], {}, {"student": "ab"}).student
     assert {"normalise", "crop", "clip", "dtype", "held_out", "backbone_weights", "teacher", "test_set"} <= own.keys()
     row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0, "times": "250-125"}
 

@@ -13,6 +13,7 @@ from trees import pixels, save
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.errors import InputError
 from experiments import workdir
+from experiments.journal import made_with, measured_with
 from experiments.model import load_data
 from experiments.workdir import environment, open_workdir, saved_config
 
@@ -163,3 +164,39 @@ def test_before_whole_recordings_were_held_out_pictures_were(tmp_path: Path, roo
     del old["data"]["hold_out"]
     (folder / "config.json").write_text(json.dumps(old))
     assert saved_config(folder).data.hold_out == "picture"
+
+
+def _spelled(folder: Path, root: Path, category: str) -> dict:
+    """Another run of the workdir over pictures named so; what the rows of its journal would say of them."""
+    c = tiny_runs.config(root, data__category=category)
+    data = load_data(c)
+    open_workdir(folder, c, data)
+    measured = measured_with(c, folder, data, 0)
+    return made_with(c, folder, data, measured, [], {}, {}).teacher
+
+
+@pytest.mark.parametrize("first", [("", "bolt"), ("bolt", "")])
+def test_pictures_are_the_same_however_their_folder_is_spelled(tmp_path: Path, root: Path, first: tuple) -> None:
+    (tmp_path / "link").symlink_to(root)
+    rows = _spelled(tmp_path / "w", root / first[0], first[1])
+    pretend_trained(tmp_path / "w")
+    for folder, category in (("bolt", ""), ("", "bolt"), ("", "./bolt/"), ("bolt", "."), ("../link/bolt/", "")):
+        assert _spelled(tmp_path / "w", root / folder, category) == rows
+    shutil.copytree(root / "bolt", tmp_path / "moved/and renamed")
+    assert _spelled(tmp_path / "w", tmp_path / "moved", "and renamed") == rows
+    picture = sorted((root / "bolt/train/good").iterdir())[0]
+    picture.rename(picture.with_stem("00b"))
+    with pytest.raises(InputError, match="pictures were added, removed or changed"):
+        _spelled(tmp_path / "w", root / "bolt", "")
+
+
+@pytest.mark.parametrize("first", [("", "bolt"), ("bolt", "")])
+def test_a_workdir_from_before_knows_its_pictures_by_its_config(tmp_path: Path, root: Path, first: tuple) -> None:
+    rows = _spelled(tmp_path / "w", root / first[0], first[1])
+    pretend_trained(tmp_path / "w")
+    known, config = (json.loads((tmp_path / "w" / name).read_text()) for name in ("data.json", "config.json"))
+    del known["below"]
+    for folder, category in (("bolt", ""), ("", "bolt")):
+        (tmp_path / "w/data.json").write_text(json.dumps(known))
+        (tmp_path / "w/config.json").write_text(json.dumps(config))
+        assert _spelled(tmp_path / "w", root / folder, category) == rows
