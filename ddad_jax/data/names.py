@@ -150,6 +150,7 @@ def require_inside(name: str, where: str, *, mend: str = "Name one below the fol
 
 
 def _bare(name: str) -> str:
+    name = unicodedata.normalize("NFKC", name)  # also in the wide letters of East Asian keyboards
     return "".join(c for c in folded(name) if not (c.isspace() or c in "_-." or c in _JOINERS))
 
 
