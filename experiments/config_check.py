@@ -43,7 +43,8 @@ def check(c: ConfigDict, given: Collection[str] = ()) -> ConfigDict:
         if flag not in given and (culprits := [other for other in of if other in given]):
             with_it = f"--config.{culprits[0]}={_get(c, culprits[0])!r}: {value} does not go with it; for that one"
             raise InputError(f"{with_it}, expected {expected}")
-        raise InputError(f"{value}: expected {expected}")
+        also = "".join(f" with --config.{other}={_get(c, other)!r}" for other in of if {flag, other} <= {*given})
+        raise InputError(f"{value}{also}: expected {expected}")
 
     # Each by itself comes first: what follows computes with them, and would name another.
     for flag, good, expected in alone(c):

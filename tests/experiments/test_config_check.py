@@ -194,3 +194,11 @@ def test_steps_that_do_not_fit_are_named_with_their_times(tmp_path: Path, change
     with pytest.raises(InputError) as refused:
         plan(config(tmp_path, **changes), sweep=True)
     assert str(refused.value).startswith(flags), refused.value
+
+
+def test_where_both_were_given_both_are_named(tmp_path: Path) -> None:
+    c = config(tmp_path)
+    with c.unlocked():
+        c.data.size, c.model.patch = 34, 4
+    with pytest.raises(InputError, match=r"^--config\.model\.patch=4 with --config\.data\.size=34: expected"):
+        check(c, given=["data.size", "model.patch"])
