@@ -13,7 +13,7 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.listing import listed
 from ddad_jax.data.load import GOOD, Picture, image_set
 from ddad_jax.data.names import require_inside
-from ddad_jax.data.read import Encoded, Size, read_image, read_mask
+from ddad_jax.data.read import Encoded, Size, read_mask, read_sized
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
 from ddad_jax.errors import InputError
@@ -109,16 +109,19 @@ def _records(folder: Path, source: Any) -> _Records:
 
 
 def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> ImageSet:
+    sizes: dict[str, tuple[int, int]] = {}
+
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         example = _example(folder, records.source, records.where[picture.name])
         image = Encoded(f"{picture.name} in {folder}", example["image"])
-        pixels = read_image(image, size, orient=False)
+        pixels, sizes[picture.name] = read_sized(image, size, orient=False)
         if not picture.masks:
             return pixels, None
         mask = Encoded(f"of {image}", example["mask"])
         return pixels, read_mask(mask, size, image=image, any_nonzero=any_nonzero, orient=False)
 
-    return image_set(records.pictures, size, read)
+    images = image_set(records.pictures, size, read)
+    return images._replace(sizes=tuple(sizes[name] for name in images.names))
 
 
 def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:
