@@ -71,6 +71,19 @@ def warned(asked: ConfigDict, found: Thresholds, normal: Normal) -> list[str]:
     return said
 
 
+def shortage(asked: ConfigDict, scored: int, available: int) -> list[str]:
+    """What ``warned`` will say of the image threshold for want of pictures, to be known before a training.
+
+    Args:
+      asked: section ``threshold`` of the config.
+      scored, available: as many held-out normal pictures there will be in ``Normal``.
+    """
+    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available)
+    # No picture's score is known, and so no threshold: what is said of sigma does not depend on the number.
+    found = thresholds_of(asked, normal)
+    return warned(asked, found._replace(of_pixels=found.of_pixels._replace(warning="")), normal)
+
+
 def calibration(made: Mapping[str, Any], asked: ConfigDict, found: Thresholds, normal: Normal) -> dict[str, Any]:
     """The content of calibration.json; made: the point and how its score is made."""
     return {
@@ -92,15 +105,18 @@ def calibration(made: Mapping[str, Any], asked: ConfigDict, found: Thresholds, n
 
 
 def calibrate(path: Path, made: Mapping[str, Any], asked: ConfigDict, normal: Normal) -> tuple[Thresholds, list[str]]:
-    """Write calibration.json; the thresholds, and what ``warned`` says of them, which is logged, too.
+    """Write calibration.json; the thresholds, and what ``warned`` says of them. Of that, what ``shortage`` does not say
+    is logged: the rest was before the training.
 
     Raises:
       InputError: as ``thresholds_of``; the file cannot be written.
     """
     found = thresholds_of(asked, normal)
     said = warned(asked, found, normal)
+    before = shortage(asked, len(normal.scores), normal.available)
     for sentence in said:
-        log.warning("%s", sentence)
+        if sentence not in before:
+            log.warning("%s", sentence)
     write_text(path, json.dumps(plain(calibration(made, asked, found, normal)), indent=1))
     return found, said
 

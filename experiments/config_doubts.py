@@ -14,7 +14,7 @@ def doubts(c: ConfigDict) -> list[str]:
     >>> doubts(base())
     []
     """
-    return [*_network(c), *_training(c), *_scoring(c), *_arithmetic()]
+    return [*_network(c), *_training(c), *_scoring(c), *_idle(c), *_arithmetic()]
 
 
 def _network(c: ConfigDict) -> list[str]:
@@ -63,6 +63,35 @@ def _scoring(c: ConfigDict) -> list[str]:
     for flag, values in c.sweep.items():
         if flag != "parts" and len(set(values)) < len(values):
             said.append(f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once")
+    return said
+
+
+def _idle(c: ConfigDict) -> list[str]:
+    """Settings that differ from their defaults and that nothing looks at, as another one says so."""
+    rule, pixels, usual = c.threshold.rule, c.threshold.pixel_rule, base()
+    conformal = rule in ("conformal", "conformal_pac")
+    synthetic = "synthetic" in (c.select, c.adapt.choose)
+    needs = {
+        "threshold.level": (conformal, "--config.threshold.rule=conformal or conformal_pac"),
+        "threshold.delta": (rule == "conformal_pac", "--config.threshold.rule=conformal_pac"),
+        "threshold.p": (rule == "quantile", "--config.threshold.rule=quantile"),
+        "threshold.k": ("sigma" in (rule, pixels), "--config.threshold.rule or pixel_rule=sigma"),
+        "threshold.pixel_p": (pixels == "quantile", "--config.threshold.pixel_rule=quantile"),
+        "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
+        "data.overlap": (bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"),
+        "data.train_tiles": (bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"),
+        "view.name": (bool(c.view.mask), "--config.view.mask=FILE"),
+        "view.reference": (bool(c.view.register), "--config.view.register=scored or all"),
+        "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
+        "synthetic_defects": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
+        "synthetic_normals": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
+    }
+    said = []
+    for flag, (used, mend) in needs.items():
+        section, _, name = flag.rpartition(".")
+        value, other = (part[section][name] if section else part[name] for part in (c, usual))
+        if not used and value != other:
+            said.append(f"--config.{flag}={value!r}: has no effect without {mend}")
     return said
 
 

@@ -58,7 +58,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         try:
             _require_named("workdir")
             workdir = Path(WORKDIR.value or "")
-            config = check(CONFIG.value)
+            config = check(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
             tracking.require(TRACK.value)
             _reuse_memory()
             hosts.join()

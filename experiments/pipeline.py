@@ -16,6 +16,7 @@ from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
 from experiments import hosts, results, sweeping, tracking, verdicts
 from experiments.adapting import adapted
+from experiments.calibrating import shortage
 from experiments.chosen import Chosen, load_chosen, save_chosen
 from experiments.config import LABEL_FREE
 from experiments.config_doubts import doubts
@@ -76,6 +77,8 @@ def _run_all(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
         data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
+    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out):
+        log.warning("%s", sentence)
     params = trained(config, folder, data, write)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params, write))
     program = sweeping.program_of(config, params, variables, mesh)

@@ -100,7 +100,17 @@ def _recon(c: ConfigDict, axes: dict[str, Any], section: str) -> list[ReconPoint
         return _product(c, axes)
     except InputError as error:
         said = str(error)
-        raise InputError(said if said.startswith("--config.") else f"--config.{section}: {said}") from None
+        raise InputError(said if said.startswith("--config.") else f"{_flags(c, section, said)}: {said}") from None
+
+
+def _flags(c: ConfigDict, section: str, said: str) -> str:
+    """What a message of ``recon_grid`` speaks of, by its flags: the one that it names first, and T' with the steps."""
+    name = said.partition(" ")[0]
+    names = ("steps", "t_prime") if name in ("steps", "T'") else (name,)
+    if section not in ("sample", "sweep") or not set(names) <= {*ReconPoint._fields}:
+        return f"--config.{section}"
+    of = {name: section if section == "sample" or c.sweep[name] else "sample" for name in names}
+    return " with ".join(f"--config.{part}.{name}={c[part][name]!r}" for name, part in of.items())
 
 
 def _product(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:

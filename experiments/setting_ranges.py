@@ -24,6 +24,10 @@ LONGEST_SIDE = 8192
 """Of what a network sees, in pixels: no device holds the maps of a larger one."""
 LARGEST = 3e38
 """Of weights and strengths: float32, in which they are used, holds no larger number."""
+MOST_WEIGHT = 1e9
+"""Of what is multiplied with distances: the maps stay finite, and what it is weighed against counts for nothing."""
+MOST_PIXELS = 10**9
+"""Of a picture that is cut into tiles, as of one that is read."""
 
 
 class Range(NamedTuple):
@@ -104,12 +108,12 @@ _RECONSTRUCTION = {
 }
 
 _SCORE = {
-    "v": number(0, expected="finite, 0 or more"),
+    "v": number(0, MOST_WEIGHT),
     "layers": _LAYERS,
     # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
     "sigma": number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256"),
     "standardise": _BOOL,
-    "feature_weight": number(0, expected="finite, 0 or more"),
+    "feature_weight": number(0, MOST_WEIGHT),
     "mask_after": _BOOL,
 }
 
@@ -135,8 +139,13 @@ _SECTIONS: dict[str, dict[str, Range]] = {
         "hold_out": one_of("recording", "picture"),
         "calibration": _COUNT,
         "picture": Range(
-            lambda v: isinstance(v, tuple) and len(v) in (0, 2) and all(_whole(n) and n >= 1 for n in v),
-            "() or (height, width) in pixels, such as (2048, 3072)",
+            lambda v: (
+                isinstance(v, tuple)
+                and len(v) in (0, 2)
+                and all(_whole(n) and n >= 1 for n in v)
+                and math.prod(v) <= MOST_PIXELS
+            ),
+            f"() or (height, width) in pixels, such as (2048, 3072), at most {MOST_PIXELS // 10**6} million",
         ),
         "overlap": _NONE_OR_MORE,
         "train_tiles": _COUNT,
@@ -206,7 +215,7 @@ _SECTIONS: dict[str, dict[str, Range]] = {
         "level": share(),
         "delta": share(),
         "p": share(),
-        "k": number(0, expected="finite, 0 or more, usually 3"),
+        "k": number(0, MOST_WEIGHT, f"a number from 0 to {MOST_WEIGHT:g}, usually 3"),
         "pixel_rule": one_of(*PIXEL_RULES),
         "pixel_p": share(),
     },

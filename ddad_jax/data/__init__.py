@@ -27,6 +27,8 @@ class ImageSet(NamedTuple):
     """The kind of each picture: "good", "crack", ..."""
     names: tuple[str, ...]
     """Path of each picture relative to the data set's root, with forward slashes."""
+    sizes: tuple[tuple[int, int], ...] = ()
+    """(height, width) in pixels of each before it was resized; empty where that is not known."""
 
 
 class DataSet(NamedTuple):

@@ -10,7 +10,7 @@ import numpy as np
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.mask_values import Rule
-from ddad_jax.data.read import Size, read_image, read_mask_values
+from ddad_jax.data.read import Size, read_mask_values, read_sized
 from ddad_jax.errors import InputError
 
 GOOD = "good"
@@ -76,15 +76,17 @@ def load(
         defect; a size below 1.
     """
     masks: dict[str, Mask] = {}
+    sizes: dict[str, tuple[int, int]] = {}
 
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
-        image = read_image(picture.path, size, orient=orient)
+        image, sizes[picture.name] = read_sized(picture.path, size, orient=orient)
         if not picture.masks:
             return image, None
         masks[picture.name] = mask = mask_of(picture, size, any_nonzero=any_nonzero, orient=orient)
         return image, mask.pixels
 
     images = image_set(pictures, size, read, threads=threads)
+    images = images._replace(sizes=tuple(sizes[name] for name in images.names))
     return Loaded(images, mask_notes(pictures, masks))
 
 

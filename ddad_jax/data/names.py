@@ -185,9 +185,8 @@ def require_inside(name: str, where: str, *, mend: str = "Name one below the fol
 
 
 def _bare(name: str) -> str:
-    return "".join(
-        c for c in folded(unicodedata.normalize("NFKC", name)) if not (c.isspace() or c in "_-.()" or c in _JOINERS)
-    )
+    name = unicodedata.normalize("NFKC", name)  # also in the wide letters of East Asian keyboards
+    return "".join(c for c in folded(name) if not (c.isspace() or c in "_-.()" or c in _JOINERS))
 
 
 def _quoted(name: str) -> str:

@@ -77,8 +77,14 @@ def read_image(path: Source, size: Size, *, orient: bool = True) -> np.ndarray:
 
     Source: DDAD, published code, data set class (resize); formats beyond RGB and grey are ours.
     """
+    return read_sized(path, size, orient=orient)[0]
+
+
+def read_sized(path: Source, size: Size, *, orient: bool = True) -> tuple[np.ndarray, tuple[int, int]]:
+    """``read_image``, and the (height, width) that the picture had before it was resized."""
     picture = _to_eight_bits(_decode(_source(path), orient), _source(path))
-    return _rgb(picture.resize(_width_height(size), Image.Resampling.BILINEAR))
+    resized = picture.resize(_width_height(size), Image.Resampling.BILINEAR)
+    return _rgb(resized), (picture.height, picture.width)
 
 
 def read_full(path: Source, *, orient: bool = True) -> np.ndarray:

@@ -74,6 +74,7 @@ def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:
         has_mask=images.has_mask[chosen],
         defects=tuple(images.defects[i] for i in chosen),
         names=tuple(images.names[i] for i in chosen),
+        sizes=tuple(images.sizes[i] for i in chosen) if images.sizes else (),
     )
 
 

@@ -1,9 +1,9 @@
 """L1. What is odd about the pictures of a data set: said before hours of training, and nothing is refused for it.
 
-Pictures without light or contrast, all the same, grey among colour, and test pictures that are (nearly) training
-pictures or each other. Two pictures are nearly the same where they differ by less than `CLOSE` grey levels, and by far
-less than pictures of this data set do: identical parts before a fixed camera, or frames next to each other, are as
-close among themselves, and are no copies.
+Pictures without light or contrast, all the same, grey among colour, of other proportions or another resolution, and
+test pictures that are (nearly) training pictures or each other. Two pictures are nearly the same where they differ by
+less than `CLOSE` grey levels, and by far less than pictures of this data set do: identical parts before a fixed camera,
+or frames next to each other, are as close among themselves, and are no copies.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,10 @@ CLOSE = 1.5
 """Root mean square difference of two thumbnails, in grey levels of 255."""
 FAR_CLOSER = 0.2
 """Copies are closer than this share of what is usual between neighbours of the data set."""
+STRETCHED = 1.1
+"""Times as wide for its height as any training picture, or as narrow: all are brought to one size, and lines bend."""
+COARSER = 1.5
+"""Times as large as any training picture, or as small: at one size it is sharper or more blurred."""
 _SIDE, _NAMED = 32, 3
 _STRETCH = "scale the values to the full range before they are saved (12 bits in 16: times 16), all by the same factor"
 
@@ -31,7 +35,7 @@ def suspicious(train: ImageSet, test: ImageSet) -> list[str]:
     Args:
       train, test: all pictures as they were loaded.
     """
-    return [*_light(train, test), *_colour(train, test), *_copies(train, test)]
+    return [*_light(train, test), *_colour(train, test), *_sizes(train, test), *_copies(train, test)]
 
 
 def _light(train: ImageSet, test: ImageSet) -> list[str]:
@@ -86,6 +90,34 @@ def _colour(train: ImageSet, test: ImageSet) -> list[str]:
 
 def _is_grey(image: np.ndarray) -> bool:
     return bool((image[..., 0] == image[..., 1]).all() and (image[..., 1] == image[..., 2]).all())
+
+
+def _sizes(train: ImageSet, test: ImageSet) -> list[str]:
+    """Test pictures whose file is unlike any training picture's; a range that training covers is none of our business.
+
+    Nothing where sizes are not known.
+    """
+    if not train.sizes or not test.sizes:
+        return []
+    learnt, shown = np.array(train.sizes, float), np.array(test.sizes, float)
+    ratios, sides = learnt[:, 1] / learnt[:, 0], np.sqrt(learnt.prod(1))
+    ratio, side = shown[:, 1] / shown[:, 0], np.sqrt(shown.prod(1))
+    stretched = (ratio > ratios.max() * STRETCHED) | (ratio < ratios.min() / STRETCHED)
+    coarser = ~stretched & ((side > sides.max() * COARSER) | (side < sides.min() / COARSER))
+    usual = "{} x {}".format(*max(set(train.sizes), key=train.sizes.count))
+    said = []
+    for odd, what in (
+        (stretched, "have proportions that no training picture has: all are brought to one size, so these are "
+         "stretched otherwise; crop or record them alike"),
+        (coarser, "are far larger or smaller than any training picture: brought to one size they are sharper or more "
+         "blurred, which may count as a difference; record them alike"),
+    ):  # fmt: skip
+        if odd.any():
+            named = [f"{test.names[i]} of {test.sizes[i][0]} x {test.sizes[i][1]}" for i in np.flatnonzero(odd)]
+            said.append(
+                f"{odd.sum()} of {len(odd)} test pictures {what} ({_some(named)}; training: {usual}, height x width)"
+            )
+    return said
 
 
 def _copies(train: ImageSet, test: ImageSet) -> list[str]:

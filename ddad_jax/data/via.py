@@ -1,7 +1,8 @@
 """L1. Labels drawn in the VGG Image Annotator, release 2 (and 1): its CSV and JSON exports and its project files.
 
-CSV: one region a row, columns filename, file_size, file_attributes, region_count, region_id,
-region_shape_attributes, region_attributes, the last two and file_attributes being JSON.
+CSV, with commas, or semicolons or tabs as spreadsheets save it again: one region a row, columns filename, file_size,
+file_attributes, region_count, region_id, region_shape_attributes, region_attributes, the last two and file_attributes
+being JSON.
 JSON: an object of pictures, keyed by file name and size; a project file holds the same under ``_via_img_metadata``.
 
 VIA lists every picture that was opened, so one without regions has not been labelled; whether it was looked at and
@@ -129,7 +130,7 @@ _Entry = tuple[str, str, str, Mapping[str, Any], Mapping[str, Any]]
 
 def _of_csv(text: str, path: Path) -> Iterator[_Entry]:
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=_delimiter(text))
         rows = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise InputError(f"{path}: is no CSV ({error}). {_EXPORT}.") from error
@@ -149,6 +150,12 @@ def _of_csv(text: str, path: Path) -> Iterator[_Entry]:
         name = _name(cells["filename"], where)
         place = f"{where}, {name!r}, region {cells.get('region_id', '')}".rstrip()
         yield place, name, cells.get("file_size", ""), shape, attributes
+
+
+def _delimiter(text: str) -> str:
+    """A spreadsheet may have saved it again, with semicolons or tabs where the country writes 1,5."""
+    first = text.lstrip("\r\n").partition("\n")[0]
+    return max(",;\t", key=first.count)
 
 
 def _of_json(text: str, path: Path) -> Iterator[_Entry]:

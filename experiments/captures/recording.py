@@ -39,6 +39,8 @@ from ddad_jax.data.names import fault_of, folded, is_normal_name
 from ddad_jax.data.read import image_size
 from ddad_jax.errors import InputError
 
+LONGEST_SIDE = 2**16
+"""Of a frame in pixels."""
 NORMAL = ("normal", "hard")
 """States of a recording without a defect."""
 LIVE = ("camera", "realsense")
@@ -205,7 +207,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in _KEYS.items():
         if key not in found or not isinstance(found[key], kind):
             raise InputError(f"{file}: {key!r} is {found.get(key, 'not there')!r}; capture again")
-    if found["size"] is not None and not (len(found["size"]) == 2 and all(isinstance(n, int) for n in found["size"])):
+    sides = found["size"]
+    if sides is not None and not (len(sides) == 2 and all(type(n) is int and 0 < n <= LONGEST_SIDE for n in sides)):
         raise InputError(f"{file}: 'size' is {found['size']!r}, expected [height, width]; capture again")
     return found
 

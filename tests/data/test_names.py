@@ -48,7 +48,19 @@ def test_a_message_does_not_hold_all_of_a_long_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [*NORMAL_NAMES, "GOOD", "Ok", "O.K.", "Normal", "defect free", "Defect-Free", "noDefect"]
+    "name",
+    [
+        *NORMAL_NAMES,
+        "GOOD",
+        "Ok",
+        "O.K.",
+        "Normal",
+        "defect free",
+        "Defect-Free",
+        "noDefect",
+        "\uff47ood",
+        "\uff2f\uff2b",
+    ],
 )
 def test_what_normal_pictures_are_called_is_no_kind_of_defect(name: str) -> None:
     assert is_normal_name(name)

@@ -114,3 +114,34 @@ def test_a_picture_twice_in_test_is_named_above_all_where_it_is_good_and_a_defec
 def test_one_picture_copied_is_no_training_set() -> None:
     found = said(np.repeat(parts(1), N, 0), parts(seed=1))
     assert len(found) == 1 and "all 8 training pictures are the same one" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("learnt", "shown", "says"),
+    [
+        ((48, 48), (480, 200), "1 of 8 test pictures have proportions.*good/002.png of 480 x 200; training: 48 x 48"),
+        ((1024, 1280), (1280, 1024), "1 of 8 test pictures have proportions"),
+        ((700, 700), (700, 900), "1 of 8 test pictures have proportions"),
+        (
+            (1024, 1024),
+            (256, 256),
+            "1 of 8 test pictures are far larger or smaller.*of 256 x 256; training: 1024 x 1024",
+        ),
+        ((64, 48), (640, 480), "1 of 8 test pictures are far larger or smaller"),
+    ],
+)
+def test_other_proportions_and_resolutions_are_named(
+    learnt: tuple[int, int], shown: tuple[int, int], says: str
+) -> None:
+    train, test = image_set(parts(), of="train"), image_set(parts(seed=1))
+    sizes = tuple(shown if i == 2 else learnt for i in range(N))
+    (sentence,) = suspicious(train._replace(sizes=(learnt,) * N), test._replace(sizes=sizes))
+    assert re.search(says, sentence), sentence
+
+
+def test_sizes_within_those_of_training_and_unknown_ones_are_usual() -> None:
+    train, test = image_set(parts(), of="train"), image_set(parts(seed=1))
+    various = tuple((200 + 20 * i, 300) for i in range(N))
+    assert suspicious(train._replace(sizes=various), test._replace(sizes=various[::-1])) == []
+    assert suspicious(train._replace(sizes=((500, 700),) * N), test._replace(sizes=((505, 690),) * N)) == []
+    assert suspicious(train, test._replace(sizes=((5, 700),) * N)) == []

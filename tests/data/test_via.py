@@ -69,6 +69,10 @@ def test_csv_json_and_project_say_the_same(tmp_path: Path) -> None:
         write_json(tmp_path / "e.json", old),
     ]
     (tmp_path / "f.csv").write_bytes(b"\xef\xbb\xbf" + files[0].read_bytes().replace(b"\n", b"\r\n"))  # as Excel saves
+    for name, delimiter in (("g.csv", ";"), ("h.csv", "\t")):  # as it does where a comma is in numbers
+        with files[0].open(newline="") as one, (tmp_path / name).open("w", newline="") as other:
+            csv.writer(other, delimiter=delimiter).writerows(csv.reader(one))
+        files.append(tmp_path / name)
     first, *others = (read_via(file) for file in [*files, tmp_path / "f.csv"])
     assert list(first) == ["a.png", "b.png"] and not first["b.png"] and len(first["a.png"]) == len(SHAPES)
     for other in others:

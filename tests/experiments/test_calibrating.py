@@ -14,7 +14,7 @@ from ddad_jax.data import ImageSet
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
 from experiments import calibrating, pipeline
-from experiments.calibrating import Normal, calibrate, thresholds_of, warned
+from experiments.calibrating import Normal, calibrate, shortage, thresholds_of, warned
 from experiments.config import base
 from experiments.config_check import check
 from experiments.model import load_data
@@ -58,6 +58,15 @@ def test_the_configured_rules_are_the_ones_in_use(rule: str, pixel_rule: str) ->
     assert found.score == found.image[rule] and found.of_pixels == found.pixel[pixel_rule]
 
 
+@pytest.mark.parametrize("rule", RULES)
+def test_a_shortage_of_pictures_is_known_before_their_scores_are(rule: str) -> None:
+    for n in (1, 3, 12, 300):
+        enough = normal(n, available=n)
+        found = thresholds_of(asked(rule=rule), enough)
+        (*said,) = warned(asked(rule=rule), found._replace(of_pixels=found.of_pixels._replace(warning="")), enough)
+        assert shortage(asked(rule=rule), n, n) == said
+
+
 def test_too_few_pictures_are_told_with_the_flag_that_mends_it(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,7 +74,9 @@ def test_too_few_pictures_are_told_with_the_flag_that_mends_it(
         _, said = calibrate(tmp_path / "calibration.json", {}, asked(rule="conformal_pac"), normal(32, available=80))
     (sentence,) = said
     assert "at least 59 are needed" in sentence and "--config.data.calibration=59" in sentence
-    assert "data.held_out" not in sentence and sentence in caplog.text
+    assert "data.held_out" not in sentence
+    # Their number is known before a training, which is when it was said; not twice.
+    assert shortage(asked(rule="conformal_pac"), 32, 80) == said and sentence not in caplog.text
     assert json.loads((tmp_path / "calibration.json").read_text())["threshold_warnings"] == said
     few = normal(3, available=3)
     for rule in RULES:

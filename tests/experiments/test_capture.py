@@ -343,6 +343,9 @@ def test_the_station_cannot_be_called_something_else(tmp_path: Path) -> None:
         capture(Asked(STATION, tmp_path / "a", state="normal"))
 
 
+SIZES = {"size": [32], "negative": [0, -1], "truth": [True, 1], "huge": [10**12, 10**12]}
+
+
 def damaged(out: Path, what: str) -> None:
     rows = list(csv.DictReader((out / "frames.csv").open(newline="")))
     manifest = json.loads((out / "manifest.json").read_text())
@@ -354,8 +357,8 @@ def damaged(out: Path, what: str) -> None:
         (out / "manifest.json").unlink()
     elif what == "format":
         (out / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    elif what == "size":
-        (out / "manifest.json").write_text(json.dumps(manifest | {"size": [32]}))
+    elif what in SIZES:
+        (out / "manifest.json").write_text(json.dumps(manifest | {"size": SIZES[what]}))
     elif what == "key":
         (out / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != "state"}))
     elif what == "table":
@@ -379,7 +382,7 @@ def damaged(out: Path, what: str) -> None:
     [
         ("none", "no capture"), ("manifest", "cannot be read"), ("deep", "cannot be read"),
         ("format", "format 99, expected 1"), ("key", "'state'"),
-        ("size", "'size'"), ("table", "changed after the capture"), ("missing", "not there"),
+        *((what, "'size'") for what in SIZES), ("table", "changed after the capture"), ("missing", "not there"),
         ("changed", "digest differs"), ("outside", "not a row"), ("columns", "columns"),
         ("number", "line 3: not a row"),
     ],

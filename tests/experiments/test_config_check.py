@@ -149,3 +149,56 @@ def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
     }  # fmt: skip
     c = config(tmp_path, sweep__parts=ConfigDict(parts), train__t_max=300)
     assert len(plan(c, sweep=True).recon) == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "given", "culprit", "other"),
+    [
+        ({"data__size": 34, "model__patch": 4}, "data.size", "data.size=34", "model.patch=4"),
+        ({"model__patch": 5}, "model.patch", "model.patch=5", ""),
+        ({"model__patch": 32, "model__channel_mult": (1, 2)}, "model.patch", "model.patch=32", "data.size=32"),
+        ({"model__channel_mult": (0.3,)}, "model.channel_mult", "model.channel_mult=(0.3,)", "model.base=16"),
+        ({"train__t_max": 300, "sample__rise": 1e9}, "sample.rise", "sample.rise=1000000000.0", "train.t_max=300"),
+        ({"train__t_max": 300, "sample__t_prime": 700}, "sample.t_prime", "sample.t_prime=700", "train.t_max=300"),
+        ({"score__crop": 30, "data__size": 16, "model__patch": 2, "backbone__feature_size": 32}, "data.size",
+         "data.size=16", "score.crop=30"),
+        ({"score__v": 0.0, "score__feature_weight": 0.0}, "score.feature_weight", "score.feature_weight=0.0",
+         "score.v=0.0"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_of_two_settings_that_do_not_go_together_the_one_that_was_given_is_named(
+    tmp_path: Path, changes: dict[str, Any], given: str, culprit: str, other: str
+) -> None:
+    c = config(tmp_path)
+    with c.unlocked():
+        for name, value in changes.items():
+            section, _, last = name.partition("__")
+            c[section][last] = value
+    with pytest.raises(InputError) as refused:
+        check(c, given=[given])
+    assert str(refused.value).startswith(f"--config.{culprit}:"), refused.value
+    assert other in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "flags"),
+    [
+        ({"sample__steps": 300}, "--config.sample.steps=300 with --config.sample.t_prime=250: steps = 300"),
+        ({"sweep__t_prime": (250, 3)}, "--config.sample.steps=5 with --config.sweep.t_prime=(250, 3): steps = 5"),
+    ],
+    ids=str,
+)
+def test_steps_that_do_not_fit_are_named_with_their_times(tmp_path: Path, changes: dict[str, Any], flags: str) -> None:
+    changes = {"sample__t_prime": 250, "sample__steps": 5, "sweep__steps": (), **changes}
+    with pytest.raises(InputError) as refused:
+        plan(config(tmp_path, **changes), sweep=True)
+    assert str(refused.value).startswith(flags), refused.value
+
+
+def test_where_both_were_given_both_are_named(tmp_path: Path) -> None:
+    c = config(tmp_path)
+    with c.unlocked():
+        c.data.size, c.model.patch = 34, 4
+    with pytest.raises(InputError, match=r"^--config\.model\.patch=4 with --config\.data\.size=34: expected"):
+        check(c, given=["data.size", "model.patch"])

@@ -30,6 +30,15 @@ def test_the_default_attention_is_not_doubted_where_small_pictures_have_none() -
         ({"train__accumulate": 100}, "--config.train.accumulate=100: more than --config.train.steps=6"),
         ({"train__warmup_steps": 6}, "--config.train.warmup_steps=6: the training ends after 6 steps"),
         ({"score__layers": ("layer2", "layer2")}, "--config.score.layers: ('layer2', 'layer2') names a layer twice"),
+        ({"threshold__level": 0.2}, "--config.threshold.level=0.2: has no effect without --config.threshold.rule=conf"),
+        ({"threshold__k": 2.0, "threshold__rule": "quantile"}, "--config.threshold.k=2.0: has no effect without"),
+        ({"threshold__delta": 0.2, "threshold__rule": "conformal"}, "--config.threshold.rule=conformal_pac"),
+        ({"threshold__pixel_p": 0.9}, "has no effect without --config.threshold.pixel_rule=quantile"),
+        ({"score__batch": 4}, "--config.score.batch=4: has no effect without --config.score.normalise=batch"),
+        ({"data__overlap": 4}, "--config.data.overlap=4: has no effect without --config.data.picture="),
+        ({"view__name": "A"}, "--config.view.name='A': has no effect without --config.view.mask=FILE"),
+        ({"view__reference": "a.png"}, "has no effect without --config.view.register=scored or all"),
+        ({"teacher_images": 4}, "--config.teacher_images=4: has no effect without --config.teacher=STEPS"),
         ({"sweep__w": (1.0, 2.0, 1.0)}, "--config.sweep.w=(1.0, 2.0, 1.0): a value stands twice"),
     ],
     ids=str,
@@ -43,6 +52,14 @@ def test_a_setting_without_effect_is_named(changes: dict[str, Any], says: str) -
     (mvtec, "screw"), (mvtec, "screw,s,reference"), (visa, "candle,reference")])  # fmt: skip
 def test_no_config_file_of_ours_is_doubted(config: Any, argument: str) -> None:
     assert doubts(config.get_config(argument)) == []
+
+
+def test_a_setting_that_is_used_is_not_called_idle() -> None:
+    assert of(threshold__rule="sigma", threshold__k=2.0) == []
+    assert of(threshold__pixel_rule="sigma", threshold__k=2.0) == []
+    assert of(threshold__rule="conformal_pac", threshold__level=0.2, threshold__delta=0.1) == []
+    assert of(score__normalise="batch", score__batch=4) == []
+    assert of(data__picture=(64, 96), data__overlap=8) == []
 
 
 def test_other_arithmetic_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

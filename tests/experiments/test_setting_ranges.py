@@ -115,3 +115,11 @@ def test_a_part_of_a_sweep_is_judged_as_the_sweep_is() -> None:
                 check(c)
         else:
             check(c)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("score.v", 1e38), ("score.feature_weight", 1e38), ("threshold.k", 1e30), ("data.picture", (10**6, 10**6))],
+)
+def test_what_no_map_or_memory_stays_finite_with_is_out_of_range(flag: str, value: object) -> None:
+    assert not RANGES[flag].good(value)

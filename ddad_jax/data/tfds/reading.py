@@ -13,7 +13,7 @@ from ddad_jax.data import DataSet
 from ddad_jax.data.listing import listed
 from ddad_jax.data.load import GOOD, Loaded, Mask, Picture, image_set, mask_notes
 from ddad_jax.data.names import require_inside
-from ddad_jax.data.read import Encoded, Size, read_image, read_mask_values
+from ddad_jax.data.read import Encoded, Size, read_mask_values, read_sized
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
 from ddad_jax.errors import InputError
@@ -110,11 +110,12 @@ def _records(folder: Path, source: Any) -> _Records:
 
 def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> Loaded:
     masks: dict[str, Mask] = {}
+    sizes: dict[str, tuple[int, int]] = {}
 
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
         example = _example(folder, records.source, records.where[picture.name])
         image = Encoded(f"{picture.name} in {folder}", example["image"])
-        pixels = read_image(image, size, orient=False)
+        pixels, sizes[picture.name] = read_sized(image, size, orient=False)
         if not picture.masks:
             return pixels, None
         mask = Encoded(f"of {image}", example["mask"])
@@ -123,6 +124,7 @@ def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> L
         return pixels, masks[picture.name].pixels
 
     images = image_set(records.pictures, size, read)
+    images = images._replace(sizes=tuple(sizes[name] for name in images.names))
     return Loaded(images, mask_notes(records.pictures, masks))
 
 
