@@ -56,7 +56,7 @@ test-min:
 docs: venv
 	$(PY) -m sphinx -E -W --keep-going -n -q -b html docs docs/_build/html
 
-# dist/*.whl and *.tar.gz, of the library alone.
+# dist/*.whl and *.tar.gz, of the library and its engine.
 wheel: venv
 	$(PY) -m build --no-isolation
 

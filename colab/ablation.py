@@ -1,7 +1,8 @@
 # %% [markdown]
 # # What each setting does: w, T', steps and v
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/ablation.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/ablation.ipynb)
 #
 # Four numbers decide how DDAD redraws a picture and what it makes of the redrawing. This notebook trains one small
 # model, sweeps over each of the four, and draws the paper's Tables 6 (steps), 12 (w) and 13 (v) with our curve beside
@@ -48,16 +49,16 @@ from IPython.display import Image, display
 
 from ddad_jax import timesteps
 from ddad_jax.data.cans import cans, write_folder
-from experiments.config_check import check
+from ddad_jax.engine.figures import metric_curves
+from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store.tables import format_table
 from experiments.configs import demo, small
-from experiments.figures import metric_curves
-from experiments.figures.beside_paper import beside_paper, beside_paper_table
+from experiments.papers.beside_paper import beside_paper, beside_paper_table
 from experiments.papers.numbers import contradictions, tables
-from experiments.pipeline import run_all
-from experiments.tables import format_table
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-logging.getLogger("experiments").setLevel(logging.INFO)
+logging.getLogger("ddad_jax.engine").setLevel(logging.INFO)
 print("devices:", *jax.devices())
 
 # %% [markdown]

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Fast sampling: how few network calls are enough, and why
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/fast_sampling.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/fast_sampling.ipynb)
 #
 # Conditioning in DDAD looks like guidance, but it needs no gradient and no second network call: it is a blend of two
 # clean pictures, in closed form. That is why any solver can be steered, and why a few calls are enough. The first
@@ -42,20 +43,21 @@ from ddad_jax import sampler, schedule, timesteps
 from ddad_jax.conditioning import denoised
 from ddad_jax.data import to_float
 from ddad_jax.data.cans import cans, write_folder
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.figures.blend import blend_figure
+from ddad_jax.engine.figures.frontier import frontier_table
+from ddad_jax.engine.figures.picture_rows import picture_rows
+from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn
+from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store.tables import format_table
+from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.solvers import SOLVERS
-from experiments.config_check import check
 from experiments.configs import fast_sampling, small
-from experiments.figures.blend import blend_figure
-from experiments.figures.frontier import frontier_table
-from experiments.figures.picture_rows import picture_rows
-from experiments.model import build_unet, eps_fn, load_data
-from experiments.pipeline import run_all
-from experiments.tables import format_table
-from experiments.training import trained
-from experiments.workdir import open_workdir
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-logging.getLogger("experiments").setLevel(logging.INFO)
+logging.getLogger("ddad_jax.engine").setLevel(logging.INFO)
 print("devices:", *jax.devices())
 
 # %% [markdown]

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Quickstart: from pictures of good parts to heat maps
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/quickstart.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/quickstart.ipynb)
 #
 # A diffusion model learns what good parts look like, and nothing else. A test picture is noised, redrawn as it would
 # look without a defect, and compared with the redrawing: where the two differ, there is the defect. This notebook
@@ -43,17 +44,17 @@ from IPython.display import Image, display
 
 from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.data.read import resized
+from ddad_jax.engine.detector.frames import detector_of
+from ddad_jax.engine.figures.picture_rows import picture_rows
+from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store.tables import format_table
+from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.vision.regions import regions
-from experiments.config_check import check
 from experiments.configs import demo, small
-from experiments.detecting import detector_of
-from experiments.figures.picture_rows import picture_rows
-from experiments.overlay import overlay
-from experiments.pipeline import run_all
-from experiments.tables import format_table
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-logging.getLogger("experiments").setLevel(logging.INFO)
+logging.getLogger("ddad_jax.engine").setLevel(logging.INFO)
 print("devices:", *jax.devices())
 
 # %% [markdown]

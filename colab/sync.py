@@ -1,4 +1,4 @@
-"""L7. The notebooks as .ipynb, made from the texts: ``python colab/sync.py`` after every change of a .py beside it.
+"""L8. The notebooks as .ipynb, made from the texts: ``python colab/sync.py`` after every change of a .py beside it.
 
 The same text gives the same bytes: cells are numbered instead of drawn at random, and nothing that was run is kept.
 """

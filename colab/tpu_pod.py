@@ -1,7 +1,8 @@
 # %% [markdown]
 # # TPU pods and clusters: plan a run, render its launch
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/tpu_pod.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/tpu_pod.ipynb)
 #
 # A sweep at the paper's size is hours of an accelerator. This notebook counts what a run will do before it is paid
 # for, sees what more devices would save, and writes the scripts that start it: on a Cloud TPU, a SLURM cluster, GKE,
@@ -41,8 +42,8 @@ import jax
 from IPython.display import Image, display
 
 import experiments
-from experiments.figures.stage_bars import stage_bars
-from experiments.tables import format_table
+from ddad_jax.engine.figures.stage_bars import stage_bars
+from ddad_jax.engine.store.tables import format_table
 
 # The cells that begin with %%bash are for a terminal: in the folder of the checkout, with this Python.
 CHECKOUT = str(Path(experiments.__path__[0]).parent.resolve())

@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Your own pictures: from a folder of good parts to a file that judges
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/your_own_pictures.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/ddad-jax/ddad_jax/blob/main/colab/your_own_pictures.ipynb)
 #
 # Bring pictures of good parts. The model learns from them, the settings are chosen and the threshold is set without a
 # single labelled defect, and at the end there is one file that judges new pictures on any machine with JAX.
@@ -47,19 +48,19 @@ from IPython.display import Image, display
 
 from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.data.read import resized
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.detector.export import write
+from ddad_jax.engine.detector.frames import detector_of
+from ddad_jax.engine.figures.picture_rows import picture_rows
+from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store.tables import format_table
+from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.vision.regions import regions
-from experiments.config_check import check
 from experiments.configs import folder, small
-from experiments.detecting import detector_of
-from experiments.export import write
-from experiments.figures.picture_rows import picture_rows
-from experiments.model import load_data
-from experiments.overlay import overlay
-from experiments.pipeline import run_all
-from experiments.tables import format_table
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
-logging.getLogger("experiments").setLevel(logging.INFO)
+logging.getLogger("ddad_jax.engine").setLevel(logging.INFO)
 os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # cells for a shell use this Python
 print("devices:", *jax.devices())
 

@@ -8,7 +8,7 @@ The file is a zip, nothing in it compressed and nothing pickled:
 * ``ddad.json``: the signature of the program, what the scores mean, and the SHA-256 of the other two.
 
 What ``Exported.serialize`` gives is not in it, because reading that takes a package besides JAX (flatbuffers).
-``experiments/run_exported.py`` reads the file with JAX and NumPy alone.
+``ddad_jax/engine/detector/run_exported.py`` reads the file with JAX and NumPy alone.
 """
 
 import hashlib

@@ -1,5 +1,7 @@
 """L1. Resampling and filtering of maps and images inside a compiled program."""
 
+from typing import TypeVar
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -123,8 +125,11 @@ def _blur_matrix(n: int, sigma: float, repeat_edge: bool) -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-def centre_crop(maps: Array, size: int) -> Array:
-    """The middle size x size of maps [n, h, w]. Source: the published code crops 256 to 224.
+Maps = TypeVar("Maps", Array, np.ndarray)
+
+
+def centre_crop(maps: Maps, size: int) -> Maps:
+    """The middle size x size of maps [n, h, w]; all of them for size 0. Source: the published code crops 256 to 224.
 
     Raises:
       InputError: the maps are smaller than ``size``.
@@ -133,6 +138,8 @@ def centre_crop(maps: Array, size: int) -> Array:
     [[[ 5.  6.]
       [ 9. 10.]]]
     """
+    if not size:
+        return maps
     if size > min(maps.shape[1:]):
         raise InputError(f"crop = {size}: expected at most the size of the maps, {maps.shape[1]} x {maps.shape[2]}")
     top, left = (maps.shape[1] - size) // 2, (maps.shape[2] - size) // 2

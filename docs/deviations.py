@@ -71,7 +71,7 @@ class Deviations(Generated):
         rows = []
         for found in all_of_them():
             name = ".".join(filter(None, (found.module, found.name)))
-            linked = found.module.startswith("ddad_jax") and not re.search(r"\b_", name)
+            linked = re.match(r"ddad_jax\.(?!engine\.)", found.module) and not re.search(r"\b_", name)
             role = "func" if found.name else "mod"
             shown = f":py:{role}:`{name.removeprefix('ddad_jax.')} <{name}>`" if linked else f"``{name}``"
             rows.append([shown, f"``{found.argument}``" if found.argument else "", prose(found.text, found.module)])

@@ -16,7 +16,7 @@ from docstrings import prose, to_rst
 from source_tree import ROOT, Generated, dotted, heading, sources, table, tree
 from sphinx.application import Sphinx
 
-SHARED = ("experiments.entry", "experiments.hosts")
+SHARED = ("experiments.entry",)
 """Modules whose flags several programs have; they stay defined, as these modules are imported once."""
 
 

@@ -1,4 +1,5 @@
-"""The table of every setting, with its default and what the comment beside it says: read from experiments/config.py.
+"""The table of every setting, with its default and what the comment beside it says: read from
+ddad_jax/engine/settings.py.
 
 .. settings::
 """
@@ -12,7 +13,7 @@ from ml_collections import ConfigDict
 from source_tree import Generated, heading, table
 from sphinx.application import Sphinx
 
-from experiments.config import base
+from ddad_jax.engine.settings import base
 
 
 class Setting(NamedTuple):

@@ -2,7 +2,7 @@
 
 import sys
 
-from experiments import stopping
+from ddad_jax.engine import stopping
 
 if sys.argv[:1] == ["-m"]:  # so Python calls what it has not found yet: a program, no notebook and no test
     stopping.while_importing()

@@ -4,8 +4,8 @@
 
 ``--source``: ``camera:0``, ``realsense``, a RealSense recording (.db3, .bag), a video, a folder of pictures, or
 ``station:winter_melon?state=dent&video=3&seconds=30&size=64``. What is written is described in
-``experiments/captures/recording.py``; ``python -m experiments.dataset`` makes data sets of such folders. Ctrl-C ends a
-capture in good order, and ``--resume`` takes up that of a recording.
+``ddad_jax/engine/captures/recording.py``; ``python -m experiments.dataset`` makes data sets of such folders. Ctrl-C
+ends a capture in good order, and ``--resume`` takes up that of a recording.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from absl import flags
 
+from ddad_jax.engine.captures.recording import how_to_go_on
+from ddad_jax.engine.captures.writing import Asked, capture
 from ddad_jax.sources.open import KINDS
 from experiments import entry
-from experiments.captures.recording import how_to_go_on
-from experiments.captures.writing import Asked, capture
 
 _OF = Asked("", Path())
 SOURCE = flags.DEFINE_string("source", None, "; ".join(f"{name}: {said}" for name, said in KINDS.items()))

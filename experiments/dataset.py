@@ -8,10 +8,10 @@ where each picture comes from. Made before with the same flags from the same cap
 from absl import flags
 
 from ddad_jax.data.outlines import LINE_WIDTH
+from ddad_jax.engine.captures.assembling import assemble, captures_of, report
+from ddad_jax.engine.captures.frame_choice import Wanted
+from ddad_jax.engine.captures.labelling import Drawing
 from experiments import entry
-from experiments.captures.assembling import assemble, captures_of, report
-from experiments.captures.frame_choice import Wanted
-from experiments.captures.labelling import Drawing
 
 CAPTURES = flags.DEFINE_list("captures", None, "Folders of captures, or patterns such as 'runs/captures/*'.")
 OUT = flags.DEFINE_string("out", None, "Root of data sets; the new one is a folder in it named by its product.")

@@ -8,13 +8,15 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments import entry, hosts, tracking
-from experiments.distilling import distilled
-from experiments.model import load_data
-from experiments.student_settings import trained_for
-from experiments.tables import format_table, read_jsonl
-from experiments.training import trained
-from experiments.workdir import held, open_workdir
+from ddad_jax.engine import hosts, tracking
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.settings import trained_for
+from ddad_jax.engine.methods.ddad.student import distilled
+from ddad_jax.engine.methods.method import SETTINGS
+from ddad_jax.engine.store.tables import format_table, read_jsonl
+from ddad_jax.engine.workdir import held, open_workdir
+from experiments import entry
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -27,7 +29,7 @@ def _main(config: ConfigDict, workdir: Path) -> None:
     trained_for(config)
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config)
+    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
     params = trained(config, folder, data, write)
     hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
     write.close()

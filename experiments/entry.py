@@ -9,6 +9,8 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,11 +20,95 @@ from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.data.file_names import shown
-from ddad_jax.errors import InputError
-from experiments import failures, hosts, stopping, tracking
-from experiments.config import base
-from experiments.config_check import check
-from experiments.config_file import ConfigFile
+from ddad_jax.engine import hosts, stopping, tracking
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings import base
+from ddad_jax.errors import InputError, first_line
+from experiments import failures
+
+COORDINATOR = flags.DEFINE_string(
+    "coordinator", "", "Address of process 0 as host:port, where one run has several processes; auto on a TPU pod or "
+    "under SLURM, where JAX finds the others itself. Empty: this process is the run.",
+)  # fmt: skip
+NUM_PROCESSES = flags.DEFINE_integer("num_processes", None, "Of the run; not needed with --coordinator=auto.")
+PROCESS_ID = flags.DEFINE_integer("process_id", None, "Of this process, from 0; not needed with --coordinator=auto.")
+HOST_TIMEOUT = flags.DEFINE_integer(
+    "host_timeout_s", 300, "Seconds that a process may be awaited, or be silent, before it counts as lost.",
+    lower_bound=1,
+)  # fmt: skip
+
+
+# --- The file of ``--config``: the user's own code, so whatever goes wrong in it is told in a line that says where.
+
+MODULE = "config_of_the_run"
+
+
+class ConfigFile(flags.ArgumentParser):
+    """Of the flag: path.py, or path.py:argument for ``get_config(argument)``. In place of the parser of ml_collections,
+    which lets exceptions of the file pass or hides where they came from."""
+
+    syntactic_help = "a file with get_config(), as path.py or path.py:argument"
+
+    def parse(self, argument: str) -> ConfigDict:
+        """The config, locked.
+
+        Raises:
+          InputError: no such file; it raised something, with the line; or it gave back no config. An InputError of the
+            file's own passes as it is.
+        """
+        path, colon, given = argument.partition(":")
+        try:
+            config = _loaded(path, [given] if colon else [])
+        except InputError:
+            raise
+        except Exception as error:  # noqa: BLE001  the user's own code, which may raise anything
+            raise InputError(f"--config={path}: {_told(path, error)}") from error
+        if not isinstance(config, ConfigDict):
+            raise InputError(
+                f"--config={path}: get_config() returned {config!r:.80}; expected a ConfigDict, as that of "
+                "experiments.config.base()"
+            )
+        return config.lock()
+
+    def flag_type(self) -> str:
+        return "config file"
+
+
+def _loaded(path: str, given: list[str]) -> object:
+    spec = spec_from_loader(MODULE, SourceFileLoader(MODULE, path))
+    assert spec and spec.loader
+    sys.modules[MODULE] = module = module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except FileNotFoundError as error:
+        if error.filename != path:
+            raise
+        raise InputError(f"--config={path}: there is no such file{_where(path)}") from None
+    if not callable(getattr(module, "get_config", None)):
+        raise InputError(f"--config={path}: has no function get_config(), which gives back the config")
+    return module.get_config(*given)
+
+
+def _where(path: str) -> str:
+    """Where a path that leads nowhere was looked for, and how to mend it."""
+    looked = Path(path).absolute()
+    said = f" ({looked}, seen from the current folder {Path.cwd()})" if not Path(path).is_absolute() else ""
+    ours = Path(__file__).parent.parent / path
+    if ours != looked and ours.is_file():
+        return f"{said}; that of ddad_jax is {ours}: name it so, or run from {Path(__file__).parent.parent}"
+    above = next(folder for folder in looked.parents if folder.exists())
+    return f"{said}; {above} is there: check the rest of the path, or name the whole path"
+
+
+def _told(path: str, error: Exception) -> str:
+    """line 3: ZeroDivisionError: division by zero"""
+    said = error.msg if isinstance(error, SyntaxError) else first_line(error)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    where = f"line {lines[-1]}: " if lines else ""
+    if isinstance(error, SyntaxError) and error.lineno:  # of this file, or of one that it imports
+        where += f"line {error.lineno}: " if error.filename == path else f"{error.filename}, line {error.lineno}: "
+    return f"{where}{type(error).__name__}: {said}"
+
 
 CONFIG = config_flags.DEFINE_config_file(
     "config", None, "Settings: a file of experiments/configs, as path.py or path.py:argument."
@@ -61,12 +147,13 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
             config = check(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
             tracking.require(TRACK.value)
             _reuse_memory()
-            hosts.join()
+            numbers = NUM_PROCESSES.value, PROCESS_ID.value
+            hosts.join(COORDINATOR.value, *numbers, timeout_s=HOST_TIMEOUT.value)
             failures.require_devices()
         except InputError as error:
             _refuse(error)
         heard = hosts.is_first()
-        logging.getLogger("experiments").setLevel(logging.INFO if heard else logging.WARNING)
+        _talk(logging.INFO if heard else logging.WARNING)
         try:
             given = {"workdir": str(workdir.expanduser().absolute()), "jax": jax.__version__}
             hosts.agree("their settings", given | {"config": config.to_dict()}, "Give all of them the same flags.")
@@ -105,7 +192,7 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
             )
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(message)s")
-        logging.getLogger("experiments").setLevel(logging.INFO)
+        _talk(logging.INFO)
         try:
             _require_named(*required)
             _reuse_memory()
@@ -163,6 +250,12 @@ def _say_all() -> None:
         sys.stdout.flush()
 
 
+def _talk(level: int) -> None:
+    """How much is said of what goes well, by the programs and by the engine."""
+    for name in ("experiments", "ddad_jax.engine"):
+        logging.getLogger(name).setLevel(level)
+
+
 def _refuse(error: BaseException) -> NoReturn:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -174,7 +267,9 @@ def _parse(argv: list[str]) -> list[str]:
     for flag in argv[1:]:
         named = re.match(r"--?(?:no)?config\.([\w.]+)", flag)
         if named and not _has(known, named[1]):
-            _refuse(InputError(f"--config.{named[1]}: there is no such setting; experiments/config.py has them all"))
+            _refuse(
+                InputError(f"--config.{named[1]}: there is no such setting; ddad_jax/engine/settings.py has them all")
+            )
     parts = [flag for flag in argv[1:] if "config.sweep.parts." in flag]
     try:
         left = flags.FLAGS(argv)
@@ -212,7 +307,7 @@ def _reuse_memory() -> None:
     if sys.platform != "linux" or "GLIBC_TUNABLES" in os.environ:
         return
     # To ask JAX wakes the devices, and they must sleep until several processes have found each other.
-    backend = os.environ.get("JAX_PLATFORMS") if hosts.COORDINATOR.value else failures.require_devices()
+    backend = os.environ.get("JAX_PLATFORMS") if COORDINATOR.value else failures.require_devices()
     if backend != "cpu":
         return
     os.environ["GLIBC_TUNABLES"] = "glibc.malloc.hugetlb=1"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.pipeline import run_all
 from experiments import entry
-from experiments.pipeline import run_all
 
 
 def main(config: ConfigDict, workdir: Path) -> None:

@@ -20,9 +20,9 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 from absl import flags
 
 from ddad_jax.data.read import expanded
+from ddad_jax.engine.live.asked import Asked
+from ddad_jax.engine.live.session import run
 from experiments import entry
-from experiments.live.asked import Asked
-from experiments.live.session import run
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a trained run.")
 SOURCE = flags.DEFINE_string("source", None, "camera:0, realsense, a recording, a video, a folder, station:...")

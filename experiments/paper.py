@@ -17,8 +17,7 @@ from absl import flags
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.papers.index import described
-from experiments.papers.overview import catalogue, planned
+from experiments.papers.overview import catalogue, described, planned
 from experiments.papers.running import Ask, make, states, weights_of
 from experiments.papers.settings import DATA
 from experiments.papers.table import Table

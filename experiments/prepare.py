@@ -16,8 +16,9 @@ from pathlib import Path
 import absl.logging
 from absl import flags
 
+from ddad_jax.engine.store import lock
 from ddad_jax.errors import InputError
-from experiments import entry, lock
+from experiments import entry
 
 KIND = flags.DEFINE_enum("kind", None, ["folder", "mvtec", "visa", "mtd", "cans"], "What is written.")
 DATA_DIR = flags.DEFINE_string("data_dir", None, "The folder of prepared data sets.")

@@ -17,11 +17,10 @@ import numpy as np
 from absl import flags
 
 from ddad_jax.data.listing import is_picture
+from ddad_jax.engine.store.tables import Row, format_table, write_bytes, write_csv
+from ddad_jax.engine.studies.registration import KINDS, judged, overlay, summed, trial
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.nudges import KINDS, trial
-from experiments.registering import judged, overlay, summed
-from experiments.tables import Row, format_table, write_bytes, write_csv
 
 PICTURES = flags.DEFINE_string("pictures", None, "Glob of pictures to draw from; ** for any folders.")
 TRIALS = flags.DEFINE_integer("trials", 200, "How many, every kind as often.", lower_bound=1)

@@ -14,10 +14,10 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import get_config_filename, get_override_values
 
+from ddad_jax.engine.search.outcome import evaluation
+from ddad_jax.engine.search.search import Search, search
+from ddad_jax.engine.search.space import RANGES
 from experiments import entry
-from experiments.searches.outcome import evaluation
-from experiments.searches.space import RANGES
-from experiments.searching import Search, search
 
 OVER = flags.DEFINE_list(
     "over", ["w", "t_prime", "v"], f"What to search: some of {', '.join(RANGES)}, each as name or name:low:high; sigma "

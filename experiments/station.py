@@ -15,10 +15,10 @@ from pathlib import Path
 from absl import flags
 
 from ddad_jax.data.can_render import PRODUCTS
+from ddad_jax.engine.captures.assembling import report
+from ddad_jax.engine.captures.filming import make
+from ddad_jax.engine.captures.frame_choice import Wanted
 from experiments import entry
-from experiments.captures.assembling import report
-from experiments.captures.filming import make
-from experiments.captures.frame_choice import Wanted
 
 PRODUCT = flags.DEFINE_list("product", list(PRODUCTS[:1]), f"One or more of {', '.join(PRODUCTS)}, or all.")
 OUT = flags.DEFINE_string("out", None, "Folder for captures and data sets; what is finished in it is used again.")

@@ -14,10 +14,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.pipeline import run_all, run_shard
+from ddad_jax.engine.sweep import shards
 from ddad_jax.errors import InputError
-from experiments import entry, shards
-from experiments.pipeline import run_all
-from experiments.sharding import run_shard
+from experiments import entry
 
 MODELS_ONLY = flags.DEFINE_boolean("models_only", False, "Make the models and optimised grids, then stop.")
 SHARD = flags.DEFINE_string(

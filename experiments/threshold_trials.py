@@ -11,10 +11,10 @@ from pathlib import Path
 
 from absl import flags
 
+from ddad_jax.engine.store.tables import format_table, plain, write_text
+from ddad_jax.engine.studies.thresholds import normal_scores, trials
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.tables import format_table, plain, write_text
-from experiments.trials import normal_scores, trials
 
 SCORES = flags.DEFINE_list("scores", None, "scores.csv and calibration.json of one run, or CSV files of normal scores.")
 ALPHA = flags.DEFINE_float("alpha", 0.05, "False-alarm rate asked of the conformal rules.")

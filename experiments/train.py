@@ -4,10 +4,12 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from experiments import entry, tracking
-from experiments.model import load_data
-from experiments.training import trained
-from experiments.workdir import held, open_workdir
+from ddad_jax.engine import tracking
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.method import SETTINGS
+from ddad_jax.engine.workdir import held, open_workdir
+from experiments import entry
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
@@ -18,7 +20,7 @@ def main(config: ConfigDict, workdir: Path) -> None:
 def _main(config: ConfigDict, workdir: Path) -> None:
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config)
+    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
     trained(config, folder, data, write)
     write.close()
     print(f"model: {folder / 'train'}")

@@ -16,10 +16,10 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.workdir import held
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.eight import eight_of, report, require_workdirs
-from experiments.workdir import held
+from experiments.papers.line_clearance import eight_of, report, require_workdirs
 
 VIEWS = flags.DEFINE_list("views", None, "Names of the views, each a category folder; empty: data.category alone.")
 

@@ -1,4 +1,4 @@
-"""L7. What accelerators can do at best, as their makers publish it, and what share of it a plan assumes."""
+"""L8. What accelerators can do at best, as their makers publish it, and what share of it a plan assumes."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

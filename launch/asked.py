@@ -1,4 +1,4 @@
-"""L7. What a user asks for behind ``--``: one of our programs and its flags, checked before anything is paid for."""
+"""L8. What a user asks for behind ``--``: one of our programs and its flags, checked before anything is paid for."""
 
 import json
 import os

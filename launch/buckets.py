@@ -1,4 +1,4 @@
-"""L7. Cloud Storage: ``--workdir=gs://bucket/path`` and every other gs:// argument become folders of the workers.
+"""L8. Cloud Storage: ``--workdir=gs://bucket/path`` and every other gs:// argument become folders of the workers.
 
 A run reads and writes plain files, so a bucket is mounted by gcsfuse; ``docs/howto/launching.md`` has what users must
 know. Why it is safe to kill a run and repeat it, by what gcsfuse promises (its ``docs/semantics.md``, version 3):

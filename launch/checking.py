@@ -1,4 +1,4 @@
-"""L7. ``python -m launch.checking experiments.sweep FLAGS``: would the program take these flags? Nothing is computed.
+"""L8. ``python -m launch.checking experiments.sweep FLAGS``: would the program take these flags? Nothing is computed.
 
 The program's own parsing and checks, in a process of its own that touches no accelerator; prints what it found as JSON.
 """
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.sweep.plan import plan
 from experiments import entry
-from experiments.plan import plan
 
 
 def main(program: str, arguments: list[str]) -> None:

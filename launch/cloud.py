@@ -1,4 +1,4 @@
-"""L7. What the targets that rent machines have in common: settings that Google reads, what is looked at here."""
+"""L8. What the targets that rent machines have in common: settings that Google reads, what is looked at here."""
 
 from collections.abc import Mapping
 

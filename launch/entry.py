@@ -1,4 +1,4 @@
-"""L7. What the programs of launch share: flags and errors a user can read.
+"""L8. What the programs of launch share: flags and errors a user can read.
 
 Not ``experiments.entry``, which asks JAX for its devices: a launcher must leave them to those it starts.
 """

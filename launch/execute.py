@@ -1,4 +1,4 @@
-"""L7. A rendered launch, done: files written, then step after step, each waited for."""
+"""L8. A rendered launch, done: files written, then step after step, each waited for."""
 
 import os
 import shlex
@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from ddad_jax.engine.store.tables import write_text
 from ddad_jax.errors import InputError
-from experiments.tables import write_text
 from launch import tools
 from launch.rendered import Rendered
 from launch.show import placed

@@ -1,4 +1,4 @@
-"""L7. What is launched: one ``experiments`` command, the same for every process of it."""
+"""L8. What is launched: one ``experiments`` command, the same for every process of it."""
 
 from typing import NamedTuple
 

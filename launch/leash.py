@@ -1,4 +1,4 @@
-"""L7. ``python -m launch.leash COMMAND...``: runs a command that must not outlive who started it.
+"""L8. ``python -m launch.leash COMMAND...``: runs a command that must not outlive who started it.
 
 The other end of standard input is with them: a pipe that the launcher holds, or on another machine a connection of ssh,
 which closes when the launcher ends, is killed, or is lost. The command is then asked to end, and killed a little later.

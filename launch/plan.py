@@ -22,19 +22,20 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.cost import planning
+from ddad_jax.engine.cost.costs import Found, Networks, device_kind, from_run, networks, of_point
+from ddad_jax.engine.cost.measuring import compiled_here, measure, scoring, timed_point
+from ddad_jax.engine.cost.planning import Pictures
+from ddad_jax.engine.data.splits import Data, load_data
+from ddad_jax.engine.data.view import view_of
+from ddad_jax.engine.store.tables import plain, require_writable, write_text
+from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments import entry
-from experiments.model import Data, load_data
-from experiments.plan import plan
-from experiments.tables import plain, require_writable, write_text
-from experiments.view import view_of
-from launch import accelerators, asked, planning
-from launch.costs import Found, Networks, device_kind, from_run, networks, of_point
+from launch import accelerators, asked
 from launch.job import Job
-from launch.measuring import compiled_here, measure, scoring, timed_point
 from launch.plan_text import report
-from launch.planning import Pictures
 from launch.prospect import Prospect, figures
 
 STAGES = {

@@ -1,11 +1,12 @@
-"""L7. A plan as text: tables of what is done and how long it takes, a mark at every estimate, what decides the time."""
+"""L8. A plan as text: tables of what is done and how long it takes, a mark at every estimate, what decides the time."""
 
 from typing import Any
 
-from experiments.tables import format_table
-from launch import accelerators, planning
+from ddad_jax.engine.cost import planning
+from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, spent
+from ddad_jax.engine.store.tables import format_table
+from launch import accelerators
 from launch.prospect import Course, Prospect, alone, costs_on, courses, rate_on, together
-from launch.work import ON_HOST, Costs, Work, is_estimate, spent
 
 MARK = "~"
 KINDS = {

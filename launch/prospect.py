@@ -1,16 +1,17 @@
-"""L7. What a planned run looks like on some devices: its time, how well they are used, its price. Pure."""
+"""L8. What a planned run looks like on some devices: its time, how well they are used, its price. Pure."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from experiments.plan import Plan
-from launch import accelerators, planning
+from ddad_jax.engine.cost import planning
+from ddad_jax.engine.cost.costs import Found, Networks, at_rate
+from ddad_jax.engine.cost.planning import Pictures, shards, works
+from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
+from ddad_jax.engine.sweep.plan import Plan
+from launch import accelerators
 from launch.accelerators import ASSUMED_SHARE
-from launch.costs import Found, Networks, at_rate
-from launch.planning import Pictures, shards, works
-from launch.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
 
 
 class Prospect(NamedTuple):

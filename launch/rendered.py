@@ -1,4 +1,4 @@
-"""L7. What a target makes of a job: files and commands, nothing of which has happened yet."""
+"""L8. What a target makes of a job: files and commands, nothing of which has happened yet."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""L7. Render what a launch would write and run, show it, and with --execute do it.
+"""L8. Render what a launch would write and run, show it, and with --execute do it.
 
 ``python -m launch.run --target=local --processes=2 -- experiments.sweep --config=... --workdir=...``
 """

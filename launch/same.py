@@ -1,4 +1,4 @@
-"""L7. ``python -m launch.same FILE``: before anything runs, do all hosts answer, share the workdir and have one code?
+"""L8. ``python -m launch.same FILE``: before anything runs, do all hosts answer, share the workdir and have one code?
 
 FILE is JSON as of ``launch.together``: host -> command that runs ``launch.witness`` there, the first with --leave.
 """

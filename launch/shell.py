@@ -1,4 +1,4 @@
-"""L7. Text for shells: what a user gave reaches the program byte for byte, whatever is in it.
+"""L8. Text for shells: what a user gave reaches the program byte for byte, whatever is in it.
 
 A rendered script is a head of variables, every value quoted by ``shlex``, and a body from ``launch/scripts`` that is
 the same for everybody. No body holds anything that a user wrote.

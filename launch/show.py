@@ -1,4 +1,4 @@
-"""L7. A rendered launch as text: what would be written and run, so that it can be read and pasted."""
+"""L8. A rendered launch as text: what would be written and run, so that it can be read and pasted."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""L7. The code that workers run: the files that git tracks in this checkout, as they are now.
+"""L8. The code that workers run: the files that git tracks in this checkout, as they are now.
 
 Changed files are sent as they are, so that one can try something out without a commit; files that git does not know are
 not sent. The script says which of both there are, and leaves ``source.txt`` with commit and changes beside itself.

@@ -1,4 +1,4 @@
-"""L7. ``python -m launch.together FILE``: commands that run at the same time, and end together when one fails.
+"""L8. ``python -m launch.together FILE``: commands that run at the same time, and end together when one fails.
 
 FILE is JSON: name -> command, a list of words or one line quoted as for a shell; no shell sees it. What the first one
 prints is passed on as it is, of the others every line with their name before it; all of it is kept in logs/NAME.log

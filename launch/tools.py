@@ -1,4 +1,4 @@
-"""L7. Programs that a target needs on this machine: how one gets them, and which are missing."""
+"""L8. Programs that a target needs on this machine: how one gets them, and which are missing."""
 
 import shutil
 from collections.abc import Callable, Sequence

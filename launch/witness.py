@@ -1,4 +1,4 @@
-"""L7. ``python -m launch.witness WORKDIR [--leave]``, on a host: which code is here, and is WORKDIR shared by all?
+"""L8. ``python -m launch.witness WORKDIR [--leave]``, on a host: which code is here, and is WORKDIR shared by all?
 
 A token comes on standard input. The first host leaves it in WORKDIR, every other waits until it finds it there. Prints
 JSON: a hash of the code, and the token that lies there in the end.

@@ -17,14 +17,16 @@ import tiny_runs
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.detector import Calibration, Detector
+from ddad_jax.engine import pipeline
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad import noise_predictor
+from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params
+from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, split
 from ddad_jax.points import ScorePoint, recon_grid, time_grid
 from ddad_jax.score import Spread
 from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances
-from experiments import pipeline, training
-from experiments.model import build_unet, eps_fn, init_params, load_data
-from experiments.tables import read_jsonl
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")
@@ -151,7 +153,7 @@ class Killed(BaseException):
 def train(folder: Path) -> dict[str, Any]:
     root = tiny_runs.folder(folder, n_train=24)
     tiny_runs.small_predictor()
-    of_step = training.batch_indices
+    of_step = noise_predictor.batch_indices
 
     def run(name: str, mesh: Any, *, until: int = 99, size: int = 8) -> tuple[Any, list[dict[str, Any]]]:
         """Parameters and history of a training on ``mesh``, killed at the step ``until``."""
@@ -163,9 +165,9 @@ def train(folder: Path) -> dict[str, Any]:
 
         put = {"device_mesh": lambda: mesh, "batch_indices": batch_indices}
         for name_of, value in put.items():
-            setattr(training, name_of, value)
+            setattr(noise_predictor, name_of, value)
         c = tiny_runs.config(root, train__batch_size=size, data__flips="hv", train__steps=5, **FAST)
-        params = training.trained(c, folder / name, load_data(c))
+        params = noise_predictor.trained(c, folder / name, load_data(c))
         return params, read_jsonl(folder / name / "train.jsonl")
 
     (alone, rows), (cut, rows_cut) = run("alone", None), run("cut", mesh)

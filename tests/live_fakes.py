@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ddad_jax.engine.detector.frames import Judged
 from ddad_jax.sources import Bad, Frame, SourceLost
-from experiments.detecting import Judged
 
 THRESHOLD = 0.5
 

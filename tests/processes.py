@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from experiments import entry, pipeline
+from ddad_jax.engine import pipeline
+from experiments import entry
 
 FORKED = multiprocessing.get_context("forkserver")
 # Compiled without optimisation: these programs run for an instant.

@@ -68,7 +68,7 @@ def _serve(path: str, executable: str) -> None:
     import processes  # noqa: F401
     import tiny_runs  # noqa: F401
 
-    from experiments import sharding  # noqa: F401
+    from ddad_jax.engine import pipeline  # noqa: F401
 
     sys.executable = executable  # what is started by what is started here
     with socket.socket(socket.AF_UNIX) as server:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.report.browser import Browser, Seen
-from experiments.report.content import Report
+from ddad_jax.engine.report.browser import Browser, Seen
+from ddad_jax.engine.report.content import Report
 
 HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b\u2028ü→"
 BARE = Report("Demo", "cans", n_train=200, n_held_out=30, n_good=60, n_defective=120, image_size=64)

@@ -13,11 +13,11 @@ from test_detector import POINT, SCORE, pictures, program
 from test_sweep import SIZE
 
 from ddad_jax.detector import Calibration, Detector
+from ddad_jax.engine.detector import run_exported
 from ddad_jax.errors import InputError
 from ddad_jax.exported import lowered, packed
 from ddad_jax.first_pass import First
 from ddad_jax.score import Spread
-from experiments import run_exported
 
 MEANING = {"model_id": "abc", "threshold": 0.5, "pixel_threshold": 0.25, "advised_batch": 2}
 

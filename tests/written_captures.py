@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 from trees import save
 
-from experiments.captures.frame_choice import Wanted
-from experiments.captures.recording import COLUMNS, COUNTS
+from ddad_jax.engine.captures.frame_choice import Wanted
+from ddad_jax.engine.captures.recording import COLUMNS, COUNTS
 
 SIZE = (20, 28)
 SMALL = Wanted(train=12, per_defect=6, test_good=4)

@@ -4,7 +4,7 @@ The folder is in MVTec AD layout (`ddad_jax.data.folder`); file names carry the 
 manifest holds ``format``, what the set was made with, and under ``files`` one object for each picture, keyed by its
 path in the category ("train/good/RECORDING_000012.png"): ``recording``, ``source``, ``index``, ``seconds``,
 ``sha256`` of the file, and ``mask`` (how the defect was come to know of; null where it is not).
-``experiments/captures/assembling.py`` writes it.
+``ddad_jax/engine/captures/assembling.py`` writes it.
 """
 
 from collections.abc import Sequence

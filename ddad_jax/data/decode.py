@@ -1,7 +1,7 @@
 """L1. A picture's file decoded, the one way there is: which formats, how large, which way up, and how it is refused.
 
-``experiments/run_exported.py`` carries a copy of ``orientation``, ``stored_size`` and ``decode``, for it runs without
-this package; ``tests/data/test_odd_pictures.py`` sends odd files through both.
+``ddad_jax/engine/detector/run_exported.py`` carries a copy of ``orientation``, ``stored_size`` and ``decode``, for it
+runs without this package; ``tests/data/test_odd_pictures.py`` sends odd files through both.
 """
 
 import io

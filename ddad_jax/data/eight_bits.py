@@ -1,6 +1,7 @@
 """L1. Every pixel format to 8 bits; ``ddad_jax.data.read`` says how, and why.
 
-``experiments/run_exported.py`` carries a copy of ``to_eight_bits``; ``tests/data/test_odd_pictures.py`` compares them.
+``ddad_jax/engine/detector/run_exported.py`` carries a copy of ``to_eight_bits``; ``tests/data/test_odd_pictures.py``
+compares them.
 """
 
 from pathlib import Path

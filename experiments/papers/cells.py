@@ -8,7 +8,7 @@ from experiments.papers.settings import DATA
 from experiments.papers.table import Block, Line, Run
 
 Rows = Mapping[str, Mapping[str, Any]]
-"""Rows of a run by ``plan.key_of``."""
+"""Rows of a run by ``method.key_of``."""
 
 
 class Cell(NamedTuple):

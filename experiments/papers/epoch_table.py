@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ddad_jax.engine.methods.method import key_of
+from ddad_jax.engine.store.tables import format_table
 from experiments.papers.epochs import rows_by_epoch
 from experiments.papers.figures import Curves
 from experiments.papers.numbers import contradictions
 from experiments.papers.running import Ask, Found, State, folder_of
 from experiments.papers.table import Run, Table
-from experiments.plan import key_of
-from experiments.tables import format_table
 
 
 def curves_of(ask: Ask, found: Found) -> Curves:

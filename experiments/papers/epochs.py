@@ -14,13 +14,15 @@ from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data.json_file import read_object
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad import evidence
+from ddad_jax.engine.methods.ddad.noise_predictor import restored
+from ddad_jax.engine.methods.method import UNSAID
+from ddad_jax.engine.store.tables import read_jsonl
+from ddad_jax.engine.sweep import rows
+from ddad_jax.engine.sweep.plan import Plan
 from ddad_jax.mesh import device_mesh
 from ddad_jax.weights import load_backbone
-from experiments import sweeping
-from experiments.model import Data
-from experiments.plan import UNSAID, Plan
-from experiments.tables import read_jsonl
-from experiments.training import restored
 
 
 def judge_epochs(c: ConfigDict, workdir: Path, data: Data, todo: Plan) -> None:
@@ -32,8 +34,8 @@ def judge_epochs(c: ConfigDict, workdir: Path, data: Data, todo: Plan) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(workdir / "train.jsonl", folder / "train.jsonl")  # rows say how long the model was trained
         variables = jax.tree.map(jnp.asarray, epochs.restore(original, epoch)) if epoch else original
-        program = sweeping.program_of(c, params, variables, device_mesh())
-        sweeping.run(c, folder, data, program, epoch, todo._replace(selected=None))
+        program = evidence.program_of(c, params, variables, device_mesh())
+        rows.run(c, folder, data, program, epoch, todo._replace(selected=None))
     (workdir / "epochs" / "done").touch()
 
 

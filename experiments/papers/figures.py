@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from experiments.figures.parts import BLUE, GREEN, ORANGE, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREEN, ORANGE, save, tidy
 from experiments.papers.cells import Sheet
 from experiments.papers.numbers import WORDS
 

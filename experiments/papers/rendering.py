@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ddad_jax.engine.report.table import escape
 from experiments.papers.cells import AVERAGE, Cell, Sheet
 from experiments.papers.numbers import Value
-from experiments.report.table import escape
 
 NOT_RUN = "not run"
 WIDEST = 150

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.method import Point, key_of
+from ddad_jax.engine.methods.method import settings_of as row_settings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments.papers.numbers import Numbers, tables
 from experiments.papers.settings import DATA, OFFLINE, Named, settings_of
-from experiments.plan import Point, config_point, key_of
-from experiments.plan import settings_of as row_settings
 
 FROZEN = {"adapt.epochs": 0}
 PIXELS = {"feature_weight": 0.0}

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ddad_jax.engine.report.page import page
+from ddad_jax.engine.report.parts import picture
+from ddad_jax.engine.report.table import escape
+from ddad_jax.engine.store.tables import write_csv, write_text
 from experiments.papers import epoch_table, figures, rendering
 from experiments.papers.cells import filled
 from experiments.papers.running import Ask, State, everything
 from experiments.papers.table import Table
 from experiments.papers.words import footnotes, head
-from experiments.report.page import page
-from experiments.report.parts import picture
-from experiments.report.table import escape
-from experiments.tables import write_csv, write_text
 
 
 class Part(NamedTuple):

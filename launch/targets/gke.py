@@ -1,4 +1,4 @@
-"""L7. Google Kubernetes Engine through xpk: one workload of one or more TPU slices, awaited, its logs fetched, deleted.
+"""L8. Google Kubernetes Engine through xpk: one workload of one or more TPU slices, awaited, its logs fetched, deleted.
 
 ``launch.sh`` runs here; ``worker.sh`` runs in the container of every worker and alone holds what the user wrote.
 """

@@ -1,4 +1,4 @@
-"""L7. This machine: several processes of one run, or several shards of a sweep, each on devices of its own."""
+"""L8. This machine: several processes of one run, or several shards of a sweep, each on devices of its own."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""L7. SLURM: one job of all nodes, or three that wait for each other: models, an array of shards, the report.
+"""L8. SLURM: one job of all nodes, or three that wait for each other: models, an array of shards, the report.
 
 Every job is queued again when it is pre-empted or its time is over, and the same command goes on from the workdir.
 """

@@ -1,4 +1,4 @@
-"""L7. A list of hosts that one can log in to: process i of one run, or shard i of a sweep, on host i.
+"""L8. A list of hosts that one can log in to: process i of one run, or shard i of a sweep, on host i.
 
 They share a file system; the same checkout lies on each. ``launch.leash`` ends what runs there when the connection
 does.

@@ -1,4 +1,4 @@
-"""L7. A Cloud TPU through a queued resource: asked for, awaited, used by one run of all workers, deleted.
+"""L8. A Cloud TPU through a queued resource: asked for, awaited, used by one run of all workers, deleted.
 
 ``launch.sh`` runs here and talks to gcloud; ``worker.sh`` runs on every worker and alone holds what the user wrote.
 """

@@ -11,9 +11,9 @@ import pytest
 from ddad_jax.data import captured
 from ddad_jax.data.json_file import read_json, read_object
 from ddad_jax.data.via import read_via
+from ddad_jax.engine.captures import recording
 from ddad_jax.errors import InputError
 from ddad_jax.vision.view_mask import read_view_mask
-from experiments.captures import recording
 
 VALUE = {"a": [1, 2.5, "ü"], "b": {}}
 

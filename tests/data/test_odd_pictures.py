@@ -13,11 +13,11 @@ from ddad_jax.data.encode import plain_image
 from ddad_jax.data.listing import picture_files
 from ddad_jax.data.load import Picture, load
 from ddad_jax.data.read import encoded, image_size, read_full, read_image, read_mask, read_mask_float, resized
+from ddad_jax.engine.detector import run_exported
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Frame
 from ddad_jax.sources.folder import Folder
 from ddad_jax.vision.view_mask import read_view_mask
-from experiments import run_exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Metadata Warning", "ignore:Truncated File")
 SIZE = 16

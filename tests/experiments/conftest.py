@@ -1,18 +1,5 @@
 """What these tests share: a small folder of pictures."""
 
-from pathlib import Path
+from small_folder import data, root
 
-import pytest
-import tiny_runs
-
-from experiments.model import Data, load_data
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_runs.folder(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def data(root: Path) -> Data:
-    return load_data(tiny_runs.config(root))
+__all__ = ["data", "root"]

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 DRIVER = """
 import json, multiprocessing, os, sys
-from experiments import entry, pipeline
+from experiments import entry; from ddad_jax.engine import pipeline
 
 def run(number, argv):
     out = os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY)

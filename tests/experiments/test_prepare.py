@@ -11,9 +11,9 @@ import pytest
 import tiny_runs
 from trees import pixels, save
 
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.pipeline import run_all
 from ddad_jax.errors import InputError
-from experiments.model import load_data
-from experiments.pipeline import run_all
 
 pytest.importorskip("tensorflow_datasets", reason="pip install 'ddad-jax[datasets]'")
 ROOT = Path(__file__).parents[2]

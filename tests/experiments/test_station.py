@@ -7,13 +7,13 @@ import pytest
 
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.folder import mvtec_folder
+from ddad_jax.engine.captures import filming
+from ddad_jax.engine.captures.filming import make, recordings
+from ddad_jax.engine.captures.frame_choice import Wanted
+from ddad_jax.engine.captures.recording import read_capture, read_manifest
+from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.setting_checks import check
 from ddad_jax.errors import InputError
-from experiments.captures import filming
-from experiments.captures.filming import make, recordings
-from experiments.captures.frame_choice import Wanted
-from experiments.captures.recording import read_capture, read_manifest
-from experiments.captures.writing import Asked, capture
-from experiments.config_check import check
 from experiments.configs.station import get_config
 
 TINY = Wanted(train=6, per_defect=4, test_good=4)

@@ -14,8 +14,8 @@ import pytest
 import quick_python
 from launched import ROWS, SOME, Bench, lines, models_of, table
 
+from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
-from experiments.tables import read_jsonl
 from launch.job import Job
 from launch.show import shown
 from launch.targets.local import Settings, render
@@ -43,7 +43,7 @@ def launch_of(bench: Bench, workdir: Path, *words: str) -> list[str]:
 def test_two_processes_one_killed_and_repeated_give_what_one_gives(bench: Bench, alone: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "w"
     # Trained by two processes the model differs in its last bits, as they sum gradients in another order; what that
-    # changes is in tests/experiments/test_hosts.py.
+    # changes is in tests/engine/test_hosts.py.
     models_of(alone, workdir)
     journal = workdir / "journal.jsonl"
     words = launch_of(bench, workdir, "--processes=2", "--fake_devices=2", f"--port={processes.free_port()}")

@@ -15,12 +15,13 @@ from absl import flags
 from absl.testing import flagsaver
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.cost import costs, measuring
+from ddad_jax.engine.cost.costs import Networks, at_rate, device_kind, from_run, of_point
+from ddad_jax.engine.cost.memory import Memory, live_bytes
+from ddad_jax.engine.store.tables import plain
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
-from experiments.tables import plain
-from launch import accelerators, asked, costs, measuring
-from launch.costs import Networks, at_rate, device_kind, from_run, of_point
-from launch.memory import Memory, live_bytes
+from launch import accelerators, asked
 from launch.plan import STAGES, command, main
 from launch.plan_text import duration
 

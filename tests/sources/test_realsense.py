@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from ddad_jax.engine.captures.writing import Asked, capture
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost, realsense
 from ddad_jax.sources.realsense import RealSense
-from experiments.captures.writing import Asked, capture
 
 pytest.importorskip("pyrealsense2", reason="pip install 'ddad-jax[realsense]'", exc_type=ImportError)
 W, H, N = 64, 48, 12

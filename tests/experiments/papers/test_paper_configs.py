@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.method import key_of, settings_of
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
-from experiments.config_check import check
-from experiments.papers.index import FIGURES, TABLES, described
+from experiments.papers.overview import FIGURES, TABLES, described
 from experiments.papers.settings import DATA
-from experiments.plan import key_of, plan, settings_of
 
 ROOT = Path(__file__).parents[3]
 NAMES = (*TABLES, *FIGURES)

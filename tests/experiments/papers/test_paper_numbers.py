@@ -5,7 +5,6 @@ import re
 
 import pytest
 
-from experiments.papers.index import FIGURES, TABLES, described
 from experiments.papers.numbers import (
     WORDS,
     averages_that_differ,
@@ -17,6 +16,7 @@ from experiments.papers.numbers import (
     stated,
     tables,
 )
+from experiments.papers.overview import FIGURES, TABLES, described
 from experiments.papers.settings import DATA
 
 COUNT = {"mvtec": 15, "visa": 12}

@@ -12,17 +12,26 @@ import tiny_runs
 from ml_collections import ConfigDict
 from trees import mvtec
 
+from ddad_jax.engine import pipeline
+from ddad_jax.engine.methods.ddad import noise_predictor
+from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
-from experiments import paper, pipeline, training
+from experiments import paper
 from experiments.papers import epochs, rendering, running, settings
 from experiments.papers.cells import filled
-from experiments.papers.index import described
-from experiments.papers.running import Ask, everything, make, states, weights_of
+from experiments.papers.overview import described
+from experiments.papers.running import (
+    Ask,
+    begin_with_training,
+    everything,
+    make,
+    states,
+    training_fingerprint,
+    weights_of,
+)
 from experiments.papers.settings import Named
-from experiments.papers.shared_training import begin_with_training, training_fingerprint
 from experiments.papers.table import Block, Line, Table
 from experiments.papers.writing import write
-from experiments.tables import read_jsonl
 
 LAMBDAS = Table("19", (Block("19", tuple(
     Line(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x, "adapt.epochs": 1}) for x in (0.0, 0.1)
@@ -52,7 +61,7 @@ def small() -> Iterator[Counts]:
         tiny_runs.small_backbone(patch.setattr)
         patch.setattr(epochs, "load_backbone", lambda name, path: tiny_runs.variables())
         patch.setitem(settings.SIZES, "cpu", tiny)
-        descend, run_all = training.descend, running.run_all
+        descend, run_all = noise_predictor.descend, running.run_all
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             counts.trainings.append(1)
@@ -62,7 +71,7 @@ def small() -> Iterator[Counts]:
             counts.runs.append(folder)
             return run_all(config, folder, **kwargs)
 
-        patch.setattr(training, "descend", counted)
+        patch.setattr(noise_predictor, "descend", counted)
         patch.setattr(running, "run_all", noted)
         # The runs' own reports take longest.
         patch.setattr(pipeline.results, "write", lambda c, w, *args, **kwargs: (w / "report.html").touch())

@@ -1,0 +1,211 @@
+"""What bfloat16 does to the maps and scores of a trained run: its selected point again, with the same noise.
+
+Parameters stay float32; the computation changes its type. Everything taken from held-out normal images (ratio, spread,
+threshold) is that of float32, as where a run is calibrated once and then used in the cheaper type.
+"""
+
+import functools
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+from scipy.stats import spearmanr
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data.json_file import parsed
+from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
+from ddad_jax.engine.data.splits import Data, load_data
+from ddad_jax.engine.methods.ddad import evidence
+from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.engine.methods.ddad.extractor import adapted
+from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
+from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.student import distilled
+from ddad_jax.engine.methods.loop import trained_steps
+from ddad_jax.engine.methods.method import Point, point_of
+from ddad_jax.engine.store.tables import read_jsonl
+from ddad_jax.engine.sweep.journal import measured_with
+from ddad_jax.engine.sweep.same_pictures import fingerprint_in
+from ddad_jax.engine.sweep.selected import load_selected
+from ddad_jax.engine.workdir import require_same
+from ddad_jax.errors import InputError
+from ddad_jax.image import centre_crop
+from ddad_jax.metrics import evaluate_maps, label_regions
+from ddad_jax.optimised_grid import grid_of
+from ddad_jax.points import OPTIMISED, GridKey, grid_key
+from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.timesteps import TimeGrid
+from ddad_jax.types import Variables
+
+VARIANTS = {
+    "float32": ("float32", "float32"),
+    "U-Net in bfloat16": ("bfloat16", "float32"),
+    "features in bfloat16": ("float32", "bfloat16"),
+    "both in bfloat16": ("bfloat16", "bfloat16"),
+}
+"""Types of the noise predictor and of the feature network; the first one is what the others are compared with."""
+
+DRIFT_COLUMNS = (
+    "name", "map_rms", "x0_rms", "score_mean", "score_max", "spearman", "image_auroc", "pixel_auroc", "aupro_30",
+    "flips", "ms_per_image",
+)  # fmt: skip
+
+
+class Finished(NamedTuple):
+    """A run to use as it is. params: of the noise predictor, or of the student where that is selected. point: the
+    selected one. grids: what it visits where its grid is optimised. threshold: of the verdicts. scores: of the test
+    pictures, [n]."""
+
+    data: Data
+    params: Any
+    variables: Variables
+    point: Point
+    grids: Mapping[GridKey, TimeGrid]
+    threshold: float
+    scores: np.ndarray
+
+
+class Made(NamedTuple):
+    """Of n test pictures. maps: [n, h, w]. scores: [n]. x0: reconstructions, [n, h, w, c]."""
+
+    maps: np.ndarray
+    scores: np.ndarray
+    x0: np.ndarray
+
+
+def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
+    """A row each of VARIANTS, over the test pictures.
+
+    map_rms: RMS difference of the maps from those of float32, over the RMS of the latter. x0_rms: of the
+    reconstructions, which are in [-1, 1]. score_mean, score_max: |s - s32| / |s32|. spearman: of the scores with those
+    of float32. flips: verdicts that change at the run's threshold. ms_per_image: reconstruction and distances, all
+    variants in turns. run_score_max, of float32 alone: score_max against the scores that the run itself has kept.
+
+    Raises:
+      InputError: the workdir holds no finished run, or one of other settings or pictures.
+    """
+    workdir = workdir.expanduser().absolute()
+    c, run = finished(c, workdir)
+    (point, score), data = run.point, run.data
+    n, chunk = len(data.calibration.labels), min(c.sample.batch_size, len(data.test.labels))
+    if data.view.tiling or point.mask_before or score.mask_after:
+        asked = "--config.data.picture" if data.view.tiling else "a mask of the view"
+        raise InputError(f"drift compares whole pictures as they are: expected a run without {asked}")
+    images = np.concatenate([data.calibration.images, data.test.images])
+    programs = {name: _program(c, run, *dtypes) for name, dtypes in VARIANTS.items()}
+    exact = next(iter(VARIANTS))
+    starts = starts_of(programs[exact], images, [point], n, chunk=chunk, timer=time.perf_counter).times
+
+    def measured(name: str, rows: slice) -> Distances:
+        own = {p: times[rows] for p, times in starts.items()}
+        how: Any = {"chunk": chunk, "optimised": run.grids, "starts": own, "timer": time.perf_counter}
+        ((_, found),) = sweep_distances(programs[name], images[rows], [point], keep_x0=True, **how)
+        return found
+
+    test = slice(n, None)
+    normal = measured(exact, slice(0, n))
+    masks = centre_crop(data.test.masks, c.score.crop)
+    regions = label_regions(masks, data.test.has_mask)
+    made: dict[str, Made] = {}
+    for name in VARIANTS:
+        distances = measured(name, test)
+        assert distances.x0 is not None
+        both = jax.tree.map(lambda *parts: np.concatenate(parts), normal, distances)
+        prepared = prepare(c, both, n, n, score.layers, score.sigma)
+        maps, scores = score_maps(c, prepared, n, np.arange(n), score)
+        if not np.isfinite(scores).all():
+            raise InputError(f"{name}: maps of {workdir} are not finite at its selected point, so nothing compares")
+        made[name] = Made(maps[n:], scores[n:], distances.x0.astype(np.float32))
+    calls = [functools.partial(measured, name, slice(n, n + chunk)) for name in VARIANTS]
+    seconds = repeated(calls, repeats)
+    rows = []
+    for (name, dtypes), own in zip(VARIANTS.items(), seconds, strict=True):
+        maps, scores = made[name].maps, made[name].scores
+        metrics = evaluate_maps(maps, scores, data.test.labels, masks, data.test.has_mask, regions=regions)
+        row = {
+            "what": f"drift of bfloat16, {data.name}, {len(scores)} test pictures",
+            "batch": chunk,
+            "name": name,
+            "dtype": dtypes[0],
+            "backbone_dtype": dtypes[1],
+            **differences(made[name], made[exact], run.threshold),
+            **{metric: metrics[metric] for metric in ("image_auroc", "pixel_auroc", "aupro_30")},
+            "ms_per_image": 1e3 * timed(own).median / chunk,
+        }
+        if name == exact and len(run.scores) == len(scores):
+            row["run_score_max"] = float((np.abs(scores - run.scores) / np.abs(run.scores)).max())
+        rows.append(row | peak_memory())
+    return rows
+
+
+def differences(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
+    """The columns of ``drift`` that compare with float32."""
+    changed = np.abs(found.scores - exact.scores) / np.abs(exact.scores)
+    return {
+        "map_rms": _rms(found.maps - exact.maps) / _rms(exact.maps),
+        "x0_rms": _rms(found.x0 - exact.x0),
+        "score_mean": float(changed.mean()),
+        "score_max": float(changed.max()),
+        "spearman": float(spearmanr(found.scores, exact.scores).statistic),
+        "flips": int(((found.scores > threshold) != (exact.scores > threshold)).sum()),
+    }
+
+
+def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
+    """(the config with what the run's calibration settles, the run); nothing is trained and nothing is written.
+
+    Raises:
+      InputError: naming what the workdir lacks, or what it was made with instead.
+    """
+    needed = ["config.json", "train", "results.jsonl", "selected.npz", "calibration.json"]
+    needed += ["adapt/chosen.json"] if c.adapt.epochs else []
+    mend = "expected a finished run: python -m experiments.evaluate with the same --config and --workdir makes it one"
+    for name in needed:
+        if not (workdir / name).exists():
+            raise InputError(f"--workdir={workdir}: {name} is missing; {mend}")
+    path = workdir / "calibration.json"
+    try:
+        said = parsed(path.read_bytes(), constants=True)
+        point, score = point_of(said)
+        threshold = float(said["threshold"])
+        times = {grid_key(point): grid_of([int(t) for t in said["times"].split("-")])} if "times" in said else {}
+        settled = ConfigDict(c.to_dict())
+        settled.score.update(crop=said["crop"], normalise=said["normalise"])
+        settled.sample.update(clip=said["clip"], model=point.model)
+    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
+    row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), trained_steps(workdir)
+    untaught = point.model == "student" and not Checkpoints(workdir / "student").steps()
+    if row.get("train_steps") != steps or untaught:
+        raise InputError(f"--workdir={workdir}: training has not ended since its results were written; {mend}")
+    data = load_data(settled)
+    require_same(workdir, settled, data)
+    params = trained(settled, workdir, data)
+    variables, epoch = adapted(settled, workdir, data, params)
+    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint_in(workdir, settled, data.test)[:16]}
+    # What only tells how a point was chosen is no matter of its scores.
+    differing = sorted(k for k in now.keys() & row.keys() - {"synthetic"} if now[k] != row[k])
+    if differing:
+        told = ", ".join(f"{name}: there {row[name]}, now {now[name]}" for name in differing)
+        raise InputError(f"--workdir={workdir}: its results are of other settings or pictures ({told}); {mend}")
+    if point.model == "student":
+        params = distilled(settled, workdir, data, params).params
+    grids = times if point.grid == OPTIMISED else {}
+    scores = load_selected(workdir)["scores"]
+    return settled, Finished(data, params, variables, (point, score), grids, threshold, scores)
+
+
+def _program(c: ConfigDict, run: Finished, unet: str, features: str) -> PairProgram:
+    own = ConfigDict(c.to_dict())
+    own.model.dtype, own.backbone.dtype = unet, features
+    if run.point[0].model == "student":
+        return evidence.student_of(own, run.params, run.variables, made_with={}).program
+    return evidence.program_of(own, run.params, run.variables)
+
+
+def _rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

@@ -1,0 +1,204 @@
+"""What a run will do, counted before it is paid for. Pure."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddad_jax.adapt import pairs
+from ddad_jax.data.split import spread
+from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
+from ddad_jax.engine.cost.work import USES, Work
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.grids import TRIALS
+from ddad_jax.engine.methods.ddad.lessons import lesson_number
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.sweep.plan import Plan
+from ddad_jax.engine.sweep.shards import Cost, dealt
+from ddad_jax.first_pass import first_pass
+from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
+from ddad_jax.solvers import SOLVERS
+from ddad_jax.sweep import compiled_alike
+
+VALIDATED_AT = 8
+"""Times of the validation loss (``ddad_jax.engine.methods.ddad.noise_predictor``)."""
+GRID_TEACHER = 2
+"""Calls a time that the search of a grid makes besides its teacher's (``grid_teacher.teach``)."""
+
+
+class Pictures(NamedTuple):
+    """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration,
+    synthetic (with the normal ones beside it), test: reconstructed at every point, ``tiles`` pieces of each."""
+
+    fit: int
+    validation: int
+    calibration: int
+    synthetic: int
+    test: int
+    tiles: int = 1
+
+    @property
+    def reconstructed(self) -> int:
+        return self.tiles * (self.calibration + self.synthetic + self.test)
+
+
+def pictures_of(data: Data) -> Pictures:
+    calibration, test = len(data.calibration.labels), len(data.test.labels)
+    synthetic = sum(len(s.labels) for s in data.sets) - calibration - test
+    return Pictures(
+        len(data.fit.labels), len(data.validation.labels), calibration, synthetic, test, data.view.tiles
+    )  # fmt: skip
+
+
+def assumed_pictures(c: ConfigDict, n_test: int, n_train: int, tiles: int = 1) -> Pictures:
+    """As many as ``ddad_jax.engine.data.splits.split`` makes of ``n_train`` >= 2 normal pictures without known
+    recordings."""
+    held_out = min(max(round(c.data.held_out * n_train), 4), n_train // 2)
+    calibration, fit = min(held_out, c.data.calibration), n_train - held_out
+    synthetic = _synthetic(c, calibration, fit) if c.select == "synthetic" else 0
+    if tiles > 1:
+        fit, held_out = (
+            min(n * tiles, most) for n, most in ((fit, c.data.train_tiles), (held_out, max(1, c.data.train_tiles // 8)))
+        )
+    return Pictures(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
+
+
+def _synthetic(c: ConfigDict, calibration: int, fit: int) -> int:
+    """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the calibration pictures, and the
+    defects."""
+    trained = min(max(c.synthetic_normals - calibration, 0), fit)
+    normal = calibration + trained
+    return trained + normal * min(math.ceil(c.synthetic_defects / normal), len(DEFECTS) * len(STRENGTHS))
+
+
+def _examined(s: ConfigDict) -> int:
+    """How often a training looks at held-out pictures: every so many steps, and at the end."""
+    often = {n for every in (s.validate_every, s.checkpoint_every) for n in range(every, s.steps + 1, every)}
+    return len(often | {s.steps})
+
+
+def _padded(n: int, size: int) -> int:
+    return -(-n // size) * size
+
+
+def training(c: ConfigDict, have: Pictures, devices: int = 1) -> Work:
+    s = c.train
+    seen = _padded(have.validation, _padded(min(s.batch_size, have.validation), devices))
+    return Work(
+        "training", update=s.steps * s.batch_size, unet=_examined(s) * seen * VALIDATED_AT, programs=2,
+        limit=60.0 * s.max_minutes, looks=s.steps, cut=devices,
+    )  # fmt: skip
+
+
+def adaptation(c: ConfigDict, have: Pictures) -> Work:
+    """Every epoch; early stopping (``adapt.patience``) can only make it shorter."""
+    a = c.adapt
+    if not a.epochs:
+        return Work("adaptation")
+    targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
+    learnt = a.epochs * targets.size
+    seen = _padded(have.validation, min(c.sample.batch_size, have.validation))
+    work = Work(
+        "adaptation", unet=(learnt + seen) * a.steps, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
+        feature_update=2 * learnt, programs=3, limit=60.0 * a.max_minutes, looks=a.epochs,
+    )  # fmt: skip
+    if a.choose == "synthetic":
+        painted = have.calibration + (have.synthetic or _synthetic(c, have.calibration, have.fit))
+        judge = config_point(c)[0]
+        calls = judge.steps * SOLVERS[judge.solver].calls
+        more = painted * calls, 2 * painted * (a.epochs + 1)
+        work = work._replace(unet=work.unet + more[0], feature=work.feature + more[1], programs=5)
+    return work
+
+
+def student(c: ConfigDict, have: Pictures) -> Work:
+    s = c.student
+    lessons = len({lesson_number(step, s.reuse) for step in range(s.steps)})
+    taught = s.teacher_steps * SOLVERS[s.teacher_solver].calls + 1
+    seen = _padded(2 * have.validation, min(s.batch_size, 2 * have.validation))
+    return Work(
+        "student", update=s.steps * s.batch_size * s.calls, programs=3, limit=60.0 * s.max_minutes, looks=s.steps,
+        unet=lessons * s.batch_size * taught + seen * (taught + (_examined(s) + 1) * s.calls),
+    )  # fmt: skip
+
+
+def optimised_grids(c: ConfigDict, have: Pictures, points: Sequence[ReconPoint]) -> Work:
+    """At most: a search that finds nothing to try makes fewer calls."""
+    keys = {grid_key(p) for p in points if p.grid == OPTIMISED}
+    images = min(c.grid.images, have.validation)
+    fine = {t_prime: min(c.grid.teacher_steps, t_prime) for t_prime in {key.t_prime for key in keys}}
+    calls = sum(n * (SOLVERS[c.grid.teacher_solver].calls + GRID_TEACHER) for n in fine.values())
+    for key in keys:
+        # One call of all standard grids, then for each time but the first one of all its trials a round.
+        tried = TRIALS * (1 + c.grid.rounds * (key.steps - 1))
+        calls += tried * key.steps * SOLVERS[key.solver].calls
+    programs = len(set(fine.values())) + len({(key.steps, key.solver) for key in keys})
+    return Work("optimised grids", unet=images * calls, programs=programs)
+
+
+def _reconstructions(points: Sequence[ReconPoint], n: int, chunk: int) -> Work:
+    """``ddad_jax.sweep.sweep_distances`` of ``n`` pictures at points with start times known."""
+    whole, shallow, ended = 0, 0, 0
+    for group in compiled_alike(points):
+        computed, point = _padded(len(group) * n, chunk), group[0]._replace(rise=0.0)
+        whole += computed * point.whole_calls
+        shallow += computed * (point.calls - point.whole_calls)
+        ended += computed
+    return Work("", unet=whole, shallow=shallow, pairs=ended)
+
+
+def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
+    return {(model, p.steps, p.solver, p.reuse, p.mask_before) for p in points}
+
+
+def sweep(c: ConfigDict, have: Pictures, todo: Plan, devices: int = 1) -> Work:
+    """First passes, teachers and points, and what they are scored for."""
+    n, chunk = have.reconstructed, _padded(c.sample.batch_size, devices)
+    models = {model: [p for p in todo.recon if p.model == model] for model in ("student", "teacher")}
+    runs = [_reconstructions(own, n, chunk) for own in models.values()]
+    firsts = list(dict.fromkeys(first_pass(p) for p in todo.recon if p.rise))
+    runs.append(_reconstructions(firsts, n, chunk))
+    programs = set().union(*(_programs(model, own) for model, own in models.items()), _programs("teacher", firsts))
+    if c.teacher:
+        fine = sorted({teacher_of(p, c.teacher) for p in todo.recon}, key=lambda p: p.steps)
+        runs.append(_reconstructions(fine, len(spread(have.test, c.teacher_images)), chunk))
+        programs |= _programs("teacher", fine)
+    rows, sides = len(todo.recon) * len(todo.score), len({(s.layers, s.sigma) for s in todo.score})
+    again = int(todo.selected is None)
+    # The point that was chosen is reconstructed once more, for the report; which one is not known, so the dearest.
+    runs.append(_reconstructions(sorted(todo.recon, key=lambda p: -p.calls)[:again], n, chunk))
+    sums = {name: sum(getattr(run, name) for run in runs) for name in ("unet", "shallow", "pairs")}
+    sides = len(todo.recon) * sides + again
+    return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides, cut=devices)
+
+
+def shards(c: ConfigDict, have: Pictures, todo: Plan, number: int) -> list[Plan]:
+    """The points of each of ``number`` runs that share the grid, as ``--shard=K/N`` takes them; of fewer runs where
+    there are fewer points."""
+    compared = len(spread(have.test, c.teacher_images))
+    cost = Cost(have.reconstructed, c.teacher, compared)
+    every = dealt(todo.recon, min(number, len(todo.recon)), cost)
+    return [todo._replace(recon=own) for own in every]
+
+
+def useful(c: ConfigDict, have: Pictures, todo: Plan, devices: int) -> float:
+    """Share of the computed pairs that is asked for; the rest fills up the last chunk of each program."""
+    asked = have.reconstructed * len(todo.recon)
+    return asked / _reconstructions(todo.recon, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
+
+
+def works(c: ConfigDict, have: Pictures, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
+    """Of the stages of a program, those that have something to do, in the order they run."""
+    asks_student = any(point.model == "student" for point in todo.recon)
+    made = {
+        "training": lambda: training(c, have, devices),
+        "adaptation": lambda: adaptation(c, have),
+        # On its own a student is trained whether a point asks for it or not.
+        "student": lambda: student(c, have) if asks_student or "adaptation" not in stages else Work("student"),
+        "optimised grids": lambda: optimised_grids(c, have, todo.recon),
+        "sweep": lambda: sweep(c, have, todo, devices),
+    }
+    found = [made[name]() for name in stages]
+    return [work for work in found if any(getattr(work, count) for count in USES.values())]

@@ -1,0 +1,149 @@
+"""From a config to its data, networks and key: the pieces every entry point puts together."""
+
+import logging
+import math
+from typing import NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.split import hold_out, spread, subset
+from ddad_jax.data.suspicious import suspicious
+from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
+from ddad_jax.engine.data.data_sets import KINDS
+from ddad_jax.engine.data.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
+from ddad_jax.errors import InputError
+from ddad_jax.vision.tiles import cut
+
+log = logging.getLogger(__name__)
+
+
+class Choice(NamedTuple):
+    """What a point is chosen by, without a label.
+
+    trained: of the images trained on, to fill up the calibration images where these are few; may be empty.
+    defects: synthetic, painted on the calibration images and then on those.
+    """
+
+    trained: ImageSet
+    defects: ImageSet
+
+
+class Data(NamedTuple):
+    """name; fit: normal images trained on; held_out: normal images never trained on; test.
+
+    calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
+    does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
+    are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
+    notes: as of `DataSet`.
+    n_fit, n_held_out: pictures of these, whatever they were cut into.
+    """
+
+    name: str
+    fit: ImageSet
+    held_out: ImageSet
+    calibration: ImageSet
+    test: ImageSet
+    validation: ImageSet
+    n_fit: int
+    n_held_out: int
+    choice: Choice | None = None
+    view: View = View()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def sets(self) -> list[ImageSet]:
+        """All that is reconstructed at every grid point: calibration images first, test images last."""
+        return [self.calibration, *(self.choice or ()), self.test]
+
+    @property
+    def shown(self) -> np.ndarray:
+        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each."""
+        images = np.concatenate([s.images for s in self.sets])
+        return cut(images, self.view.tiling) if self.view.tiling else images
+
+    @property
+    def watched(self) -> np.ndarray | None:
+        """What the view's mask leaves of each of ``shown``: bool, to be broadcast to [n k, s, s]; None for no mask."""
+        tiles = self.view.watched_tiles
+        return np.tile(tiles, (sum(len(s.labels) for s in self.sets), 1, 1)) if tiles is not None else None
+
+
+def load_data(c: ConfigDict) -> Data:
+    """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
+    what is odd about the pictures is logged before anything is refused."""
+    if c.view.register == "all":
+        dataset, view = folder_of_view(c)
+    else:
+        dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+    notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
+    for note in notes:
+        log.warning("%s", note)
+    dataset = dataset._replace(notes=notes)
+    if c.view.register == "scored":
+        return _scored_registered(c, split(c, dataset, view))
+    return split(c, dataset, view)
+
+
+def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
+    """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
+
+    Raises:
+      InputError: too few pictures, for a split at all or for maps in their normal spread.
+    """
+    recordings = dataset.recordings if c.data.hold_out == "recording" else ()
+    fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
+    calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
+        raise InputError(
+            f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
+            "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
+            "--config.sweep.standardise='()'"
+        )
+    if c.adapt.epochs and len(fit.labels) < 2:
+        raise InputError(
+            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
+            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
+        )
+    choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
+    view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
+    # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
+    fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
+    few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
+    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
+
+
+def _scored_registered(c: ConfigDict, data: Data) -> Data:
+    """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
+    (calibration, test), reference, registered = scored_onto_reference(c, data.calibration, data.test)
+    choice = choice_of(c, data.fit, calibration) if data.choice else None
+    view = data.view._replace(reference=reference, registered=registered)
+    return data._replace(calibration=calibration, test=test, choice=choice, view=view)
+
+
+def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
+    """Synthetic defects on the calibration images and, where these are few, on images trained on."""
+    # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
+    # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is
+    # looked for.
+    wanting = c.synthetic_normals - len(calibration.labels)
+    trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
+    normal = np.concatenate([calibration.images, trained.images])
+    return Choice(trained, painted(normal, c.synthetic_defects, c.seed))
+
+
+def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:
+    """``about`` synthetic defects or a few more, as many on each of ``normal`` (uint8 [n, h, w, 3]); fewer where that
+    is more than every kind at every strength."""
+    per_image = min(math.ceil(about / len(normal)), len(DEFECTS) * len(STRENGTHS))
+    return synthetic_defects(normal, seed=seed, per_image=per_image)
+
+
+def own_normal(data: Data) -> np.ndarray:
+    """The calibration image that each image before the test images shows, -1 for none of them; int [n]."""
+    n = len(data.calibration.labels)
+    if data.choice is None:
+        return np.arange(n)
+    shown = np.concatenate([np.arange(n + len(data.choice.trained.labels)), painted_on(data.choice.defects)])
+    return np.where(shown < n, shown, -1)

@@ -1,0 +1,184 @@
+"""From networks to what they measure on pictures: the program, its first pass, its fine teacher."""
+
+import functools
+import itertools
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ddad_jax.backbones import feature_fn
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import spread
+from ddad_jax.distilled import reconstruct_by_student
+from ddad_jax.engine import hosts
+from ddad_jax.engine.methods.backbone import build_backbone
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, eps_fn, layered, student_apply
+from ddad_jax.errors import InputError
+from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
+from ddad_jax.points import ReconPoint
+from ddad_jax.reuse import Layered
+from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.types import Variables
+
+log = logging.getLogger(__name__)
+
+
+class Starts(NamedTuple):
+    """Of every point with ``rise``. times: T' of each image, int [n]. seconds: the first pass of each image, [n].
+    normal: what new pictures are compared with."""
+
+    times: Mapping[ReconPoint, np.ndarray]
+    seconds: Mapping[ReconPoint, np.ndarray]
+    normal: Mapping[ReconPoint, First] = {}
+
+
+def starts_of(
+    program: PairProgram,
+    images: np.ndarray,
+    points: Sequence[ReconPoint],
+    n_normal: int,
+    *,
+    chunk: int,
+    timer: Callable[[], float],
+    watched: np.ndarray | None = None,
+) -> Starts:
+    """``first_pass.start_times`` of all images for the points that rise; every process calls this alike.
+
+    Args:
+      images: uint8 [n, h, w, c], the first ``n_normal`` of them held-out normal ones.
+      chunk: pairs in one call.
+      watched: as of ``sweep_distances``.
+    """
+    rising = [point for point in points if point.rise]
+    q, seconds, normal = {}, {}, {}
+    firsts = list(dict.fromkeys(first_pass(point) for point in rising))
+    for first, distances in sweep_distances(program, images, firsts, chunk=chunk, timer=timer, watched=watched):
+        try:
+            ratio = first_ratio(distances, n_normal)
+            scores = first_scores(distances, ratio=ratio, sigma=SIGMA * images.shape[1])
+        except InputError as error:
+            # As with a whole point that diverges: the others go on.
+            log.warning("first pass of w = %g, T' = %d: %s. Every picture starts at T'", first.w, first.t_prime, error)
+            ratio, scores = np.nan, np.full(len(images), np.nan, np.float32)
+        q[first] = unusual(scores, n_normal)
+        seconds[first] = distances.seconds
+        normal[first] = First(ratio, np.sort(scores[:n_normal]))
+    return Starts(
+        {point: start_times(point, q[first_pass(point)]) for point in rising},
+        {point: seconds[first_pass(point)] for point in rising},
+        {point: normal[first_pass(point)] for point in rising},
+    )
+
+
+# --- How far reconstructions are from those of a fine teacher: what a fast sampler is judged by before any label is.
+
+
+def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
+    """The point whose reconstructions a sampler of ``point`` would reach with all the steps it could wish for.
+
+    Same w, T', start and steering, same noise at the start; DDIM without noise of its own on the trailing grid.
+    """
+    steps = min(steps, point.t_prime)
+    plain = point._replace(solver="ddim", eta=0.0, grid="trailing", model="teacher", reuse=1)
+    return plain._replace(steps=steps, mask_before=False)
+
+
+def compared_pictures(c: ConfigDict, test: ImageSet) -> np.ndarray:
+    """Which of the test pictures are reconstructed by the teacher, too; rising indices."""
+    return spread(len(test.labels), c.teacher_images)
+
+
+def teacher_x0(
+    program: PairProgram,
+    images: np.ndarray,
+    points: Sequence[ReconPoint],
+    *,
+    steps: int,
+    chunk: int,
+    starts: Mapping[ReconPoint, np.ndarray] | None = None,
+) -> Callable[[ReconPoint], np.ndarray]:
+    """point -> x0 of its teacher, float16 [n, h, w, c].
+
+    Reconstructs ``images`` by the teacher of each point, once for all points that share one; one image set each
+    in float16 is kept for as long as the returned function is.
+
+    Args:
+      images: uint8 [n, h, w, c]; steps: of the teacher, 50 to 100; chunk: pairs in one call.
+      starts: T' of each image, int [n], for every point with ``rise``; its teacher begins there, too.
+    """
+    own = {teacher_of(point, steps): times for point, times in (starts or {}).items()}
+    teachers = list(dict.fromkeys(teacher_of(point, steps) for point in points))
+    teachers.sort(key=lambda p: p.steps)
+    bar = tqdm(
+        total=len(teachers) * len(images), unit="image", desc="teacher", dynamic_ncols=True, mininterval=2.0,
+        disable=not hosts.is_first(),
+    )  # fmt: skip
+    kept = {}
+    for teacher, distances in sweep_distances(
+        program, images, teachers, chunk=chunk, keep_x0=True, starts=own, timer=time.perf_counter, progress=bar.update
+    ):
+        assert distances.x0 is not None
+        kept[teacher] = distances.x0
+    bar.close()
+    return lambda point: kept[teacher_of(point, steps)]
+
+
+def rmse(x0: np.ndarray, teacher: np.ndarray) -> float:
+    """sqrt(mean (x0 - teacher)^2), in the units of both, as a rule those of [-1, 1]."""
+    return float(np.sqrt(np.mean((x0.astype(np.float32) - teacher.astype(np.float32)) ** 2)))
+
+
+def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
+    """The networks of a run as the one program that reconstructs and measures, on the devices of ``mesh``."""
+    unet = build_unet(c)
+
+    def network(params: Any) -> Layered:
+        return layered(unet, params, eps_fn(unet, params))
+
+    return _program(c, network, (params, variables), mesh=mesh)
+
+
+def _program(c: ConfigDict, network: Callable[[Any], Any], weights: Any, **how: Any) -> PairProgram:
+    backbone = build_backbone(c)
+    return PairProgram(
+        lambda weights: (network(weights[0]), feature_fn(backbone, weights[1])),
+        jax.tree.map(jnp.asarray, weights),
+        alpha_bar=alpha_bar(),
+        feature_size=c.backbone.feature_size,
+        clip=c.sample.clip,
+        **how,
+    )
+
+
+class Taught(NamedTuple):
+    """A student in the place of the noise predictor, and what its rows say of it."""
+
+    program: PairProgram
+    made_with: dict[str, Any]
+
+
+def student_of(
+    c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None, *, made_with: dict[str, Any]
+) -> Taught:
+    """``program_of`` a student; made_with: what tells it from others (``student.Distilled``)."""
+    apply = student_apply(build_student(c))
+    how: Any = {"mesh": mesh, "reconstruct": reconstruct_by_student}
+    program = _program(c, lambda params: functools.partial(apply, params), (params, variables), **how)
+    return Taught(program, made_with)
+
+
+def reconstructed(
+    program: PairProgram, student: Taught | None, images: np.ndarray, points: Sequence[ReconPoint], **how: Any
+) -> Iterator[tuple[ReconPoint, Distances]]:
+    """``sweep_distances`` with reconstructions, each point by the model that it names; every process takes all."""
+    programs = {"teacher": program, **({"student": student.program} if student else {})}
+    for model, own in itertools.groupby(points, key=lambda point: point.model):
+        yield from sweep_distances(programs[model], images, list(own), keep_x0=True, timer=time.perf_counter, **how)

@@ -1,0 +1,302 @@
+"""The adaptation loop: the feature extractor learns what reconstruction does to normal images.
+
+One checkpoint an epoch; epoch 0 is the extractor as it came. Which epoch is used is decided by the contrast
+measured on held-out normal images, or by how well the config's point finds synthetic defects with it, so adaptation
+that does not help switches itself off.
+"""
+
+import functools
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ddad_jax.adapt import adapt_step, init_adapt, optimiser, pairs
+from ddad_jax.backbones import feature_fn
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.contrast import contrast, cut_paste, stop_epoch
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed, padded_batches
+from ddad_jax.data.json_file import parsed
+from ddad_jax.data.split import fingerprint
+from ddad_jax.distance import feature_distance, feature_distances
+from ddad_jax.engine import stopping
+from ddad_jax.engine.data.splits import Data, choice_of, own_normal
+from ddad_jax.engine.data.view import made_of
+from ddad_jax.engine.methods.backbone import build_backbone
+from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.settings import adaptation_grid
+from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+from ddad_jax.engine.tracking import Write, course_of, silent
+from ddad_jax.errors import InputError
+from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.metrics import auroc
+from ddad_jax.points import ReconPoint, ScorePoint
+from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.timesteps import GRIDS
+from ddad_jax.types import Array, Variables
+from ddad_jax.vision.view_mask import masked
+from ddad_jax.weights import load_backbone
+
+# --- How well an adapted extractor finds synthetic defects: what decides its epoch where ``adapt.choose`` says so.
+
+
+def synthetic_auroc(
+    c: ConfigDict, data: Data, params: Any, point: ReconPoint, score: ScorePoint
+) -> Callable[[Variables], float]:
+    """(variables of the extractor) -> image AUROC on ``data.choice`` at the point; not a number where it diverges.
+
+    Reconstructs the pictures here, once for all epochs: adaptation changes what is seen in them, not them.
+    """
+    images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
+    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    unet, backbone, size = build_unet(c), build_backbone(c), c.backbone.feature_size or c.data.size
+
+    def networks(params: Any) -> Any:
+        return layered(unet, params, eps_fn(unet, params)), lambda x: {}
+
+    weights = jax.tree.map(jnp.asarray, params)
+    program = PairProgram(networks, weights, alpha_bar=alpha_bar(), clip=c.sample.clip)
+    # Optimised grids and students come after adaptation, a first pass needs the extractor.
+    point = point._replace(grid=adaptation_grid(point.grid), model="teacher", rise=0.0)
+    batch = min(c.sample.batch_size, len(images))
+    watched = data.view.watched if point.mask_before else None
+    how: Any = {"chunk": batch, "keep_x0": True, "watched": watched, "timer": time.perf_counter}
+    ((_, plain),) = sweep_distances(program, images, [point], **how)
+    x0 = plain.x0
+    assert x0 is not None
+
+    @jax.jit
+    def compared(variables: Variables, x0: Array, y: Array) -> dict[str, Array]:
+        features = feature_fn(backbone, variables)
+        if watched is not None:
+            x0, y = masked(x0, watched), masked(y, watched)
+        return feature_distances(features(resize(x0, size)), features(resize(y, size)))
+
+    def measure(variables: Variables) -> float:
+        parts = []
+        for at, valid in padded_batches(len(images), batch):
+            found = compared(variables, jnp.asarray(x0[at], jnp.float32), to_float(images[at]))
+            parts.append({name: np.asarray(d)[valid] for name, d in found.items()})
+        layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        distances = Distances(None, plain.pixel, layers, plain.seconds)
+        prepared = prepare(c, distances, n, len(images), score.layers, score.sigma)
+        _, scores = score_maps(c, prepared, n, own_normal(data), score, data.view.watched)
+        return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
+
+    return measure
+
+
+log = logging.getLogger(__name__)
+
+
+def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
+    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
+
+    Raises:
+      InputError: chosen.json does not say an epoch; the loss became NaN or infinite.
+    """
+    if c.adapt.epochs and not (workdir / "adapt" / "chosen.json").exists():
+        original = load_backbone(c.backbone.name, c.backbone.weights or None)
+        _adapt(c, workdir, data, params, original, _epochs(workdir), write)
+    return restored(c, workdir)
+
+
+def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
+    """What ``adapted`` returns where nothing is missing; no data are needed.
+
+    Raises:
+      InputError: chosen.json is missing or does not say an epoch.
+    """
+    original = load_backbone(c.backbone.name, c.backbone.weights or None)
+    if not c.adapt.epochs:
+        return original, 0
+    chosen_file = workdir / "adapt" / "chosen.json"
+    if not chosen_file.exists():
+        raise InputError(
+            f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
+        )
+    try:
+        chosen = int(parsed(chosen_file.read_bytes(), constants=True)["epoch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"
+        ) from None
+    if not chosen:
+        return original, 0
+    return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
+
+
+def _epochs(workdir: Path) -> Checkpoints:
+    return Checkpoints(workdir / "adapt" / "epochs", keep=None)
+
+
+def _adapt(
+    c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
+) -> None:
+    backbone = build_backbone(c)
+    tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
+    step_fn = jax.jit(
+        functools.partial(
+            adapt_step,
+            backbone=backbone,
+            tx=tx,
+            lambda_dl=c.adapt.lambda_dl,
+            batch_norm=c.adapt.batch_norm,
+            feature_size=c.backbone.feature_size or None,
+        )
+    )
+    sample = _sampler(c, params)
+    states = Checkpoints(workdir / "adapt" / "state", keep=1)
+    measure = {"contrast": _contrast(c, data, sample)}
+    if c.adapt.choose == "synthetic":
+        painted, judge = _with_choice(c, data), config_point(c)
+        measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
+        _judged_by(c, workdir / "adapt" / "judged_by.json", states, painted, judge)
+    decides = list(measure)[-1]
+    history_file = workdir / "adapt.jsonl"
+    state = init_adapt(original, tx)
+    first = (states.steps() or [0])[-1]
+    # The row of an epoch is written before its state, so it may be ahead of the state but never behind.
+    rows = [row for row in read_jsonl(history_file) if row["epoch"] <= first]
+    if first and [row["epoch"] for row in rows] == list(range(first + 1)):
+        state = jax.tree.map(jnp.asarray, states.restore(state))
+    else:
+        states.clear()
+        first, rows = 0, [{"epoch": 0, **{name: of(original) for name, of in measure.items()}, "seconds": 0.0}]
+        write(0, {"adapt/begun": 1.0, **course_of("adapt", rows[0])})
+    write_jsonl(history_file, rows)
+    started = time.perf_counter() - rows[-1]["seconds"]
+    limit = c.adapt.max_minutes * 60.0
+
+    def best_and_stop() -> tuple[int, bool]:
+        best, stop = stop_epoch([_number(r.get(decides)) for r in rows], patience=c.adapt.patience or c.adapt.epochs)
+        late = bool(limit) and time.perf_counter() - started >= limit
+        return (rows[-1]["epoch"] if c.adapt.choose == "last" else best), stop or late
+
+    for epoch in range(first + 1, c.adapt.epochs + 1):
+        # Asked before the epoch, so that a run killed after the last one does not begin another.
+        if best_and_stop()[1]:
+            break
+        targets, inputs = pairs(len(data.fit.labels), 2 * c.adapt.batch_size, epoch=epoch, seed=c.seed)
+        losses = []
+        for step, (to, of) in enumerate(
+            tqdm(
+                zip(targets, inputs, strict=True),
+                total=len(targets),
+                desc=f"adapt {epoch}",
+                unit="step",
+                mininterval=2.0,
+            )
+        ):
+            y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
+            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(c.seed + 2), epoch), step)
+            point = (c.adapt.w, c.adapt.eta, GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps))
+            x0 = sample(x, y, jax.random.split(key, len(x)), *point)
+            state, metrics = step_fn(state, x0, y, original)
+            losses.append(float(metrics["loss"]))
+            if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
+                raise InputError(
+                    f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]} (gradient norm "
+                    f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
+                    f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
+                )
+        with stopping.whole():
+            epochs.save(epoch, state.variables)
+        row = {
+            "epoch": epoch,
+            "loss": float(np.mean(losses)),
+            **{name: of(state.variables) for name, of in measure.items()},
+            "seconds": time.perf_counter() - started,
+        }
+        append_jsonl(history_file, row)
+        write(epoch, course_of("adapt", row))
+        with stopping.whole():
+            states.save(epoch, state)
+        rows.append(row)
+        log.info(
+            "adapt epoch %d: loss %.4f %s %.4f (best: epoch %d)",
+            epoch, row["loss"], decides, row[decides], best_and_stop()[0],
+        )  # fmt: skip
+    best, _ = best_and_stop()
+    write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+
+
+def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
+    """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
+    assert data.choice
+    score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
+    judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
+    judged |= made_of(data.view)
+    now = json.dumps(judged, indent=1)
+    if states.steps() and (not file.exists() or file.read_text() != now):
+        log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
+        states.clear()
+    write_text(file, now)
+
+
+def _with_choice(c: ConfigDict, data: Data) -> Data:
+    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
+
+
+def _number(value: float | None) -> float:
+    """The journal says null for NaN."""
+    return float("nan") if value is None else float(value)
+
+
+def _sampler(c: ConfigDict, params: Any) -> Any:
+    """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
+    unet = build_unet(c)
+
+    @jax.jit
+    def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
+        network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
+        x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
+        return jnp.clip(x0, -1.0, 1.0) if c.sample.clip else x0
+
+    return functools.partial(sample, jax.tree.map(jnp.asarray, params))
+
+
+def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
+    """variables -> contrast on held-out normal images, which are reconstructed once, here.
+
+    A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
+    """
+    normal = data.validation.images
+    probes, masks = cut_paste(normal, seed=c.seed)
+    grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
+    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
+    backbone, size = build_backbone(c), c.data.size
+    sigma = c.score.sigma * size / 256.0
+    batch = min(c.sample.batch_size, len(normal))
+    x0 = np.empty(normal.shape, np.float32)
+    for at, valid in padded_batches(len(normal), batch):
+        y = to_float(normal[at])
+        x0[at[valid]] = np.asarray(sample(y, y, keys[at], c.adapt.w, c.adapt.eta, grid))[valid]
+
+    @jax.jit
+    def distances(variables: Variables, x0: Array, y: Array) -> Array:
+        features, to = feature_fn(backbone, variables), c.backbone.feature_size or size
+        layers = feature_distances(features(resize(x0, to)), features(resize(y, to)))
+        return gaussian_blur(feature_distance(layers, c.score.layers, size), sigma)
+
+    def measure(variables: Variables) -> float:
+        d_f = np.empty((2, *normal.shape[:3]), np.float32)
+        for at, valid in padded_batches(len(normal), batch):
+            for kind, images in enumerate((normal, probes)):
+                d_f[kind, at[valid]] = np.asarray(distances(variables, x0[at], to_float(images[at])))[valid]
+        return contrast(d_f[0], d_f[1], masks)
+
+    return measure

@@ -1,0 +1,158 @@
+"""What a student is asked while it learns: pictures, targets, w, T' and noise, and the teacher's answers to them.
+
+Deviation: DDAD learns from normal pictures alone. A student that saw only these could learn to give back its target
+y, which is nearly right on them and blind to defects. So a share of every batch shows synthetic defects, painted on
+training pictures; no label comes with them, what the teacher makes of them is the target. The kinds are those that
+``select = "synthetic"`` paints on held-out pictures, so a student is at home there and that choice may favour it.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
+from ddad_jax.data.split import spread
+from ddad_jax.distil import Lesson, squared_errors, teach
+from ddad_jax.engine.data.splits import Data, painted
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
+from ddad_jax.solvers import SOLVERS
+from ddad_jax.timesteps import GRIDS, TimeGrid
+from ddad_jax.types import Array
+
+SEED = 11
+"""Added to the run's seed, so that a student's draws are not those of training, adaptation or selection."""
+
+
+class Questions(NamedTuple):
+    """x, y: uint8 [b, h, w, 3]. w: float32 [b]. t_prime: int [b]. *host*."""
+
+    x: np.ndarray
+    y: np.ndarray
+    w: np.ndarray
+    t_prime: np.ndarray
+
+
+def damaged(images: np.ndarray, about: int, seed: int) -> np.ndarray:
+    """About so many synthetic defects, painted on pictures spread evenly over ``images``; uint8 [m, h, w, 3]."""
+    return painted(images[spread(len(images), about)], about, seed).images
+
+
+def questions(c: ConfigDict, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:
+    """Batch ``number`` (from 0), a function of it and the seed alone.
+
+    Args:
+      images: normal pictures, uint8 [n, h, w, 3]; defects: damaged ones [m, h, w, 3].
+    """
+    s = c.student
+    rng = np.random.default_rng([c.seed + SEED, number])
+    x = images[batch_indices(number, len(images), s.batch_size, c.seed + SEED)]
+    hurt = rng.random(s.batch_size) < s.damaged
+    x[hurt] = defects[rng.integers(len(defects), size=int(hurt.sum()))]
+    other = rng.random(s.batch_size) < s.paired
+    y = np.where(other[:, None, None, None], np.roll(x, 1, axis=0), x)
+    w = rng.uniform(s.w[0], s.w[1], s.batch_size).astype(np.float32)
+    return Questions(x, y, w, rng.integers(s.t_prime[0], s.t_prime[1] + 1, s.batch_size))
+
+
+def lesson_number(step: int, reuse: int) -> int:
+    """Which batch an update learns from: ``reuse`` batches take turns until each has served ``reuse`` updates.
+
+    The teacher's calls cost more than the update, and a batch that comes back after others teaches nearly as much as
+    a new one.
+    """
+    return step // reuse**2 * reuse + step % reuse
+
+
+def steering(c: ConfigDict) -> dict[str, Any]:
+    """Keywords of ``distil.answers``."""
+    return {"alpha_bar": alpha_bar(), "fade": c.student.fade, "blend_max": c.student.blend_max or math.inf}
+
+
+def teacher_fn(c: ConfigDict, params: Any) -> Callable[[Questions, Array], Lesson]:
+    """(questions, keys of the noise [b]) -> the lesson; ``params``: of the noise predictor."""
+    unet, s = build_unet(c), c.student
+
+    @jax.jit
+    def answer(params: Any, x: Array, y: Array, w: Array, keys: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
+        noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+        how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(c)}
+        return teach(eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how)
+
+    def lesson(asked: Questions, keys: Array) -> Lesson:
+        grid = _grids(s.grid, asked.t_prime, s.calls)
+        fine = _grids(s.teacher_grid, asked.t_prime, s.teacher_steps)
+        return answer(params, asked.x, asked.y, asked.w, keys, grid, fine)
+
+    params = jax.tree.map(jnp.asarray, params)
+    return lesson
+
+
+def lessons(c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson]) -> Callable[[int], Lesson]:
+    """step -> its lesson. The last ``reuse`` of them are kept, no more are in memory."""
+    defects = damaged(data.fit.images, c.student.defects, c.seed + SEED)
+    run_key, reuse = jax.random.key(c.seed + SEED), c.student.reuse
+    kept: dict[int, Lesson] = {}
+
+    def at(step: int) -> Lesson:
+        number = lesson_number(step, reuse)
+        if number not in kept:
+            for old in [k for k in kept if k // reuse != number // reuse]:
+                del kept[old]
+            keys = jax.random.split(jax.random.fold_in(run_key, number), c.student.batch_size)
+            kept[number] = teacher(questions(c, data.fit.images, defects, number), keys)
+        return kept[number]
+
+    return at
+
+
+def examination(
+    c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
+) -> Callable[[Any], dict[str, float]]:
+    """params -> root mean squared distance to the teacher after each call, in units of [-1, 1], and for comparison
+    that of the teacher's own one-call answer.
+
+    On held-out normal pictures and synthetic defects painted on them, each with its own fixed w, T' and noise, and
+    with itself for target, as when it is tested.
+    """
+    normal = data.validation.images
+    x = np.concatenate([normal, damaged(normal, len(normal), c.seed + SEED)])
+    rng = np.random.default_rng(c.seed + SEED)
+    low, high = c.student.t_prime
+    w = rng.uniform(c.student.w[0], c.student.w[1], len(x)).astype(np.float32)
+    asked = Questions(x, x, w, rng.integers(low, high + 1, len(x)))
+    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in x], jnp.uint32))
+    batches = [
+        (teacher(jax.tree.map(lambda rows, at=at: rows[at], asked), keys[at]), valid)
+        for at, valid in padded_batches(len(x), min(c.student.batch_size, len(x)))
+    ]
+
+    @jax.jit
+    def errors(params: Any, lesson: Lesson) -> Array:
+        return squared_errors(functools.partial(apply, params), lesson, **steering(c))
+
+    def rmse(found: list[np.ndarray]) -> float:
+        return float(np.sqrt(np.concatenate(found).mean()))
+
+    one_call = rmse([np.asarray(lesson.gap)[valid] for lesson, valid in batches])
+
+    def examine(params: Any) -> dict[str, float]:
+        found = [np.asarray(errors(params, lesson))[:, valid] for lesson, valid in batches]
+        own = {f"validation_rmse_{k + 1}": rmse([e[k] for e in found]) for k in range(c.student.calls)}
+        return {**own, "teacher_one_call": one_call}
+
+    return examine
+
+
+def _grids(name: str, t_prime: np.ndarray, steps: int) -> TimeGrid:
+    """The grid of each T': start [b], t and s [K, b]."""
+    each = [GRIDS[name](int(t), steps) for t in t_prime]
+    return TimeGrid(
+        np.array([g.start for g in each]), np.stack([g.t for g in each], 1), np.stack([g.s for g in each], 1)
+    )

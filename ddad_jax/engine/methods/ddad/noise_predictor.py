@@ -1,0 +1,148 @@
+"""Training: the noise predictor on batches of normal pictures, in the loop of ``descending``.
+
+Data-parallel over all devices of all hosts: every batch is cut over them, the state is copied to each.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
+from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, used
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.errors import InputError
+from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, split
+from ddad_jax.train import TrainState, init_state, train_step, validation_loss
+from ddad_jax.types import Array
+
+
+def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> Any:
+    """The parameters to sample with (the moving average where there is one), training first what is missing.
+
+    Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
+
+    Raises:
+      InputError: a batch that cannot be cut over the devices.
+      InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
+        has a finite validation loss, the first of them before the first step.
+    """
+    unet, s, checkpoints = build_unet(c), c.train, Checkpoints(workdir / "train")
+    tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several()
+    at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
+    if not at.finished:
+        course = _course(c, data, train_apply(unet), tx, mesh)
+        at = at._replace(state=copied(at.state, mesh))
+        how: Any = {"together": together, "write": write}
+        at = at._replace(state=descend(course, s, at, checkpoints, workdir / "train.jsonl", **how))
+    params = used(s, at.state)
+    # What comes next has devices of its own choice.
+    return params if mesh is None else jax.tree.map(np.asarray, params)
+
+
+def restored(c: ConfigDict, workdir: Path) -> Any:
+    """The parameters that ``trained`` returned when the training ended; nothing is trained, no data are needed.
+
+    Raises:
+      InputError: it has not ended, or its checkpoint is of another network.
+    """
+    unet, tx, checkpoints = build_unet(c), optimiser_of(c.train), Checkpoints(workdir / "train")
+    at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
+    if not at.finished:
+        raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")
+    return used(c.train, at.state)
+
+
+def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
+    size, n = c.train.batch_size, len(data.fit.labels)
+    if size != rounded_up(size, mesh):
+        raise InputError(
+            f"--config.train.batch_size={size}: expected a multiple of the number of devices, which is "
+            f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
+        )
+    own = own_rows(size, mesh)
+
+    def step_on_batch(state: TrainState, x: Array) -> tuple[TrainState, dict[str, Array]]:
+        return train_step(
+            state,
+            x,
+            # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
+            jax.random.key(c.seed + 1),
+            apply=apply,
+            tx=tx,
+            alpha_bar=alpha_bar(),
+            t_max=c.train.t_max,
+            ema_decay=c.train.ema_decay,
+            reduce=c.train.reduce,
+            min_snr=c.train.min_snr,
+        )
+
+    kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
+    step_fn = jax.jit(step_on_batch, donate_argnums=0, **kept)
+
+    def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
+        images = data.fit.images[batch_indices(step, n, size, c.seed)[own]]
+        x = to_float(_flipped(images, c.data.flips, c.seed, step, own, size))
+        return step_fn(state, split(x, mesh))
+
+    validate = _validator(c, apply, data.validation.images, mesh)
+    return Course(
+        names=("train", "training", "trained"),
+        update=update,
+        told=lambda metrics: {"mse": float(metrics["mse"])},
+        examine=lambda params: {"validation_loss": validate(params)},
+        judged=("validation_loss", "validation loss"),
+        mend=f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir",
+    )
+
+
+def _flipped(
+    images: np.ndarray, flips: str, seed: int, step: int, own: slice | None = None, size: int = 0
+) -> np.ndarray:
+    """Random mirror images, the same for the same seed and step. The papers augment nothing.
+
+    images: a batch, or the rows ``own`` of one of ``size``.
+    """
+    if not flips:
+        return images
+    coins = np.random.default_rng([seed, step, 1]).random((2, size or len(images))) < 0.5
+    coins = coins[:, own or slice(None)]
+    out = images.copy()
+    if "h" in flips:
+        out[coins[0]] = out[coins[0], :, ::-1]
+    if "v" in flips:
+        out[coins[1]] = out[coins[1], ::-1]
+    return out
+
+
+def _validator(c: ConfigDict, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
+    """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
+    times = np.linspace(0, c.train.t_max - 1, 8).astype(np.int32)
+
+    def errors_of(params: Any, x: Array, valid: Array, seeds: Array) -> Array:
+        keys = jax.vmap(jax.random.key)(seeds)
+        return validation_loss(params, x, valid, keys, apply=apply, alpha_bar=alpha_bar(), times=jnp.asarray(times))
+
+    loss = jit_rows(errors_of, mesh)
+    size = rounded_up(min(c.train.batch_size, len(chosen)), mesh)
+    own = own_rows(size, mesh)
+    seeds = np.array([image_seed(image) for image in chosen], np.uint32)
+
+    def validate(params: Any) -> float:
+        total, count = 0.0, 0
+        for at, valid in padded_batches(len(chosen), size):
+            ours = at[own]
+            errors = loss(params, *split((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
+            total, count = total + float(errors.sum()), count + int(valid.sum()) * len(times)
+        return total / count
+
+    return validate

@@ -1,0 +1,96 @@
+"""side_by_side/: a few test pictures as each way to sample redraws them, a small file a point, for the report.
+
+A point's file is written before its rows: a sweep that is killed and goes on has the pictures of all that its journal
+has finished. Nothing is ever reconstructed for them.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import spread
+from ddad_jax.engine.methods.ddad.evidence import compared_pictures
+from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.store.archives import read_npz
+from ddad_jax.engine.store.tables import Row, plain, write_bytes
+from ddad_jax.errors import InputError
+from ddad_jax.points import ReconPoint
+
+log = logging.getLogger(__name__)
+
+FOLDER = "side_by_side"
+EACH = 2
+"""Pictures with a defect that are shown, and as many without."""
+MOST = 6
+"""Ways of the frontier beside the selected one."""
+
+
+class Redrawn(NamedTuple):
+    """The shown pictures by one point and by its fine teacher, uint8 [k, h, w, 3]."""
+
+    x0: np.ndarray
+    teacher: np.ndarray
+
+
+def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
+    """Which of the test pictures ``among`` are shown: two with a defect, evenly over the kinds, and two without.
+
+    Labels decide here what a reader looks at, and no number.
+    """
+    found: list[int] = []
+    for label in (1, 0):
+        own = sorted((int(i) for i in among if test.labels[i] == label), key=lambda i: (test.defects[i], i))
+        found += [own[j] for j in spread(len(own), EACH)] if own else []
+    return np.array(found, int)
+
+
+def keeper(
+    c: ConfigDict, workdir: Path, test: ImageSet, selected: Point | None
+) -> Callable[[ReconPoint, Mapping[str, Any], np.ndarray, np.ndarray], None]:
+    """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
+    point has the first seed and the w and T' of the selected one; any w and T' while none is selected."""
+    among = compared_pictures(c, test)
+    at = shown(test, among)
+    rows = [int(np.flatnonzero(among == i)[0]) for i in at]
+
+    def keep(point: ReconPoint, made_with: Mapping[str, Any], x0: np.ndarray, teacher: np.ndarray) -> None:
+        level = selected is None or (point.w, point.t_prime) == (selected[0].w, selected[0].t_prime)
+        pictures = x0[rows], teacher[rows]
+        # What diverged has no picture.
+        if point.seed != c.sweep.seed[0] or not level or not all(np.isfinite(p).all() for p in pictures):
+            return
+        made_of, buffer = json.dumps(plain({**point._asdict(), **made_with})), io.BytesIO()
+        x0, teacher = (np.round((np.clip(p.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8) for p in pictures)
+        np.savez_compressed(buffer, made_of=np.array(made_of), at=at, x0=x0, teacher=teacher)
+        write_bytes(workdir / FOLDER / _name(point), buffer.getvalue())
+
+    return keep
+
+
+def load(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
+    """The pictures ``at`` of the row's point; None where no undamaged file has them as the row was made."""
+    path = workdir / FOLDER / _name(ReconPoint(**{name: row[name] for name in ReconPoint._fields}))
+    if not path.exists():
+        return None
+    try:
+        archive = read_npz(path)
+        made_of, own = dict(json.loads(str(archive["made_of"]))), archive["at"]
+        found = Redrawn(archive["x0"], archive["teacher"])
+    except (InputError, ValueError, KeyError, TypeError) as error:
+        log.warning("%s: not what a sweep keeps (%s), so the report leaves its pictures out. Delete it", path, error)
+        return None
+    return found if made_of.items() <= row.items() and np.array_equal(own, at) else None
+
+
+def _name(point: ReconPoint) -> str:
+    """Of the point's file: its settings, those that are as published left out."""
+    usual = ReconPoint._field_defaults
+    said = (f"{name}={value}" for name, value in point._asdict().items() if usual.get(name) != value)
+    return ",".join(said) + ".npz"

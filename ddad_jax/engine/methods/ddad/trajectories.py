@@ -1,0 +1,148 @@
+"""trajectory.npz: what the selected point predicts at each time it visits, of the test pictures that a report shows.
+
+It is computed once, after the sweep: distances need the end of a reconstruction alone, so no row has paid for it.
+"""
+
+import functools
+import io
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.distilled import reconstruct_by_student
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.store.archives import read_npz
+from ddad_jax.engine.store.tables import write_bytes
+from ddad_jax.engine.verdicts.shown import SIDE, shown, thinned
+from ddad_jax.errors import InputError
+from ddad_jax.points import GridKey
+from ddad_jax.sampler import visited
+from ddad_jax.sweep import PairProgram
+from ddad_jax.timesteps import TimeGrid
+from ddad_jax.vision.tiles import Tiling, cut, stitch_one
+from ddad_jax.visits import visits
+
+log = logging.getLogger(__name__)
+
+NAME = "trajectory.npz"
+MOST_BYTES = 2**27
+"""Of all predictions together: fewer pictures are kept where they would take more."""
+
+
+class Trajectories(NamedTuple):
+    """at: which test pictures, int [m]. times: int [m, K]. x0_hat: uint8 [m, K, h, w, 3]."""
+
+    at: np.ndarray
+    times: np.ndarray
+    x0_hat: np.ndarray
+
+
+def keep(
+    c: ConfigDict,
+    workdir: Path,
+    data: Data,
+    point: Point,
+    teacher: PairProgram,
+    student: PairProgram | None,
+    grids: Mapping[GridKey, TimeGrid] | None = None,
+) -> None:
+    """Write the file, unless it is there already and of this point and model; nothing of a point that diverged.
+
+    Every process calls this alike; the first one decides what is missing, and writes.
+
+    Args:
+      point: the selected one, of which ``selected.npz`` is. teacher, student: the programs of the run.
+      grids: the optimised ones of the run.
+
+    Raises:
+      InputError: as ``visits.visits``.
+    """
+    wanted = hosts.first("what trajectory.npz lacks", lambda: _wanted(c, workdir, data, point))
+    if not wanted:
+        return
+    recon, at, view = point[0], np.array(wanted, int), data.view
+    pictures, chunk = data.test.images[at], c.sample.batch_size
+    program, by = teacher, visited
+    if recon.model == "student":
+        assert student is not None
+        program, by = student, functools.partial(reconstruct_by_student, by=visited)
+    starts = None
+    if recon.rise:
+        # How unusual a picture is depends on the calibration pictures and on itself, so the others may be missing.
+        normal = data.calibration.images
+        watched = view.watched_tiles
+        seen = None if watched is None else np.tile(watched, (len(normal) + len(at), 1, 1))
+        both: Any = np.concatenate([normal, pictures])
+        found = starts_of(teacher, both, [recon], len(normal), chunk=chunk, timer=lambda: 0.0, watched=seen)
+        starts = found.times[recon][len(normal) :]
+    how: Any = {"chunk": chunk, "by": by, "optimised": grids}
+    if view.tiling is None:
+        ((times, x0_hat),) = visits(program, [pictures], recon, starts=None if starts is None else [starts], **how)
+    else:
+        tiles = (cut(picture[None], view.tiling) for picture in pictures)
+        each = [
+            (found.times[0], _stitched(found.x0_hat, view.tiling)) for found in visits(program, tiles, recon, **how)
+        ]
+        times, x0_hat = (np.stack(part) for part in zip(*each, strict=True))
+    hosts.first("trajectory.npz", lambda: _save(workdir, Trajectories(at, times, x0_hat)))
+
+
+def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Trajectories | None:
+    """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it.
+
+    otherwise: what happens where the file is damaged, for the warning.
+    """
+    if not (workdir / NAME).exists():
+        return None
+    try:
+        found = read_npz(workdir / NAME)
+        kept = Trajectories(found["at"], found["times"], found["x0_hat"])
+    except (InputError, KeyError):
+        log.warning("%s: damaged, or not what a run keeps there: %s", workdir / NAME, otherwise)
+        return None
+    return kept if str(found.get("made_of")) == _made_of(workdir) else None
+
+
+def _wanted(c: ConfigDict, workdir: Path, data: Data, point: Point) -> list[int]:
+    """The pictures to show; none where their file is there, or where there is nothing to show of the point."""
+    if not c.output.browser or not (workdir / "selected.npz").exists():
+        return []
+    height, width = data.test.images.shape[1:3]
+    side = -(-max(height, width) // SIDE) if data.view.tiling else 1
+    fit = MOST_BYTES // (3 * (height // side) * (width // side) * point[0].steps)
+    at = shown(data.test, read_npz(workdir / "selected.npz")["scores"], min(c.output.browser, max(1, fit)))
+    kept = load(workdir, otherwise="made anew")
+    return [] if kept is not None and np.array_equal(kept.at, at) else at.tolist()
+
+
+def _stitched(x0_hat: np.ndarray, tiling: Tiling) -> np.ndarray:
+    """Predictions of the k tiles of a picture, uint8 [k, K, s, s, 3] -> of the picture, thinned, [K, h, w, 3]."""
+
+    def whole(step: np.ndarray) -> np.ndarray:
+        channels = [stitch_one(step[..., channel], tiling) for channel in range(step.shape[-1])]
+        return thinned(np.round(np.stack(channels, axis=-1)).astype(np.uint8), np.mean)
+
+    return np.stack([whole(step) for step in np.moveaxis(x0_hat, 1, 0)])
+
+
+def _made_of(workdir: Path) -> str:
+    """What tells the point of selected.npz, and the model that made it, from others."""
+    path = workdir / "selected.npz"
+    weights = workdir / "journal_of.json"
+    point = str(read_npz(path)["made_of"]) if path.exists() else ""
+    return json.dumps([point, weights.read_text() if weights.exists() else ""])
+
+
+def _save(workdir: Path, kept: Trajectories) -> None:
+    buffer = io.BytesIO()
+    arrays: Any = {name: np.asarray(array) for name, array in kept._asdict().items()}
+    np.savez_compressed(buffer, made_of=np.array(_made_of(workdir)), **arrays)
+    write_bytes(workdir / NAME, buffer.getvalue())

@@ -1,0 +1,233 @@
+"""The loop of every training: updates in, checkpoints and a history out; resumes where it was killed."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+from tqdm import tqdm
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.engine import hosts, stopping
+from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
+from ddad_jax.engine.tracking import Write, course_of, silent
+from ddad_jax.errors import InputError
+from ddad_jax.train import TrainState, optimiser
+
+log = logging.getLogger(__name__)
+
+
+class Course(NamedTuple):
+    """What is learnt, to the loop that knows nothing of it.
+
+    update: (state, number of the step, from 0) -> (state, metrics), "loss" and "grad_norm" [] among these.
+    told: metrics -> what else the history says of them.
+    examine: parameters -> figures on held-out pictures; ``judged`` is the name of the one that is shown, and words.
+    names: of the work, as "train", "training", "trained". mend: what a user can change where it diverges.
+    from_zero: the history begins with the figures before the first step.
+    """
+
+    names: tuple[str, str, str]
+    update: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
+    told: Callable[[dict[str, Any]], dict[str, float]]
+    examine: Callable[[Any], dict[str, float]]
+    judged: tuple[str, str]
+    mend: str
+    from_zero: bool = False
+
+
+class Begun(NamedTuple):
+    """A training so far. seconds: it took."""
+
+    state: TrainState
+    seconds: float
+    finished: bool
+
+
+def optimiser_of(s: ConfigDict) -> optax.GradientTransformation:
+    """``train.optimiser`` of a section of the config."""
+    names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate")
+    return optimiser(**{name: s[name] for name in names})
+
+
+def learning_rate(s: ConfigDict, step: int) -> float:
+    """That of step ``step`` (from 0), as ``train.optimiser`` has it: an update is of ``accumulate`` steps."""
+    warmed = (step // s.accumulate) / s.warmup_steps if s.warmup_steps else 1.0
+    return float(s.learning_rate * min(1.0, warmed))
+
+
+def used(s: ConfigDict, state: TrainState) -> Any:
+    """The parameters to sample with: the moving average where there is one."""
+    return state.ema if s.ema_decay else state.params
+
+
+def blank(made: Callable[[], TrainState]) -> TrainState:
+    """A state of the shapes that ``made`` would return, for ``begun`` to fill where there is a checkpoint: nothing is
+    drawn and nothing compiled."""
+    return jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(made))
+
+
+def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False) -> Begun:
+    """What the newest checkpoint holds, or ``fresh``; together: as in ``descend``."""
+    # All processes go on from what the first one sees.
+    steps = _asking(together)("checkpoints", checkpoints.steps)
+    if not steps:
+        return Begun(fresh, 0.0, False)
+    saved = checkpoints.restore(_tree(fresh, 0.0, False), steps[-1])
+    return Begun(saved["state"], float(saved["seconds"]), bool(saved["finished"]))
+
+
+def descend(
+    course: Course,
+    s: ConfigDict,
+    at: Begun,
+    checkpoints: Checkpoints,
+    history: Path,
+    *,
+    together: bool = False,
+    write: Write = silent,
+) -> TrainState:
+    """Update after update from ``at`` to ``s.steps``, or for ``s.max_minutes`` of training, kill and resume
+    included; what comes before the first update (compiling it, above all) does not count.
+
+    Args:
+      s: steps, max_minutes, batch_size, ema_decay, log_every, validate_every and checkpoint_every.
+      together: all processes of the run take part in every step; the first one writes.
+      write: is told every row of the history.
+
+    A signal that asks the program to end is heeded behind the step at hand, whose parameters are saved first.
+
+    Raises:
+      InputError: the loss or a held-out figure became NaN or infinite. No saved parameters are beyond that point:
+        every checkpoint has finite figures, the first of them before the first step.
+    """
+    # Several processes would all have to hear of a signal after the same step: theirs is the checkpoint before.
+    with stopping.deferred(not hosts.several()) as signalled:
+        return _descend(course, s, at, checkpoints, history, together, write, signalled)
+
+
+def _descend(
+    course: Course,
+    s: ConfigDict,
+    at: Begun,
+    checkpoints: Checkpoints,
+    history: Path,
+    together: bool,
+    write: Write,
+    signalled: Callable[[], int],
+) -> TrainState:
+    """``descend``; signalled: the signal that asks to end, 0 as long as none did."""
+    state, first, limit = jax.tree.map(jnp.asarray, at.state), int(at.state.step), s.max_minutes * 60.0
+    (short, doing, done_with), (judged, in_words) = course.names, course.judged
+    ask, writes = _asking(together), not together or hosts.is_first()
+    losses: list[float] = []
+    resumed_at, mark_time, mark_step = time.perf_counter() - at.seconds, time.perf_counter(), first
+    bar = tqdm(
+        total=s.steps, initial=first, unit="step", desc=short, dynamic_ncols=True, mininterval=2.0, disable=not writes
+    )
+
+    def save(finished: bool) -> None:
+        tree = _tree(state, time.perf_counter() - resumed_at, finished)
+        ask("a checkpoint", lambda: checkpoints.save(int(state.step), tree))
+
+    def late(done: int) -> bool:
+        # The processes' clocks differ, but they must stop after the same step; asking costs them a round trip.
+        asked = bool(limit) and (not together or done % s.log_every == 0)
+        return asked and ask("the clock", lambda: time.perf_counter() - resumed_at >= limit)
+
+    def stop(step: int, found: str) -> NoReturn:
+        bar.close()
+        if _finite(course.examine(used(s, state))):
+            save(finished=False)
+        raise InputError(
+            f"{doing} stopped at step {step}: {found}. The last good parameters, of step {checkpoints.steps()[-1]}, "
+            f"are saved in {checkpoints.folder}. {course.mend}"
+        )
+
+    saved = ask("checkpoints", checkpoints.steps)
+    begin = [{"step": 0, "seconds": 0.0, **course.examine(used(s, state))}] if course.from_zero and not saved else []
+    if writes:
+        # Rows written after the checkpoint we resume from will be written again.
+        write_jsonl(history, [row for row in read_jsonl(history) if row["step"] <= first] if saved else begin)
+        for row in () if saved else (begin or [{}]):
+            write(0, {f"{short}/begun": 1.0, **course_of(short, row)})
+    if not saved:
+        save(finished=False)
+    for step in range(first, s.steps):
+        state, metrics = course.update(state, step)
+        losses.append(float(metrics["loss"]))
+        if step == first:
+            # Compiling is no training: on a busy machine it would use up the minutes of a short one.
+            resumed_at = time.perf_counter() - at.seconds
+        if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
+            stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
+        done = step + 1
+        last = done == s.steps or late(done)
+        to_log, to_validate, to_save = (
+            last or done % s[every] == 0 for every in ("log_every", "validate_every", "checkpoint_every")
+        )
+        if to_log or to_validate or to_save:
+            now = time.perf_counter()
+            row = {
+                "step": done,
+                "loss": float(np.mean(losses)),
+                **course.told(metrics),
+                "grad_norm": float(metrics["grad_norm"]),
+                "learning_rate": learning_rate(s, step),
+                "images_per_s": (done - mark_step) * s.batch_size / (now - mark_time),
+                "seconds": now - resumed_at,
+            }
+            if to_validate or to_save:
+                row |= course.examine(used(s, state))
+                if not _finite(row):
+                    stop(done, f"the {in_words} is {row[judged]}")
+            if writes:
+                append_jsonl(history, row)
+                write(done, course_of(short, row))
+            losses, mark_time, mark_step = [], time.perf_counter(), done
+            shown = {k: f"{row[k]:.4g}" for k in ("loss", judged, "images_per_s") if k in row}
+            bar.set_postfix(shown, refresh=False)
+            if limit:
+                # The time left is the limit's, not that of steps which will never be taken.
+                rate = row["images_per_s"] / s.batch_size
+                bar.total = min(s.steps, done + int(rate * max(limit - row["seconds"], 0.0)))
+        bar.update()
+        if last:
+            break
+        stops = signalled()
+        sound = to_save or (stops and _finite(course.examine(used(s, state))))
+        if sound:
+            save(finished=False)
+        if stops:
+            bar.close()
+            raise stopping.Stopped(stops, f"{doing} is saved at step {checkpoints.steps()[-1]} in {checkpoints.folder}")
+    bar.close()
+    save(finished=True)
+    log.info("%s %d steps in %.0f s", done_with, int(state.step), time.perf_counter() - resumed_at)
+    return state
+
+
+def _tree(state: TrainState, seconds: float, finished: bool) -> dict[str, Any]:
+    """A checkpoint."""
+    return {"state": state, "seconds": np.asarray(seconds), "finished": np.asarray(finished, np.int32)}
+
+
+def _asking(together: bool) -> Callable[[str, Callable[[], Any]], Any]:
+    """How one process decides for all: (what is done, the work) -> its result."""
+    return hosts.first if together else lambda what, work: work()
+
+
+def _finite(figures: dict[str, float]) -> bool:
+    return all(map(np.isfinite, figures.values()))
+
+
+def trained_steps(workdir: Path) -> int:
+    """Steps the model of this workdir was trained for; 0 where it has no training history."""
+    rows = read_jsonl(workdir / "train.jsonl")
+    return int(rows[-1]["step"]) if rows else 0

@@ -1,0 +1,71 @@
+"""What a search found: its trials in order of worth, a table, a figure, and the command that tests the best one."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.engine.figures.search import search_figure
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.method import point_of
+from ddad_jax.engine.search.space import Axis
+from ddad_jax.engine.store.tables import format_table
+from ddad_jax.errors import InputError
+
+SHOWN = 8
+"""Trials of the table."""
+
+
+def ranked(told: Mapping[int, float]) -> list[int]:
+    """Numbers of the trials that did not diverge, the best first, of equals the first.
+
+    Args:
+      told: number -> worth, NaN of what diverged.
+
+    Raises:
+      InputError: all of them diverged.
+    """
+    finite = [number for number, worth in told.items() if np.isfinite(worth)]
+    if not finite:
+        raise InputError("no trial of the search gave finite maps: lower the range of w, as in --over=w:0:2,t_prime,v")
+    return sorted(finite, key=lambda number: (-told[number], number))
+
+
+def report(
+    c: ConfigDict,
+    axes: Sequence[Axis],
+    folder: Path,
+    rows: Mapping[int, Mapping[str, Any]],
+    order: Sequence[int],
+    *,
+    failed: int,
+    shares: Mapping[str, float],
+) -> None:
+    """Print the best trials and the config's own, and draw figures/search.png of ``folder``.
+
+    Args:
+      rows: number -> row. order: ``ranked``. failed: trials that diverged. shares: of each setting, if known.
+    """
+    names, own = [axis.name for axis in axes], config_point(c)
+    shown = [rows[number] for number in order[:SHOWN]]
+    if at_config := [rows[n] for n in sorted(order) if point_of(dict(rows[n])) == own and rows[n] not in shown]:
+        shown.append(at_config[0])
+    print(
+        format_table(shown, ["trial", *names, "layers", "synthetic_image_auroc", "synthetic_aupro_30", "ms_per_image"])
+    )
+    if shares:
+        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        print(f"\nShare of each setting in what tells good trials from others: {told}.")
+    path = folder / "figures" / "search.png"
+    if drawn := search_figure([rows[n] for n in sorted(order)], path, names=names, best=order[0], importance=shares):
+        print(f"\n{len(order) + failed} trials, {failed} of them diverged. figure: {drawn}")
+
+
+def evaluation(config: str, changed: Mapping[str, Any], workdir: Path) -> str:
+    """The command that tests the kept point. config: the file, and its argument; changed: dotted name -> value."""
+    given = [f"--config.{name}={value}" for name, value in changed.items() if name != "select"]
+    command = ["python", "-m", "experiments.evaluate", f"--config={config}", *given, f"--workdir={workdir}"]
+    return shlex.join([*command, "--config.select=synthetic"])

@@ -1,0 +1,257 @@
+"""A search for the point of a model on synthetic defects: models made where they are missing, trials, the best kept."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.engine import hosts, tracking
+from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad import evidence
+from ddad_jax.engine.methods.ddad.extractor import adapted
+from ddad_jax.engine.methods.ddad.grids import optimised_grids
+from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.student import distilled
+from ddad_jax.engine.methods.ddad.student import restored as restored_student
+from ddad_jax.engine.methods.method import SETTINGS, Point, point_of, settings_of
+from ddad_jax.engine.search import study as studies
+from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, without_test, worth_of
+from ddad_jax.engine.search.outcome import evaluation, ranked, report
+from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
+from ddad_jax.engine.search.study import Trial
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
+from ddad_jax.engine.sweep.choice import Chosen, asked_of, load_chosen, save_chosen
+from ddad_jax.engine.sweep.journal import measured_with
+from ddad_jax.engine.workdir import held, open_workdir
+from ddad_jax.errors import InputError
+from ddad_jax.mesh import device_mesh, require_work
+from ddad_jax.weights import load_backbone
+
+log = logging.getLogger(__name__)
+
+Rows = dict[int, dict[str, Any]]
+"""Number of a trial -> its row: settings, metrics on the synthetic defects, what it was made with."""
+
+
+class Search(NamedTuple):
+    """How to search. over: as of ``--over``. trials: settings to try, those of earlier calls included. scores: of them
+    share a reconstruction. groups: reconstructions in a batch. minutes: no batch begins after so many, 0 for no limit.
+    storage: URL of the study; "": search.db of the workdir."""
+
+    over: Sequence[str]
+    trials: int = 100
+    scores: int = 4
+    groups: int = 4
+    seed: int = 0
+    minutes: float = 0.0
+    storage: str = ""
+
+
+class Subject(NamedTuple):
+    """The model, ready to be judged. asks: what tells the student and the grid that its points ask from others.
+    asked_now: the same of any point, by what the workdir holds; None where it holds no such student or grid."""
+
+    folder: Path
+    judge: Judge
+    made_with: dict[str, Any]
+    asks: dict[str, Any]
+    asked_now: Callable[[Point], dict[str, Any] | None]
+    quantum: float
+    program: Any
+    write: tracking.Writer
+
+
+def search(
+    config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
+) -> dict[str, Any]:
+    """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
+
+    evaluate: the command that tests it, which is printed at the end; "": one without the config's file.
+
+    No picture or label of the test set is looked at. Ranked by image AUROC on the synthetic defects, mean of the
+    seeds; of equals the one with the greater AUPRO, then the first.
+
+    Raises:
+      InputError: names that cannot be searched, numbers out of range, no held-out pictures, another search in the
+        storage; every trial diverged; another program writes into the workdir; as the stages of ``pipeline.run_all``.
+    """
+    with held(workdir):
+        return _search(config, workdir, how, track, evaluate)
+
+
+def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
+    c = _config_of(config)
+    _require_sound(how)
+    axes = parse(c, how.over)
+    studies.require_optuna()
+    folder = workdir.expanduser().absolute()
+    storage = how.storage or f"sqlite:///{folder / 'search.db'}"
+    if how.storage or (folder / "search.db").exists():
+        hosts.first("the storage", lambda: studies.require_storage(storage))
+    if not any(axis.of_reconstruction for axis in axes):
+        how = how._replace(groups=1)
+    elif all(axis.of_reconstruction for axis in axes):
+        how = how._replace(scores=1)
+    subject = _subject(c, workdir, track)
+    identity, command = _identity(c, axes, how, subject), evaluate or evaluation("CONFIG", {}, folder)
+    study: Any = None
+    firsts: list[dict[str, float]] = []
+
+    def begin() -> None:
+        nonlocal study, firsts
+        firsts = _firsts(c, axes, subject)
+        study = studies.opened(storage, identity)
+        for row in _keep_told(subject.folder, studies.answered(study)):
+            subject.write(*tracking.row_of_search(row, identity))  # to whom has not heard of it
+
+    def ask() -> list[Trial]:
+        if how.minutes and time.monotonic() - started > 60.0 * how.minutes:
+            return []
+        batch = {"groups": how.groups, "scores": how.scores, "most": how.trials, "seed": how.seed}
+        with studies.reported(storage):
+            return studies.ask(study, axes, firsts, **batch)
+
+    hosts.first("the study", begin)
+    started, tried = time.monotonic(), 0
+    while trials := [Trial(*trial) for trial in hosts.first("the next trials", ask)]:
+        points = [point_at(c, trial.values) for trial in trials]
+        judged = subject.judge(points)
+        if hosts.is_first():
+            with studies.reported(storage):
+                for trial, point, metrics in zip(trials, points, judged, strict=True):
+                    _answer(study, subject, identity, trial, point, metrics)
+        tried += len(trials)
+        log.info("%d trials in %.0f s, compiled programs: %d", tried, time.monotonic() - started,
+                 subject.program.compilations)  # fmt: skip
+        hosts.first("their answers", lambda: None)
+    return hosts.first("the end of the search", lambda: _end(c, axes, subject, study, command))
+
+
+def _config_of(config: ConfigDict) -> ConfigDict:
+    """Where a point is chosen by synthetic defects, as an evaluation of it has to be told, too."""
+    c = ConfigDict(config.to_dict())
+    with c.unlocked():
+        c.select = "synthetic"
+    return check(c.lock())
+
+
+def _require_sound(how: Search) -> None:
+    for name in ("trials", "scores", "groups"):
+        if getattr(how, name) < 1:
+            raise InputError(f"--{name}={getattr(how, name)}: expected 1 or more")
+    if not 0 <= how.seed < 2**31:
+        raise InputError(f"--seed={how.seed}: expected 0 to 2^31 - 1")
+    if not 0 <= how.minutes < float("inf"):
+        raise InputError(f"--timeout_minutes={how.minutes}: expected 0 (no limit) or more")
+
+
+def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
+    """The workdir's model, trained and adapted where it is not."""
+    data = without_test(load_data(c))
+    load_backbone(c.backbone.name, c.backbone.weights or None)
+    mesh, point = device_mesh(), config_point(c)
+    require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
+    folder = open_workdir(workdir, c, data)
+    write = tracking.writer_of(folder, track, c, SETTINGS)
+    params = trained(c, folder, data, write)
+    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(c, folder, data, params, write))
+    program, student = evidence.program_of(c, params, variables, mesh), None
+    made_with = {"weights": weights_fingerprint(program.weights), **measured_with(c, folder, data, epoch)}
+    if point[0].model == "student":
+        taught = hosts.in_turn("the student", lambda: distilled(c, folder, data, params, write))
+        student = evidence.student_of(c, taught.params, variables, mesh, made_with=taught.made_with)
+    grids = hosts.in_turn("optimised grids", lambda: optimised_grids(c, folder, data, params, [point[0]]))
+    asks = asked_of(point, student, grids)
+    program = student.program if student else program
+    judge = judge_of(c, data, program, grids, heard=hosts.is_first())
+
+    def asked_now(point: Point) -> dict[str, Any] | None:
+        try:
+            taught = restored_student(c, folder, params) if point[0].model == "student" else None
+            return asked_of(point, taught, optimised_grids(c, folder, data, params, [point[0]], find=False))
+        except InputError as error:
+            log.info("%s", error)
+            return None
+
+    return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), program, write)
+
+
+def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
+    settings = settings_of(*config_point(c))
+    fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
+    # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
+    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
+    over = {"over": {axis.name: [axis.low, axis.high] for axis in axes}}
+    return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
+
+
+def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
+    """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
+    kept = _kept(subject)
+    known = [config_point(c), *([kept.point] if kept else [])]
+    found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
+    return [values for values in found if values]
+
+
+def _kept(subject: Subject) -> Chosen | None:
+    """The point chosen before, where the student and the grid that it asks are those of now."""
+    kept = load_chosen(subject.folder, subject.made_with)
+    if kept and kept.asks != subject.asked_now(kept.point):
+        log.info("%s: another student or grid chose that point", subject.folder / "chosen.json")
+        return None
+    return kept
+
+
+def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
+    """search.jsonl with the rows of the trials that were told, each once, and these rows.
+
+    Raises:
+      InputError: it lacks some of them.
+    """
+    path = folder / "search.jsonl"
+    rows = _read(path)
+    if missing := sorted(told.keys() - rows.keys()):
+        raise InputError(
+            f"{path}: lacks the rows of {len(missing)} trials that the study knows, such as number {missing[0]}; "
+            "delete the study (search.db, or what --storage names), too, to search anew"
+        )
+    kept = [rows[number] for number in sorted(told)]
+    write_jsonl(path, kept)
+    return kept
+
+
+def _read(path: Path) -> Rows:
+    return {int(row["trial"]): row for row in read_jsonl(path)}
+
+
+def _answer(
+    study: Any, subject: Subject, identity: dict[str, Any], trial: Trial, point: Point, metrics: Mapping[str, float]
+) -> None:
+    """The row first: a trial that is told has one."""
+    row = {"trial": trial.number, **settings_of(*point), **metrics, **subject.made_with, **subject.asks}
+    append_jsonl(subject.folder / "search.jsonl", row)
+    subject.write(*tracking.row_of_search(row, identity))
+    studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
+
+
+def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
+    """Keep the best point, and say what the search found."""
+    told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
+    order = ranked(told)
+    best = rows[order[0]]
+    report(c, axes, subject.folder, rows, order, failed=len(told) - len(order), shares=studies.importance(study))
+    worth, kept = float(best["synthetic_image_auroc"]), _kept(subject)
+    if kept and kept.worth > worth + 1e-9:
+        print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {settings_of(*kept.point)}")
+    else:
+        save_chosen(subject.folder, Chosen(point_of(best), subject.made_with, subject.asks, worth))
+        print(f"\nThe best is kept in {subject.folder / 'chosen.json'}.")
+    print(f"Test it with\n{evaluate}")
+    subject.write.close()
+    return best

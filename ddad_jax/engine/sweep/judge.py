@@ -1,0 +1,254 @@
+"""One reconstruction point, judged: from its distances to the rows of its score points, and what the report shows."""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data.read import read_full
+from ddad_jax.engine.data.splits import Data, own_normal
+from ddad_jax.engine.data.view import View
+from ddad_jax.engine.methods.ddad.evidence import Starts
+from ddad_jax.engine.methods.ddad.maps import Prepared, prepare, score_maps, spread_of
+from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.sweep import selected
+from ddad_jax.engine.sweep import selected as sweep_selected
+from ddad_jax.engine.sweep.journal import MadeWith
+from ddad_jax.engine.verdicts.thresholds import Normal, thresholds_of
+from ddad_jax.first_pass import First
+from ddad_jax.image import centre_crop
+from ddad_jax.metrics import METRICS, evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
+from ddad_jax.metrics.at_threshold import at_threshold, iou_at
+from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint
+from ddad_jax.score import Spread
+from ddad_jax.sweep import Distances
+
+log = logging.getLogger(__name__)
+
+
+class Truth(NamedTuple):
+    """What is known of the n pictures of a run, in the order of ``Data.sets``.
+
+    The first ``n_held_out`` are held-out normal ones, those from ``first_test`` on test pictures. own: ``own_normal``
+    of all before these. labels: int [m] of the m test pictures; masks: [m, h, w], cropped as configured; known: bool
+    [m], which of them have one; regions: ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None. view:
+    mask and tiles of the pictures.
+    """
+
+    n_held_out: int
+    first_test: int
+    own: np.ndarray
+    labels: np.ndarray
+    masks: np.ndarray
+    known: np.ndarray
+    regions: Any
+    on_synthetic: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None
+    view: View
+
+    def watched(self, masked: bool, crop: int) -> np.ndarray | None:
+        """bool [h, w] of what a masked point can see of a map, cropped alike; None: everything."""
+        seen = self.view.watched if masked else None
+        return None if seen is None else centre_crop(seen[None], crop)[0]
+
+
+class Scored(NamedTuple):
+    """All pictures at one score point. maps: [n, h, w], cropped as configured; scores: [n]; ratio: [n], of
+    ``maps.Prepared``; spread: ``maps.spread_of``."""
+
+    point: ScorePoint
+    maps: np.ndarray
+    scores: np.ndarray
+    ratio: np.ndarray
+    spread: Spread | None = None
+
+    @property
+    def finite(self) -> bool:
+        """False where the reconstruction diverged."""
+        return bool(np.isfinite(self.scores).all())
+
+
+class Shown(NamedTuple):
+    """What the report shows of the selected point: the file, the point, and what made it."""
+
+    path: Path
+    point: Point
+    made_with: dict[str, Any]
+
+    def is_there(self) -> bool:
+        kept = sweep_selected.holds_constants(self.path.parent, self.point, self.made_with)
+        return kept and selected.holds_selected(self.path, self.point, self.made_with)
+
+
+def truth_of(c: ConfigDict, data: Data) -> Truth:
+    masks, known = centre_crop(data.test.masks, c.score.crop), data.test.has_mask
+    return Truth(
+        n_held_out=len(data.calibration.labels),
+        first_test=sum(len(s.labels) for s in data.sets[:-1]),
+        own=own_normal(data),
+        labels=data.test.labels,
+        masks=masks,
+        known=known,
+        regions=label_regions(masks, known),
+        on_synthetic=synthetic_judge(c, data),
+        view=data.view,
+    )
+
+
+def scored(c: ConfigDict, truth: Truth, distances: Distances, points: Sequence[ScorePoint]) -> Iterator[Scored]:
+    """The pictures at each of the points, one after another: what v does not touch is kept for those that follow."""
+    prepared: dict[tuple, Prepared] = {}
+    for point in points:
+        side = (point.layers, point.sigma)
+        if side not in prepared:
+            sizes = truth.n_held_out, truth.first_test
+            prepared = {side: prepare(c, distances, *sizes, *side, tiling=truth.view.tiling)}
+        maps, scores = score_maps(c, prepared[side], truth.n_held_out, truth.own, point, truth.view.watched)
+        spread = spread_of(prepared[side], truth.n_held_out, point)
+        yield Scored(point, maps, scores, prepared[side].ratio, spread)
+
+
+def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+    """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
+
+    before: whether the distances were masked.
+    """
+    first = truth.first_test
+    maps, scores, known = found.maps[first:], found.scores[first:], truth.known
+    metrics = dict.fromkeys(METRICS, float("nan"))
+    if found.finite:
+        metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
+        if c.score.normalise == "batch":
+            metrics |= published_metrics(maps[known], truth.masks[known])
+    if c.at_threshold:
+        metrics |= _at_threshold(c, truth, found, before)
+    if truth.on_synthetic:
+        metrics |= truth.on_synthetic(found.maps[:first], found.scores[:first])
+    return metrics
+
+
+AT_THRESHOLD = (
+    "threshold",
+    "pixel_threshold",
+    "missed",
+    "false_alarms",
+    "accuracy",
+    "precision",
+    "recall",
+    "f1",
+    "iou",
+)
+"""What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
+
+
+def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+    """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
+    if not found.finite:
+        return dict.fromkeys(AT_THRESHOLD, float("nan"))
+    n, first = truth.n_held_out, truth.first_test
+    normal = Normal(found.scores[:n], found.maps[:n], n, truth.watched(before or found.point.mask_after, c.score.crop))
+    set_by_normal = thresholds_of(c.threshold, normal)
+    image, pixel = set_by_normal.score, set_by_normal.of_pixels
+    shares = at_threshold(found.scores[first:], truth.labels, image.value)
+    overlap = iou_at(found.maps[first:], truth.masks, truth.known, pixel.value)
+    counted = (image.value, pixel.value, float(shares.misses), float(shares.false_alarms))
+    values = (*counted, shares.accuracy, shares.precision, shares.recall, shares.f1, overlap)
+    return dict(zip(AT_THRESHOLD, values, strict=True))
+
+
+def sampling_of(
+    point: ReconPoint, distances: Distances, starts: Starts, times: str, first_test: int, tiles: int = 1
+) -> dict[str, Any]:
+    """What every row of a reconstruction point says of how it was come by: cost, first pass included, and times.
+
+    tiles: of a picture.
+    """
+    risen = {"t_prime_mean": float(starts.times[point][first_test:].mean())} if point in starts.times else {}
+    return {
+        "ms_per_image": 1e3 * tiles * float((distances.seconds + starts.seconds.get(point, 0.0)).mean()),
+        "unet_calls": tiles * point.calls,
+        "whole_calls": tiles * point.whole_calls,
+        "times": times,
+        **risen,
+    }
+
+
+def row_of(
+    c: ConfigDict, truth: Truth, point: ReconPoint, found: Scored, sampling: Mapping[str, Any], made: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row of one point of both grids.
+
+    Args:
+      sampling: ``sampling_of``, and how far its reconstructions are from a teacher's; made: ``MadeWith.of`` its model.
+    """
+    settings = settings_of(point, found.point)
+    if not found.finite:
+        log.warning("%s: maps are not finite, so its metrics are left empty", settings)
+    ratio = float(found.ratio[truth.first_test :].mean())
+    metrics = metrics_of(c, truth, found, before=point.mask_before)
+    return {**settings, **metrics, **sampling, "ratio": ratio, **made}
+
+
+def shown_of(workdir: Path, point: Point | None, made: MadeWith) -> Shown | None:
+    """Of the selected point; None while none is."""
+    if point is None:
+        return None
+    recon = point[0]
+    # Of other grids the settings say what times they visit.
+    times = {"times": made.times[recon]} if recon.grid == OPTIMISED else {}
+    return Shown(workdir / "selected.npz", point, {**made.of(recon.model), **times})
+
+
+def show(shown: Shown, truth: Truth, found: Scored, distances: Distances, first: First | None = None) -> None:
+    """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged.
+
+    first: ``Starts.normal`` of a point that rises.
+    """
+    if not found.finite:
+        sweep_selected.forget_constants(shown.path.parent)
+        shown.path.unlink(missing_ok=True)
+        return
+    view, (recon, score) = truth.view, shown.point
+    watched = view.watched if recon.mask_before or score.mask_after else None
+    reference = read_full(view.reference) if view.reference else None
+    kept = sweep_selected.Constants(found.spread, first, watched, reference)
+    sweep_selected.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
+    sizes = truth.n_held_out, truth.first_test
+    selected.save_selected(*shown, found.maps, found.scores, distances, *sizes, tiling=view.tiling)
+
+
+SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
+"""Metrics that a row also has on the synthetic defects, as ``synthetic_...``."""
+
+
+def synthetic_judge(c: ConfigDict, data: Data) -> Any:
+    """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
+
+    Not numbers where one of these diverged; what test images do is not looked at.
+    """
+    if data.choice is None:
+        return None
+    before = data.sets[:-1]
+    labels, known = (np.concatenate([getattr(s, name) for s in before]) for name in ("labels", "has_mask"))
+    masks = centre_crop(np.concatenate([s.masks for s in before]), c.score.crop)
+    regions = label_regions(masks, known)
+
+    def judge(maps: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+        finite = np.isfinite(scores).all()
+        found = evaluate_maps(maps, scores, labels, masks, known, regions=regions) if finite else {}
+        return {f"synthetic_{name}": found.get(name, float("nan")) for name in SYNTHETIC}
+
+    return judge
+
+
+def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """The published code's pixel AUROC and PRO beside ours, in the ``reference`` behaviour.
+
+    Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
+    """
+    return {
+        "published_pixel_auroc": reference_pixel_auroc(maps, masks),
+        "published_pro": reference_pro(maps, masks).pro,
+    }

@@ -1,0 +1,128 @@
+"""calibration.json: what a verdict needs besides the networks, every number of it from held-out normal pictures.
+
+Nothing here or in what this module imports has seen a label of a test picture.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.engine.store.tables import plain, write_text
+from ddad_jax.metrics.thresholds import (
+    PIXEL_RULES,
+    RULES,
+    Threshold,
+    image_threshold,
+    minimum_images,
+    pixel_threshold,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Normal(NamedTuple):
+    """Held-out normal pictures, scored as every test picture is. scores: [n]; maps: [n, h, w]. watched: bool [h, w],
+    what a view's mask leaves in; None: everything. available: how many pictures are held out, scored or not."""
+
+    scores: np.ndarray
+    maps: np.ndarray
+    available: int
+    watched: np.ndarray | None = None
+
+
+class Thresholds(NamedTuple):
+    """image, pixel: of every rule, on scores and on pixels of maps. score, of_pixels: those of the configured rules."""
+
+    image: dict[str, Threshold]
+    pixel: dict[str, Threshold]
+    score: Threshold
+    of_pixels: Threshold
+
+
+def thresholds_of(asked: ConfigDict, normal: Normal) -> Thresholds:
+    """By every rule; ``asked``: section ``threshold`` of the config.
+
+    Raises:
+      InputError: no held-out normal picture, or one whose map is not finite.
+    """
+    how = {"level": asked.level, "delta": asked.delta, "p": asked.p, "k": asked.k}
+    image = {rule: image_threshold(normal.scores, rule, **how) for rule in RULES}
+    of_pixels = {"watched": normal.watched, "p": asked.pixel_p, "k": asked.k}
+    pixel = {rule: pixel_threshold(normal.maps, rule, **of_pixels) for rule in PIXEL_RULES}
+    return Thresholds(image, pixel, image[asked.rule], pixel[asked.pixel_rule])
+
+
+def warned(asked: ConfigDict, found: Thresholds, normal: Normal) -> list[str]:
+    """Sentences on what the configured thresholds do not hold, and the flags that mend it; often none."""
+    said = []
+    for what, one in (("image", found.score), ("pixel", found.of_pixels)):
+        if one.warning:
+            told = f"Threshold rule {one.rule} ({what}): {one.warning}."
+            rule = "conformal" if one.rule in ("max", "sigma") else one.rule
+            needed = minimum_images(rule, asked.level, asked.delta, asked.p)
+            if one.n < needed:
+                told += f" {_mend(needed, normal.available)}"
+            said.append(told)
+    return said
+
+
+def shortage(asked: ConfigDict, scored: int, available: int) -> list[str]:
+    """What ``warned`` will say of the image threshold for want of pictures, to be known before a training.
+
+    Args:
+      asked: section ``threshold`` of the config.
+      scored, available: as many held-out normal pictures there will be in ``Normal``.
+    """
+    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available)
+    # No picture's score is known, and so no threshold: what is said of sigma does not depend on the number.
+    found = thresholds_of(asked, normal)
+    return warned(asked, found._replace(of_pixels=found.of_pixels._replace(warning="")), normal)
+
+
+def calibration(made: Mapping[str, Any], asked: ConfigDict, found: Thresholds, normal: Normal) -> dict[str, Any]:
+    """The content of calibration.json; made: the point and how its score is made."""
+    return {
+        **made,
+        "threshold": found.score.value,
+        "threshold_rule": found.score.rule,
+        "threshold_guarantee": found.score.guarantee,
+        "threshold_warnings": warned(asked, found, normal),
+        "pixel_threshold": found.of_pixels.value,
+        "pixel_threshold_rule": found.of_pixels.rule,
+        "thresholds": {
+            level: {rule: {k: v for k, v in one._asdict().items() if k != "rule"} for rule, one in rules.items()}
+            for level, rules in (("image", found.image), ("pixel", found.pixel))
+        },
+        "threshold_settings": asked.to_dict(),
+        "held_out_images": len(normal.scores),
+        "normal_scores": [float(score) for score in normal.scores],
+    }
+
+
+def calibrate(path: Path, made: Mapping[str, Any], asked: ConfigDict, normal: Normal) -> tuple[Thresholds, list[str]]:
+    """Write calibration.json; the thresholds, and what ``warned`` says of them. Of that, what ``shortage`` does not say
+    is logged: the rest was before the training.
+
+    Raises:
+      InputError: as ``thresholds_of``; the file cannot be written.
+    """
+    found = thresholds_of(asked, normal)
+    said = warned(asked, found, normal)
+    before = shortage(asked, len(normal.scores), normal.available)
+    for sentence in said:
+        if sentence not in before:
+            log.warning("%s", sentence)
+    write_text(path, json.dumps(plain(calibration(made, asked, found, normal)), indent=1))
+    return found, said
+
+
+def _mend(needed: int, available: int) -> str:
+    most = f"--config.data.calibration={needed} or more"
+    more = f"hold out {needed} pictures (now {available}) with --config.data.held_out, and "
+    mend = f"{more if available < needed else ''}set {most}"
+    return f"{mend[0].upper()}{mend[1:]}, in a new workdir: training leaves them out and measures itself on them."

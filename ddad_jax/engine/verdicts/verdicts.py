@@ -1,0 +1,305 @@
+"""What a run's thresholds make of each test picture, of each kind of defect, and what other thresholds would."""
+
+import io
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import tifffile
+from ml_collections import ConfigDict
+from scipy.stats import mannwhitneyu
+from skimage.transform import resize
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.read import image_size, read_full
+from ddad_jax.engine.data.data_sets import KINDS
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.figures.verdicts import Card
+from ddad_jax.engine.store.output_files import inside, output_names, require_told_apart
+from ddad_jax.engine.store.tables import write_bytes
+from ddad_jax.engine.verdicts.overlay import overlay
+from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, calibrate
+from ddad_jax.image import centre_crop
+from ddad_jax.metrics.at_threshold import OUTCOMES, at_threshold, iou_at, outcomes, per_defect, thresholds_by_label
+from ddad_jax.vision.regions import regions
+
+LEAST_SIDE = 256
+"""Pictures that are in no file are drawn on at this side or more, or their contours would hide them."""
+
+LONGEST = 480
+"""Side of a picture in the report: a camera's has more pixels than a page shows."""
+
+
+class Judged(NamedTuple):
+    """Test pictures with what was found. scores: [n]; maps: [n, h, w], masks: bool [n, h, w], both cropped as
+    configured."""
+
+    test: ImageSet
+    scores: np.ndarray
+    maps: np.ndarray
+    masks: np.ndarray
+
+
+def picture_file(c: ConfigDict, name: str) -> Path | None:
+    """The file a test picture was read from, where its map lies over it; None otherwise.
+
+    A registered picture's map lies over the reference, not over the file.
+    """
+    path = Path(c.data.root) / name
+    return path if c.data.root and not c.view.register and path.is_file() else None
+
+
+def drawn_size(c: ConfigDict, judged: Judged, i: int) -> tuple[int, int]:
+    """(height, width) at which picture i is drawn on: that of its file, or its own, enlarged if it is small."""
+    path = picture_file(c, judged.test.names[i])
+    if path is not None:
+        return image_size(path, orient=KINDS[c.data.kind].upright)
+    height, width = judged.test.images.shape[1:3]
+    times = max(1, -(-LEAST_SIDE // max(height, width)))
+    return times * height, times * width
+
+
+def original(c: ConfigDict, judged: Judged, i: int) -> np.ndarray:
+    """Picture i as it was taken, or as the network sees it where there is no file: uint8 [H, W, 3]."""
+    path = picture_file(c, judged.test.names[i])
+    if path is not None:
+        return read_full(path, orient=KINDS[c.data.kind].upright)
+    height, width = drawn_size(c, judged, i)
+    return np.asarray(cv2.resize(judged.test.images[i], (width, height), interpolation=cv2.INTER_CUBIC))
+
+
+def whole(judged: Judged, cropped: np.ndarray, fill: Any) -> np.ndarray:
+    """A map or mask as large as the picture again, ``fill`` where it was cropped away."""
+    height, width = judged.test.images.shape[1:3]
+    top, left = (height - cropped.shape[0]) // 2, (width - cropped.shape[1]) // 2
+    padded = np.full((height, width), fill, cropped.dtype)
+    padded[top : top + cropped.shape[0], left : left + cropped.shape[1]] = cropped
+    return padded
+
+
+def drawn(c: ConfigDict, judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
+    """``overlay`` of picture i with the true mask where it is known, at ``drawn_size``.
+
+    longest: sides are at most so many pixels; 0: as long as they are.
+    """
+    picture = original(c, judged, i)
+    scale = longest / max(picture.shape[:2])
+    if 0 < scale < 1:
+        # Before anything is drawn, or its contours would become too thin to see.
+        height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+        picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
+    mask = whole(judged, judged.masks[i], False) if judged.test.has_mask[i] else None
+    anomaly_map = whole(judged, judged.maps[i], -np.inf)
+    found = regions(anomaly_map, pixel_threshold, size=picture.shape[:2])
+    return overlay(picture, anomaly_map, pixel_threshold, found, mask)
+
+
+def verdict_rows(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """A row a test picture, in their order; areas in pixels of the picture as ``drawn_size`` has it."""
+    test, threshold = judged.test, thresholds.score.value
+    rows = []
+    for i, outcome in enumerate(outcomes(judged.scores, test.labels, threshold)):
+        score, anomaly_map = float(judged.scores[i]), whole(judged, judged.maps[i], -np.inf)
+        found = regions(anomaly_map, thresholds.of_pixels.value, size=drawn_size(c, judged, i))
+        rows.append(
+            {
+                "name": test.names[i],
+                "defect": test.defects[i],
+                "label": int(test.labels[i]),
+                "score": score,
+                "threshold": threshold,
+                "verdict": "anomalous" if score > threshold else "normal",
+                "outcome": outcome,
+                "margin": score - threshold,
+                "regions": len(found),
+                "largest_region": max((region.area for region in found), default=0.0),
+            }
+        )
+    return rows
+
+
+def worst_first(rows: list[dict[str, Any]]) -> list[int]:
+    """Places of the rows: what got through first, the lowest score leading, then false alarms, the highest leading."""
+    rank = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+    signed = [row["score"] if row["label"] else -row["score"] for row in rows]
+    return sorted(range(len(rows)), key=lambda i: (rank[rows[i]["outcome"]], signed[i]))
+
+
+def cards(c: ConfigDict, judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float) -> list[Card]:
+    """Of the pictures with this outcome, the worst first, at most ``output.examples``; threshold: of pixels."""
+    chosen = [i for i in worst_first(rows) if rows[i]["outcome"] == outcome][: c.output.examples]
+    kept = ("name", "defect", "label", "score", "threshold")
+    return [
+        Card(**{name: rows[i][name] for name in kept}, image=drawn(c, judged, i, threshold, longest=LONGEST))
+        for i in chosen
+    ]
+
+
+def rule_rows(judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+    """What every rule would do to the test pictures; ``used`` marks the configured one. Then, marked by
+    ``uses_test_labels``, thresholds that were chosen by the labels they are judged by."""
+    rows = []
+    for rule, one in thresholds.image.items():
+        pixel = thresholds.pixel.get(rule)
+        of_pixels = None if pixel is None else pixel.value
+        rows.append(
+            {
+                "rule": rule, "used": one == thresholds.score, "used_for_pixels": pixel == thresholds.of_pixels,
+                "uses_test_labels": False, "threshold": one.value, "n": one.n, **_counted(judged, one.value),
+                "pixel_threshold": of_pixels, "iou": None if of_pixels is None else _iou(judged, of_pixels),
+                "guarantee": one.guarantee, "warning": one.warning,
+            }
+        )  # fmt: skip
+    values = {rule: one.value for rule, one in thresholds.image.items()}
+    for criterion, value in thresholds_by_label(judged.scores, judged.test.labels, values):
+        rows.append(
+            {
+                "rule": criterion, "used": False, "uses_test_labels": True, "threshold": value,
+                **_counted(judged, value), "guarantee": "none", "warning": "chosen by test labels: must not be used",
+            }
+        )  # fmt: skip
+    return rows
+
+
+def unlike_held_out(judged: Judged, normal_scores: np.ndarray) -> list[str]:
+    """A sentence where the good test pictures do not score as the held-out ones do; usually none.
+
+    What every bound on false alarms rests on is that new normal pictures are like those it was calibrated on. Mann and
+    Whitney's test at p < 0.001 on image scores: it sees pictures of other days or recordings, not every difference.
+    """
+    good = judged.scores[judged.test.labels == 0]
+    if not good.size or not len(normal_scores):
+        return []
+    test = mannwhitneyu(good, normal_scores)
+    share = test.statistic / (good.size * len(normal_scores))
+    if not test.pvalue < 0.001:
+        return []
+    return [
+        f"The good test pictures do not score like the {len(normal_scores)} held-out ones: they score higher in "
+        f"{100 * share:.0f} % of pairs (p = {test.pvalue:.1g}). Bounds on false alarms hold for pictures like those a "
+        "threshold was calibrated on; hold out pictures of the recordings, days and machines that will be inspected."
+    ]
+
+
+MAPS, OVERLAYS = "anomaly_maps", "overlays"
+"""Folders of a workdir."""
+_ROOM = len("..1234567.part")
+"""Bytes that ``write_bytes`` puts around a name."""
+
+
+def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
+    """Before anything is computed: every test picture can have a map and an overlay of its own, where they are asked
+    for.
+
+    Args:
+      workdir: that is there.
+      names: of the test pictures.
+
+    Raises:
+      InputError: as ``output_names`` and ``require_told_apart``.
+    """
+    if c.output.maps:
+        require_told_apart(workdir, output_names(names, ".tiff", room=_ROOM))
+    if c.output.overlays:
+        require_told_apart(workdir, output_names(names, ".png", room=_ROOM))
+
+
+def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
+    """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size.
+
+    Raises:
+      InputError: as ``output_names`` and ``inside``; nothing is written then.
+    """
+    targets = [inside(folder, output) for output in output_names(judged.test.names, ".tiff", room=_ROOM)]
+    for i, (name, anomaly, target) in enumerate(zip(judged.test.names, judged.maps, targets, strict=True)):
+        size = anomaly.shape
+        if picture_file(c, name) and not c.score.crop:
+            size = drawn_size(c, judged, i)
+        content = io.BytesIO()
+        tifffile.imwrite(content, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
+        write_bytes(target, content.getvalue())
+
+
+def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold: float) -> None:
+    """``drawn`` of every test picture as PNG, named as ``output_names`` says.
+
+    Raises:
+      InputError: as ``output_names`` and ``inside``; nothing is written then.
+    """
+    targets = [inside(folder, output) for output in output_names(judged.test.names, ".png", room=_ROOM)]
+    for i, target in enumerate(targets):
+        image = drawn(c, judged, i, pixel_threshold)
+        content = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
+        write_bytes(target, content)
+
+
+def _counted(judged: Judged, threshold: float) -> dict[str, Any]:
+    counts = at_threshold(judged.scores, judged.test.labels, threshold)
+    return {
+        "missed": counts.misses, "false_alarms": counts.false_alarms, "accuracy": counts.accuracy,
+        "precision": counts.precision, "recall": counts.recall, "f1": counts.f1,
+    }  # fmt: skip
+
+
+def _iou(judged: Judged, threshold: float) -> float:
+    return iou_at(judged.maps, judged.masks, judged.test.has_mask, threshold)
+
+
+# --- What the selected point makes of the test pictures: thresholds from normal pictures alone, and what they decide.
+
+log = logging.getLogger(__name__)
+
+
+class Found(NamedTuple):
+    """What the selected point makes of the test pictures. warnings: on the thresholds. verdicts, defects, rules: rows
+    of scores.csv, per_defect.csv and thresholds.csv."""
+
+    judged: Judged
+    thresholds: Thresholds
+    warnings: list[str]
+    verdicts: list[dict[str, Any]]
+    defects: list[dict[str, Any]]
+    rules: list[dict[str, Any]]
+
+
+def found_of(
+    c: ConfigDict,
+    workdir: Path,
+    data: Data,
+    rows: list[dict[str, Any]],
+    chosen: dict[str, np.ndarray],
+    settings: Sequence[str],
+) -> Found:
+    """Thresholds first, from normal pictures alone; then what they make of the test pictures.
+
+    settings: names of what tells one row from another.
+    """
+    selected = next(row for row in rows if row["selected"])
+    made = {name: selected[name] for name in (*settings, "crop", "clip", "normalise", "adapt_epoch")}
+    # Rows of before there were optimised grids visit what their grid says.
+    made |= {"times": selected["times"]} if "times" in selected else {}
+    # With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
+    made |= {"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}
+    seen = data.view.watched if selected["mask_before"] or selected["mask_after"] else None
+    watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
+    scored = chosen["normal_scores"]
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
+    thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
+    test = data.test
+    judged = Judged(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop))
+    truth = (test.labels, judged.masks, test.has_mask, test.defects)
+    image, pixel = thresholds.score.value, thresholds.of_pixels.value
+    unlike = unlike_held_out(judged, chosen["normal_scores"])
+    for sentence in unlike:
+        log.warning("%s", sentence)
+    return Found(
+        judged,
+        thresholds,
+        [*warnings, *unlike],
+        verdict_rows(c, judged, thresholds),
+        per_defect(judged.maps, judged.scores, *truth, threshold=image, pixel_threshold=pixel),
+        rule_rows(judged, thresholds),
+    )

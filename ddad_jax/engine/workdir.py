@@ -1,0 +1,269 @@
+"""The folder a run lives in: whose it is, what it was made with, and what it was run on."""
+
+import contextlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from ddad_jax.data.json_file import parsed
+from ddad_jax.data.split import fingerprint
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
+from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings import LOCATIONS, base
+from ddad_jax.engine.store import lock
+from ddad_jax.engine.store.file_contents import same_file
+from ddad_jax.engine.store.tables import write_text
+from ddad_jax.engine.sweep import shards
+from ddad_jax.engine.sweep.same_pictures import fingerprint_in, first_below
+from ddad_jax.errors import InputError
+
+_PACKAGES = (
+    "jax",
+    "jaxlib",
+    "flax",
+    "optax",
+    "orbax-checkpoint",
+    "numpy",
+    "opencv-python-headless",
+    "pillow",
+)
+
+
+_ARITHMETIC = (
+    "jax_enable_x64",
+    "jax_default_matmul_precision",
+    "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+    "jax_numpy_dtype_promotion",
+    "jax_platforms",
+)
+"""Settings of JAX, each from its environment variable, that give other numbers for the same config."""
+
+
+@contextlib.contextmanager
+def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
+    """No other program writes into the workdir for as long as the block lasts; of several processes the first one
+    takes the lock for all. shared: but shards.
+
+    Raises:
+      InputError: another one does, and who it is.
+    """
+    folder = workdir.expanduser().absolute()
+    with contextlib.ExitStack() as until_the_end:
+
+        def take() -> None:
+            if not shared:
+                shards.require_idle(folder)
+            until_the_end.enter_context(lock.held(folder, shared=shared))
+
+        hosts.first("the lock of the workdir", take)
+        yield
+
+
+def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
+    """Make or reopen the folder; writes config.json, data.json and environment.json.
+
+    What has not been made yet binds nobody: settings of the noise predictor count once it has a checkpoint,
+    those of the extractor once an adaptation has begun, those of the student once its distillation has.
+
+    Raises:
+      InputError: it cannot be written to, or what it holds was made with other settings or other normal images
+        (named in the message); the processes of the run read other pictures or do not share the folder.
+    """
+    folder = Path(path).expanduser().absolute()
+    if hosts.several():
+        read = _used(folder, config, data) | {"test": fingerprint(data.test)}
+        hosts.agree("the pictures they read", read, "Give all of them the same --config.data.root.")
+    hosts.first("--workdir", lambda: _open(folder, config, data))
+    seen = {"config.json is there": (folder / "config.json").exists()}
+    hosts.agree(f"--workdir={folder}", seen, "Name a folder that all of them share.")
+    return folder
+
+
+def _open(folder: Path, config: ConfigDict, data: Data) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".writable").touch()
+        (folder / ".writable").unlink()
+    except OSError as error:
+        raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
+    with lock.held(folder):
+        _write(folder, config, data)
+
+
+def _write(folder: Path, config: ConfigDict, data: Data) -> None:
+    settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
+    require_same(folder, config, data)
+    # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
+    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config)}, indent=1))
+    write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
+    write_text(folder / "environment.json", json.dumps(environment(), indent=1))
+
+
+def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
+    """What the folder holds must have been made with these settings and normal images; nothing is written.
+
+    Raises:
+      InputError: naming what differs.
+    """
+    saved, used = folder / "config.json", _used(folder, config, data)
+    if not saved.exists():
+        return
+    settings = json.loads(json.dumps(config.to_dict()))
+    before = _filled(_read(saved), _then())
+    bound = (
+        *(TRAINED_WITH if (folder / "train").exists() else ()),
+        *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
+        *(STUDENT_WITH if (folder / "student").exists() else ()),
+    )
+    differing = [
+        f"{name}: there {old!r}, now {new!r}"
+        for section in bound
+        for name, old, new in _differences(section, _at(before, section), _at(settings, section))
+        if not (name in LOCATIONS and (folder / "data.json").exists())
+        and not (name == "backbone.weights" and same_file(old, new))
+    ]
+    made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
+    if (folder / "train").exists() and any(made_of.get(name) != used[name] for name in used):
+        differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
+    if differing:
+        raise InputError(
+            f"--workdir={folder} holds a model made with other settings:\n  "
+            + "\n  ".join(differing[:10])
+            + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
+        )
+
+
+def saved_config(folder: Path) -> ConfigDict:
+    """The settings in the folder's config.json; what did not exist yet when it was written has its default.
+
+    Raises:
+      InputError: there is none, or it has settings that this version does not know.
+    """
+    path = folder / "config.json"
+    if not path.exists():
+        raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
+    saved, known, c = _read(path), json.loads(json.dumps(base().to_dict())), base()
+    if unknown := _unknown(saved, known):
+        told = ", ".join(unknown[:5])
+        raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
+    try:
+        with c.unlocked():
+            c.update(ConfigDict(_tuples(_filled(saved, _then()))))
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
+    return check(c)
+
+
+def _unknown(saved: dict[str, Any], known: dict[str, Any], at: str = "") -> list[str]:
+    """Dotted names of ``saved`` that are none of ``known``; the parts of a sweep have names of their own."""
+    found = []
+    for name, value in saved.items():
+        if name not in known:
+            found.append(f"{at}{name}")
+        elif isinstance(known[name], dict) and isinstance(value, dict) and f"{at}{name}" != "sweep.parts":
+            found += _unknown(value, known[name], f"{at}{name}.")
+    return found
+
+
+def _tuples(value: Any) -> Any:
+    """JSON knows lists only, a config tuples only."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def _used(folder: Path, c: ConfigDict, data: Data) -> dict[str, str]:
+    return {name: fingerprint_in(folder, c, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))}
+
+
+def environment() -> dict[str, Any]:
+    """Versions, device and commit: what besides the config a figure depends on."""
+    device = jax.devices()[0]
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "device": f"{len(jax.devices())} x {device.device_kind} ({device.platform})",
+        "commit": _commit(),
+        "command": shlex.join([_module(), *sys.argv[1:]]),
+        "versions": {name: metadata.version(name) for name in _PACKAGES},
+        "jax": {name: jax.config.values.get(name) for name in _ARITHMETIC} | {"XLA_FLAGS": os.getenv("XLA_FLAGS", "")},
+    }
+
+
+def _module() -> str:
+    """Name of the program as ``python -m`` takes it."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return spec.name if spec else Path(sys.argv[0]).name
+
+
+def _commit() -> str:
+    """Commit of the checkout this file lies in, "+" behind it when files were changed; "" outside a checkout."""
+    here, git = Path(__file__).parent, shutil.which("git")
+    if not git or not (here.parents[1] / ".git").exists():
+        return ""
+    command = [git, "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
+    found = subprocess.run(command, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def _at(settings: dict[str, Any], dotted: str) -> Any:
+    value: Any = settings
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    # What counts is what adaptation took of it.
+    return adaptation_grid(value) if dotted == "sample.grid" else value
+
+
+def _of_whom(folder: Path, differing: list[str]) -> str:
+    """What of the workdir has to go: where only the student differs, nothing but the student."""
+    return f"{folder / 'student'}" if all(line.startswith("student.") for line in differing) else "this one"
+
+
+def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        names = sorted(old.keys() | new.keys())
+        return [d for key in names for d in _differences(f"{name}.{key}", old.get(key), new.get(key))]
+    return [] if old == new else [(name, old, new)]
+
+
+def _then() -> dict[str, Any]:
+    """What settings were before they existed: what they are now by default, but for those named here."""
+    then = json.loads(json.dumps(base().to_dict()))
+    then["data"]["hold_out"] = "picture"
+    return then
+
+
+def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:
+    filled = {**default, **settings}
+    return {
+        name: _filled(value, default[name])
+        if isinstance(value, dict) and isinstance(default.get(name), dict)
+        else value
+        for name, value in filled.items()
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = parsed(path.read_bytes(), constants=True)
+    except (ValueError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: expected the settings of a run; delete the workdir to start again")
+    return found

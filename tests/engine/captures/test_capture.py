@@ -1,0 +1,441 @@
+"""A capture: what a source gave, whole and with its origin; stopped and taken up again it is the same."""
+
+import csv
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from ddad_jax.data.read import read_full
+from ddad_jax.engine.captures import folder
+from ddad_jax.engine.captures.recording import COLUMNS, how_to_go_on, read_capture, read_manifest
+from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.errors import InputError
+from ddad_jax.sources import Bad, Frame, SourceLost
+from ddad_jax.sources.open import open_source
+from ddad_jax.vision.quality import measured
+
+ROOT = Path(__file__).parents[3]
+STATION = "station:coffee?state=paint&video=2&size=32&seconds=8&rpm=7"
+
+
+class Given:
+    """A source of what it is given: pictures, Bad in their places, an exception at the end."""
+
+    name = "camera:0"
+
+    def __init__(self, pictures: list[np.ndarray | str], *, lost: str = "", live: bool = False, depth: bool = False):
+        self._pictures, self._lost, self.live, self._depth = pictures, lost, live, depth
+        self.settings: Mapping[str, Any] = {"kind": "camera", "exposure": 12.5}
+        self.closed = False
+
+    def frames(self) -> Iterator[Frame | Bad]:
+        for i, picture in enumerate(self._pictures):
+            if isinstance(picture, str):
+                yield Bad(i, picture)
+            else:
+                depth = np.full(picture.shape[:2], 300 * i, np.uint16) if self._depth else None
+                yield Frame(i, float(i), picture, depth)
+        if self._lost:
+            raise SourceLost(self._lost)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def asked(out: Path, **more: Any) -> Asked:
+    return Asked(**{"source": "camera:0", "out": out, "product": "bottle", "state": "normal"} | more)
+
+
+def sharp(k: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
+    return np.random.default_rng(k).integers(0, 200, (*shape, 3), np.uint8)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All that must not depend on when and in how many goes it was captured."""
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    manifest = json.loads(files.pop("manifest.json"))
+    for name in ("started", "wall_seconds"):
+        manifest.pop(name)
+    return files | {"manifest.json": json.dumps(manifest, sort_keys=True).encode()}
+
+
+def test_the_station_with_its_truth(tmp_path: Path) -> None:
+    out = tmp_path / "coffee-paint-2"
+    manifest = capture(Asked(STATION, out))
+    got = read_capture(out, verify=True)
+    assert (got.recording, got.product, got.state, got.angle, got.kind) == (
+        "coffee-paint-2", "coffee", "paint", "2", "station",
+    )  # fmt: skip
+    assert got.source == STATION and got.size == (32, 32) and got.fps == 1.0 and got.has_masks and got.finished
+    assert manifest["counts"]["seen"] == manifest["counts"]["kept"] == manifest["frames"] == 8
+    assert manifest["ended"] == "end" and manifest["settings"]["seed"] == 0 and "numpy" in manifest["software"]
+    source = open_source(STATION)
+    truth = [(frame.color, source.truth(frame.index)) for frame in source.frames()]  # type: ignore
+    assert len(got.frames) == len(truth) == 8 and any(mask.any() for _, mask in truth)
+    before = None
+    for frame, (color, mask) in zip(got.frames, truth, strict=True):
+        assert frame.file is not None and frame.file.name == f"{frame.index:06d}.png"
+        np.testing.assert_array_equal(read_full(frame.file), color)
+        assert frame.mask_pixels == mask.sum() and (frame.mask is not None) == mask.any()
+        if frame.mask is not None:
+            np.testing.assert_array_equal(read_full(frame.mask)[..., 0], mask * np.uint8(255))
+        seen = measured(color, before)
+        np.testing.assert_allclose([frame.sharpness, frame.over, frame.under], seen[:3], atol=1e-6)
+        np.testing.assert_allclose(frame.difference, seen.difference, atol=1e-6)
+        before = color
+    preview = read_full(out / "preview.png")
+    assert preview.shape[1] > 8 * 100 and not list(out.rglob("*.part"))
+
+
+def test_a_video_at_one_frame_a_second(tmp_path: Path) -> None:
+    path = tmp_path / "line.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
+    for k in range(35):
+        writer.write(np.full((48, 64, 3), 5 * k, np.uint8))
+    writer.release()
+    out = tmp_path / "out"
+    capture(asked(out, source=str(path), angle="left", recording="line-7"))
+    got = read_capture(out)
+    assert [frame.index for frame in got.frames] == [0, 10, 20, 30] and got.manifest["counts"]["given"] == 35
+    assert (got.recording, got.angle, got.kind, got.has_masks) == ("line-7", "left", "video", False)
+    assert got.manifest["settings"]["bytes"] == path.stat().st_size
+
+
+def test_flags_drops_and_counts(tmp_path: Path) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 200, 90).astype(np.uint8)[None, :, None], (60, 90, 3))
+    white, first, other = np.full((60, 90, 3), 255, np.uint8), sharp(1, (60, 90)), sharp(3, (60, 90))
+    pictures = [first, first, "torn", ramp, white, other, sharp(1)]
+    source = Given(pictures)
+    manifest = capture(asked(tmp_path / "all", drop_duplicates=True, drop_flagged=True), open=lambda *a, **k: source)
+    assert source.closed
+    n = manifest["counts"]
+    assert (n["seen"], n["kept"], n["dropped_duplicates"], n["bad"]) == (7, 2, 1, 2)
+    assert n["dropped_flagged"] == 2 and n["flagged_exposure"] == 1 and n["flagged_blurred"] == 2
+    assert n["seen"] == n["kept"] + n["dropped_duplicates"] + n["dropped_flagged"] + n["bad"]
+    got = read_capture(tmp_path / "all", verify=True)
+    assert [frame.index for frame in got.frames] == [0, 5]
+    told = {frame.index: frame for frame in got.left_out}
+    assert told[1].flags == ("duplicate",) and told[2].reason == "torn" and "over" in told[4].flags
+    assert "20 x 30 pixels" in told[6].reason, "of another size than the first: no silent mixture"
+    assert sorted(path.name for path in (tmp_path / "all/frames").iterdir()) == ["000000.png", "000005.png"]
+
+    kept = capture(asked(tmp_path / "none"), open=lambda *a, **k: Given(pictures))["counts"]
+    only = capture(asked(tmp_path / "once", drop_duplicates=True), open=lambda *a, **k: Given([white, white]))["counts"]
+    assert (only["kept"], only["dropped_duplicates"], only["dropped_flagged"]) == (1, 1, 0), (
+        "flagged, not dropped for it"
+    )
+    assert kept["kept"] == 5 and kept["flagged_duplicate"] == 1 and kept["dropped_duplicates"] == 0
+    loose = capture(asked(tmp_path / "loose", limits={"most_over": 1.0}), open=lambda *a, **k: Given(pictures))
+    assert loose["counts"]["flagged_exposure"] == 0
+
+
+def test_depth_where_it_is_asked_for(tmp_path: Path) -> None:
+    for wanted in (True, False):
+        out = tmp_path / str(wanted)
+        capture(asked(out, depth=wanted), open=lambda *a, **k: Given([sharp(0), sharp(1)], depth=True))
+        got = read_capture(out)
+        if not wanted:
+            assert got.frames[1].depth is None and not (out / "depth").exists()
+            continue
+        assert got.frames[1].depth is not None
+        depth = cv2.imread(str(got.frames[1].depth), cv2.IMREAD_UNCHANGED)
+        assert depth.dtype == np.uint16 and (depth == 300).all()
+
+
+@pytest.mark.parametrize(
+    ("limit", "ended", "kept"), [({"max_frames": 3}, "max_frames", 3), ({"seconds": 4.0}, "seconds", 4)]
+)
+def test_limits(tmp_path: Path, limit: dict[str, Any], ended: str, kept: int) -> None:
+    manifest = capture(asked(tmp_path / "a", **limit), open=lambda *a, **k: Given([sharp(i) for i in range(9)]))
+    assert manifest["ended"] == ended and manifest["finished"] and manifest["frames"] == kept
+
+
+def stopping(after: int) -> tuple[threading.Event, Any]:
+    stop = threading.Event()
+    return stop, lambda counts: stop.set() if counts["seen"] == after else None
+
+
+def test_stopped_and_taken_up_again_it_is_the_unbroken_capture(tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole/paint", tmp_path / "parts/paint"
+    capture(Asked(STATION, whole))
+    stop, tell = stopping(3)
+    manifest = capture(Asked(STATION, parts), stop=stop, tell=tell)
+    assert (manifest["ended"], manifest["finished"], manifest["frames"]) == ("interrupted", False, 3)
+    with pytest.raises(InputError, match=r"did not finish.*--resume"):
+        read_capture(parts)
+    assert len(read_capture(parts, unfinished=True, verify=True).frames) == 3
+    stop, tell = stopping(5)
+    capture(Asked(STATION, parts, resume=True), stop=stop, tell=tell)
+    capture(Asked(STATION, parts, resume=True))
+    assert contents(parts) == contents(whole)
+    written = {path: path.stat().st_mtime_ns for path in parts.rglob("*")}
+    assert capture(Asked(STATION, parts, resume=True))["finished"]
+    assert written == {path: path.stat().st_mtime_ns for path in parts.rglob("*")}, "nothing was left to do"
+
+
+@pytest.mark.parametrize("torn", ["row", "picture", "before the first row"])
+def test_killed_at_any_moment_it_can_be_taken_up(tmp_path: Path, torn: str) -> None:
+    whole, killed = tmp_path / "whole/paint", tmp_path / "killed/paint"
+    capture(Asked(STATION, whole))
+    process = (
+        "import os; from pathlib import Path; from ddad_jax.engine.captures.writing import *\n"
+        f"capture(Asked({STATION!r}, Path({str(killed)!r})), tell=lambda n: n['seen'] == 4 and os._exit(9))"
+    )
+    assert subprocess.run([sys.executable, "-c", process], cwd=ROOT).returncode == 9
+    assert read_manifest(killed)["ended"] == "running"
+    rows = (killed / "frames.csv").read_bytes()
+    if torn == "row":
+        (killed / "frames.csv").write_bytes(rows[:-20])
+    elif torn == "picture":
+        (killed / "frames/.000004.png.part").write_bytes(b"half a picture")
+    else:
+        (killed / "frames.csv").unlink()
+        assert len(list((killed / "frames").iterdir())) == 4
+    if torn != "before the first row":
+        assert len(read_capture(killed, unfinished=True).frames) == (3 if torn == "row" else 4)
+    capture(Asked(STATION, killed, resume=True))
+    (killed / "frames/.000004.png.part").unlink(missing_ok=True)
+    assert contents(killed) == contents(whole)
+
+
+def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    stop, tell = stopping(3)
+    capture(Asked(STATION, Path("some/paint")), stop=stop, tell=tell)
+    assert capture(Asked(STATION, Path("some/paint"), resume=True))["finished"]
+    capture(Asked(STATION, Path("whole/paint")))
+    assert contents(Path("some/paint")) == contents(Path("whole/paint"))
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_killed_before_its_first_file_was_whole_it_counts_as_not_begun(tmp_path: Path, resume: bool) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/.manifest.json.part").write_bytes(b'{"format"')
+    assert capture(Asked(STATION, tmp_path / "a", resume=resume))["finished"]
+    assert not (tmp_path / "a/.manifest.json.part").exists()
+
+
+def test_rows_are_never_gone_while_a_capture_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, tell = stopping(5)
+    capture(Asked(STATION, tmp_path / "a"), stop=stop, tell=tell)
+    table = tmp_path / "a/frames.csv"
+    rows, seen, replace = table.read_bytes(), list[bytes](), folder._replace
+
+    def watched(path: Path, content: bytes) -> str:
+        seen.append(table.read_bytes())
+        digest = replace(path, content)
+        seen.append(table.read_bytes())
+        return digest
+
+    monkeypatch.setattr(folder, "_replace", watched)
+    capture(Asked(STATION, tmp_path / "a", resume=True))
+    assert len(seen) > 4 and all(then.startswith(rows) for then in seen), "whenever it is killed"
+
+
+def test_a_source_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
+    junk, out = tmp_path / "junk", tmp_path / "out"
+    junk.mkdir()
+    for k in range(3):
+        (junk / f"{k}.png").write_bytes(b"no picture")
+    for resume in (False, True):
+        with pytest.raises(InputError, match=rf"{junk}: none of its 3 frames can be read .*0\.png.*remove {out}"):
+            capture(asked(out, source=str(junk), resume=resume))
+    assert not read_manifest(out)["finished"]
+
+
+def test_a_folder_of_a_user_and_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    capture(Asked(STATION, Path("~/film")))
+    assert read_manifest(tmp_path / "film")["finished"]
+    with pytest.raises(InputError, match="--out=~nobody-of-this-name/a: there is no user ~nobody-of-this-name"):
+        capture(Asked(STATION, Path("~nobody-of-this-name/a")))
+
+
+def test_interrupted_while_a_camera_does_not_open(tmp_path: Path) -> None:
+    def never(*a: Any, **k: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with pytest.raises(InputError, match="camera:0: interrupted before it was open"):
+        capture(asked(tmp_path / "a"), open=never)
+    assert not (tmp_path / "a").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/a.txt").write_text("mine")
+    for resume in (False, True):
+        with pytest.raises(InputError, match="is not empty"):
+            capture(Asked(STATION, tmp_path / "notes", resume=resume))
+    out = tmp_path / "film"
+    capture(Asked(STATION, out))
+    before = contents(out)
+    with pytest.raises(InputError, match="is not empty"):
+        capture(Asked(STATION, out))
+    with pytest.raises(InputError, match=r"something else.*fps 1\.0, now 2\.0"):
+        capture(Asked(STATION, out, fps=2.0, resume=True))
+    with pytest.raises(InputError, match="something else"):
+        capture(Asked(STATION.replace("video=2", "video=3"), out, resume=True))
+    assert contents(out) == before
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="is not empty"):
+        capture(Asked(STATION, tmp_path / "file"))
+
+
+def test_a_live_source_ends_by_hand_in_good_order_and_cannot_be_taken_up(tmp_path: Path) -> None:
+    pictures = [sharp(i) for i in range(5)]
+    stop, tell = stopping(2)
+    one = capture(asked(tmp_path / "a"), stop=stop, tell=tell, open=lambda *a, **k: Given(pictures, live=True))
+    assert one["ended"] == "interrupted" and one["finished"], "without a limit that is how it ends"
+    stop, tell = stopping(2)
+    limited = asked(tmp_path / "b", max_frames=4)
+    two = capture(limited, stop=stop, tell=tell, open=lambda *a, **k: Given(pictures, live=True))
+    assert not two["finished"]
+    with pytest.raises(InputError, match="its source was live and cannot be taken up.*--unfinished"):
+        read_capture(tmp_path / "b")
+    station = {"kind": "station", "settings": {"live": 1}}
+    assert "--resume" not in how_to_go_on(tmp_path, two) + how_to_go_on(tmp_path, station)
+    with pytest.raises(InputError, match="live"):
+        capture(limited._replace(resume=True), open=lambda *a, **k: Given(pictures, live=True))
+
+
+def test_a_source_lost_on_the_way_leaves_what_it_gave(tmp_path: Path) -> None:
+    manifest = capture(asked(tmp_path / "a"), open=lambda *a, **k: Given([sharp(0), sharp(1)], lost="unplugged"))
+    assert (manifest["ended"], manifest["finished"], manifest["frames"]) == ("lost", False, 2)
+    assert len(read_capture(tmp_path / "a", unfinished=True, verify=True).frames) == 2
+
+
+@pytest.mark.parametrize("lost", ["", "no frame for 15 s"])
+def test_a_source_that_never_gives_a_frame_leaves_nothing(tmp_path: Path, lost: str) -> None:
+    with pytest.raises(InputError, match=rf"gave no frame.*{lost}"):
+        capture(asked(tmp_path / "a"), open=lambda *a, **k: Given([], lost=lost))
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"product": ""}, "--product is missing"), ({"state": ""}, "--state is missing"),
+        ({"state": "good"}, "say normal"), ({"product": "a/b"}, "--product=a/b"), ({"recording": "../x"}, "recording"),
+        ({"limits": {"most_over": float("nan")}}, "finite"), ({"fps": -1.0}, "fps"),
+        ({"seconds": float("nan")}, "--seconds=nan"), ({"seconds": float("inf")}, "--seconds=inf"),
+    ],
+)  # fmt: skip
+def test_what_it_is_is_never_guessed(tmp_path: Path, wrong: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        capture(asked(tmp_path / "a", **wrong), open=lambda *a, **k: Given([sharp(0)]))
+    assert not (tmp_path / "a").exists()
+
+
+def test_the_station_cannot_be_called_something_else(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--state=normal: but the source films paint"):
+        capture(Asked(STATION, tmp_path / "a", state="normal"))
+
+
+SIZES = {"size": [32], "negative": [0, -1], "truth": [True, 1], "huge": [10**12, 10**12]}
+
+
+def damaged(out: Path, what: str) -> None:
+    rows = list(csv.DictReader((out / "frames.csv").open(newline="")))
+    manifest = json.loads((out / "manifest.json").read_text())
+    if what == "manifest":
+        (out / "manifest.json").write_text("{")
+    elif what == "deep":
+        (out / "manifest.json").write_text("[" * 200_000)
+    elif what == "none":
+        (out / "manifest.json").unlink()
+    elif what == "format":
+        (out / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
+    elif what in SIZES:
+        (out / "manifest.json").write_text(json.dumps(manifest | {"size": SIZES[what]}))
+    elif what == "key":
+        (out / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != "state"}))
+    elif what == "table":
+        (out / "frames.csv").write_text((out / "frames.csv").read_text() + "\n")
+    elif what == "missing":
+        (out / rows[2]["file"]).unlink()
+    elif what == "changed":
+        (out / rows[2]["file"]).write_bytes((out / rows[3]["file"]).read_bytes())
+    elif what in ("outside", "columns", "number"):
+        rows[1] |= {"outside": {"file": "../../secret.png"}, "number": {"index": "two"}}.get(what, {})
+        with (out / "frames.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS if what != "columns" else COLUMNS[:5], extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+        digest = hashlib.sha256((out / "frames.csv").read_bytes()).hexdigest()
+        (out / "manifest.json").write_text(json.dumps(manifest | {"sha256": digest}))
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("none", "no capture"), ("manifest", "cannot be read"), ("deep", "cannot be read"),
+        ("format", "format 99, expected 1"), ("key", "'state'"),
+        *((what, "'size'") for what in SIZES), ("table", "changed after the capture"), ("missing", "not there"),
+        ("changed", "digest differs"), ("outside", "not a row"), ("columns", "columns"),
+        ("number", "line 3: not a row"),
+    ],
+)  # fmt: skip
+def test_a_capture_that_was_tampered_with_is_refused(tmp_path: Path, what: str, told: str) -> None:
+    capture(asked(tmp_path / "a"), open=lambda *a, **k: Given([sharp(i) for i in range(4)]))
+    damaged(tmp_path / "a", what)
+    with pytest.raises(InputError, match=told):
+        read_capture(tmp_path / "a", verify=True)
+
+
+def test_a_capture_without_a_kept_frame_is_told_and_refused(tmp_path: Path) -> None:
+    white = np.full((60, 90, 3), 255, np.uint8)
+    manifest = capture(asked(tmp_path / "a", drop_flagged=True), open=lambda *a, **k: Given([white]))
+    assert manifest["finished"] and manifest["frames"] == 0
+    with pytest.raises(InputError, match="kept no frame"):
+        read_capture(tmp_path / "a")
+
+
+ENV = os.environ | {"GLIBC_TUNABLES": ""}
+"""Without the second start of an entry point, which a signal might hit and which takes time."""
+
+
+def command(*flags: str) -> list[str]:
+    return [sys.executable, "-m", "experiments.capture", *flags]
+
+
+def test_the_command_and_its_errors(tmp_path: Path) -> None:
+    out = tmp_path / "film"
+    done = subprocess.run(
+        command(f"--source={STATION}", f"--out={out}"), cwd=ROOT, env=ENV, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and f"{out}: 8 of 8 frames kept, ended by end" in done.stdout, done.stderr
+    assert len(read_capture(out).frames) == 8
+    wrong = subprocess.run(
+        command("--source=station:tea", f"--out={tmp_path / 'b'}"), cwd=ROOT, env=ENV, capture_output=True, text=True
+    )
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: ") and "Traceback" not in wrong.stderr
+    assert len(wrong.stderr.strip().splitlines()) == 1 and not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_a_valid_manifest(tmp_path: Path, number: int) -> None:
+    out = tmp_path / "film"
+    source = "station:coffee?size=32&seconds=1000&fps=10&live=1"
+    process = subprocess.Popen(command(f"--source={source}", f"--out={out}", "--fps=0"), cwd=ROOT, env=ENV)
+    try:
+        until = time.monotonic() + 60
+        while len(list(out.glob("frames/*.png"))) < 2 and time.monotonic() < until:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+    got = read_capture(out, verify=True)
+    assert got.manifest["ended"] == "interrupted" and len(got.frames) >= 2 and got.finished

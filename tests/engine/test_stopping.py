@@ -1,0 +1,67 @@
+"""A signal ends a program in order, a second one at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ddad_jax.engine import stopping
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_is_raised_with_the_status_of_a_shell(number: int, status: int) -> None:
+    with pytest.raises(stopping.Stopped, match="The same command goes on") as stop, stopping.watched():
+        os.kill(os.getpid(), number)
+        time.sleep(5)
+    assert stop.value.status == status
+
+
+def test_where_it_is_deferred_the_step_at_hand_is_finished() -> None:
+    with stopping.watched(), stopping.deferred() as signalled:
+        assert not signalled()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert signalled() == signal.SIGTERM
+
+
+def test_what_ignores_a_signal_goes_on_ignoring_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stopping.watched():
+            os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    code = (
+        "import os, time; from ddad_jax.engine import stopping\n"
+        "with stopping.watched(), stopping.deferred():\n"
+        "    os.kill(os.getpid(), 2); os.kill(os.getpid(), 15); time.sleep(30)"
+    )
+    root = Path(__file__).parents[2]
+    ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 143
+    assert len(ended.stderr.splitlines()) == 1 and "goes on from what is done" in ended.stderr
+
+
+def test_what_has_to_be_whole_is_ended_and_then_the_signal_is_raised() -> None:
+    done = []
+    with pytest.raises(stopping.Stopped) as stop, stopping.watched(), stopping.whole():
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(True)
+    assert done and stop.value.status == 143
+    with stopping.watched(), stopping.deferred() as signalled:
+        with stopping.whole():
+            os.kill(os.getpid(), signal.SIGINT)
+        assert signalled() == signal.SIGINT
+
+
+def test_a_signal_of_a_program_that_has_ended_stops_no_later_one() -> None:
+    with stopping.watched(), stopping.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+    with stopping.deferred() as signalled:
+        assert not signalled()
