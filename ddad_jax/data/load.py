@@ -125,15 +125,20 @@ def mask_notes(pictures: Sequence[Picture], masks: Mapping[str, Mask]) -> tuple[
     drawn = [(picture, masks[picture.name]) for picture in pictures if picture.name in masks]
     files = [(file, rule) for picture, mask in drawn for file, rule in zip(picture.masks, mask.rules, strict=True)]
     notes = []
-    for rule, what in _RULES.items():
+    for rule in _RULES:
         if of_rule := [file for file, one in files if one == rule]:
-            notes.append(f"{len(of_rule)} of {len(files)} masks {what} ({of_rule[0]} for one)")
+            notes.append(mask_note(rule, of_rule, len(files)))
     if inverted := [picture.masks[0] for picture, mask in drawn if _seems_inverted(mask.pixels)]:
         notes.append(
             f"{len(inverted)} of {len(drawn)} masks mark all of the picture's border and more than half of it "
             f"({inverted[0]} for one): are black and white exchanged? White is what is defective"
         )
     return tuple(notes)
+
+
+def mask_note(rule: Rule, files: Sequence[Path], n: int) -> str:
+    """That so many of ``n`` masks were understood by a rule other than the plain one."""
+    return f"{len(files)} of {n} masks {_RULES[rule]} ({files[0]} for one)"
 
 
 def _seems_inverted(pixels: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ what a person gave with ``--labels`` was meant to be used.
 """
 
 import hashlib
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -12,14 +13,22 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from ddad_jax.data.listing import listed, picture_files, subfolders
+from ddad_jax.data.listing import entries, listed, picture_files, subfolders, walked
+from ddad_jax.data.load import mask_note
 from ddad_jax.data.outlines import LINE_WIDTH, Point, draw
-from ddad_jax.data.read import named_as_picture, read_mask
+from ddad_jax.data.read import named_as_picture, read_mask, read_mask_values
+from ddad_jax.data.unused import Reason, unused_notes
 from ddad_jax.data.via import Region, kinds_of, read_via
 from ddad_jax.engine.captures.recording import NORMAL, Capture, Captured
 from ddad_jax.errors import InputError
 
+log = logging.getLogger(__name__)
+
 VIA = (".csv", ".json")
+TOO_DEEP: Reason = (
+    "in deeper folders, or VIA files in a folder of masks",
+    "Name them RECORDING_000012.png in --labels itself, or 000012.png in a folder named by their recording.",
+)
 COMBINED = "combined"
 """The kind of a picture that shows several, in MVTec AD's word; a region that is called so says the same."""
 
@@ -148,12 +157,12 @@ def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
                 raise InputError(f"--labels={path}: expected a VIA file (.csv, .json) or a folder of mask images.")
             yield path
             continue
-        drawn = sorted(
-            p for p in path.iterdir() if p.suffix.lower() in VIA and not p.name.startswith(".") and p.is_file()
-        )
+        drawn = [p for p in entries(path) if p.suffix.lower() in VIA and p.is_file()]
         files = [*drawn, *picture_files(path), *(file for folder in subfolders(path) for file in picture_files(folder))]
         if not files:
             raise InputError(f"--labels={path}: holds no VIA file and no mask image, nor do its folders.")
+        for note in unused_notes(path, walked(path), set(files), lambda file: TOO_DEEP):
+            log.warning("--labels: %s", note)
         yield from files
 
 
@@ -228,5 +237,8 @@ def _of_image(file: Path, names: _Names) -> tuple[Key, Label]:
     key = names.key(f"{called.parent.name}/{called.name}", called)
     capture = names.captures[key]
     picture = capture.folder / "frames" / f"{key[1]}.png"
-    pixels = read_mask(file, capture.size, image=picture)
-    return key, Label("image", bool(pixels.any()), "", file, area=int(pixels.sum()))
+    mask = read_mask_values(file, capture.size, image=picture, must_be_mask=True)
+    if mask.rule != "plain":
+        log.warning("--labels: %s", mask_note(mask.rule, [file], 1))
+    area = int((mask.share > 0.5).sum())
+    return key, Label("image", area > 0, "", file, area=area)

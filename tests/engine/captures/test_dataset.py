@@ -18,7 +18,8 @@ from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.folder import mvtec_folder
 from ddad_jax.engine.captures.assembling import assemble, captures_of, report
 from ddad_jax.engine.captures.frame_choice import Wanted, shared
-from ddad_jax.engine.captures.labelling import Drawing
+from ddad_jax.engine.captures.labelling import Drawing, read_labels
+from ddad_jax.engine.captures.recording import read_capture
 from ddad_jax.errors import InputError
 
 ROOT = Path(__file__).parents[3]
@@ -423,3 +424,17 @@ def test_the_program_prints_what_it_made_and_one_line_of_what_is_wrong(tmp_path:
     assert "train/good: 12" in ended.stdout and f"data set: {tmp_path}/sets/melon" in ended.stdout
     ended = run("--product=melon", "--test_good=4", f"--captures={tmp_path}/nothing*")
     assert ended.returncode == 2 and ended.stderr.startswith("error: --captures=") and "Traceback" not in ended.stderr
+
+
+def test_what_lies_among_labels_and_is_not_read_is_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, labels = read_capture(capture(tmp_path, "s1", "scratch")), tmp_path / "labels"
+    mask = np.zeros(SIZE, np.uint8)
+    mask[3:9, 3:9], mask[3:9, 9:15] = 85, 170
+    for path in ("s1/000000.png", "s1/more/000001.png"):
+        (labels / path).parent.mkdir(parents=True, exist_ok=True)
+        save(mask, labels / path)
+    (labels / "notes.docx").write_text("x")
+    known = read_labels([labels], [one], Drawing())
+    assert [label.area for label in known.of.values()] == [72]  # every class counts
+    told = caplog.text
+    assert "s1/more/000001.png" in told and "notes.docx" in told and "taken for classes" in told
