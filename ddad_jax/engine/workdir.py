@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
+from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
 from ddad_jax.engine.setting_checks import check
@@ -27,7 +28,6 @@ from ddad_jax.engine.store import lock
 from ddad_jax.engine.store.file_contents import same_file
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep import shards
-from ddad_jax.engine.sweep.same_pictures import fingerprint_in, first_below
 from ddad_jax.errors import InputError
 
 _PACKAGES = (

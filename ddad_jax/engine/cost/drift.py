@@ -18,6 +18,7 @@ from scipy.stats import spearmanr
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
+from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.evidence import starts_of
@@ -29,7 +30,6 @@ from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Point, point_of
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.journal import measured_with
-from ddad_jax.engine.sweep.same_pictures import fingerprint_in
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.workdir import require_same
 from ddad_jax.errors import InputError

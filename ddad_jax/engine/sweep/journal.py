@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
+from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
@@ -20,7 +21,6 @@ from ddad_jax.engine.methods.method import UNSAID, key_of
 from ddad_jax.engine.store.file_contents import checksum
 from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_text
 from ddad_jax.engine.sweep import selected
-from ddad_jax.engine.sweep.same_pictures import fingerprint_in
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 from ddad_jax.points import GridKey, ReconPoint, time_grid
