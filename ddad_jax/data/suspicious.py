@@ -25,6 +25,8 @@ STRETCHED = 1.1
 """Times as wide for its height as any training picture, or as narrow: all are brought to one size, and lines bend."""
 COARSER = 1.5
 """Times as large as any training picture, or as small: at one size it is sharper or more blurred."""
+BLOCK = 512
+"""Pictures compared with as many others at once: all pairs of a large data set fill the memory."""
 _SIDE, _NAMED = 32, 3
 _STRETCH = "scale the values to the full range before they are saved (12 bits in 16: times 16), all by the same factor"
 
@@ -39,7 +41,7 @@ def suspicious(train: ImageSet, test: ImageSet) -> list[str]:
 
 
 def _light(train: ImageSet, test: ImageSet) -> list[str]:
-    said = []
+    notes = []
     names = [*(f"train: {name}" for name in train.names), *(f"test: {name}" for name in test.names)]
     span = np.array([_span(image) for images in (train.images, test.images) for image in images]).reshape(-1, 2)
     darkest, brightest = span[:, 0], span[:, 1]
@@ -57,8 +59,8 @@ def _light(train: ImageSet, test: ImageSet) -> list[str]:
         ),
     ):
         if odd.any():
-            said.append(f"{odd.sum()} of {len(odd)} pictures {what} ({_some(np.array(names)[odd])})")
-    return said
+            notes.append(f"{odd.sum()} of {len(odd)} pictures {what} ({_some(np.array(names)[odd])})")
+    return notes
 
 
 def _span(image: np.ndarray) -> tuple[float, float]:
@@ -105,7 +107,7 @@ def _sizes(train: ImageSet, test: ImageSet) -> list[str]:
     stretched = (ratio > ratios.max() * STRETCHED) | (ratio < ratios.min() / STRETCHED)
     coarser = ~stretched & ((side > sides.max() * COARSER) | (side < sides.min() / COARSER))
     usual = "{} x {}".format(*max(set(train.sizes), key=train.sizes.count))
-    said = []
+    notes = []
     for odd, what in (
         (stretched, "have proportions that no training picture has: all are brought to one size, so these are "
          "stretched otherwise; crop or record them alike"),
@@ -114,52 +116,51 @@ def _sizes(train: ImageSet, test: ImageSet) -> list[str]:
     ):  # fmt: skip
         if odd.any():
             named = [f"{test.names[i]} of {test.sizes[i][0]} x {test.sizes[i][1]}" for i in np.flatnonzero(odd)]
-            said.append(
+            notes.append(
                 f"{odd.sum()} of {len(odd)} test pictures {what} ({_some(named)}; training: {usual}, height x width)"
             )
-    return said
+    return notes
 
 
 def _copies(train: ImageSet, test: ImageSet) -> list[str]:
     if not len(train.names) or not len(test.names):
         return []
     seen, shown = _thumbnails(train.images), _thumbnails(test.images)
-    between, among, tested = _distances(seen, seen), _distances(shown, seen), _distances(shown, shown)
-    np.fill_diagonal(between, np.inf)
-    np.fill_diagonal(tested, np.inf)
-    said = []
+    notes = []
     if len(seen) > 1 and _identical(train.images):
-        said.append(f"all {len(seen)} training pictures are the same one: copies teach nothing; add others")
-    nearest = between.min(1)
-    bound = min(CLOSE, FAR_CLOSER * float(np.median(nearest))) if len(seen) > 1 else 0.0
-    pairs = _pairs(among, bound, test, train)
+        notes.append(f"all {len(seen)} training pictures are the same one: copies teach nothing; add others")
+    bound = 0.0
+    if len(seen) > 1:
+        bound = min(CLOSE, FAR_CLOSER * float(np.median(_nearest(seen, seen, others=True)[1])))
+    pairs = _pairs(_nearest(shown, seen), bound, test, train)
     if pairs:
         n = len({i for i, _ in pairs})
         named = _some([f"{test.names[i]} = {train.names[j]}" for i, j in pairs])
-        said.append(
+        notes.append(
             f"{n} of {len(shown)} test pictures are training pictures, or nearly ({named}): their scores say nothing "
             "of new pictures; take them out of the one or the other"
         )
-    twins = [(i, j) for i, j in _pairs(tested, bound, test, test) if i < j]
+    twins = [(i, j) for i, j in _pairs(_nearest(shown, shown, others=True), bound, test, test) if i < j]
     if twins:
         apart = [(i, j) for i, j in twins if test.labels[i] != test.labels[j]]
         named = _some([f"{test.names[i]} = {test.names[j]}" for i, j in apart or twins])
         good = f", {len(apart)} of these pairs once as good and once as a defect" if apart else ""
-        said.append(
+        notes.append(
             f"{len({j for _, j in twins})} of {len(shown)} test pictures are there twice, or nearly{good} ({named}): "
             "each counts for two; keep one of each"
         )
-    return said
+    return notes
 
 
-def _pairs(distances: np.ndarray, bound: float, rows: ImageSet, columns: ImageSet) -> list[tuple[int, int]]:
+def _pairs(
+    nearest: tuple[np.ndarray, np.ndarray], bound: float, rows: ImageSet, columns: ImageSet
+) -> list[tuple[int, int]]:
     """(row, column) of the same picture: each row's nearest, of the same bytes or within the bound."""
-    found = []
-    for i, j in enumerate(distances.argmin(1)):
-        d = distances[i, j]
-        if d < bound or (d < 0.01 and np.array_equal(rows.images[i], columns.images[j])):
-            found.append((i, int(j)))
-    return found
+    return [
+        (i, int(j))
+        for i, (j, d) in enumerate(zip(*nearest, strict=True))
+        if d < bound or (d < 0.01 and np.array_equal(rows.images[i], columns.images[j]))
+    ]
 
 
 def _identical(images: np.ndarray) -> bool:
@@ -167,14 +168,37 @@ def _identical(images: np.ndarray) -> bool:
 
 
 def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """float64 [n, 32 * 32], grey."""
-    return np.array([resized(image, _SIDE).astype(np.float64).mean(-1).ravel() for image in images])
+    """float32 [n, 32 * 32], the sum of red, green and blue: whole numbers, so that distances are exact."""
+    thumbnails = np.empty((len(images), _SIDE * _SIDE), np.float32)
+    for row, image in zip(thumbnails, images, strict=True):
+        row[:] = resized(image, _SIDE).sum(-1, dtype=np.float32).ravel()
+    return thumbnails
 
 
-def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Root mean square differences, [len(a), len(b)]."""
-    squares = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-    return np.sqrt(np.maximum(squares, 0) / a.shape[1])
+def _nearest(rows: np.ndarray, columns: np.ndarray, *, others: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row its nearest column, the first of several, and how far it is; one block in memory at a time.
+
+    Args:
+      rows, columns: thumbnails [n, d], [m, d].
+      others: rows and columns are the same pictures, and none is its own neighbour.
+
+    Returns:
+      indices int [n] and root mean square differences float64 [n], in grey levels; infinite where there is no other.
+    """
+    index, squares = np.zeros(len(rows), int), np.full(len(rows), np.inf)
+    for top in range(0, len(rows), BLOCK):
+        a = rows[top : top + BLOCK].astype(np.float64)
+        here = np.arange(top, top + len(a))
+        for left in range(0, len(columns), BLOCK):
+            b = columns[left : left + BLOCK].astype(np.float64)
+            block = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+            if others and left == top:
+                np.fill_diagonal(block, np.inf)
+            column = block.argmin(1)
+            least = block[np.arange(len(a)), column]
+            closer = least < squares[here]
+            index[here[closer]], squares[here[closer]] = column[closer] + left, least[closer]
+    return index, np.sqrt(squares / rows.shape[1]) / 3
 
 
 def _some(names: Sequence[str] | np.ndarray) -> str:

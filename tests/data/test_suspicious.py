@@ -2,6 +2,7 @@
 
 import io
 import re
+import tracemalloc
 from collections.abc import Callable
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.suspicious import suspicious
+from ddad_jax.data.suspicious import _copies, _nearest, suspicious
 
 N, SIDE = 8, 64
 Change = Callable[[np.ndarray], np.ndarray]
@@ -145,3 +146,31 @@ def test_sizes_within_those_of_training_and_unknown_ones_are_usual() -> None:
     assert suspicious(train._replace(sizes=various), test._replace(sizes=various[::-1])) == []
     assert suspicious(train._replace(sizes=((500, 700),) * N), test._replace(sizes=((505, 690),) * N)) == []
     assert suspicious(train, test._replace(sizes=((5, 700),) * N)) == []
+
+
+def test_the_nearest_in_blocks_is_the_nearest_of_all_and_the_first_of_equals(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    rows, columns = (rng.integers(0, 765, (n, 12)).astype(np.float32) for n in (10, 11))
+    columns[9] = columns[2] = rows[7]
+    rows[8] = rows[1]
+    monkeypatch.setattr("ddad_jax.data.suspicious.BLOCK", 4)
+    for others, to in ((False, columns), (True, rows)):
+        every = np.sqrt(((rows[:, None] - to[None]) ** 2).mean(-1, dtype=np.float64)) / 3
+        every[np.eye(*every.shape, dtype=bool) & others] = np.inf
+        index, distance = _nearest(rows, to, others=others)
+        np.testing.assert_array_equal(index, every.argmin(1))
+        np.testing.assert_allclose(distance, every.min(1), rtol=1e-12)
+    assert np.isinf(_nearest(rows[:1], rows[:1], others=True)[1])
+
+
+def test_memory_grows_with_the_pictures_and_not_with_their_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng, n = np.random.default_rng(0), 3000
+    pictures = image_set(rng.integers(0, 256, (n, 1, 1, 3), np.uint8))
+    monkeypatch.setattr("ddad_jax.data.suspicious._thumbnails", lambda images: rng.uniform(0, 765, (n, 16)))
+    tracemalloc.start()
+    try:
+        _copies(pictures, pictures)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * n * n / 2
