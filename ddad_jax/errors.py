@@ -1,5 +1,8 @@
 """L0. The one exception a user is meant to read, and what a message quotes of others."""
 
+import errno
+import os
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used.
@@ -8,6 +11,31 @@ class InputError(ValueError):
     points print it without a traceback and exit with status 2; every other exception is a defect
     of ours and keeps its traceback.
     """
+
+
+DISK = {
+    errno.ENOSPC: "Free space on that disk",
+    errno.EDQUOT: "Free space within the quota",
+    errno.EFBIG: "Raise the limit on a file's size (ulimit -f)",
+    errno.EROFS: "Make the file system writable",
+    errno.EACCES: "Change its permissions",
+    errno.EPERM: "Change its permissions",
+    errno.EIO: "Look after the disk",
+}
+"""errno of what no program can do anything about -> the cure."""
+
+
+def disk_failure(error: OSError, unnamed: str = "an output") -> InputError | None:
+    """What a user is to read of ``error``; None where its errno is none of `DISK`.
+
+    Args:
+      unnamed: what is named where the system does not say which file it was.
+    """
+    if error.errno not in DISK:
+        return None
+    file = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else unnamed
+    cure = f"{DISK[error.errno]} or name another folder, then give the same command: it goes on from what is done"
+    return InputError(f"{file or unnamed}: cannot be read or written ({error.strerror}). {cure}")
 
 
 def first_line(error: BaseException, most: int = 300) -> str:

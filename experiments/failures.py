@@ -1,6 +1,5 @@
 """What the machine, and not the program, fails at: full disks, devices and memory that are not there, in one line."""
 
-import errno
 import os
 import subprocess
 import sys
@@ -8,21 +7,12 @@ from pathlib import Path
 
 import jax
 
-from ddad_jax.errors import InputError, first_line
+from ddad_jax.errors import InputError, disk_failure, first_line
 
-DISK = {
-    errno.ENOSPC: "Free space on that disk",
-    errno.EDQUOT: "Free space within the quota",
-    errno.EFBIG: "Raise the limit on a file's size (ulimit -f)",
-    errno.EROFS: "Make the file system writable",
-    errno.EACCES: "Change its permissions",
-    errno.EPERM: "Change its permissions",
-    errno.EIO: "Look after the disk",
-}
-"""errno of what no program can do anything about -> the cure."""
 _TRIED = "DDAD_XLA_FLAGS_TRIED"
 """Variable of the environment: flags that XLA took, before this program started itself again."""
-_SAID = {"RESOURCE_EXHAUSTED", "Out of memory", "out of memory"}
+_OF_MEMORY = {"RESOURCE_EXHAUSTED", "Out of memory", "out of memory"}
+"""Words of JAX and XLA for memory that is short."""
 
 
 def in_a_line(error: BaseException, workdir: Path | None = None) -> InputError | None:
@@ -30,13 +20,12 @@ def in_a_line(error: BaseException, workdir: Path | None = None) -> InputError |
 
     workdir: is named where the system does not say which file could not be written.
     """
-    if isinstance(error, OSError) and error.errno in DISK:
-        file = error.filename or (f"a file of {workdir}" if workdir else "an output")
-        file = os.fsdecode(file) if isinstance(file, bytes) else file
-        cure = f"{DISK[error.errno]} or name another folder, then give the same command: it goes on from what is done"
-        return InputError(f"{file}: cannot be read or written ({error.strerror}). {cure}")
+    if isinstance(error, OSError) and (
+        failure := disk_failure(error, f"a file of {workdir}" if workdir else "an output")
+    ):
+        return failure
     if isinstance(error, MemoryError) or (
-        isinstance(error, jax.errors.JaxRuntimeError) and any(said in str(error) for said in _SAID)
+        isinstance(error, jax.errors.JaxRuntimeError) and any(words in str(error) for words in _OF_MEMORY)
     ):
         return InputError(
             f"out of memory ({first_line(error, 160)}). Take a smaller --config.train.batch_size, "
@@ -65,11 +54,11 @@ def require_devices() -> str:
 
 def _require_flags() -> None:
     """XLA ends the process over a flag that it does not know, so a process of its own has to try them, once."""
-    told = os.environ.get("XLA_FLAGS", "")
-    if not told.strip() or os.environ.get(_TRIED) == told:
+    given = os.environ.get("XLA_FLAGS", "")
+    if not given.strip() or os.environ.get(_TRIED) == given:
         return
     code = "from jaxlib import xla_client; xla_client.make_cpu_client()"
     tried = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, errors="replace")
-    if tried.returncode and (why := [line for line in tried.stderr.splitlines() if "XLA_FLAGS" in line]):
-        raise InputError(f"XLA_FLAGS={told}: XLA refuses it ({why[0][-200:]}); mend or unset XLA_FLAGS")
-    os.environ[_TRIED] = told
+    if tried.returncode and (complaints := [line for line in tried.stderr.splitlines() if "XLA_FLAGS" in line]):
+        raise InputError(f"XLA_FLAGS={given}: XLA refuses it ({complaints[0][-200:]}); mend or unset XLA_FLAGS")
+    os.environ[_TRIED] = given

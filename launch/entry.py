@@ -3,20 +3,21 @@
 Not ``experiments.entry``, which asks JAX for its devices: a launcher must leave them to those it starts.
 """
 
-import errno
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from absl import app, flags
 
-from ddad_jax.errors import InputError
+from ddad_jax.engine import stopping
+from ddad_jax.errors import InputError, disk_failure
 
 
 def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequence[str] = ()) -> None:
     """Parse the flags of ``argv`` (the program's name first) and end with the status of ``main(what is left)``.
 
-    An InputError, or a flag that cannot be used, is one line without a traceback and status 2.
+    An InputError, a flag that cannot be used, or a disk that fails is one line without a traceback and status 2; Ctrl-C
+    and SIGTERM are one line and status 130 or 143.
     """
 
     def parse(argv: list[str]) -> list[str]:
@@ -35,11 +36,16 @@ def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequ
         except InputError as error:
             refuse(error)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES):
-                raise
-            refuse(InputError(f"{error.filename or 'an output'}: cannot be read or written ({error.strerror})"))
+            if failure := disk_failure(error):
+                refuse(failure)
+            raise
 
-    app.run(guarded, argv=list(argv), flags_parser=parse)
+    try:
+        with stopping.watched():
+            app.run(guarded, argv=list(argv), flags_parser=parse)
+    except stopping.Stopped as stop:
+        print(stop, file=sys.stderr)
+        sys.exit(stop.status)
 
 
 def refuse(error: Exception) -> NoReturn:

@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, first_line
 
 FORMATS = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 """Of the files read: a fixed list, so that a file with a harmless ending cannot wake one of Pillow's rarer decoders."""
@@ -141,8 +141,12 @@ def unreadable(source: Path | Encoded, error: BaseException) -> InputError:
     """What is raised for a file that cannot be decoded."""
     if isinstance(error, FileNotFoundError):
         return InputError(f"{source}: no such file. Check the path, or restore the file.")
+    if isinstance(error, UnidentifiedImageError):  # its own words name an object of Python
+        why = "no picture of these formats"
+    else:
+        why = (isinstance(error, OSError) and error.strerror) or first_line(error)
     return InputError(
-        f"{source}: cannot be read as an image ({error}). It may be truncated or not a picture "
+        f"{source}: cannot be read as an image ({why}). It may be truncated or not a picture "
         f"({', '.join(FORMATS)} are read): copy it again from its source, or remove it."
     )
 

@@ -2,10 +2,11 @@
 
 UTF-8 with or without a byte order mark (as editors on Windows save it), UTF-16 and UTF-32, any line ends. An object
 that has one name twice is refused: another reader may take the other value. So are NaN and infinities, which no JSON
-has, unless they may be this program's own.
+has, and numbers that are read as such, unless they may be this program's own.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,9 +51,9 @@ def parsed(content: bytes | str, *, constants: bool = False) -> Any:
       ValueError: no JSON, in no encoding that JSON has, or nested too deeply.
     """
     content = text_of(content) if isinstance(content, bytes) else content
-    hook = None if constants else _no_constant
+    hooks: dict[str, Any] = {"parse_constant": _no_constant, "parse_float": _finite, "parse_int": _finite_int}
     try:
-        return json.loads(content, object_pairs_hook=_object, parse_constant=hook)
+        return json.loads(content, object_pairs_hook=_object, **({} if constants else hooks))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -72,6 +73,17 @@ def _object(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
         names = [name for name, _ in pairs]
         raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
     return found
+
+
+def _finite(text: str) -> float:
+    if math.isinf(value := float(text)):
+        raise ValueError(f"{text[:20]} is too large for a number")
+    return value
+
+
+def _finite_int(text: str) -> int:
+    _finite(text)  # it may be used as one
+    return int(text)
 
 
 def _no_constant(name: str) -> Any:

@@ -269,7 +269,8 @@ def _require_same_size(mask_path: Path | Encoded, mask: Image.Image, image_path:
     if found != expected:
         hint = ""
         if orient and found == image_size(image_path, orient=False):
-            hint = " The mask fits the image before its EXIF orientation is applied: pass orient=False."
+            turned = "The mask fits the image as it is stored, before its EXIF tag turns it"
+            hint = f" {turned}: save the picture upright, or turn the mask."
         raise InputError(
             f"mask {mask_path} is {found[0]} x {found[1]} pixels (height x width), but its image "
             f"{image_path} is {expected[0]} x {expected[1]}. Save the mask at the image's size.{hint}"

@@ -1,8 +1,8 @@
 """How a program ends at Ctrl-C and SIGTERM: in order, with status 130 or 143 and one line that says how to go on.
 
 The first signal is raised as ``Stopped`` where the program is, or, within ``deferred``, waits until the step at hand is
-done and saved. A second one ends the program at once. Nothing here imports JAX: a program that is stopped while it
-still imports ends the same way (``experiments/__init__.py``).
+done and saved, and says so. A second one ends the program at once. Nothing here imports JAX: a program that is stopped
+while it still imports ends the same way (``experiments/__init__.py``, ``launch/__init__.py``).
 """
 
 import contextlib
@@ -77,6 +77,15 @@ def whole() -> Iterator[None]:
         raise Stopped(number)
 
 
+@contextlib.contextmanager
+def saying(done: Callable[[], str]) -> Iterator[None]:
+    """A signal within the block says what is done by then, unless it says so already."""
+    try:
+        yield
+    except Stopped as stop:
+        raise Stopped(stop.number, stop.done or done()) from None
+
+
 def _install(handler: Callable[[int, FrameType | None], Any]) -> dict[int, Any]:
     taken = [number for number in SIGNALS if signal.getsignal(number) not in (signal.SIG_IGN, None)]
     return {number: signal.signal(number, handler) for number in taken}
@@ -88,10 +97,16 @@ def _heard(number: int, frame: FrameType | None) -> None:
         _end(number, "stopped at once. " + GO_ON)
     if not _deferring:
         raise Stopped(number)
+    _say("stopping after this step; once more ends at once")
 
 
 def _end(number: int, line: str) -> None:
     """Of this instant: threads of XLA and of pools are not waited for."""
-    # Not print: the signal may have come in the middle of one.
-    os.write(2, f"{line}\n".encode())
+    _say(line)
     os._exit(128 + number)
+
+
+def _say(line: str) -> None:
+    # Not print: the signal may have come in the middle of one.
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        os.write(2, f"{line}\n".encode())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.data import captured
-from ddad_jax.data.json_file import read_json, read_object
+from ddad_jax.data.json_file import parsed, read_json, read_object
 from ddad_jax.data.via import read_via
 from ddad_jax.engine.captures import recording
 from ddad_jax.errors import InputError
@@ -62,6 +62,9 @@ def test_view_masks_labels_and_manifests_are_read_however_saved(tmp_path: Path, 
         (b'{"a": 1, "b": {"c": 1, "c": 2}}', "'c' stands twice"),
         (b'{"a": NaN}', "NaN is no number of JSON"),
         (b"[-Infinity]", "-Infinity is no number"),
+        (b'{"a": 1e999}', "1e999 is too large"),
+        (b'{"a": [-1E400]}', "-1E400 is too large"),
+        (b"[1" + b"0" * 400 + b"]", "1000.* is too large"),
         (b"[" * 200_000, "nested too deeply"),
         (b"", "cannot be read"),
         (b"\xef\xbb\xbf", "cannot be read"),
@@ -85,6 +88,11 @@ def test_a_folder_and_nothing_in_its_place_are_refused_by_name(tmp_path: Path) -
 def test_numbers_that_python_alone_writes_are_read_where_they_may_be_ours(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"a": float("inf")}))
     assert read_object(tmp_path / "a.json", mend="", constants=True) == {"a": float("inf")}
+
+
+def test_large_numbers_are_numbers() -> None:
+    assert parsed("[1e308, -1E-999, 12345678901234567890, 0.5]") == [1e308, 0.0, 12345678901234567890, 0.5]
+    assert parsed("[1e999]", constants=True) == [float("inf")]
 
 
 def test_another_value_is_no_object(tmp_path: Path) -> None:

@@ -63,6 +63,25 @@ def test_every_entry_refuses_and_names_the_file(folder: Path, name: str) -> None
         run_exported.read(path, [SIZE, SIZE])
 
 
+@pytest.mark.parametrize("content", [b"", b"hello", b"GIF89a" + b"\0" * 40])
+def test_what_is_no_picture_is_refused_without_an_object_of_python(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(content)
+    for read in (lambda: read_full(path), lambda: read_full(encoded(path)), lambda: read_mask(path, SIZE)):
+        with pytest.raises(InputError, match=r"a\.png: .*\(no picture of these formats\).*PNG, JPEG") as error:
+            read()
+        assert "object at" not in str(error.value) and "<" not in str(error.value)
+    with pytest.raises(run_exported.Refused, match=r"a\.png: .*\(no picture of these formats\); PNG, JPEG") as refused:
+        run_exported.read(path, [SIZE, SIZE])
+    assert "<" not in str(refused.value)
+
+
+def test_a_file_that_may_not_be_read_is_named_once(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(InputError, match=r"a\.png: cannot be read as an image \(Is a directory\)\."):
+        read_full(tmp_path / "a.png")
+
+
 def test_the_same_files_are_pictures_to_all(folder: Path) -> None:
     expected = sorted((*SOUND, *REFUSED))
     source = Folder(folder)

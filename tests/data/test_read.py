@@ -185,7 +185,7 @@ def test_mask_drawn_before_the_exif_turn_is_explained(tmp_path: Path) -> None:
     exif[0x0112] = 8
     Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
     mask = save(square_mask(), tmp_path / "m.png")
-    with pytest.raises(InputError, match="orient=False"):
+    with pytest.raises(InputError, match="save the picture upright, or turn the mask"):
         read_mask(mask, SIZE, image=tmp_path / "a.png")
     assert read_mask(mask, SIZE, image=tmp_path / "a.png", orient=False).any()
 

@@ -20,11 +20,26 @@ def test_a_signal_is_raised_with_the_status_of_a_shell(number: int, status: int)
     assert stop.value.status == status
 
 
-def test_where_it_is_deferred_the_step_at_hand_is_finished() -> None:
+def test_where_it_is_deferred_the_step_at_hand_is_finished_and_a_line_says_so(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
     with stopping.watched(), stopping.deferred() as signalled:
-        assert not signalled()
+        assert not signalled() and not capfd.readouterr().err
         os.kill(os.getpid(), signal.SIGTERM)
         assert signalled() == signal.SIGTERM
+    assert capfd.readouterr().err == "stopping after this step; once more ends at once\n"
+
+
+def test_a_signal_says_what_is_done_by_then() -> None:
+    says = "epoch 3 is saved"
+    with (
+        pytest.raises(stopping.Stopped, match=f"{says}. The same command") as stop,
+        stopping.watched(),
+        stopping.saying(lambda: says),
+    ):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+    assert stop.value.status == 143
 
 
 def test_what_ignores_a_signal_goes_on_ignoring_it() -> None:
@@ -45,7 +60,8 @@ def test_a_second_signal_ends_at_once() -> None:
     root = Path(__file__).parents[2]
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, timeout=30)
     assert ended.returncode == 143
-    assert len(ended.stderr.splitlines()) == 1 and "goes on from what is done" in ended.stderr
+    first, last = ended.stderr.splitlines()
+    assert "once more ends at once" in first and "goes on from what is done" in last
 
 
 def test_what_has_to_be_whole_is_ended_and_then_the_signal_is_raised() -> None:

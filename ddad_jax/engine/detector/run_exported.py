@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import signal
 import struct
 import sys
 import zipfile
@@ -17,6 +18,12 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if __name__ == "__main__":  # at once, also while JAX is imported: nothing is lost, each row is out when it is known
+    _ends: dict[int, bytes] = {signal.SIGINT: b"stopped by Ctrl-C\n", signal.SIGTERM: b"stopped by SIGTERM\n"}
+    for _one in _ends:
+        if signal.getsignal(_one) is not signal.SIG_IGN:
+            signal.signal(_one, lambda number, _: (os.write(2, _ends[number]), os._exit(128 + number)))
 
 import jax
 import jax.numpy as jnp
@@ -54,22 +61,15 @@ class Refused(Exception):
 
 
 def load(path: Path, batch: int = 0) -> Model:
-    """The detector in the file, checked part by part.
-
-    Args:
-      batch: pictures in one call, where the file leaves it open; 0: as it says.
-    """
+    """The detector in the file, checked part by part. batch: pictures in one call, where the file leaves it open; 0: as
+    it says."""
     told, parts = _parts(path)
     platform = export.default_export_platform()
     if platform not in told["platforms"]:
-        made_for = ", ".join(told["platforms"])
         mend = f"Export it again with --platforms={platform}, or set JAX_PLATFORMS to one of those"
-        raise Refused(f"{path}: its program is for {made_for}; this JAX runs on {platform}. {mend}")
-    version, lowest, highest = (
-        told["calling_convention_version"],
-        export.minimum_supported_calling_convention_version,
-        export.maximum_supported_calling_convention_version,
-    )
+        raise Refused(f"{path}: its program is for {', '.join(told['platforms'])}; this JAX runs on {platform}. {mend}")
+    version, lowest = told["calling_convention_version"], export.minimum_supported_calling_convention_version
+    highest = export.maximum_supported_calling_convention_version
     if not lowest <= version <= highest:
         here = f"JAX {jax.__version__} reads {lowest} to {highest}"
         mend = f"Install JAX {told['jax']}, or export the model again"
@@ -171,7 +171,7 @@ def read(path: Path, picture: Sequence[int]) -> np.ndarray:
 
 def _decoded(path: Path) -> Any:
     """The first frame, upright."""
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < 2 * MOST_PIXELS:
         Image.MAX_IMAGE_PIXELS = 2 * MOST_PIXELS
@@ -191,7 +191,8 @@ def _decoded(path: Path) -> Any:
     except Image.DecompressionBombError:
         raise _too_large(path, "far more") from None
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:
-        raise Refused(f"{path}: cannot be read as a picture ({error})") from None
+        why = "no picture of these formats" if isinstance(error, UnidentifiedImageError) else error
+        raise Refused(f"{path}: cannot be read as a picture ({why}); {', '.join(PICTURES)} are read") from None
 
 
 def _too_large(path: Path, size: str) -> Refused:

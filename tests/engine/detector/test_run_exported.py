@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import zipfile
@@ -29,6 +30,14 @@ class Blocked:
             raise ImportError(name)
 sys.meta_path.insert(0, Blocked())
 runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+STRIKE = """
+import os, zipfile
+from pathlib import Path
+def strike(now):
+    if now:
+        os.kill(os.getpid(), {number})
+Path.is_file = lambda path: path.name == "a.ddad" and strike(True)
 """
 
 
@@ -63,6 +72,17 @@ def test_it_runs_elsewhere_with_jax_and_numpy_alone(file: Path, arrays: list[Pat
         assert row.items() >= {**said, "anomalous": row["score"] > 0.5}.items()
         np.testing.assert_allclose(np.load(row["map"]), anomaly, atol=1e-5 * np.abs(anomaly).max())
     assert len(rows) == len(list(maps.iterdir())) == 3
+
+
+@pytest.mark.parametrize("module", ["jax", "none of them"])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_it_in_a_line(tmp_path: Path, module: str, number: int, status: int) -> None:
+    """Among the imports, and later."""
+    code = WITHOUT.replace("raise ImportError(name)", f"raise ImportError(name)\n        strike(name == {module!r})")
+    code = code.replace("class Blocked", f"{STRIKE.format(number=int(number))}class Blocked")
+    code = code.replace("sys.argv[0]", repr(str(SCRIPT)))
+    done = subprocess.run([sys.executable, "-c", code, "a.ddad", "a.png"], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (status, 1) and "stopped by" in done.stderr, done.stderr
 
 
 def test_pictures_of_one_stem_have_a_map_each_and_the_longest_names_too(file: Path, tmp_path: Path) -> None:

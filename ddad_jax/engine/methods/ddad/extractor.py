@@ -110,7 +110,8 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write 
     """
     if c.adapt.epochs and not (workdir / "adapt" / "chosen.json").exists():
         original = load_backbone(c.backbone.name, c.backbone.weights or None)
-        _adapt(c, workdir, data, params, original, _epochs(workdir), write)
+        with stopping.saying(functools.partial(_saved, workdir)):
+            _adapt(c, workdir, data, params, original, _epochs(workdir), write)
     return restored(c, workdir)
 
 
@@ -143,6 +144,17 @@ def _epochs(workdir: Path) -> Checkpoints:
     return Checkpoints(workdir / "adapt" / "epochs", keep=None)
 
 
+def _states(workdir: Path) -> Checkpoints:
+    return Checkpoints(workdir / "adapt" / "state", keep=1)
+
+
+def _saved(workdir: Path) -> str:
+    """What a signal leaves: steps within an epoch are not saved."""
+    states = _states(workdir)
+    last = states.steps()[-1] if states.steps() else 0
+    return f"adaptation is saved up to epoch {last} in {states.folder.parent}; epoch {last + 1} begins anew"
+
+
 def _adapt(
     c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
@@ -159,7 +171,7 @@ def _adapt(
         )
     )
     sample = _sampler(c, params)
-    states = Checkpoints(workdir / "adapt" / "state", keep=1)
+    states = _states(workdir)
     measure = {"contrast": _contrast(c, data, sample)}
     if c.adapt.choose == "synthetic":
         painted, judge = _with_choice(c, data), config_point(c)

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import tiny_runs
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad import extractor
 from ddad_jax.engine.methods.ddad.extractor import adapted
@@ -204,6 +206,21 @@ def test_a_choice_that_cannot_be_read_is_refused_by_its_file(root: Path, data: D
     (tmp_path / "adapt" / "chosen.json").write_text(said)
     with pytest.raises(InputError, match=r"adapt/chosen\.json: does not say.*Delete it to choose again"):
         adapted(tiny_runs.config(root, adapt__epochs=1), tmp_path, data, None)
+
+
+def test_a_signal_says_up_to_which_epoch_it_is_saved(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = extractor.pairs
+
+    def struck(*args: Any, epoch: int, **how: Any) -> Any:
+        if epoch == 2:
+            raise stopping.Stopped(signal.SIGTERM)
+        return real(*args, epoch=epoch, **how)
+
+    monkeypatch.setattr(extractor, "pairs", struck)
+    with pytest.raises(stopping.Stopped, match=r"saved up to epoch 1 in .*adapt; epoch 2 begins anew\. The same"):
+        adapted(tiny_runs.config(root, adapt__epochs=2), tmp_path, data, None)
 
 
 def test_a_stop_decided_before_the_kill_stays_decided(
