@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from ddad_jax.errors import InputError
+from ddad_jax.errors import InputError, is_of_disk
 
 
 class Checkpoints:
@@ -52,7 +52,9 @@ class Checkpoints:
                 raise OSError(errno.ENOSPC, f"No space left: {size} bytes are needed, {free} are free")
             with _checkpointer() as checkpointer:
                 checkpointer.save(target, arrays, force=True)
-        except (OSError, ValueError) as error:  # TensorStore says what the system says as a ValueError
+        except (OSError, ValueError) as error:
+            if not isinstance(error, OSError) and not is_of_disk(error):  # TensorStore wraps what the system says
+                raise
             told = " ".join(str(error).split())[:300]
             mend = "Free space on that disk, or name another folder; checkpoints before it are whole"
             raise InputError(f"{target}: the checkpoint cannot be written ({told}). {mend}") from error

@@ -24,6 +24,15 @@ DISK = {
 }
 """errno of what no program can do anything about -> the cure."""
 
+_WORDS = tuple(os.strerror(code).lower() for code in DISK) + ("quota", "i/o error")
+"""As packages repeat them that raise exceptions of their own."""
+
+
+def is_of_disk(error: BaseException) -> bool:
+    """Whether an exception of any type says in the system's words that a disk took no more or failed."""
+    text = str(error).lower()
+    return any(words in text for words in _WORDS)
+
 
 def disk_failure(error: OSError, unnamed: str = "an output") -> InputError | None:
     """What a user is to read of ``error``; None where its errno is none of `DISK`.

@@ -18,52 +18,52 @@ def doubts(c: ConfigDict) -> list[str]:
 
 
 def _network(c: ConfigDict) -> list[str]:
-    m, said = c.model, []
+    m, sentences = c.model, []
     inner = c.data.size // m.patch
     multipliers = m.channel_mult or CHANNEL_MULT[inner]
     sides = [inner // 2**level for level in range(len(multipliers))]
     asked = tuple(m.attention_sizes)
     # The default fits the published sizes; at a small size it names maps that are not there, which nobody asked for.
     if asked != base().model.attention_sizes and (nowhere := [side for side in asked if side not in sides]):
-        said.append(
+        sentences.append(
             f"--config.model.attention_sizes={asked}: no feature map has the side {_listed(nowhere)}, so there is no "
             f"attention for it; the sides are {_listed(sides)} (data.size = {c.data.size}, model.patch = {m.patch})"
         )
     narrowest = min(int(multiplier * m.base) for multiplier in multipliers)
     if m.groups >= narrowest > 0 and m.groups != base().model.groups:
-        said.append(
+        sentences.append(
             f"--config.model.groups={m.groups}: the narrowest level has {narrowest} channels; with as many groups each "
             "channel is normalised by itself and the time embedding is lost: take fewer"
         )
-    return said
+    return sentences
 
 
 def _training(c: ConfigDict) -> list[str]:
-    said = []
+    sentences = []
     for section in ("train", *(("student",) if "student" in (c.sample.model, *c.sweep.model) else ())):
         s = c[section]
         if s.accumulate > s.steps:
-            said.append(
+            sentences.append(
                 f"--config.{section}.accumulate={s.accumulate}: more than --config.{section}.steps={s.steps}, so that "
                 "no update is ever made: take fewer batches an update"
             )
         elif s.warmup_steps >= s.steps > 1 and s.warmup_steps != base()[section].warmup_steps:
-            said.append(
+            sentences.append(
                 f"--config.{section}.warmup_steps={s.warmup_steps}: the training ends after {s.steps} steps, before "
                 "the learning rate is reached: take fewer"
             )
-    return said
+    return sentences
 
 
 def _scoring(c: ConfigDict) -> list[str]:
-    said = []
+    sentences = []
     for flag, layers in (("score.layers", c.score.layers), *(("sweep.layers", layers) for layers in c.sweep.layers)):
         if len(set(layers)) < len(layers):
-            said.append(f"--config.{flag}: {tuple(layers)} names a layer twice, so that it counts twice")
+            sentences.append(f"--config.{flag}: {tuple(layers)} names a layer twice, so that it counts twice")
     for flag, values in c.sweep.items():
         if flag != "parts" and len(set(values)) < len(values):
-            said.append(f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once")
-    return said
+            sentences.append(f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once")
+    return sentences
 
 
 def _idle(c: ConfigDict) -> list[str]:
@@ -86,31 +86,31 @@ def _idle(c: ConfigDict) -> list[str]:
         "synthetic_defects": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
         "synthetic_normals": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
     }
-    said = []
+    sentences = []
     for flag, (used, mend) in needs.items():
         section, _, name = flag.rpartition(".")
         value, other = (part[section][name] if section else part[name] for part in (c, usual))
         if not used and value != other:
-            said.append(f"--config.{flag}={value!r}: has no effect without {mend}")
-    return said
+            sentences.append(f"--config.{flag}={value!r}: has no effect without {mend}")
+    return sentences
 
 
 def _arithmetic() -> list[str]:
     """Of JAX itself: every figure of ours was measured as it is by default."""
-    said = []
+    sentences = []
     if jax.config.values.get("jax_enable_x64"):
-        said.append(
+        sentences.append(
             "JAX_ENABLE_X64 is set: parts of the arithmetic are then of 64 bits, slower and with other numbers than "
             "without; environment.json says so. Unset it to compare with other runs"
         )
     if (prng := jax.config.values.get("jax_default_prng_impl")) != "threefry2x32":
-        said.append(f"JAX_DEFAULT_PRNG_IMPL={prng}: other noise for the same seed than threefry2x32, the default")
+        sentences.append(f"JAX_DEFAULT_PRNG_IMPL={prng}: other noise for the same seed than threefry2x32, the default")
     if (precision := jax.config.values.get("jax_default_matmul_precision")) is not None:
-        said.append(
+        sentences.append(
             f"JAX_DEFAULT_MATMUL_PRECISION={precision}: products are rounded otherwise than by default; "
             "environment.json says so"
         )
-    return said
+    return sentences
 
 
 def _listed(sides: list[int]) -> str:

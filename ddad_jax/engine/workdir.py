@@ -25,7 +25,7 @@ from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TR
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings import LOCATIONS, base
 from ddad_jax.engine.store import lock
-from ddad_jax.engine.store.file_contents import same_file
+from ddad_jax.engine.store.file_contents import same_file, why_another
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep import shards
 from ddad_jax.errors import InputError
@@ -130,7 +130,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         *(STUDENT_WITH if (folder / "student").exists() else ()),
     )
     differing = [
-        f"{name}: there {old!r}, now {new!r}"
+        f"{name}: there {old!r}, now {new!r}{why_another(old, new) if name == 'backbone.weights' else ''}"
         for section in bound
         for name, old, new in _differences(section, _at(before, section), _at(settings, section))
         if not (name in LOCATIONS and (folder / "data.json").exists())

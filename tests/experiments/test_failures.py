@@ -1,9 +1,12 @@
 """What the machine fails at is told in a line with a cure."""
 
 import errno
+import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 
 from ddad_jax.checkpoint import Checkpoints
@@ -38,7 +41,15 @@ def test_devices_that_do_not_wake_name_the_variable(monkeypatch: pytest.MonkeyPa
         failures.require_devices()
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), ValueError("No space left")])
+OF_DISK = [
+    OSError(errno.ENOSPC, "No space left on device"),
+    OSError(errno.ESTALE, "Stale file handle"),
+    *(ValueError(f"UNKNOWN: Error writing 0.0 [OS error {code}: {os.strerror(code)}]") for code in DISK),
+    ValueError("disk QUOTA exceeded"),
+]
+
+
+@pytest.mark.parametrize("error", OF_DISK, ids=str)
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -49,6 +60,31 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
         raise error
 
     monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", full)
-    with pytest.raises(InputError, match="2: the checkpoint cannot be written .*No space left"):
+    with pytest.raises(InputError, match="2: the checkpoint cannot be written .*"):
         checkpoints.save(2, {"a": 2.0})
     assert checkpoints.steps() == [1]
+
+
+def test_a_checkpoint_that_is_wrong_itself_is_no_failure_of_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("Unsupported type of leaf")
+
+    monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", wrong)
+    with pytest.raises(ValueError, match="Unsupported type") as caught:
+        Checkpoints(tmp_path).save(1, {"a": 1.0})
+    assert not isinstance(caught.value, InputError)
+
+
+def test_a_disk_without_room_for_a_checkpoint_is_told_before_orbax_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = []
+    monkeypatch.setattr("orbax.checkpoint.StandardCheckpointer.save", lambda *_, **__: begun.append(True))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=999))
+    with pytest.raises(InputError, match="No space left: 1000 bytes are needed, 999 are free"):
+        Checkpoints(tmp_path).save(1, {"a": np.zeros(250, np.float32)})
+    assert not begun
+    Checkpoints(tmp_path).save(1, {"a": np.zeros(249, np.float32)})
+    assert begun

@@ -27,7 +27,7 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 """What file systems say that cannot lock."""
 PATIENCE_S = 1.0
 """Another process that only asks whether a lock is held holds it for an instant."""
-_OWN: set[Path] = set()
+_HERE: set[Path] = set()
 """Locks that this process holds: what it calls may ask for them once more."""
 
 
@@ -46,7 +46,7 @@ def held(folder: Path, *, shared: bool = False, flag: str = "--workdir", of: str
     """
     folder = folder.resolve()
     path = folder / (f".{of}{NAME}" if of else NAME)
-    if path in _OWN:
+    if path in _HERE:
         yield
         return
     made = [f for f in (folder, *folder.parents) if not f.exists()]
@@ -58,12 +58,12 @@ def held(folder: Path, *, shared: bool = False, flag: str = "--workdir", of: str
     except OSError as error:
         raise InputError(f"{flag}={folder}: cannot be written to ({error.strerror}); name another folder") from None
     with file:
-        _OWN.add(path)
+        _HERE.add(path)
         try:
             sign(file)
             yield
         finally:
-            _OWN.discard(path)
+            _HERE.discard(path)
             _leave(file, path, made)
 
 
@@ -74,9 +74,9 @@ def sign(file: IO[str]) -> None:
         since = time.strftime("%Y-%m-%d %H:%M:%S %Z")
         # The command's beginning tells runs apart; the whole of it may be pages long.
         program = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])[:200]
-        said = f"process {os.getpid()} of {socket.gethostname()} ({program}, since {since})"
+        holding = f"process {os.getpid()} of {socket.gethostname()} ({program}, since {since})"
         # Not through its buffer, which would be tried once more when it is closed.
-        os.write(file.fileno(), said.encode(errors="backslashreplace"))
+        os.write(file.fileno(), holding.encode(errors="backslashreplace"))
 
 
 def locked(file: IO[str], *, shared: bool = False) -> bool:

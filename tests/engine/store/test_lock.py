@@ -1,11 +1,10 @@
 """One program writes into a workdir at a time, and a second one is told who."""
 
-import multiprocessing
-import os
-import signal
-import time
+import contextlib
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_runs
@@ -16,20 +15,28 @@ from ddad_jax.engine.search.search import Search, search
 from ddad_jax.engine.store import lock
 from ddad_jax.errors import InputError
 
+ROOT = Path(__file__).parents[3]
 
-def _hold(folder: Path, shared: bool, of: str, ready: Any) -> None:
-    with lock.held(folder, shared=shared, of=of):
-        ready.set()
-        time.sleep(60)
+HOLD = """
+import sys, time
+from pathlib import Path
+from ddad_jax.engine.store import lock
+with lock.held(Path(sys.argv[1]), shared=bool(sys.argv[2]), of=sys.argv[3]):
+    print(flush=True)
+    time.sleep(60)
+"""
 
 
-def _other(folder: Path, *, shared: bool, of: str = "") -> Any:
-    context = multiprocessing.get_context("fork")
-    ready = context.Event()
-    other = context.Process(target=_hold, args=(folder, shared, of, ready), daemon=True)
-    other.start()
-    assert ready.wait(60)
-    return other
+@contextlib.contextmanager
+def _other(folder: Path, *, shared: bool = False, of: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A process that has the lock, until it is killed at the block's end."""
+    command = [sys.executable, "-c", HOLD, str(folder), "shared" * shared, of]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout and process.stdout.readline() == "\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("spelled", ["run", "run/", "link", "deeper/../run"])
@@ -37,26 +44,22 @@ def test_a_second_program_is_told_who_writes_and_since_when_until_that_is_killed
     (tmp_path / "deeper").mkdir()
     (tmp_path / "run").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "run")
-    other = _other(tmp_path / "run", shared=False)
     with (
+        _other(tmp_path / "run") as other,
         pytest.raises(InputError, match=rf"process {other.pid} of .*since \d{{4}}-\d\d-\d\d .* writes into it"),
         lock.held(tmp_path / spelled),
     ):
         pass
-    os.kill(other.pid, signal.SIGKILL)
-    other.join()
     with lock.held(tmp_path / spelled):
         pass
 
 
 def test_shards_share_a_workdir_with_each_other_alone(tmp_path: Path) -> None:
-    other = _other(tmp_path, shared=True)
-    with lock.held(tmp_path, shared=True):
-        pass
-    with pytest.raises(InputError, match="writes into it"), lock.held(tmp_path):
-        pass
-    other.kill()
-    other.join()
+    with _other(tmp_path, shared=True):
+        with lock.held(tmp_path, shared=True):
+            pass
+        with pytest.raises(InputError, match="writes into it"), lock.held(tmp_path):
+            pass
 
 
 def test_who_holds_it_may_ask_for_it_once_more_and_nothing_stays_behind(tmp_path: Path) -> None:
@@ -78,22 +81,16 @@ def test_files_of_one_folder_have_locks_of_their_own(tmp_path: Path) -> None:
 
 
 def test_a_capture_and_a_data_set_have_one_writer(tmp_path: Path) -> None:
-    others = [_other(tmp_path / "capture", shared=False), _other(tmp_path / "sets", shared=False, of="can")]
-    writing = f"process {others[0].pid} of .*since .* writes into it"
-    with pytest.raises(InputError, match=f"--out={tmp_path / 'capture'}: {writing}.*another --out"):
-        capture(Asked("station:coffee?state=normal&video=0&seconds=2&size=64", tmp_path / "capture"))
-    with pytest.raises(InputError, match=f"--out={tmp_path / 'sets/can'}: process {others[1].pid} of"):
-        assemble([], tmp_path / "sets", "can")
-    with pytest.raises(InputError, match="none of the captures"):
-        assemble([], tmp_path / "sets", "bottle")
-    for other in others:
-        other.kill()
-        other.join()
+    with _other(tmp_path / "capture") as one, _other(tmp_path / "sets", of="can") as another:
+        writing = f"process {one.pid} of .*since .* writes into it"
+        with pytest.raises(InputError, match=f"--out={tmp_path / 'capture'}: {writing}.*another --out"):
+            capture(Asked("station:coffee?state=normal&video=0&seconds=2&size=64", tmp_path / "capture"))
+        with pytest.raises(InputError, match=f"--out={tmp_path / 'sets/can'}: process {another.pid} of"):
+            assemble([], tmp_path / "sets", "can")
+        with pytest.raises(InputError, match="none of the captures"):
+            assemble([], tmp_path / "sets", "bottle")
 
 
 def test_a_search_that_is_called_has_one_writer(tmp_path: Path) -> None:
-    other = _other(tmp_path, shared=False)
-    with pytest.raises(InputError, match="writes into it"):
+    with _other(tmp_path), pytest.raises(InputError, match="writes into it"):
         search(tiny_runs.config(tmp_path), tmp_path, Search(("w",), 1))
-    other.kill()
-    other.join()
