@@ -185,13 +185,17 @@ def _nearest(rows: np.ndarray, columns: np.ndarray, *, others: bool = False) -> 
     Returns:
       indices int [n] and root mean square differences float64 [n], in grey levels; infinite where there is no other.
     """
+    of_columns = np.einsum("md,md->m", columns, columns, dtype=np.float64)
     index, squares = np.zeros(len(rows), int), np.full(len(rows), np.inf)
     for top in range(0, len(rows), BLOCK):
         a = rows[top : top + BLOCK].astype(np.float64)
-        here = np.arange(top, top + len(a))
+        here, of_a = np.arange(top, top + len(a)), (a**2).sum(1)
         for left in range(0, len(columns), BLOCK):
             b = columns[left : left + BLOCK].astype(np.float64)
-            block = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
+            block = a @ b.T
+            block *= -2
+            block += of_a[:, None]
+            block += of_columns[left : left + BLOCK]
             if others and left == top:
                 np.fill_diagonal(block, np.inf)
             column = block.argmin(1)
