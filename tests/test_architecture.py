@@ -113,7 +113,7 @@ def test_arrows_point_down_only(path: str) -> None:
 
 
 def test_the_package_begins_with_nothing_of_itself() -> None:
-    """Whatever is imported of it, ddad_jax/__init__.py runs first: L6, so it may name the engine, but only when asked."""
+    """ddad_jax/__init__.py runs first, whatever is imported of it: L6, it may import the engine, once it is asked."""
     (guard,) = (node for node in tree("ddad_jax/__init__.py").body if isinstance(node, ast.If))
     assert ast.unparse(guard.test) == "TYPE_CHECKING" and not guard.orelse
     at_import = [

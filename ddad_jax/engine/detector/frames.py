@@ -131,7 +131,8 @@ class FrameDetector:
         network's pictures in pixels. batch: as given. detector: the program. tiling: None without tiles.
 
     Raises:
-      InputError: a batch that is no whole number above 0; a model that masks or registers without the mask or the reference.
+      InputError: a batch that is no whole number above 0; a model that masks or registers without the mask or the
+        reference.
     """
 
     def __init__(self, run: Finished, *, batch: int) -> None:
