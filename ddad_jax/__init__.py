@@ -18,7 +18,8 @@ def load(workdir: str | os.PathLike[str], *, batch: int = 4) -> FrameDetector:
     It is called with a list of frames, uint8 [H, W, 3] each, RGB, of any sizes, and gives a
     `ddad_jax.engine.detector.frames.Judged` a frame, in order: the verdict ``anomalous``, with ``score`` and
     ``threshold`` in one unit, that of the run's scores; ``map``, float32 [h, w], to be stretched over the frame, in
-    the unit of ``pixel_threshold``; and ``regions()`` of the frame above that, in pixels of the frame.
+    the unit of ``pixel_threshold``; and ``regions(min_area=0)``, each `ddad_jax.vision.regions.Region` above that, in
+    pixels of the frame.
 
     The first call compiles the program, as ``warm()`` does beforehand.
 
