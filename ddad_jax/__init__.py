@@ -25,13 +25,13 @@ def load(workdir: str | os.PathLike[str], *, batch: int = 4) -> FrameDetector:
 
     Args:
       workdir: of ``experiments.sweep`` or ``experiments.evaluate``, read and not written; the data set of the run is
-        not needed.
+        not needed, a file of weights that it names (--config.backbone.weights) is.
       batch: pictures, or tiles of them, in one call of the compiled program, at least 1. A shorter list is filled up,
         a longer one cut; no verdict depends on it.
 
     Raises:
       InputError: the extra ``engine`` is not installed; the folder holds no finished run or one that does not fit
-        together; a batch below 1. Calling the detector: a frame that is no such array.
+        together; a batch that is no whole number above 0. Calling the detector: a frame that is no such array.
     """
     try:
         from ddad_jax.engine.detector.frames import detector_of
