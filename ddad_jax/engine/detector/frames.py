@@ -15,12 +15,11 @@ from ddad_jax.engine.data.data_sets import picture_size
 from ddad_jax.engine.detector.load import Finished, evaluation, finished
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
-from ddad_jax.score import in_spreads
+from ddad_jax.score import maps_and_scores
 from ddad_jax.sweep import require_mask
 from ddad_jax.vision.regions import Region, regions
 from ddad_jax.vision.registration import reference_of, register, warped
 from ddad_jax.vision.tiles import cut, stitch, tiling
-from ddad_jax.vision.view_mask import silenced
 
 # --- A map of what the model was shown, laid over the frame it was made of.
 
@@ -216,15 +215,14 @@ class FrameDetector:
         if self.tiling is None:
             return self._computed(pictures)
         score, kept = self.run.point[1], self.run.constants
-        maps = []
+        spread = kept.spread if score.standardise else None
+        watched = kept.watched if score.mask_after else None
+        found = []
         for picture in pictures:  # one at a time: a large picture has hundreds of tiles
             of_tiles, _ = self._computed(cut(picture[None], self.tiling), self._tile_masks)
-            whole = stitch(of_tiles, self.tiling)
-            if score.standardise and kept.spread is not None:
-                whole = in_spreads(whole, kept.spread)
-            maps.append(silenced(whole, kept.watched) if score.mask_after else whole)
-        found = np.concatenate(maps)
-        return found, found.max((1, 2))
+            found.append(maps_and_scores(stitch(of_tiles, self.tiling), spread=spread, watched=watched))
+        maps, scores = zip(*found, strict=True)
+        return np.concatenate(maps), np.concatenate(scores)
 
     def _computed(self, pictures: np.ndarray, watched: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         maps, scores = [], []
