@@ -202,7 +202,7 @@ display(Image(WORKDIR / "figures" / "examples.png"))
 # ## One file for the line
 #
 # Networks, settings, score and threshold in one file, for CPU, GPU and TPU. It is run once here and must give the
-# scores of the workdir. Beside it lies a script that needs nothing but JAX and NumPy.
+# scores of the workdir. Beside it lies a script that needs JAX, NumPy and flatbuffers.
 
 # %%
 detector = detector_of(WORKDIR, batch=4)

@@ -11,14 +11,12 @@ from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import SIGMA, First, first_pass, start_times
-from ddad_jax.image import centre_crop
 from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up
 from ddad_jax.points import GridKey, ReconPoint, ScorePoint, time_grid
-from ddad_jax.score import Spread, anomaly_map, image_score, in_spreads
+from ddad_jax.score import Spread, anomaly_map, image_score, maps_and_scores
 from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
-from ddad_jax.vision.view_mask import silenced
 
 
 class Detection(NamedTuple):
@@ -47,13 +45,9 @@ def detection(d_p: Array, d_f: Array, calibration: Calibration, *, score: ScoreP
     and masked where ``score`` says so, cropped."""
     weights: Any = {"v": score.v, "feature_weight": score.feature_weight}
     maps = anomaly_map(d_p, d_f, ratio=calibration.ratio, sigma=score.sigma, **weights)
-    if score.standardise and calibration.spread is not None:
-        maps = in_spreads(maps, calibration.spread)
-    if score.mask_after:
-        maps = silenced(maps, calibration.watched)
-    if crop:
-        maps = centre_crop(maps, crop)
-    return Detection(maps, image_score(maps))
+    spread = calibration.spread if score.standardise else None
+    watched = calibration.watched if score.mask_after else None
+    return Detection(*maps_and_scores(maps, spread=spread, watched=watched, crop=crop))
 
 
 def _constant(value: Any) -> Array:

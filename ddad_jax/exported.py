@@ -2,13 +2,12 @@
 
 The file is a zip, nothing in it compressed and nothing pickled:
 
-* ``program``: StableHLO of (arrays, pictures uint8 [b, h, w, 3], seeds uint32 [b]) -> (maps float32 [b, m, m], scores
-  float32 [b]), as ``jax.export`` lowers it, its portable bytes;
+* ``program``: (arrays, pictures uint8 [b, h, w, 3], seeds uint32 [b]) -> (maps float32 [b, m, m], scores float32 [b]),
+  as ``jax.export`` serialises it;
 * ``arrays.npz``: weights and calibration, "0", "1", ...: the first argument;
 * ``ddad.json``: the signature of the program, what the scores mean, and the SHA-256 of the other two.
 
-What ``Exported.serialize`` gives is not in it, because reading that takes a package besides JAX (flatbuffers).
-``ddad_jax/engine/detector/run_exported.py`` reads the file with JAX and NumPy alone.
+``ddad_jax/engine/detector/run_exported.py`` reads the file with JAX, NumPy and flatbuffers, which JAX wants for it.
 """
 
 import hashlib
@@ -28,8 +27,8 @@ from ddad_jax.errors import InputError
 from ddad_jax.sweep import PairInput
 from ddad_jax.types import Array
 
-FORMAT = 1
-"""Of the file: readers refuse another number."""
+FORMAT = 2
+"""Of the file: readers refuse another number. 1 held the bare StableHLO."""
 
 PLATFORMS = ("cpu", "cuda", "tpu", "rocm")
 
@@ -98,7 +97,7 @@ def packed(found: Lowered, meaning: Mapping[str, Any]) -> bytes:
       meaning: what readers are told besides, under names of the caller's; plain JSON.
     """
     exported = found.program
-    parts = {"program": bytes(exported.mlir_module_serialized), "arrays.npz": _npz(found.arrays)}
+    parts = {"program": bytes(exported.serialize()), "arrays.npz": _npz(found.arrays)}
     picture, maps = exported.in_avals[-2].shape[1:3], exported.out_avals[0].shape[1:]
     told = {
         "format": FORMAT,
@@ -108,9 +107,6 @@ def packed(found: Lowered, meaning: Mapping[str, Any]) -> bytes:
         "map": list(maps),
         "jax": jax.__version__,
         "platforms": list(exported.platforms),
-        "calling_convention_version": exported.calling_convention_version,
-        "module_kept_var_idx": list(exported.module_kept_var_idx),
-        "uses_global_constants": exported.uses_global_constants,
         "sha256": {name: hashlib.sha256(content).hexdigest() for name, content in parts.items()},
     }
     buffer = io.BytesIO()

@@ -10,12 +10,12 @@ The pixel term is brought to the scale of the feature term by a factor r. Two wa
 
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop, gaussian_blur
 from ddad_jax.types import Array
+from ddad_jax.vision.view_mask import silenced
 
 
 class Scale(NamedTuple):
@@ -99,7 +99,7 @@ def anomaly_map(
       v, ratio, feature_weight: as in ``combine``.
     """
     blurred = gaussian_blur(combine(d_p, d_f, v=v, ratio=ratio, feature_weight=feature_weight), sigma)
-    return centre_crop(blurred, crop) if crop else blurred
+    return centre_crop(blurred, crop)
 
 
 class Spread(NamedTuple):
@@ -184,10 +184,35 @@ def _spread(first: np.ndarray, second: np.ndarray, n: int, prior: float) -> Spre
     return Spread(mu, np.sqrt(variance))
 
 
-def image_score(maps: Array) -> Array:
-    """The largest value of each map [n, h, w] -> [n]. Source: DDAD section 5.1.
+def maps_and_scores(maps: Any, *, spread: Spread | None = None, watched: Any = None, crop: int = 0) -> tuple[Any, Any]:
+    """(maps, scores) as they are judged, of whole maps [n, h, w]: in spreads, silent where not watched, cropped, and
+    then the largest value of each.
 
-    >>> print(image_score(jnp.array([[[0.1, 0.9], [0.2, 0.3]], [[0.1, 0.0], [0.0, 0.1]]])))
+    The one place that says what comes after what: for a sweep's maps on the host, a detector's on its device, and those
+    of tiles that were put together.
+
+    Args:
+      maps: JAX or NumPy, which come out as they went in.
+      spread: of normal maps before any crop, where the point standardises; None for maps that are in spreads already.
+      watched: as of ``silenced``, where the point masks after.
+      crop: as of ``centre_crop``.
+
+    >>> maps, scores = maps_and_scores(np.arange(16.0).reshape(1, 4, 4), crop=2)
+    >>> print(scores)
+    [10.]
+    """
+    if spread is not None:
+        maps = in_spreads(maps, spread)
+    if watched is not None:
+        maps = silenced(maps, watched)
+    maps = centre_crop(maps, crop)
+    return maps, image_score(maps)
+
+
+def image_score(maps: Any) -> Any:
+    """The largest value of each map [n, h, w] -> [n]; JAX or NumPy. Source: DDAD section 5.1.
+
+    >>> print(image_score(np.array([[[0.1, 0.9], [0.2, 0.3]], [[0.1, 0.0], [0.0, 0.1]]])))
     [0.9 0.1]
     """
-    return jnp.asarray(maps).max((1, 2))
+    return maps.max((1, 2))

@@ -1,8 +1,8 @@
 """Write a finished run's detector as one file: ``python -m experiments.export --model=WORKDIR --out=FILE.ddad``.
 
-Beside the file lies then ``run_exported.py``, which needs only JAX and NumPy: ``python run_exported.py FILE.ddad
-PICTURE...`` prints one JSON line a picture. Where the program can run here it is run once: its scores must be those of
-the workdir.
+Beside the file lies then ``run_exported.py``, which needs only JAX, NumPy and flatbuffers: ``python run_exported.py
+FILE.ddad PICTURE...`` prints one JSON line a picture. Where the program can run here it is run once: its scores must be
+those of the workdir.
 """
 
 from absl import flags

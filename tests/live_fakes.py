@@ -56,7 +56,7 @@ class FakeDetector:
         for frame, found in zip(frames, maps, strict=True):
             if self._no_number(frame):
                 found[:] = np.nan
-        return [Judged(float(m.max()), THRESHOLD, not m.max() <= THRESHOLD, m, THRESHOLD, None) for m in maps]
+        return [Judged(float(m.max()), THRESHOLD, not m.max() <= THRESHOLD, m, THRESHOLD, None, m.shape) for m in maps]
 
 
 class FakeSource:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -83,7 +84,8 @@ def layer_of_import(dotted: str) -> int | None:
         return ENGINE
     if parts[1] in LAYERS:
         return LAYERS[parts[1]]
-    return said(f"ddad_jax/{parts[1]}.py")
+    own = f"ddad_jax/{parts[1]}.py"
+    return said(own if (ROOT / own).exists() else "ddad_jax/__init__.py")  # a name of the package itself
 
 
 LIBRARY, RIM = modules("ddad_jax"), modules("experiments", "launch")
@@ -108,6 +110,19 @@ def test_arrows_point_down_only(path: str) -> None:
     own = layer(path)
     up = {name for name in imports(path) if own is not None and (layer_of_import(name) or 0) > own}
     assert not up
+
+
+def test_the_package_begins_with_nothing_of_itself() -> None:
+    """ddad_jax/__init__.py runs first, whatever is imported of it: L6, it may import the engine, once it is asked."""
+    (guard,) = (node for node in tree("ddad_jax/__init__.py").body if isinstance(node, ast.If))
+    assert ast.unparse(guard.test) == "TYPE_CHECKING" and not guard.orelse
+    at_import = [
+        node.module if isinstance(node, ast.ImportFrom) else node.names[0].name
+        for node in tree("ddad_jax/__init__.py").body
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    assert not {name for name in at_import if str(name).partition(".")[0] not in sys.stdlib_module_names}
+    assert layer("ddad_jax/__init__.py") == layer_of_import("ddad_jax.load") == ENGINE
 
 
 def floor(dotted: str) -> int:

@@ -58,7 +58,7 @@ def test_the_file_says_what_it_holds_and_nothing_in_it_is_pickled(tmp_path: Path
         told = json.loads(archive.read("ddad.json"))
         with np.load(io.BytesIO(archive.read("arrays.npz")), allow_pickle=False) as arrays:
             assert all(arrays[name].dtype != object for name in arrays.files)
-    assert told.items() >= {**MEANING, "format": 1, "picture": [SIZE, SIZE], "platforms": ["cpu"], "batch": 0}.items()
+    assert told.items() >= {**MEANING, "format": 2, "picture": [SIZE, SIZE], "platforms": ["cpu"], "batch": 0}.items()
 
 
 def test_one_program_may_be_for_several_platforms() -> None:

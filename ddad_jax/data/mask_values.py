@@ -66,7 +66,7 @@ def understood(values: np.ndarray, full_scale: float, *, indexed: bool = False, 
         return MaskValues(marked.astype(np.float32), "classes")
     if 0 < len(areas) <= FEW:
         return MaskValues(np.minimum(values / areas[0], 1).astype(np.float32), "soft classes")
-    return MaskValues((values / (largest if low else full_scale)).astype(np.float32), "soft edges")
+    return MaskValues((values / largest).astype(np.float32), "soft edges")
 
 
 def _specks(values: np.ndarray, most: float) -> np.ndarray:
@@ -90,14 +90,20 @@ def _between(values: np.ndarray, largest: float, noise: float) -> tuple[float, n
     between = (part > 0) & (part < largest)
     slope = (darkest < part) & (part < brightest)
     inner = between & (darkest == brightest) & (part > noise * largest) & (part < (1 - NOISE) * largest)
-    return float(slope[between].mean()), np.unique(part[inner])
+    # The foot of a wide blur has a few flat pixels at each of its levels, a class is flat all over.
+    areas = np.unique(part[inner]) if inner.sum() > 0.3 * between.sum() else np.empty(0, np.float32)
+    return float(slope[between].mean()), areas
 
 
 def is_textured(values: np.ndarray, full_scale: float) -> bool:
     """Whether grey values [h, w] are those of a photograph all over, such as a copy of the picture in the place of its
-    mask; a mask that was blurred, resized or compressed is not."""
+    mask; a mask that was blurred, resized or compressed is not: it is smooth."""
     grey = np.round(values * (255 / full_scale)).astype(np.uint8)
-    return bool((grey >= STEP).mean() > 0.1) and shades_and_texture(grey)[1] > 0.5
+    drawn = grey >= STEP
+    if drawn.mean() <= 0.1 or shades_and_texture(grey)[1] <= 0.5:
+        return False
+    rough = cv2.absdiff(grey, cv2.medianBlur(grey, 3)) > 2
+    return bool(rough[drawn].mean() > 0.25)
 
 
 def shades_and_texture(grey: np.ndarray) -> tuple[int, float]:

@@ -12,31 +12,13 @@ from pathlib import PurePosixPath, PureWindowsPath
 from ddad_jax.errors import InputError
 
 NORMAL_NAMES = (
-    *(
-        "good",
-        "ok",
-        "okay",
-        "normal",
-        "goods",
-        "nominal",
-        "gut",
-        "i.o.",
-        "in_ordnung",
-        "正常",
-        "良品",
-        "合格",
-        "sound",
-        "intact",
-        "healthy",
-        "flawless",
-        "faultless",
-        "perfect",
-    ),
-    *("free", "mt_free", "clean", "pass", "passed", "accepted", "acceptable", "undamaged", "none"),
+    *("good", "ok", "okay", "normal", "goods", "nominal", "sound", "intact", "healthy", "flawless", "faultless"),
+    *("perfect", "free", "mt_free", "clean", "pass", "passed", "accepted", "acceptable", "undamaged", "none"),
     *("defect_free", "defects_free", "free_of_defects", "no_defect", "no_defects", "without_defect", "without_defects"),
-    *("non_defect", "non_defective", "not_defective", "defectless", "undefective"),
+    *("non_defect", "non_defective", "not_defective", "defectless", "undefective", "undefected", "zero_defects"),
     *("anomaly_free", "no_anomaly", "no_anomalies", "non_anomaly", "not_anomaly", "non_anomalous", "not_anomalous"),
     *("fault_free", "no_fault", "flaw_free", "no_flaw", "damage_free", "no_damage", "error_free", "no_error"),
+    *("gut", "gutteile", "i.o.", "in_ordnung", "fehlerfrei", "einwandfrei", "正常", "良品", "合格", "无缺陷", "良"),
 )
 """What people call pictures without a defect; blanks, hyphens, dots, underscores and case make no difference."""
 
@@ -118,10 +100,9 @@ def is_normal_name(name: str) -> bool:
     >>> [is_normal_name(name) for name in ("good", "OK", "Defect-free", "goodyear", "scratch")]
     [True, True, True, False, False]
     """
-    tokens = [token for token in _TOKENS.split(unicodedata.normalize("NFKC", name).casefold()) if token]
     # What is said besides does not change it: ok_front, good_2, test_good, "GOOD parts".
-    telling = [token for token in tokens if token not in _SAYS_NOTHING and not token.isdigit()]
-    return _bare(name) in _NORMAL or (len(telling) == 1 and telling[0].rstrip("0123456789") in _SURE)
+    telling = _telling(name)
+    return _bare(name) in _NORMAL or (len(telling) == 1 and telling[0].rstrip("0123456789").removesuffix("s") in _SURE)
 
 
 def may_be_normal(name: str) -> bool:
@@ -130,10 +111,22 @@ def may_be_normal(name: str) -> bool:
     >>> [may_be_normal(name) for name in ("good_weld", "negative", "no_crack", "not_good", "scratch")]
     [True, True, True, False, False]
     """
-    tokens = [token for token in _TOKENS.split(unicodedata.normalize("NFKC", name).casefold()) if token]
+    tokens = _tokens(name)
     denied, words = bool({*tokens} & _DENIALS), [token for token in tokens if token not in _DENIALS]
     normal = any(_bare(word) in _NORMAL for word in words)
-    return not is_normal_name(name) and (normal != denied or name.casefold() in _UNSURE)
+    telling = {*_telling(name)}
+    first = tokens in (["0"], ["class", "0"], ["label", "0"])
+    return not is_normal_name(name) and (normal != denied or first or bool(telling and telling <= _UNSURE))
+
+
+def _tokens(name: str) -> list[str]:
+    """The words of a name, in lower case: of "GoodParts" and "good-parts" good and parts."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", unicodedata.normalize("NFKC", name))
+    return [token for token in _TOKENS.split(apart.casefold()) if token]
+
+
+def _telling(name: str) -> list[str]:
+    return [token for token in _tokens(name) if token not in _SAYS_NOTHING and not token.isdigit()]
 
 
 def folded(name: str) -> str:
@@ -194,7 +187,7 @@ def _quoted(name: str) -> str:
 
 
 _NORMAL = frozenset(map(_bare, NORMAL_NAMES))
-_SURE = frozenset({"good", "ok", "okay", "normal", "goods"})
+_SURE = frozenset({"good", "ok", "okay", "normal"})
 _TOKENS = re.compile(r"[\W_]+")
 _SAYS_NOTHING = frozenset(
     (*("front", "back", "rear", "side", "sides", "top", "bottom", "left", "right", "view", "camera", "cam"),)
@@ -202,4 +195,6 @@ _SAYS_NOTHING = frozenset(
     + (*("picture", "pictures", "image", "images", "img", "imgs", "sample", "samples", "product", "products", "only"),)
 )
 _DENIALS = frozenset({"no", "not", "non", "without", "un", "kein", "keine", "nicht"})
-_UNSURE = frozenset({"negative", "negatives", "neg", "0", "accept", "valid", "reference", "references", "golden"})
+_UNSURE = frozenset(
+    {"negative", "negatives", "neg", "accept", "valid", "reference", "references", "golden", "unbroken"}
+)

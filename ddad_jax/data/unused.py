@@ -1,16 +1,20 @@
 """L1. What lies in the folders of a data set and is not read: counted and named, a sentence for each reason."""
 
+import contextlib
 import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from ddad_jax.data.listing import entries, is_folder, is_picture, listed, walked
+from ddad_jax.data.file_names import shown
+from ddad_jax.data.listing import entries, is_folder, is_picture, listed, subfolders
 from ddad_jax.data.read import SUFFIXES
+from ddad_jax.errors import InputError
 
 Reason = tuple[str, str]
 """What the files are, and how to mend it."""
 
 NOWHERE: Reason = ("links that lead nowhere", "Restore what they point to, or delete them.")
+CLOSED: Reason = ("in folders that this user may not enter", "Change their permissions, or move them elsewhere.")
 NO_FILE: Reason = ("neither files nor folders", "Put a file in its place.")
 ENDING: Reason = (
     "of another ending than pictures",
@@ -42,10 +46,14 @@ OUTSIDE: Reason = ("pictures beside the folders train and test", NO_KIND[1])
 
 def file_reason(path: Path) -> Reason | None:
     """What is the matter with a path itself; None for a folder, and for a file that could be a picture."""
-    if not path.exists():
+    try:
+        there, folder = path.exists(), path.is_dir()
+    except OSError:
+        return CLOSED
+    if not there:
         return NOWHERE
-    if path.is_dir():
-        return None
+    if folder:
+        return None if os.access(path, os.R_OK | os.X_OK) else CLOSED
     if not path.is_file():
         return NO_FILE
     return None if is_picture(path) else ENDING
@@ -67,7 +75,7 @@ def unused_notes(
     for path in paths:
         if path not in used and os.path.realpath(path) not in real:
             names = by_reason.setdefault(file_reason(path) or reason(path), [])
-            name = path.relative_to(base).as_posix()
+            name = shown(path.relative_to(base).as_posix())
             names.append("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name))
     return [
         f"{base}: {len(names)} file{'s' * (len(names) > 1)} not used, {what}: {listed(names, 3)}. {mend}"
@@ -76,6 +84,14 @@ def unused_notes(
 
 
 def pictures_elsewhere(base: Path, known: Collection[Path]) -> list[Path]:
-    """The pictures in ``base`` and in folders of it other than the ``known`` ones."""
-    others = [path for path in entries(base) if path not in known]
-    return [file for path in others for file in (walked(path) if is_folder(path) else [path]) if is_picture(file)]
+    """The pictures in ``base``, in its folders other than the ``known`` ones and in the folders of those: as deep as
+    data sets go. What lies deeper, behind links or in folders that may not be entered is somebody else's."""
+    pictures = []
+    for path in entries(base):
+        if path in known or path.is_symlink():
+            continue
+        with contextlib.suppress(InputError):
+            folders = [path, *subfolders(path)] if is_folder(path) else []
+            files = [file for folder in folders for file in entries(folder)] if folders else [path]
+            pictures += [file for file in files if is_picture(file)]
+    return pictures

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ddad_jax.data.listing import entries, is_folder, is_picture
+from ddad_jax.data.listing import entries, is_folder, picture_files
 from ddad_jax.data.read import SUFFIXES, read_full
 from ddad_jax.data.unused import NO_FILE, Reason, unused_notes
 from ddad_jax.errors import InputError
@@ -37,8 +37,7 @@ class Folder:
         if not fps > 0:
             raise InputError(f"fps is {fps:g}: expected a number above 0, in frames a second")
         folder = Path(path)
-        there = entries(folder)
-        found = [file for file in there if is_picture(file)]
+        found, there = picture_files(folder), entries(folder)
         if not found:
             kinds = ", ".join(sorted(SUFFIXES))
             raise InputError(f"{folder}: no pictures in it ({kinds}); name the folder that holds the files themselves")

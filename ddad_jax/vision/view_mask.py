@@ -23,7 +23,7 @@ import numpy as np
 
 from ddad_jax.data.json_file import read_json
 from ddad_jax.data.outlines import Polygon, draw
-from ddad_jax.data.read import expanded, image_size, named_as_picture, read_mask, resized
+from ddad_jax.data.read import expanded, image_size, named_as_picture, read_full, resized
 from ddad_jax.errors import InputError
 
 FORMAT = 1
@@ -54,7 +54,9 @@ def read_view_mask(
         drawn, watched = _from_polygons(path, view)
     elif named_as_picture(path):
         drawn = image_size(path)
-        watched = read_mask(path, drawn)
+        brightness = read_full(path).max(-1)
+        # White and black, not classes: what is darker than one half is not watched. 0 and 1 are as good.
+        watched = brightness > (127 if brightness.max() > 128 else 0)
     else:
         raise InputError(f"{path} (mask of the view): expected a .json file of polygons or an image")
     if picture_size is not None and drawn != tuple(picture_size):

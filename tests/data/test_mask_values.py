@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from trees import save
 
-from ddad_jax.data.mask_values import understood
+from ddad_jax.data.mask_values import is_textured, understood
 from ddad_jax.data.read import read_mask, read_mask_values
 
 Draw = Callable[[np.ndarray, int], None]
@@ -178,3 +178,21 @@ def test_a_dark_jpeg_mask_is_cut_at_one_half_of_its_own_white(tmp_path: Path, le
     Image.fromarray(shape("ellipse", level)).save(tmp_path / "m.jpg", quality=75)
     got = read_mask(tmp_path / "m.jpg", (512, 512))
     assert (got != (shape("ellipse") > 0)).mean() < (0.02 if level < 16 else 0.004)
+
+
+@pytest.mark.parametrize(
+    ("side", "sigma", "wide"),
+    [(64, 3, 20), (64, 4, 30), (128, 4, 40), (128, 6, 60), (256, 10, 60), (512, 10, 100), (256, 40, 120)],
+)
+def test_a_blurred_mask_is_soft_and_no_photograph_at_any_size(side: int, sigma: float, wide: int) -> None:
+    sharp = np.zeros((side, side), np.uint8)
+    cv2.circle(sharp, (side // 2, side // 2), wide // 2, 255, -1)
+    grey = cv2.GaussianBlur(sharp, (0, 0), sigma)
+    meant = understood(grey, 255.0)
+    assert meant.rule == "soft edges" and not is_textured(grey, 255.0)
+    np.testing.assert_array_equal(meant.share > 0.5, grey > grey.max() / 2)
+
+
+def test_soft_edges_of_a_grey_level_are_cut_at_one_half_of_it() -> None:
+    grey = np.asarray(Image.fromarray(shape("disc", 200)).resize((128, 128), 2))
+    np.testing.assert_array_equal(understood(grey, 255.0).share > 0.5, grey > 100)

@@ -96,7 +96,9 @@ def test_a_path_below_its_folder_is_taken_whatever_its_parts_are_called(path: st
 
 
 @pytest.mark.parametrize(
-    "name", ["ok_front", "good2", "normal_1", "0_good", "GOOD parts", "\uff47\uff4f\uff4f\uff44", "(good)", "正常"]
+    "name",
+    ["ok_front", "good2", "normal_1", "0_good", "GOOD parts", "\uff47\uff4f\uff4f\uff44", "(good)", "正常", "Normals"]
+    + ["GoodParts", "okParts", "fehlerfrei", "Gutteile", "zero_defects", "undefected"],
 )
 def test_a_normal_name_with_what_says_nothing_besides_is_normal(name: str) -> None:
     assert is_normal_name(name) and not may_be_normal(name)
@@ -105,3 +107,8 @@ def test_a_normal_name_with_what_says_nothing_besides_is_normal(name: str) -> No
 @pytest.mark.parametrize("name", ["not_good", "no good", "nok", "goodyear", "scratch", "def_front"])
 def test_a_denied_normal_name_and_words_that_only_begin_alike_are_defects(name: str) -> None:
     assert not is_normal_name(name) and not may_be_normal(name)
+
+
+@pytest.mark.parametrize("name", ["negative", "negative_samples", "class_0", "0", "unbroken", "no_crack", "good_weld"])
+def test_a_name_that_leaves_it_open_may_be_normal(name: str) -> None:
+    assert may_be_normal(name) and not is_normal_name(name)

@@ -1,6 +1,5 @@
 """Whatever lies in the folders of a data set is used, or counted and named with the cure, a sentence a reason."""
 
-import contextlib
 import os
 import re
 from collections.abc import Callable
@@ -184,18 +183,45 @@ def test_a_name_with_control_characters_is_written_out(tmp_path: Path) -> None:
     assert note.isprintable() and r"a\x1b[31m\nb.txt" in note
 
 
-@pytest.mark.parametrize("place", ["train", "test", "test/bent", "ground_truth", "ground_truth/bent", ""])
-@pytest.mark.parametrize("what", ["is_dir", "is_file"])
-def test_what_may_not_be_entered_is_an_error_that_names_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, what: str
+def closed(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Whatever asks what lies in ``folder`` is told that it may not, as for a user without the right to enter it."""
+    for name in ("is_dir", "is_file", "exists", "iterdir"):
+        real = getattr(Path, name)
+
+        def asked(self: Path, real: Callable[[Path], object] = real, listing: bool = name == "iterdir") -> object:
+            if self.parent == folder or (listing and self == folder):
+                raise PermissionError(13, "Permission denied", str(self))
+            return real(self)
+
+        monkeypatch.setattr(Path, name, asked)
+
+
+@pytest.mark.parametrize(
+    "place", ["train", "train/good", "test", "test/bent", "ground_truth", "ground_truth/bent", "."]
+)
+def test_what_is_read_and_may_not_be_entered_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    closed, real = mvtec(tmp_path) / place, getattr(Path, what)
-
-    def asked(self: Path) -> bool:
-        if self.parent == closed:
-            raise PermissionError(13, "Permission denied", str(self))
-        return real(self)
-
-    monkeypatch.setattr(Path, what, asked)
-    with contextlib.suppress(InputError):  # nothing else may escape
+    folder = mvtec(tmp_path) / place
+    closed(monkeypatch, folder)
+    with pytest.raises(InputError, match=rf"{folder}.*(cannot be read \(Permission denied\)|may not be read)"):
         mvtec_pictures(tmp_path, "bolt")
+
+
+@pytest.mark.parametrize("place", ["test/bent/sub", "train/other", "private", "../other"])
+def test_what_is_not_read_and_may_not_be_entered_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    base = mvtec(tmp_path)
+    folder = (base / place).resolve()
+    save(pixels(1), folder / "1.png")
+    before = len(mvtec_pictures(tmp_path, "bolt").test)
+    closed(monkeypatch, folder)
+    assert len(mvtec_pictures(tmp_path, "bolt").test) == before
+
+
+def test_what_lies_beside_the_folders_is_not_searched_through(tmp_path: Path) -> None:
+    base = mvtec(tmp_path)
+    link("/usr", base / "system")
+    save(pixels(1), base / "venv/lib/python/site-packages/logo.png")
+    assert mvtec_pictures(tmp_path, "bolt").notes == ()

@@ -162,3 +162,11 @@ def test_a_file_that_would_take_all_memory_is_refused(tmp_path: Path) -> None:
 def test_a_home_that_nobody_has_is_refused() -> None:
     with pytest.raises(InputError, match=r"mask of the view: ~nobodyhere/mask.json: no home folder"):
         read_view_mask("~nobodyhere/mask.json", "A", (8, 16))
+
+
+def test_an_image_watches_what_is_brighter_than_one_half_and_knows_no_classes(tmp_path: Path) -> None:
+    grey = np.zeros((20, 28), np.uint8)
+    grey[:, 7:14], grey[:, 14:] = 40, 255
+    for array in (grey, (grey > 127).astype(np.uint8)):
+        Image.fromarray(array).save(tmp_path / "m.png")
+        assert read_view_mask(tmp_path / "m.png", "", (20, 28)).any(0).tolist() == [False] * 14 + [True] * 14

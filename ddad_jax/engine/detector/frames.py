@@ -1,5 +1,6 @@
 """A finished run in use: frames of any size in, verdicts and maps out."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,11 @@ from ddad_jax.engine.data.data_sets import picture_size
 from ddad_jax.engine.detector.load import Finished, evaluation, finished
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
-from ddad_jax.score import in_spreads
+from ddad_jax.score import maps_and_scores
 from ddad_jax.sweep import require_mask
+from ddad_jax.vision.regions import Region, regions
 from ddad_jax.vision.registration import reference_of, register, warped
 from ddad_jax.vision.tiles import cut, stitch, tiling
-from ddad_jax.vision.view_mask import silenced
 
 # --- A map of what the model was shown, laid over the frame it was made of.
 
@@ -80,7 +81,7 @@ class Judged(NamedTuple):
 
     score: of the picture; above ``threshold`` it is anomalous. map: float32 [h, w], to be stretched over the whole
     frame, -inf where nothing was judged; pixels above ``pixel_threshold`` are anomalous. registered: whether the frame
-    was brought onto the model's reference; None for a model without one.
+    was brought onto the model's reference; None for a model without one. size: (height, width) of the frame in pixels.
     """
 
     score: float
@@ -89,15 +90,32 @@ class Judged(NamedTuple):
     map: np.ndarray
     pixel_threshold: float
     registered: bool | None
+    size: tuple[int, int]
+
+    def regions(self, *, min_area: float = 0.0) -> list[Region]:
+        """What of the frame is above ``pixel_threshold``, the highest peak first; boxes, contours (x, y) and areas in
+        pixels of the frame.
+
+        Args:
+          min_area: smaller regions are left out, in pixels of the frame.
+        """
+        return regions(self.shown.map, self.pixel_threshold, min_area=min_area, size=self.size)
+
+    @property
+    def shown(self) -> "Judged":
+        """The same with a map that can be drawn: one that is no number has no places to show, and its frame counts as
+        anomalous all the same."""
+        return self._replace(map=np.nan_to_num(self.map, nan=-np.inf, posinf=-np.inf, neginf=-np.inf))
 
 
 class Seen(NamedTuple):
     """A frame as the model takes it. picture: uint8 [h, w, 3], of the model's size. back: a map of that picture -> in
-    the frame's geometry. registered: as of ``Judged``."""
+    the frame's geometry. registered, size: as of ``Judged``."""
 
     picture: np.ndarray
     back: Callable[[np.ndarray], np.ndarray]
     registered: bool | None
+    size: tuple[int, int]
 
 
 class FrameDetector:
@@ -112,13 +130,14 @@ class FrameDetector:
         network's pictures in pixels. batch: as given. detector: the program. tiling: None without tiles.
 
     Raises:
-      InputError: a batch below 1; a model that masks or registers without the mask or the reference.
+      InputError: a batch that is no whole number above 0; a model that masks or registers without the mask or the
+        reference.
     """
 
     def __init__(self, run: Finished, *, batch: int) -> None:
-        if batch < 1:
-            raise InputError(f"batch = {batch}: expected at least 1 picture in a call")
-        self.run, self.batch, self.size = run, batch, int(run.config.data.size)
+        if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
+            raise InputError(f"batch = {batch!r}: expected a whole number, at least 1 picture in a call")
+        self.run, self.batch, self.size = run, int(batch), int(run.config.data.size)
         self.model_id = run.model_id
         self.threshold = float(run.calibration["threshold"])
         self.pixel_threshold = float(run.calibration["pixel_threshold"])
@@ -170,39 +189,40 @@ class FrameDetector:
             # A score that is not a number is no reason to let a picture pass.
             anomalous = not score <= self.threshold
             whole = one.back(uncropped(anomaly, one.picture.shape[:2]))
-            found.append(Judged(score, self.threshold, anomalous, whole, self.pixel_threshold, one.registered))
+            found.append(
+                Judged(score, self.threshold, anomalous, whole, self.pixel_threshold, one.registered, one.size)
+            )
         return found
 
     def seen(self, frame: np.ndarray) -> Seen:
         """The frame as the data of the run were prepared: brought onto the reference where there is one, resized."""
-        size = picture_size(self.run.config)
+        size, own = picture_size(self.run.config), frame.shape[:2]
         reference = self.run.constants.reference
         if self._reference is None or reference is None:
-            return Seen(resized(frame, size), lambda anomaly: anomaly, None)
+            return Seen(resized(frame, size), lambda anomaly: anomaly, None, own)
         registration = register(frame, self._reference)
         if not registration.accepted or registration.homography is None:
-            return Seen(resized(frame, size), lambda anomaly: anomaly, False)
+            return Seen(resized(frame, size), lambda anomaly: anomaly, False, own)
         onto, moved = reference.shape[:2], registration.homography
 
         def back(anomaly: np.ndarray) -> np.ndarray:
-            return in_frame(anomaly, moved, frame.shape[:2], onto)
+            return in_frame(anomaly, moved, own, onto)
 
-        return Seen(resized(warped(frame, registration, onto), size), back, True)
+        return Seen(resized(warped(frame, registration, onto), size), back, True, own)
 
     def _detected(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps and scores of pictures [n, h, w, 3] of the model's size."""
         if self.tiling is None:
             return self._computed(pictures)
         score, kept = self.run.point[1], self.run.constants
-        maps = []
+        spread = kept.spread if score.standardise else None
+        watched = kept.watched if score.mask_after else None
+        found = []
         for picture in pictures:  # one at a time: a large picture has hundreds of tiles
             of_tiles, _ = self._computed(cut(picture[None], self.tiling), self._tile_masks)
-            whole = stitch(of_tiles, self.tiling)
-            if score.standardise and kept.spread is not None:
-                whole = in_spreads(whole, kept.spread)
-            maps.append(silenced(whole, kept.watched) if score.mask_after else whole)
-        found = np.concatenate(maps)
-        return found, found.max((1, 2))
+            found.append(maps_and_scores(stitch(of_tiles, self.tiling), spread=spread, watched=watched))
+        maps, scores = zip(*found, strict=True)
+        return np.concatenate(maps), np.concatenate(scores)
 
     def _computed(self, pictures: np.ndarray, watched: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         maps, scores = [], []
@@ -213,7 +233,7 @@ class FrameDetector:
         return np.concatenate(maps), np.concatenate(scores)
 
 
-def detector_of(workdir: Path, *, batch: int) -> FrameDetector:
+def detector_of(workdir: str | os.PathLike[str], *, batch: int) -> FrameDetector:
     """The detector of a finished run.
 
     Args:
@@ -223,6 +243,8 @@ def detector_of(workdir: Path, *, batch: int) -> FrameDetector:
     Raises:
       InputError: as ``load.finished`` and ``FrameDetector``.
     """
+    if not isinstance(workdir, (str, os.PathLike)):
+        raise InputError(f"workdir = {workdir!r}: expected the path of a finished run's folder")
     return FrameDetector(finished(Path(workdir)), batch=batch)
 
 

@@ -1,11 +1,10 @@
 """Run an exported detector: ``python run_exported.py FILE.ddad PICTURE... [--maps FOLDER]``; one JSON line a picture.
 
-Needs JAX and NumPy and nothing else. A picture is a .npy of uint8 [h, w, 3], RGB, of the model's size; where Pillow is
-installed any picture file of any size will do, resized as the model's training pictures were.
+Needs JAX, NumPy, flatbuffers and nothing else. A picture is a .npy of uint8 [h, w, 3], RGB, of the model's size; where
+Pillow is installed any picture file of any size will do, resized as the model's training pictures were.
 """
 
 import argparse
-import dataclasses
 import hashlib
 import io
 import json
@@ -20,17 +19,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":  # at once, also while JAX is imported: nothing is lost, each row is out when it is known
-    _ends: dict[int, bytes] = {signal.SIGINT: b"stopped by Ctrl-C\n", signal.SIGTERM: b"stopped by SIGTERM\n"}
-    for _one in _ends:
-        if signal.getsignal(_one) is not signal.SIG_IGN:
-            signal.signal(_one, lambda number, _: (os.write(2, _ends[number]), os._exit(128 + number)))
+
+    def _end(number: int, _: object) -> None:
+        os.write(2, f"stopped by {'Ctrl-C' if number == signal.SIGINT else 'SIGTERM'}\n".encode())
+        os._exit(128 + number)
+
+    for _number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(_number) is not signal.SIG_IGN:
+            signal.signal(_number, _end)
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-FORMAT = 1
+FORMAT = 2
 """Of the files this script reads."""
 MOST = 1024
 """Pictures in one call: more take memory that no device has, and save no time."""
@@ -41,10 +44,9 @@ PICTURES = ("PNG", "JPEG", "BMP", "DIB", "TIFF", "WEBP")
 MOST_PIXELS = 10**9
 """Of a picture file, by its header."""
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError, TypeError, RuntimeError)
-_NEEDED = (
-    "platforms", "picture", "map", "batch", "advised_batch", "jax", "calling_convention_version", "module_kept_var_idx",
-    "uses_global_constants", "threshold", "pixel_threshold", "model_id",
-)  # fmt: skip
+_UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError, NotImplementedError,
+               struct.error)  # fmt: skip
+_NEEDED = ("picture", "batch", "advised_batch", "jax", "threshold", "pixel_threshold", "model_id")
 
 
 class Model(NamedTuple):
@@ -61,23 +63,17 @@ class Refused(Exception):
 
 
 def load(path: Path, batch: int = 0) -> Model:
-    """The detector in the file, checked part by part. batch: pictures in one call, where the file leaves it open; 0: as
-    it says."""
+    """The detector in the file, checked part by part.
+
+    Args:
+      batch: pictures in one call, where the file leaves it open; 0: as it says.
+    """
     told, parts = _parts(path)
-    platform = export.default_export_platform()
-    if platform not in told["platforms"]:
-        mend = f"Export it again with --platforms={platform}, or set JAX_PLATFORMS to one of those"
-        raise Refused(f"{path}: its program is for {', '.join(told['platforms'])}; this JAX runs on {platform}. {mend}")
-    version, lowest = told["calling_convention_version"], export.minimum_supported_calling_convention_version
-    highest = export.maximum_supported_calling_convention_version
-    if not lowest <= version <= highest:
-        here = f"JAX {jax.__version__} reads {lowest} to {highest}"
-        mend = f"Install JAX {told['jax']}, or export the model again"
-        raise Refused(f"{path}: calling convention {version} of JAX {told['jax']}; {here}. {mend}")
+    exported = _program(path, parts["program"], told["jax"])
     with np.load(io.BytesIO(parts["arrays.npz"]), allow_pickle=False) as archive:
         arrays = [jnp.asarray(archive[f"{i}"]) for i in range(len(archive.files))]
     size = told["batch"] or batch or told["advised_batch"]
-    program = jax.jit(_program(told, parts["program"], arrays).call)
+    program = jax.jit(exported.call)
 
     def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         maps, scores = [], []
@@ -107,7 +103,7 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
             told = json.loads(archive.read("ddad.json"))
             found = told["format"]
             if found != FORMAT:
-                mend = "use the run_exported.py that was written beside it"
+                mend = "use the run_exported.py that was written beside it, or export the model again"
                 raise Refused(f"{path}: format {found} of the file, this script reads {FORMAT}: {mend}")
             parts = {name: archive.read(name) for name in told["sha256"]}
             parts["program"], parts["arrays.npz"]  # noqa: B018
@@ -121,28 +117,32 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     return told, parts
 
 
-def _program(told: dict[str, Any], stable_hlo: bytes, arrays: Sequence[Any]) -> export.Exported:
-    """What ``jax.export.deserialize`` would give, without the package that it needs: a program of the same signature,
-    made here, with the file's in its place."""
-    (b,) = export.symbolic_shape("b") if not told["batch"] else (told["batch"],)
-    signature = (
-        [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays],
-        jax.ShapeDtypeStruct((b, *told["picture"], 3), jnp.uint8),
-        jax.ShapeDtypeStruct((b,), jnp.uint32),
+def _program(path: Path, serialised: bytes, made_with: str) -> export.Exported:
+    """The program, for this JAX and its device. made_with: the version of JAX that exported it."""
+    mend = f"Install JAX {made_with}, or export the model again"
+    try:
+        program = export.deserialize(bytearray(serialised))
+        if program.nr_devices != 1:  # fields that this JAX does not know come out as nothing, and raise nothing
+            raise ValueError(f"a program for {program.nr_devices} devices")
+    except ImportError:
+        raise Refused(f"{path}: reading its program needs flatbuffers (pip install flatbuffers)") from None
+    except _UNREADABLE as error:
+        told = f"JAX {jax.__version__} cannot read the program that JAX {made_with} wrote ({error!r})"
+        raise Refused(f"{path}: {told}. {mend}") from None
+    platform = export.default_export_platform()
+    if platform not in program.platforms:
+        made_for = ", ".join(program.platforms)
+        mend = f"Export it again with --platforms={platform}, or set JAX_PLATFORMS to one of those"
+        raise Refused(f"{path}: its program is for {made_for}; this JAX runs on {platform}. {mend}")
+    version, lowest, highest = (
+        program.calling_convention_version,
+        export.minimum_supported_calling_convention_version,
+        export.maximum_supported_calling_convention_version,
     )
-
-    def same(arrays: Any, pictures: Any, seeds: Any) -> Any:
-        n = pictures.shape[0]
-        return jnp.zeros((n, *told["map"]), jnp.float32), jnp.zeros(n, jnp.float32)
-
-    empty = export.export(jax.jit(same), platforms=told["platforms"])(*signature)
-    return dataclasses.replace(
-        empty,
-        mlir_module_serialized=stable_hlo,
-        calling_convention_version=told["calling_convention_version"],
-        module_kept_var_idx=tuple(told["module_kept_var_idx"]),
-        uses_global_constants=told["uses_global_constants"],
-    )
+    if not lowest <= version <= highest:
+        here = f"JAX {jax.__version__} reads {lowest} to {highest}"
+        raise Refused(f"{path}: calling convention {version} of JAX {made_with}; {here}. {mend}")
+    return program
 
 
 def read(path: Path, picture: Sequence[int]) -> np.ndarray:

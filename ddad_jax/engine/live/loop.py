@@ -22,7 +22,7 @@ from ddad_jax.engine.live.record import VerdictLog, now
 from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame
-from ddad_jax.vision.regions import Region, regions
+from ddad_jax.vision.regions import Region
 
 _PATIENCE_S = 0.1
 """How long a wish to stop may go unnoticed."""
@@ -145,10 +145,8 @@ def _judge(
     counts.batch(1e3 * (time.perf_counter() - started))
     verdicts = []
     for judged, (arrived, frame) in zip(found, tuple(pending), strict=True):
-        height, width = frame.color.shape[:2]
-        # A map that is no number has no places to show; its frame counts as anomalous all the same.
-        judged = judged._replace(map=np.nan_to_num(judged.map, nan=-np.inf, posinf=-np.inf, neginf=-np.inf))
-        places = regions(judged.map, judged.pixel_threshold, min_area=limits.min_area, size=(height, width))
+        judged = judged.shown
+        places = judged.regions(min_area=limits.min_area)
         latency_ms = 1e3 * (time.monotonic() - arrived)
         row = {
             "frame": frame.index,

@@ -7,12 +7,13 @@ The plain sweep takes the rows of all shards of its own parameters into journal.
 are, and are taken when their parameters are back.
 """
 
+import bisect
 import contextlib
 import fcntl
+import itertools
 import json
 import logging
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,13 +138,6 @@ def _held_by(path: Path) -> str:
 # --- Which points of a grid a shard computes: runs of neighbours in the plan's order, about equally many network calls.
 
 
-class Asked(NamedTuple):
-    """What one point costs. own: calls of its own; shared: what others may ask for, too, and its calls, made once."""
-
-    own: int
-    shared: tuple[tuple[tuple[str, ReconPoint], int], ...]
-
-
 class Cost(NamedTuple):
     """points -> calls of the network that a shard of them makes: those of the points, and once each first pass and each
     fine teacher that any of them asks for.
@@ -155,50 +149,30 @@ class Cost(NamedTuple):
     teacher: int = 0
     compared: int = 0
 
-    def of(self, point: ReconPoint) -> Asked:
-        # A fine teacher may look like a first pass: whose it is tells them apart.
-        firsts = ((("first", first_pass(point)), self.images),) if point.rise else ()
-        fine = teacher_of(point, self.teacher) if self.teacher else None
-        teachers = ((("fine", fine), self.compared * fine.calls),) if fine else ()
-        return Asked(self.images * (point.calls - (point.rise > 0)), (*firsts, *teachers))
-
     def __call__(self, points: Sequence[ReconPoint]) -> int:
-        bill = Bill()
+        return sum(self.added(points))
+
+    def added(self, points: Sequence[ReconPoint]) -> list[int]:
+        """Calls that each point adds to those of the points before it."""
+        made: set[tuple[str, ReconPoint]] = set()
+        calls = []
         for point in points:
-            bill.add(self.of(point))
-        return bill.total
-
-
-class Bill:
-    """What points cost together, as some are added and others taken away: a step costs the same however many."""
-
-    def __init__(self) -> None:
-        self.total = 0
-        self._users: Counter[object] = Counter()
-
-    def more(self, asked: Asked) -> int:
-        """The total with one more."""
-        return self.total + asked.own + sum(calls for key, calls in asked.shared if not self._users[key])
-
-    def less(self, asked: Asked) -> int:
-        """The total without one that was added."""
-        return self.total - asked.own - sum(calls for key, calls in asked.shared if self._users[key] == 1)
-
-    def add(self, asked: Asked) -> None:
-        self.total = self.more(asked)
-        self._users.update(key for key, _ in asked.shared)
-
-    def take(self, asked: Asked) -> None:
-        self.total = self.less(asked)
-        self._users.subtract(key for key, _ in asked.shared)
+            # A fine teacher may look like a first pass: whose it is tells them apart.
+            shared = {("first", first_pass(point)): self.images} if point.rise else {}
+            if self.teacher:
+                fine = teacher_of(point, self.teacher)
+                shared["fine", fine] = self.compared * fine.calls
+            new = sum(calls for asked, calls in shared.items() if asked not in made)
+            calls.append(self.images * (point.calls - (point.rise > 0)) + new)
+            made |= shared.keys()
+        return calls
 
 
 def dealt(points: Sequence[ReconPoint], count: int, cost: Cost) -> list[list[ReconPoint]]:
     """All points in ``count`` shards, none empty; a function of its arguments alone, so that shards need not talk.
 
-    A shard is a run of neighbours, so it has few compiled programs; the dearest shard is as cheap as it can be with
-    shards of that kind. Neighbours are those of ``points``, or where fine teachers cost more than that, points that
-    share theirs.
+    A shard is a run of neighbours, so it has few compiled programs. Neighbours are those of ``points``, or where fine
+    teachers cost more than that, points that share theirs.
 
     Args:
       points: in the order of the plan, those of one compilation together; at least ``count`` of them.
@@ -206,61 +180,19 @@ def dealt(points: Sequence[ReconPoint], count: int, cost: Cost) -> list[list[Rec
     orders = [list(points)]
     if cost.teacher:
         orders.append(sorted(points, key=lambda point: teacher_of(point, cost.teacher)))  # stable
-    found = [_evened(order, [cost.of(point) for point in order], count) for order in orders]
-    _, shards = min(found, key=lambda dearest_and_shards: dearest_and_shards[0])
-    return shards
+    return min((_cut(order, count, cost) for order in orders), key=lambda runs: max(cost(run) for run in runs))
 
 
-def _evened(points: list[ReconPoint], asked: list[Asked], count: int) -> tuple[int, list[list[ReconPoint]]]:
-    """(cost of the dearest run, runs): the best cut, then points moved over a border while the dearer of its two sides
-    becomes cheaper, as the last runs come out short."""
-    ends = _cut(asked, count)
-    starts, bills = [0, *ends[:-1]], []
-    for start, end in zip(starts, ends, strict=True):
-        bill = Bill()
-        for one in asked[start:end]:
-            bill.add(one)
-        bills.append(bill)
-    moved = True
-    while moved:
-        moved = False
-        for k in range(count - 1):
-            left, right, border = bills[k], bills[k + 1], ends[k]
-            dearer = max(left.total, right.total)
-            last, first = asked[border - 1], asked[border]
-            if border - starts[k] > 1 and max(left.less(last), right.more(last)) < dearer:
-                left.take(last)
-                right.add(last)
-                border -= 1
-            elif ends[k + 1] - border > 1 and max(left.more(first), right.less(first)) < dearer:
-                left.add(first)
-                right.take(first)
-                border += 1
-            moved = moved or border != ends[k]
-            ends[k] = starts[k + 1] = border
-    return max(bill.total for bill in bills), [points[a:b] for a, b in zip(starts, ends, strict=True)]
-
-
-def _cut(asked: list[Asked], count: int) -> list[int]:
-    """Ends of ``count`` runs whose dearest is the cheapest possible: by halving what one may cost."""
-    whole = Bill()
-    for one in asked:
-        whole.add(one)
-    low, high = max(Bill().more(one) for one in asked), whole.total
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if len(_filled(asked, count, middle)) <= count else (middle + 1, high)
-    return _filled(asked, count, high)
-
-
-def _filled(asked: list[Asked], count: int, most: int) -> list[int]:
-    """Ends of runs filled one after another up to ``most`` each, none so long that fewer than ``count`` come of it."""
-    ends: list[int] = []
-    bill, start = Bill(), 0
-    for at, one in enumerate(asked):
-        needed = len(asked) - at <= count - len(ends) - 1
-        if at > start and (needed or bill.more(one) > most):
-            ends.append(at)
-            bill, start = Bill(), at
-        bill.add(one)
-    return [*ends, len(asked)]
+def _cut(points: list[ReconPoint], count: int, cost: Cost) -> list[list[ReconPoint]]:
+    """Runs of about equal calls: a point is in the part of all calls that the middle of its own falls into, so where
+    nothing is shared no run has more than an equal part and the dearest point."""
+    added = cost.added(points)
+    ends = list(itertools.accumulate(added))
+    # In halves of a call over the count, so that all is whole numbers.
+    middles = [count * (2 * end - own) for end, own in zip(ends, added, strict=True)]
+    borders = [0]
+    for k in range(1, count):
+        border = bisect.bisect_left(middles, 2 * k * ends[-1])
+        # A point for this run, and one for each after it.
+        borders.append(min(max(border, borders[-1] + 1), len(points) - (count - k)))
+    return [points[start:end] for start, end in itertools.pairwise([*borders, len(points)])]

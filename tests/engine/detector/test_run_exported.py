@@ -1,5 +1,7 @@
-"""The script that runs an exported detector: JAX and NumPy alone, and one line for everything that is wrong."""
+"""The script that runs an exported detector: JAX, NumPy, flatbuffers, and one line for everything that is wrong."""
 
+import dataclasses
+import hashlib
 import io
 import json
 import os
@@ -14,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from jax import export
 from PIL import Image
 from test_exported import SIZE, pictures, rising, written
 
@@ -21,7 +24,7 @@ from ddad_jax.data.read import read_image
 from ddad_jax.engine.detector import run_exported
 
 SCRIPT = Path(run_exported.__file__)
-BLOCKED = ("ddad_jax", "experiments", "flax", "optax", "orbax", "absl", "ml_collections", "PIL", "cv2", "flatbuffers")
+BLOCKED = ("ddad_jax", "experiments", "flax", "optax", "orbax", "absl", "ml_collections", "PIL", "cv2")
 WITHOUT = f"""
 import runpy, sys
 class Blocked:
@@ -55,7 +58,7 @@ def arrays(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return paths
 
 
-def test_it_runs_elsewhere_with_jax_and_numpy_alone(file: Path, arrays: list[Path], tmp_path: Path) -> None:
+def test_it_runs_elsewhere_with_jax_numpy_and_flatbuffers_alone(file: Path, arrays: list[Path], tmp_path: Path) -> None:
     script = shutil.copy(SCRIPT, tmp_path / "run_exported.py")
     maps = tmp_path / "maps"
     code = WITHOUT.replace("sys.argv[0]", f"{str(script)!r}").replace(
@@ -116,16 +119,24 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     )
 
 
-def told(file: Path, left_out: str = "", **values: Any) -> None:
-    """The file with other words in its ddad.json."""
+def told(file: Path, left_out: str = "", program: bytes = b"", **values: Any) -> None:
+    """The file with other words in its ddad.json, or with another program and the checksum of that."""
     with zipfile.ZipFile(file) as archive:
         parts = {name: archive.read(name) for name in archive.namelist()}
     said = {**json.loads(parts["ddad.json"]), **values}
     said.pop(left_out, None)
+    if program:
+        parts["program"], said["sha256"]["program"] = program, hashlib.sha256(program).hexdigest()
     parts["ddad.json"] = json.dumps(said).encode()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in parts.items():
             archive.writestr(name, content)
+
+
+def other_program(file: Path, **changes: Any) -> None:
+    with zipfile.ZipFile(file) as archive:
+        program = export.deserialize(bytearray(archive.read("program")))
+    told(file, program=bytes(dataclasses.replace(program, **changes).serialize()))
 
 
 def changed_weights(file: Path) -> None:
@@ -146,21 +157,24 @@ def no_zip(file: Path) -> None:
 
 WRONG: dict[str, tuple[Callable[[Path], Any], str]] = {
     "missing": (lambda file: file.unlink(), "no such file; name the one that experiments.export wrote, or"),
-    "no convention": (
-        lambda file: told(file, left_out="calling_convention_version"),
-        "its ddad.json does not say calling_convention_version; copy it again",
-    ),
+    "no version": (lambda file: told(file, left_out="jax"), "its ddad.json does not say jax; copy it again"),
     "no threshold": (lambda file: told(file, left_out="threshold"), "does not say threshold; copy it again"),
-    "another format": (lambda file: told(file, format=9), "format 9 of the file, this script reads 1"),
+    "another format": (lambda file: told(file, format=9), "format 9 of the file, this script reads 2"),
+    "of before": (lambda file: told(file, format=1), "written beside it, or export the model again"),
     "truncated": (lambda file: file.write_bytes(file.read_bytes()[:-300]), "no exported detector, or a damaged one"),
     "half of it": (lambda file: file.write_bytes(file.read_bytes()[:900]), "no exported detector, or a damaged one"),
     "another zip": (no_zip, "no exported detector, or a damaged one"),
     "other arrays": (changed_weights, "checksum of arrays.npz does not hold"),
     "another platform": (
-        lambda file: told(file, platforms=["tpu"]),
+        lambda file: other_program(file, platforms=("tpu",)),
         "is for tpu; this JAX runs on cpu. Export it again",
     ),
-    "a later convention": (lambda file: told(file, calling_convention_version=99), "calling convention 99 of JAX"),
+    "two others": (lambda file: other_program(file, platforms=("cuda", "tpu")), "is for cuda, tpu; this JAX"),
+    "a later convention": (lambda file: other_program(file, calling_convention_version=99), "calling convention 99 of"),
+    "an earlier one": (lambda file: other_program(file, calling_convention_version=1), "calling convention 1 of JAX"),
+    "fields unknown here": (lambda file: other_program(file, nr_devices=0), "a program for 0 devices')). Install JAX"),
+    "no program": (lambda file: told(file, program=b"\xff" * 99), "cannot read the program that JAX"),
+    "StableHLO alone": (lambda file: told(file, program=b"ML\xefR" * 99), "or export the model again"),
 }
 
 
@@ -181,6 +195,13 @@ def test_a_file_that_cannot_be_run_is_one_line(
     break_it, says = WRONG[name]
     break_it(own)
     assert says in refused([str(own), str(arrays[0])], capsys)
+
+
+def test_without_flatbuffers_it_says_what_to_install(
+    file: Path, arrays: list[Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "jax._src.export.serialization", None)
+    assert "needs flatbuffers (pip install flatbuffers)" in refused([str(file), str(arrays[0])], capsys)
 
 
 def test_a_flipped_bit_anywhere_is_noticed(file: Path, tmp_path: Path) -> None:

@@ -325,7 +325,7 @@ def test_q_in_the_window_stops_it(inspect: Run, monkeypatch: pytest.MonkeyPatch)
     [
         ({"queue": 3}, "--queue=3.*--batch=4"),
         ({"video": "v.avi"}, r"--video=.*v\.avi: expected a file that ends in \.mp4"),
-        ({"video": "file/v.mp4"}, "--video=.*cannot be written"),
+        ({"video": "file/v.mp4"}, "--video=.*file: is a file, expected a folder"),
         ({"overlays": "file/o"}, "--overlays=.*cannot be written to"),
         ({"out": "file/a.jsonl"}, "--out=.*cannot be written"),
         ({"summary": "file/s.json"}, "--summary=.*cannot be written"),

@@ -8,12 +8,12 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from ddad_jax.image import centre_crop
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import (
     Spread,
     batch_ratio,
     combine,
+    maps_and_scores,
     normal_spread,
     scale_from_normal,
     standardise,
@@ -21,7 +21,6 @@ from ddad_jax.score import (
 )
 from ddad_jax.sweep import Distances, blurred, require_mask
 from ddad_jax.vision.tiles import Tiling, stitch
-from ddad_jax.vision.view_mask import silenced
 
 log = logging.getLogger(__name__)
 
@@ -105,9 +104,7 @@ def score_maps(
         maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
     if point.mask_after:
         require_mask(watched)
-        maps = silenced(maps, watched)
-    maps = centre_crop(maps, c.score.crop)
-    return maps, maps.max((1, 2))
+    return maps_and_scores(maps, watched=watched if point.mask_after else None, crop=c.score.crop)
 
 
 def _combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
