@@ -8,12 +8,14 @@ while it still imports ends the same way (``experiments/__init__.py``, ``launch/
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GO_ON = "The same command goes on from what is done"
+AGAIN_S = 0.05
 _asked: list[int] = []
 """Signals so far."""
 _deferring: list[bool] = []
@@ -45,10 +47,20 @@ def while_importing() -> None:
 def watched() -> Iterator[None]:
     """Signals are raised as ``Stopped`` for as long as the block lasts; those that are ignored stay so."""
     _asked.clear()
-    before = _install(_heard)
+    before, hook = _install(_heard), sys.unraisablehook
+
+    def unraisable(what: Any) -> None:
+        if isinstance(what.exc_value, Stopped):
+            _raise_again(what.exc_value.number)
+        else:
+            hook(what)
+
+    sys.unraisablehook = unraisable
     try:
         yield
     finally:
+        sys.unraisablehook = hook
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
         _asked.clear()
@@ -98,6 +110,18 @@ def _heard(number: int, frame: FrameType | None) -> None:
     if not _deferring:
         raise Stopped(number)
     _say("stopping after this step; once more ends at once")
+
+
+def _raise_again(number: int) -> None:
+    """In a moment: Python drops what is raised while it collects garbage, and a finaliser or a callback of XLA's may
+    have been where the signal came."""
+
+    def handler(_: int, frame: FrameType | None) -> None:
+        if not _deferring:  # else the block asks for itself
+            raise Stopped(number)
+
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
 
 
 def _end(number: int, line: str) -> None:

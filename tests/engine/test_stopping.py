@@ -1,5 +1,6 @@
 """A signal ends a program in order, a second one at once."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -81,3 +82,24 @@ def test_a_signal_of_a_program_that_has_ended_stops_no_later_one() -> None:
         os.kill(os.getpid(), signal.SIGINT)
     with stopping.deferred() as signalled:
         assert not signalled()
+
+
+def test_a_signal_that_comes_while_garbage_is_collected_is_not_lost(capfd: pytest.CaptureFixture[str]) -> None:
+    """Python drops what a callback of its collector raises; XLA has one."""
+    struck: list[str] = []
+
+    def strike(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and not struck:
+            struck.append(phase)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    gc.callbacks.append(strike)
+    try:
+        with pytest.raises(stopping.Stopped), stopping.watched():
+            gc.collect()
+            until = time.monotonic() + 10
+            while time.monotonic() < until:
+                time.sleep(0.01)
+    finally:
+        gc.callbacks.remove(strike)
+    assert struck and "Exception ignored" not in capfd.readouterr().err
