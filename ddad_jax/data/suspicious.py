@@ -48,7 +48,10 @@ def _light(train: ImageSet, test: ImageSet) -> list[str]:
     flat = darkest == brightest
     for odd, what in (
         (flat, "show one value everywhere: look at them, and remove those that show nothing"),
-        (~flat & (brightest < DARK), f"are nearly black, nothing in them is above {DARK} of 255: {_STRETCH}"),
+        (
+            ~flat & (brightest < DARK),
+            f"are nearly black, nothing in them is above {DARK} of 255: {_STRETCH}; take out what shows nothing",
+        ),
         (
             ~flat & (darkest > 255 - DARK),
             f"are nearly white, nothing in them is below {255 - DARK} of 255: expose less",
