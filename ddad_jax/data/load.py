@@ -110,8 +110,8 @@ def mask_of(picture: Picture, size: Size, *, any_nonzero: bool = False, orient: 
 
 
 _RULES: dict[Rule, str] = {
-    "classes": "hold grey levels with sharp edges, taken for classes: every level but black is a defect (where that is not "
-    "meant, draw them in black and white)",
+    "classes": "hold grey levels with sharp edges, taken for classes: every level but black is a defect "
+    "(draw them in black and white where that is not meant)",
     "soft edges": "have grey edges, cut at one half of their white",
     "soft classes": "hold classes with grey edges, cut at one half of the darkest class",
 }

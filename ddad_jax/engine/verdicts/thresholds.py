@@ -123,6 +123,7 @@ def calibrate(path: Path, made: Mapping[str, Any], asked: ConfigDict, normal: No
 
 def _mend(needed: int, available: int) -> str:
     most = f"--config.data.calibration={needed} or more"
-    more = f"hold out {needed} pictures (now {available}) with --config.data.held_out, and "
+    share = "--config.data.held_out, a share of at most one half"
+    more = f"hold out {needed} pictures (now {available}) by {share}: of {2 * needed} normal pictures or more, and "
     mend = f"{more if available < needed else ''}set {most}"
     return f"{mend[0].upper()}{mend[1:]}, in a new workdir: training leaves them out and measures itself on them."
