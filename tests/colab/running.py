@@ -49,25 +49,27 @@ def executed(notebook: NotebookNode, folder: Path, env: Mapping[str, str], *, se
     Raises:
       AssertionError: a cell failed, took too long, or took the kernel with it; it names the cell.
     """
-    with tempfile.TemporaryDirectory(prefix="ddad-") as kernels:
-        return _executed(notebook, folder, env, seconds, Path(kernels))
+    with tempfile.TemporaryDirectory(prefix="ddad-") as sockets:
+        return _executed(notebook, folder, env, seconds, Path(sockets))
 
 
 def _executed(
-    notebook: NotebookNode, folder: Path, env: Mapping[str, str], seconds: int, kernels: Path
+    notebook: NotebookNode, folder: Path, env: Mapping[str, str], seconds: int, sockets: Path
 ) -> NotebookNode:
-    spec = kernels / "specs" / "here"
+    # What a kernel writes while it dies must not meet the end of the folder it writes into: pytest removes this one.
+    home = folder.parent / "kernel"
+    spec = home / "specs" / "here"
     spec.mkdir(parents=True)
-    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    own = {**env, "IPYTHONDIR": str(kernels), "MPLCONFIGDIR": str(kernels)}
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--HistoryManager.enabled=False"]
+    own = {**env, "IPYTHONDIR": str(home), "MPLCONFIGDIR": str(home)}
     spec.joinpath("kernel.json").write_text(
         json.dumps({"argv": argv, "display_name": "here", "language": "python", "env": own})
     )
     manager = AsyncKernelManager(
         kernel_name="here",
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(spec.parent)]),
-        connection_file=str(kernels / "at.json"),
-        # Sockets in that folder: no port is taken. Their paths must be short, so it is no folder of pytest's.
+        connection_file=str(sockets / "at.json"),
+        # Sockets in files: no port is taken. Their paths must be short, so it is no folder of pytest's.
         transport="ipc",
     )
     found = nbformat.from_dict(notebook)
