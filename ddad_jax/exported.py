@@ -22,9 +22,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from ddad_jax.detector import Detector
 from ddad_jax.errors import InputError
-from ddad_jax.sweep import PairInput
+from ddad_jax.picture_program import PictureProgram
 from ddad_jax.types import Array
 
 FORMAT = 2
@@ -42,7 +41,7 @@ class Lowered(NamedTuple):
     batch: int
 
 
-def lowered(detector: Detector, size: int, *, platforms: Sequence[str], batch: int = 0) -> Lowered:
+def lowered(detector: PictureProgram, size: int, *, platforms: Sequence[str], batch: int = 0) -> Lowered:
     """The program of ``detector`` for pictures [b, size, size, 3].
 
     Args:
@@ -58,14 +57,14 @@ def lowered(detector: Detector, size: int, *, platforms: Sequence[str], batch: i
         raise InputError(f"platforms: {told}: expected some of {', '.join(PLATFORMS)}")
     if batch < 0:
         raise InputError(f"batch = {batch}: expected a number of pictures, or 0 for any")
-    if detector.program.mesh is not None:
+    if detector.mesh is not None:
         raise InputError("a detector over several devices: expected one on a single device")
     one = detector.pairs(np.zeros((1, size, size, 3), np.uint8))
-    leaves, tree = jax.tree.flatten((detector.program.weights, detector.constants))
+    leaves, tree = jax.tree.flatten((detector.weights, detector.constants))
 
     def run(arrays: list[Array], pictures: Array, seeds: Array) -> tuple[Array, Array]:
         weights, constants = jax.tree.unflatten(tree, arrays)
-        return tuple(detector.function(weights, _repeated(one, pictures, seeds), constants))  # type: ignore[return-value]
+        return tuple(detector.function(weights, detector.repeated(one, pictures, seeds), constants))  # type: ignore[return-value]
 
     arrays = [np.asarray(leaf) for leaf in leaves]
     (b,) = export.symbolic_shape("b") if batch == 0 else (batch,)
@@ -75,19 +74,6 @@ def lowered(detector: Detector, size: int, *, platforms: Sequence[str], batch: i
         jax.ShapeDtypeStruct((b,), jnp.uint32),
     )
     return Lowered(export.export(jax.jit(run), platforms=list(platforms))(*shapes), arrays, batch)
-
-
-def _repeated(one: PairInput, pictures: Array, seeds: Array) -> PairInput:
-    """The pairs of ``pictures``, in everything else as that one; rows are the last axis of all other arrays."""
-
-    def rows(array: np.ndarray) -> Array:
-        return jnp.broadcast_to(jnp.asarray(array), (*array.shape[:-1], pictures.shape[0]))
-
-    watched = one.watched
-    if watched is not None:
-        watched = jnp.broadcast_to(jnp.asarray(watched), (pictures.shape[0], *watched.shape[1:]))
-    others = jax.tree.map(rows, one._replace(images=None, watched=None))  # type: ignore[arg-type]
-    return others._replace(images=pictures, image_seed=seeds, watched=watched)
 
 
 def packed(found: Lowered, meaning: Mapping[str, Any]) -> bytes:

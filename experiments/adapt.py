@@ -8,7 +8,7 @@ from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
-from ddad_jax.engine.methods.method import SETTINGS
+from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.workdir import held, open_workdir
 from ddad_jax.weights import load_backbone
 from experiments import entry

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
-from ddad_jax.engine.methods.method import SETTINGS
 from ddad_jax.engine.store.tables import format_table, read_jsonl
 from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry

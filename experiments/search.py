@@ -14,14 +14,15 @@ from absl import flags
 from ml_collections import ConfigDict
 from ml_collections.config_flags import get_config_filename, get_override_values
 
+from ddad_jax.engine.methods.table import METHODS, method_of
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
-from ddad_jax.engine.search.space import RANGES
 from experiments import entry
 
+NAMES = "; of ".join(f"{method.title} {', '.join(method.axes)}" for method in METHODS.values())
 OVER = flags.DEFINE_list(
-    "over", ["w", "t_prime", "v"], f"What to search: some of {', '.join(RANGES)}, each as name or name:low:high; sigma "
-    "in pixels of a 256 px image.",
+    "over", None, f"What to search, each as name or name:low:high: of {NAMES}; sigma in pixels of a 256 px image. By "
+    "default a few of the method's.",
 )  # fmt: skip
 TRIALS = flags.DEFINE_integer("trials", 100, "Settings to try in all, those of earlier calls included.")
 SCORES = flags.DEFINE_integer(
@@ -34,7 +35,15 @@ STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
-    how = Search(OVER.value, TRIALS.value, SCORES.value, GROUPS.value, SEED.value, MINUTES.value, STORAGE.value)
+    how = Search(
+        OVER.value or method_of(config).searched,
+        TRIALS.value,
+        SCORES.value,
+        GROUPS.value,
+        SEED.value,
+        MINUTES.value,
+        STORAGE.value,
+    )
     said = flags.FLAGS["config"]
     evaluate = evaluation(get_config_filename(said), get_override_values(said), workdir)
     search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)

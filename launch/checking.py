@@ -8,9 +8,9 @@ import json
 import sys
 from pathlib import Path
 
+from ddad_jax.engine.sweep.plan import plan
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.sweep.plan import plan
 from experiments import entry
 
 

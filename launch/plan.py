@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
+from ddad_jax.engine.sweep.plan import plan
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import planning
@@ -29,7 +30,6 @@ from ddad_jax.engine.cost.planning import Pictures
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import view_of
 from ddad_jax.engine.store.tables import plain, require_writable, write_text
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments import entry

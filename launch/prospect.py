@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ddad_jax.engine.sweep.plan import Plan
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.costs import Found, Networks, at_rate
 from ddad_jax.engine.cost.planning import Pictures, shards, works
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
-from ddad_jax.engine.sweep.plan import Plan
 from launch import accelerators
 from launch.accelerators import ASSUMED_SHARE
 

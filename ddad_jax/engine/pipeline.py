@@ -7,40 +7,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import write_registered
-from ddad_jax.engine.methods.ddad import evidence, extractor, noise_predictor
-from ddad_jax.engine.methods.ddad import student as ddad_student
-from ddad_jax.engine.methods.ddad.evidence import compared_pictures
-from ddad_jax.engine.methods.ddad.extractor import adapted
-from ddad_jax.engine.methods.ddad.grids import optimised_grids
-from ddad_jax.engine.methods.ddad.noise_predictor import trained
-from ddad_jax.engine.methods.ddad.student import distilled
-from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
-from ddad_jax.engine.methods.method import SETTINGS
+from ddad_jax.engine.methods.method import Cost, Costly, Plan, Point, columns_of
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.engine.settings import LABEL_FREE
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.choice import Chosen, asked_of, best_on_synthetic, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import Chosen, best_on_synthetic, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
-from ddad_jax.engine.sweep.plan import Plan, plan
-from ddad_jax.engine.sweep.shards import Cost, Shard, dealt
+from ddad_jax.engine.sweep.shards import Shard, dealt
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.thresholds import shortage
 from ddad_jax.engine.workdir import held, open_workdir, require_same
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.metrics import missing
-from ddad_jax.points import GridKey, ReconPoint
-from ddad_jax.timesteps import TimeGrid
 from ddad_jax.weights import load_backbone
 
 log = logging.getLogger(__name__)
@@ -49,10 +37,10 @@ log = logging.getLogger(__name__)
 def run_all(
     config: ConfigDict, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """Train, adapt, distil where a point names the student, reconstruct, score and report; the rows of all points.
+    """Fit the method, measure, score and report; the rows of all points.
 
-    Training and reconstruction use every device of every host; adaptation, distillation and the search of grids those
-    of the first. With ``models_only`` the models and grids that the points need are made and nothing else; no rows.
+    Training and measuring use every device of every host; what a method does alone (DDAD's adaptation, distillation and
+    search of grids) those of the first. With ``models_only`` what the points need is made and nothing else; no rows.
     ``track``: as of ``tracking.writer_of``.
 
     Raises:
@@ -65,8 +53,10 @@ def run_all(
 def _run_all(
     config: ConfigDict, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
 ) -> list[dict[str, Any]]:
-    todo = plan(config, sweep=sweep or bool(config.select))
-    masks = any(point.mask_before for point in todo.recon) or any(point.mask_after for point in todo.score)
+    method = method_of(config)
+    todo = method.plan(config, sweep=sweep or bool(config.select))
+    masks = any(Point(todo.costly[0], cheap).masks for cheap in todo.cheap)
+    masks |= any(Point(costly, todo.cheap[0]).masks for costly in todo.costly)
     if config.view.mask and not masks:
         raise InputError(
             f"--config.view.mask={config.view.mask}: no point of the run uses it; expected "
@@ -79,10 +69,10 @@ def _run_all(
     load_backbone(config.backbone.name, config.backbone.weights or None)
     images = data.view.tiles * sum(len(s.labels) for s in data.sets)
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
-    require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
+    require_work(len(todo.costly) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
     hosts.first("maps and overlays", lambda: verdicts.require_outputs(config, folder, data.test.names))
-    write = tracking.writer_of(folder, track, config, SETTINGS)
+    write = tracking.writer_of(folder, track, config, columns_of(method))
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
@@ -92,45 +82,33 @@ def _run_all(
     )  # fmt: skip
     for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out):
         log.warning("%s", sentence)
-    params = trained(config, folder, data, write)
-    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params, write))
-    program = evidence.program_of(config, params, variables, mesh)
-    made_with = {"weights": weights_fingerprint(program.weights), **measured_with(config, folder, data, epoch)}
+    fitted = method.fit(config, folder, data, write, mesh)
+    made_with = {"weights": weights_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}
     kept, planned = None, todo
     if data.choice and not sweep:
-        kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, made_with))
-        todo = Plan([kept.point[0]], [kept.point[1]], kept.point) if kept else planned
-
-    def asked_by(points: list[ReconPoint]) -> tuple[evidence.Taught | None, dict[GridKey, TimeGrid]]:
-        student = None
-        if any(point.model == "student" for point in points):
-            taught = hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
-            student = evidence.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
-        found = hosts.in_turn("optimised grids", lambda: optimised_grids(config, folder, data, params, points))
-        return student, found
-
-    student, grids = asked_by(todo.recon)
-    if kept and kept.asks != asked_of(kept.point, student, grids):
+        kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, method, made_with))
+        todo = Plan([kept.point.costly], [kept.point.cheap], kept.point) if kept else planned
+    fitted = fitted.ready(todo.costly, data, write)
+    if kept and kept.asks != fitted.asks(kept.point.costly):
         log.info("%s: another student or grid chose that point, so one is chosen anew", folder / "chosen.json")
         todo = planned
-        student, grids = asked_by(todo.recon)
+        fitted = fitted.ready(todo.costly, data, write)
     if models_only:
-        hosts.first("the journal", lambda: sweep_rows.claim(folder, program.weights))
+        hosts.first("the journal", lambda: sweep_rows.claim(folder, fitted.weights))
         write.close()
         return []
-    rows = sweep_rows.run(config, folder, data, program, epoch, todo, grids, student, write=write)
+    rows = sweep_rows.run(config, folder, data, fitted, todo, write=write)
     if todo.selected is None:
-        best, worth = best_on_synthetic(todo, rows)
-        chosen = Chosen(best, made_with, asked_of(best, student, grids), worth)
+        best, worth = best_on_synthetic(todo, rows, columns_of(method), method.cost(config, data))
+        chosen = Chosen(best, made_with, fitted.asks(best.costly), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
-        rows = sweep_rows.run(config, folder, data, program, epoch, todo._replace(selected=best), grids, student)
         todo = todo._replace(selected=best)
+        rows = sweep_rows.run(config, folder, data, fitted, todo)
     assert todo.selected is not None
-    own = student.program if student else None
-    keep_trajectories(config, folder, data, todo.selected, program, own, grids)
+    fitted.keep_steps(data, todo.selected)
     selection = _chosen_on(config, data) if data.choice else config.sample.origin
-    hosts.first("the report", lambda: results.write(config, folder, data, rows, epoch, selection=selection))
+    hosts.first("the report", lambda: results.write(config, folder, data, rows, fitted, selection=selection))
     tracking.end(write, folder)
     return rows
 
@@ -157,11 +135,12 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
       InputError: models that the points need are missing; more shards than points; another process computes this
         shard.
     """
-    todo = plan(config, sweep=True)
-    if shard.n > len(todo.recon):
+    method = method_of(config)
+    todo = method.plan(config, sweep=True)
+    if shard.n > len(todo.costly):
         raise InputError(
-            f"--shard={shard}: {shard.n} shards for {len(todo.recon)} points to reconstruct; expected at most "
-            f"{len(todo.recon)}, a point for each"
+            f"--shard={shard}: {shard.n} shards for {len(todo.costly)} points to reconstruct; expected at most "
+            f"{len(todo.costly)}, a point for each"
         )
     folder = workdir.expanduser().absolute()
     with contextlib.ExitStack() as until_the_end:
@@ -170,39 +149,25 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
         hosts.first("the lock of the shard", lambda: until_the_end.enter_context(shards.held(folder, shard)))
         data = load_data(config)
         hosts.first("--workdir", lambda: require_same(folder, config, data))
-        own = _own(config, data, todo.recon, shard)
+        own = _own(method.cost(config, data), todo.costly, shard)
         mesh, mend = device_mesh(), "Use fewer shards"
         images = data.view.tiles * sum(len(s.labels) for s in data.sets)
         require_work(len(own) * images, mesh, what="pairs of a setting and a picture", mend=mend)
         try:
-            params = noise_predictor.restored(config, folder)
-            # As ``trained`` gives them back where there are several devices.
-            params = params if mesh is None else jax.tree.map(np.asarray, params)
-            variables, epoch = extractor.restored(config, folder)
-            student = None
-            if any(point.model == "student" for point in own):
-                taught = ddad_student.restored(config, folder, params)
-                student = evidence.student_of(config, taught.params, variables, mesh, made_with=taught.made_with)
-            grids = optimised_grids(config, folder, data, params, own, find=False)
-            program = evidence.program_of(config, params, variables, mesh)
-            journal.require_own(folder / "journal.jsonl", program.weights)
+            fitted = method.restored(config, folder, mesh).ready(own, data, make=False)
+            journal.require_own(folder / "journal.jsonl", fitted.weights)
         except InputError as error:
             raise InputError(f"--shard={shard}: {error}. {_first_make(shard)}") from None
-        sweep_rows.run(config, folder, data, program, epoch, todo._replace(recon=own), grids, student, shard)
-    log.info("shard %s is done: %s", shard, shards.journal_of(folder, program.weights, shard))
+        sweep_rows.run(config, folder, data, fitted, todo._replace(costly=own), shard)
+    log.info("shard %s is done: %s", shard, shards.journal_of(folder, fitted.weights, shard))
 
 
-def _own(c: ConfigDict, data: Data, points: list[ReconPoint], shard: Shard) -> list[ReconPoint]:
-    teacher, images = c.teacher, data.view.tiles * sum(len(s.labels) for s in data.sets)
-    compared = len(compared_pictures(c, data.test))
-    cost = Cost(images, teacher, compared)
+def _own(cost: Cost, points: list[Costly], shard: Shard) -> list[Costly]:
     every = dealt(points, shard.n, cost)
-    own = every[shard.k]
-    costs = [cost(part) for part in every]
-    programs = len({(p.model, p.solver, p.steps, p.reuse, p.mask_before) for p in own})
+    own, costs = every[shard.k], [cost(part) for part in every]
     log.info(
-        "shard %s: %d of %d points to reconstruct, %d compiled programs, %d network calls (all shards: %d to %d)",
-        shard, len(own), len(points), programs, costs[shard.k], min(costs), max(costs),
+        "shard %s: %d of %d points to reconstruct, %d network calls (all shards: %d to %d)",
+        shard, len(own), len(points), costs[shard.k], min(costs), max(costs),
     )  # fmt: skip
     return own
 

@@ -21,7 +21,7 @@ from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings import LOCATIONS, base
 from ddad_jax.engine.store import lock
@@ -76,8 +76,7 @@ def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
 def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
-    What has not been made yet binds nobody: settings of the noise predictor count once it has a checkpoint,
-    those of the extractor once an adaptation has begun, those of the student once its distillation has.
+    What has not been made yet binds nobody (``Method.bound``).
 
     Raises:
       InputError: it cannot be written to, or what it holds was made with other settings or other normal images
@@ -124,26 +123,27 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         return
     settings = json.loads(json.dumps(config.to_dict()))
     before = _filled(_read(saved), _then())
-    bound = (
-        *(TRAINED_WITH if (folder / "train").exists() else ()),
-        *(ADAPTED_WITH if (folder / "adapt").exists() else ()),
-        *(STUDENT_WITH if (folder / "student").exists() else ()),
-    )
+    method = method_of(config)
+    bound, then = method.bound(folder, settings), method.bound(folder, before)
     differing = [
-        f"{name}: there {old!r}, now {new!r}{why_another(old, new) if name == 'backbone.weights' else ''}"
-        for section in bound
-        for name, old, new in _differences(section, _at(before, section), _at(settings, section))
+        (part, f"{name}: there {old!r}, now {new!r}{why_another(old, new) if name == 'backbone.weights' else ''}")
+        for part, values in bound.items()
+        for section, value in values.items()
+        for name, old, new in _differences(section, then[part][section], value)
         if not (name in LOCATIONS and (folder / "data.json").exists())
         and not (name == "backbone.weights" and same_file(old, new))
     ]
     made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
-    if (folder / "train").exists() and any(made_of.get(name) != used[name] for name in used):
-        differing.append(f"the normal images of {data.name}: pictures were added, removed or changed")
+    if bound and any(made_of.get(name) != used[name] for name in used):
+        changed = f"the normal images of {data.name}: pictures were added, removed or changed"
+        differing.append((next(iter(bound)), changed))
     if differing:
+        parts = {part for part, _ in differing}
+        gone = folder / parts.pop() if len(parts) == 1 and parts <= {*method.apart} else "this one"
         raise InputError(
             f"--workdir={folder} holds a model made with other settings:\n  "
-            + "\n  ".join(differing[:10])
-            + f"\nName another --workdir, or delete {_of_whom(folder, differing)} to start again."
+            + "\n  ".join(line for _, line in differing[:10])
+            + f"\nName another --workdir, or delete {gone} to start again."
         )
 
 
@@ -220,19 +220,6 @@ def _commit() -> str:
     command = [git, "-C", str(here), "describe", "--always", "--dirty=+", "--abbrev=12"]
     found = subprocess.run(command, capture_output=True, text=True)
     return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _at(settings: dict[str, Any], dotted: str) -> Any:
-    value: Any = settings
-    for name in dotted.split("."):
-        value = value.get(name) if isinstance(value, dict) else None
-    # What counts is what adaptation took of it.
-    return adaptation_grid(value) if dotted == "sample.grid" else value
-
-
-def _of_whom(folder: Path, differing: list[str]) -> str:
-    """What of the workdir has to go: where only the student differs, nothing but the student."""
-    return f"{folder / 'student'}" if all(line.startswith("student.") for line in differing) else "this one"
 
 
 def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.method import key_of
 from ddad_jax.engine.store.tables import format_table
 from experiments.papers.epochs import rows_by_epoch
@@ -59,7 +60,7 @@ def _lines(ask: Ask, runs: Sequence[Run]) -> dict[str, list[tuple[int, float]]]:
                 (epoch, 100.0 * float(row["image_auroc"]))
                 for epoch, rows in by_epoch.items()
                 for row in rows
-                if key_of(row) == key and row["image_auroc"] is not None
+                if key_of(row, SETTINGS) == key and row["image_auroc"] is not None
             ]
             if points:
                 lines[line.name] = points

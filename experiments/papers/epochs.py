@@ -16,11 +16,12 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data.json_file import read_object
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import evidence
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.noise_predictor import restored
-from ddad_jax.engine.methods.method import UNSAID
+from ddad_jax.engine.methods.ddad.points import UNSAID
+from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows
-from ddad_jax.engine.sweep.plan import Plan
 from ddad_jax.mesh import device_mesh
 from ddad_jax.weights import load_backbone
 
@@ -35,7 +36,8 @@ def judge_epochs(c: ConfigDict, workdir: Path, data: Data, todo: Plan) -> None:
         shutil.copyfile(workdir / "train.jsonl", folder / "train.jsonl")  # rows say how long the model was trained
         variables = jax.tree.map(jnp.asarray, epochs.restore(original, epoch)) if epoch else original
         program = evidence.program_of(c, params, variables, device_mesh())
-        rows.run(c, folder, data, program, epoch, todo._replace(selected=None))
+        fitted = FittedDDAD(c, folder, params, variables, epoch, program)
+        rows.run(c, folder, data, fitted, todo._replace(selected=None))
     (workdir / "epochs" / "done").touch()
 
 

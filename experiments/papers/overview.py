@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ddad_jax.data.listing import listed
-from ddad_jax.engine.sweep.plan import plan
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.errors import InputError
 from experiments.papers.cells import filled
 from experiments.papers.epochs import epochs_there
@@ -78,7 +78,7 @@ def planned(states: Sequence[State]) -> str:
             todo.append(f"adapt for at most {state.run.config.adapt.epochs} epochs")
         if state.missing:
             asked = plan(state.run.config, sweep=True)
-            many = f"{len(asked.recon)} reconstructions of each picture, {len(asked.score)} scores of each"
+            many = f"{len(asked.costly)} reconstructions of each picture, {len(asked.cheap)} scores of each"
             todo.append(f"at most {many}")
         said = f"skipped: {state.skipped}" if state.skipped else "; ".join(todo) if state.missing else "there already"
         lines.append(f"{state.folder}: {said}")

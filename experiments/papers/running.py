@@ -21,12 +21,12 @@ from ddad_jax.data.json_file import parsed
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import restored, trained
+from ddad_jax.engine.methods.ddad.points import SETTINGS, UNSAID, plan
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, TRAINED_WITH
-from ddad_jax.engine.methods.method import SETTINGS, UNSAID, key_of
+from ddad_jax.engine.methods.method import key_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.store.tables import read_jsonl
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.engine.workdir import held, open_workdir, require_same
 from ddad_jax.errors import InputError
 from ddad_jax.weights import find_backbone
@@ -213,7 +213,7 @@ def folder_of(ask: Ask, run: Run) -> Path:
 
 def rows_of(run: Run, folder: Path) -> dict[str, dict[str, Any]]:
     """Rows of the run's journal by their key, of equals the one written last; it is of one model alone."""
-    return {key_of(row): row for row in ({**UNSAID, **row} for row in read_jsonl(folder / "journal.jsonl"))}
+    return {key_of(row, SETTINGS): row for row in ({**UNSAID, **row} for row in read_jsonl(folder / "journal.jsonl"))}
 
 
 Found = Mapping[tuple[str, str], list[tuple[Run, dict[str, dict[str, Any]]]]]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point
 from ddad_jax.engine.methods.method import Point, key_of
 from ddad_jax.engine.methods.method import settings_of as row_settings
 from ddad_jax.errors import InputError
@@ -108,11 +108,11 @@ class Run(NamedTuple):
         recon, score = config_point(self.config)
         for_recon = {name: value for name, value in line.point.items() if name in ReconPoint._fields}
         for_score = {name: value for name, value in line.point.items() if name not in ReconPoint._fields}
-        return recon._replace(**for_recon), score._replace(**for_score)
+        return Point(recon._replace(**for_recon), score._replace(**for_score))
 
     def key(self, line: Line) -> str:
         """Of the line's row in the run's journal."""
-        return key_of(row_settings(*self.point(line)))
+        return key_of(row_settings(*self.point(line)), SETTINGS)
 
 
 class Table(NamedTuple):

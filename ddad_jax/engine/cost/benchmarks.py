@@ -16,11 +16,12 @@ from ddad_jax.engine.cost.macs import counted
 from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
 from ddad_jax.engine.cost.untrained import parameters, random_program, untrained
 from ddad_jax.engine.data.splits import split
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from ddad_jax.sweep import sweep_distances
@@ -115,19 +116,20 @@ def time_sweep(c: ConfigDict) -> dict[str, Any]:
     images = np.concatenate([data.calibration.images, data.test.images])
     program = random_program(c, params)
     # One point of each compilation, so that the sweep itself finds everything compiled.
-    first = list({(p.solver, p.steps): p for p in todo.recon}.values())
+    first = list({(p.solver, p.steps): p for p in todo.costly}.values())
     for _ in sweep_distances(program, images, first, chunk=c.sample.batch_size, timer=time.perf_counter):
         pass
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        rows = sweep_rows.run(c, Path(folder), data, program, 0, todo)
+        fitted = FittedDDAD(c, Path(folder), params, program.weights[1], 0, program)
+        rows = sweep_rows.run(c, Path(folder), data, fitted, todo)
         whole = time.perf_counter() - started
     # Each reconstruction's own time, measured in that same pass: a machine that is busy for a while slows both.
     spent = sum({row_point(row): row["ms_per_image"] for row in rows}.values()) * len(images) / 1e3
     return {
         "what": f"sweep, {c.data.size} px, {len(images)} images",
         "points": len(rows),
-        "reconstructions": len(todo.recon),
+        "reconstructions": len(todo.costly),
         "compilations": program.compilations,
         "ratio": whole / spent,
         "reconstructions_s": spent,

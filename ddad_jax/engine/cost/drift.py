@@ -20,26 +20,25 @@ from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data, load_data
-from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.evidence import starts_of
-from ddad_jax.engine.methods.ddad.extractor import adapted
-from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
-from ddad_jax.engine.methods.ddad.noise_predictor import trained
-from ddad_jax.engine.methods.ddad.student import distilled
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
+from ddad_jax.engine.methods.ddad.maps import combined, prepare
+from ddad_jax.engine.methods.ddad.method import DDAD
+from ddad_jax.engine.methods.ddad.points import point_of
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import Point, point_of
+from ddad_jax.engine.methods.method import Mapped, Point
+from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.sweep.selected import load_selected
+from ddad_jax.engine.tracking import silent
 from ddad_jax.engine.workdir import require_same
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
-from ddad_jax.points import OPTIMISED, GridKey, grid_key
+from ddad_jax.points import OPTIMISED, grid_key
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
-from ddad_jax.timesteps import TimeGrid
-from ddad_jax.types import Variables
 
 VARIANTS = {
     "float32": ("float32", "float32"),
@@ -56,15 +55,12 @@ DRIFT_COLUMNS = (
 
 
 class Finished(NamedTuple):
-    """A run to use as it is. params: of the noise predictor, or of the student where that is selected. point: the
-    selected one. grids: what it visits where its grid is optimised. threshold: of the verdicts. scores: of the test
+    """A run to use as it is. fitted: ready for point, the selected one. threshold: of the verdicts. scores: of the test
     pictures, [n]."""
 
     data: Data
-    params: Any
-    variables: Variables
+    fitted: FittedDDAD
     point: Point
-    grids: Mapping[GridKey, TimeGrid]
     threshold: float
     scores: np.ndarray
 
@@ -96,13 +92,13 @@ def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
         asked = "--config.data.picture" if data.view.tiling else "a mask of the view"
         raise InputError(f"drift compares whole pictures as they are: expected a run without {asked}")
     images = np.concatenate([data.calibration.images, data.test.images])
-    programs = {name: _program(c, run, *dtypes) for name, dtypes in VARIANTS.items()}
+    programs = {name: _program(run, *dtypes) for name, dtypes in VARIANTS.items()}
     exact = next(iter(VARIANTS))
     starts = starts_of(programs[exact], images, [point], n, chunk=chunk, timer=time.perf_counter).times
 
     def measured(name: str, rows: slice) -> Distances:
         own = {p: times[rows] for p, times in starts.items()}
-        how: Any = {"chunk": chunk, "optimised": run.grids, "starts": own, "timer": time.perf_counter}
+        how: Any = {"chunk": chunk, "optimised": run.fitted.grids, "starts": own, "timer": time.perf_counter}
         ((_, found),) = sweep_distances(programs[name], images[rows], [point], keep_x0=True, **how)
         return found
 
@@ -116,7 +112,8 @@ def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
         assert distances.x0 is not None
         both = jax.tree.map(lambda *parts: np.concatenate(parts), normal, distances)
         prepared = prepare(c, both, n, n, score.layers, score.sigma)
-        maps, scores = score_maps(c, prepared, n, np.arange(n), score)
+        mapped = Mapped(score, combined(prepared, score), {})
+        _, maps, scores, *_ = judged_maps(mapped, n, np.arange(n), None, c.score.crop)
         if not np.isfinite(scores).all():
             raise InputError(f"{name}: maps of {workdir} are not finite at its selected point, so nothing compares")
         made[name] = Made(maps[n:], scores[n:], distances.x0.astype(np.float32))
@@ -170,41 +167,44 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     path = workdir / "calibration.json"
     try:
         said = parsed(path.read_bytes(), constants=True)
-        point, score = point_of(said)
-        threshold = float(said["threshold"])
-        times = {grid_key(point): grid_of([int(t) for t in said["times"].split("-")])} if "times" in said else {}
-        settled = ConfigDict(c.to_dict())
-        settled.score.update(crop=said["crop"], normalise=said["normalise"])
-        settled.sample.update(clip=said["clip"], model=point.model)
+        point, method = point_of(said), DDAD()
+        threshold, settled = float(said["threshold"]), method.settled(c, said)
+        settled.sample.model = point.costly.model
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
     row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), trained_steps(workdir)
-    untaught = point.model == "student" and not Checkpoints(workdir / "student").steps()
+    untaught = point.costly.model == "student" and not Checkpoints(workdir / "student").steps()
     if row.get("train_steps") != steps or untaught:
         raise InputError(f"--workdir={workdir}: training has not ended since its results were written; {mend}")
     data = load_data(settled)
     require_same(workdir, settled, data)
-    params = trained(settled, workdir, data)
-    variables, epoch = adapted(settled, workdir, data, params)
-    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint_in(workdir, settled, data.test)[:16]}
+    fitted = method.fit(settled, workdir, data, silent)
+    now = {
+        **measured_with(settled, workdir, data, fitted),
+        "test_set": fingerprint_in(workdir, settled, data.test)[:16],
+    }
+    row = {"method": "ddad", **row}
     # What only tells how a point was chosen is no matter of its scores.
     differing = sorted(k for k in now.keys() & row.keys() - {"synthetic"} if now[k] != row[k])
     if differing:
         told = ", ".join(f"{name}: there {row[name]}, now {now[name]}" for name in differing)
         raise InputError(f"--workdir={workdir}: its results are of other settings or pictures ({told}); {mend}")
-    if point.model == "student":
-        params = distilled(settled, workdir, data, params).params
-    grids = times if point.grid == OPTIMISED else {}
     scores = load_selected(workdir)["scores"]
-    return settled, Finished(data, params, variables, (point, score), grids, threshold, scores)
+    return settled, Finished(data, _at(fitted, point, said, data), point, threshold, scores)
 
 
-def _program(c: ConfigDict, run: Finished, unet: str, features: str) -> PairProgram:
-    own = ConfigDict(c.to_dict())
-    own.model.dtype, own.backbone.dtype = unet, features
-    if run.point[0].model == "student":
-        return evidence.student_of(own, run.params, run.variables, made_with={}).program
-    return evidence.program_of(own, run.params, run.variables)
+def _at(fitted: FittedDDAD, point: Point, said: Mapping[str, Any], data: Data) -> FittedDDAD:
+    """Ready for the point; an optimised grid is the one that was calibrated."""
+    plain = point.costly._replace(grid="trailing") if point.costly.grid == OPTIMISED else point.costly
+    ready = fitted.ready([plain], data)
+    if point.costly.grid != OPTIMISED:
+        return ready
+    return ready.with_grids({grid_key(point.costly): grid_of([int(t) for t in said["times"].split("-")])})
+
+
+def _program(run: Finished, unet: str, features: str) -> PairProgram:
+    fitted = run.fitted.in_types(unet, features)
+    return fitted.student.program if fitted.student else fitted.program
 
 
 def _rms(x: np.ndarray) -> float:

@@ -19,12 +19,15 @@ from ddad_jax.engine.cost.untrained import time_train
 from ddad_jax.engine.cost.work import Costs
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import view_of
+from ddad_jax.engine.methods import method
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad import evidence
+from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.engine.methods.ddad.points import config_point
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.sweep.judge import metrics_of, scored, truth_of
+from ddad_jax.engine.methods.scored import judged_maps
+from ddad_jax.engine.sweep.judge import metrics_of, truth_of
 from ddad_jax.image import resize
 from ddad_jax.points import ReconPoint, ScorePoint, time_grid
 from ddad_jax.reuse import reusing
@@ -128,8 +131,17 @@ def scoring(c: ConfigDict, data: Data | None, have: Pictures, points: list[Score
     maps = {name: rng.random((pictures, *layer.shape[1:3]), np.float32) for name, layer in layers.items()}
     distances = Distances(None, rng.random((pictures, side, side), np.float32), maps, np.zeros(pictures))
 
+    counted = method.Pictures(distances.pixel, truth.n_held_out, truth.first_test, tiling=truth.view.tiling)
+
     def judge(*points: ScorePoint) -> Any:
-        return lambda: [metrics_of(c, truth, found) for found in scored(c, truth, distances, points)]
+        def judged() -> list[dict[str, float]]:
+            every = (
+                judged_maps(one, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
+                for one in mapped(c, distances, points, counted)
+            )
+            return [metrics_of(c, truth, found) for found in every]
+
+        return judged
 
     one, two = (timed(own).median for own in repeated([judge(first), judge(first, first._replace(v=first.v + 1))], 3))
     row = max(two - one, 0.0)

@@ -11,12 +11,13 @@ from ddad_jax.data.split import spread
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
 from ddad_jax.engine.cost.work import USES, Work
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.sweep.plan import Plan
-from ddad_jax.engine.sweep.shards import Cost, dealt
+from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
@@ -156,21 +157,21 @@ def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
 def sweep(c: ConfigDict, have: Pictures, todo: Plan, devices: int = 1) -> Work:
     """First passes, teachers and points, and what they are scored for."""
     n, chunk = have.reconstructed, _padded(c.sample.batch_size, devices)
-    models = {model: [p for p in todo.recon if p.model == model] for model in ("student", "teacher")}
+    models = {model: [p for p in todo.costly if p.model == model] for model in ("student", "teacher")}
     runs = [_reconstructions(own, n, chunk) for own in models.values()]
-    firsts = list(dict.fromkeys(first_pass(p) for p in todo.recon if p.rise))
+    firsts = list(dict.fromkeys(first_pass(p) for p in todo.costly if p.rise))
     runs.append(_reconstructions(firsts, n, chunk))
     programs = set().union(*(_programs(model, own) for model, own in models.items()), _programs("teacher", firsts))
     if c.teacher:
-        fine = sorted({teacher_of(p, c.teacher) for p in todo.recon}, key=lambda p: p.steps)
+        fine = sorted({teacher_of(p, c.teacher) for p in todo.costly}, key=lambda p: p.steps)
         runs.append(_reconstructions(fine, len(spread(have.test, c.teacher_images)), chunk))
         programs |= _programs("teacher", fine)
-    rows, sides = len(todo.recon) * len(todo.score), len({(s.layers, s.sigma) for s in todo.score})
+    rows, sides = len(todo.costly) * len(todo.cheap), len({(s.layers, s.sigma) for s in todo.cheap})
     again = int(todo.selected is None)
     # The point that was chosen is reconstructed once more, for the report; which one is not known, so the dearest.
-    runs.append(_reconstructions(sorted(todo.recon, key=lambda p: -p.calls)[:again], n, chunk))
+    runs.append(_reconstructions(sorted(todo.costly, key=lambda p: -p.calls)[:again], n, chunk))
     sums = {name: sum(getattr(run, name) for run in runs) for name in ("unet", "shallow", "pairs")}
-    sides = len(todo.recon) * sides + again
+    sides = len(todo.costly) * sides + again
     return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides, cut=devices)
 
 
@@ -178,26 +179,26 @@ def shards(c: ConfigDict, have: Pictures, todo: Plan, number: int) -> list[Plan]
     """The points of each of ``number`` runs that share the grid, as ``--shard=K/N`` takes them; of fewer runs where
     there are fewer points."""
     compared = len(spread(have.test, c.teacher_images))
-    cost = Cost(have.reconstructed, c.teacher, compared)
-    every = dealt(todo.recon, min(number, len(todo.recon)), cost)
-    return [todo._replace(recon=own) for own in every]
+    cost = Calls(have.reconstructed, c.teacher, compared)
+    every = dealt(todo.costly, min(number, len(todo.costly)), cost)
+    return [todo._replace(costly=own) for own in every]
 
 
 def useful(c: ConfigDict, have: Pictures, todo: Plan, devices: int) -> float:
     """Share of the computed pairs that is asked for; the rest fills up the last chunk of each program."""
-    asked = have.reconstructed * len(todo.recon)
-    return asked / _reconstructions(todo.recon, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
+    asked = have.reconstructed * len(todo.costly)
+    return asked / _reconstructions(todo.costly, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
 
 
 def works(c: ConfigDict, have: Pictures, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
     """Of the stages of a program, those that have something to do, in the order they run."""
-    asks_student = any(point.model == "student" for point in todo.recon)
+    asks_student = any(point.model == "student" for point in todo.costly)
     made = {
         "training": lambda: training(c, have, devices),
         "adaptation": lambda: adaptation(c, have),
         # On its own a student is trained whether a point asks for it or not.
         "student": lambda: student(c, have) if asks_student or "adaptation" not in stages else Work("student"),
-        "optimised grids": lambda: optimised_grids(c, have, todo.recon),
+        "optimised grids": lambda: optimised_grids(c, have, todo.costly),
         "sweep": lambda: sweep(c, have, todo, devices),
     }
     found = [made[name]() for name in stages]

@@ -17,7 +17,7 @@ from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
-from ddad_jax.engine.sweep.plan import plan
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key, time_grid
@@ -56,7 +56,7 @@ def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
       InputError: a point whose start time is found for each picture; grids.json of ``workdir`` is not one of ours.
     """
     todo = plan(c, sweep=False)
-    (wanted, *_), (score, *_) = todo.recon, todo.score
+    (wanted, *_), (score, *_) = todo.costly, todo.cheap
     if wanted.rise:
         raise InputError(
             f"--config.sample.rise={wanted.rise}: expected 0. A later start takes no longer, and the first pass that "

@@ -16,9 +16,6 @@ from ddad_jax.exported import lowered, packed
 SCRIPT = Path(run_exported.__file__)
 TOLERANCE = 1e-5
 """Of a score, relative to the workdir's or to the threshold, whichever is greater."""
-ROUNDING = 4 * float(np.finfo(np.float32).eps)
-"""Of a layer's 1 - cos, in absolute terms: of features that hardly differ nothing else is left. A model that was hardly
-trained scored a picture 11 x 2^-24, and in another program 12 x 2^-24."""
 
 
 def exported(detector: FrameDetector, platforms: list[str]) -> bytes:
@@ -38,11 +35,7 @@ def exported(detector: FrameDetector, platforms: list[str]) -> bytes:
         **{name: run.calibration[name] for name in kept if name in run.calibration},
         "advised_batch": detector.batch,
         "calibration": {name: value for name, value in run.calibration.items() if name not in kept},
-        "networks": {
-            "size": detector.size,
-            "unet": run.config.model.to_dict(),
-            "backbone": {name: value for name, value in run.config.backbone.items() if name != "weights"},
-        },
+        "networks": run.fitted.networks,
     }
     return packed(lowered(detector.detector, detector.size, platforms=platforms), meaning)
 
@@ -67,10 +60,10 @@ def compared(detector: FrameDetector, file: Path) -> float:
 
 
 def _rounding(detector: FrameDetector) -> float:
-    """ROUNDING in the unit of the scores."""
-    score, spread = detector.run.point[1], detector.run.constants.spread
-    of_map = ROUNDING * len(score.layers)
-    return of_map / float(spread.std.min()) if score.standardise and spread is not None else of_map
+    """``PictureProgram.rounding`` in the unit of the scores."""
+    cheap, spread = detector.run.point.cheap, detector.run.constants.spread
+    of_map = detector.detector.rounding
+    return of_map / float(spread.std.min()) if cheap.standardise and spread is not None else of_map
 
 
 def write(detector: FrameDetector, out: Path, platforms: list[str]) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ddad_jax.data.batches import padded_batches
 from ddad_jax.data.read import resized
-from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.data.data_sets import picture_size
 from ddad_jax.engine.detector.load import Finished, evaluation, finished
+from ddad_jax.engine.methods.method import Constants
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
 from ddad_jax.score import maps_and_scores
@@ -127,7 +127,7 @@ class FrameDetector:
 
     Attributes:
       model_id: of weights, point and calibration. threshold, pixel_threshold: of ``Judged``. size: side of the
-        network's pictures in pixels. batch: as given. detector: the program. tiling: None without tiles.
+        network's pictures in pixels. batch: as given. detector: the program of the method. tiling: None without tiles.
 
     Raises:
       InputError: a batch that is no whole number above 0; a model that masks or registers without the mask or the
@@ -141,8 +141,8 @@ class FrameDetector:
         self.model_id = run.model_id
         self.threshold = float(run.calibration["threshold"])
         self.pixel_threshold = float(run.calibration["pixel_threshold"])
-        (recon, score), c, kept = run.point, run.config, run.constants
-        if recon.mask_before or score.mask_after:
+        point, c, kept = run.point, run.config, run.constants
+        if point.masks:
             require_mask(kept.watched)
         self.tiling = tiling(picture_size(c), self.size, c.data.overlap) if c.data.picture else None
         self._reference = None
@@ -154,16 +154,15 @@ class FrameDetector:
                 raise InputError(
                     f"{run.workdir / CONSTANTS_FILE}: {error}; set --config.view.reference and {again}"
                 ) from None
-        calibration = Calibration(run.calibration["ratio"], kept.spread, kept.first, kept.watched)
         self._tile_masks = None
         if self.tiling:
             # What is measured over whole maps waits until the tiles are put together.
-            score = score._replace(standardise=False, mask_after=False)
-            calibration = Calibration(run.calibration["ratio"])
-            if recon.mask_before and kept.watched is not None:
+            if point.masks_before and kept.watched is not None:
                 self._tile_masks = cut(kept.watched[None], self.tiling)
+            point = point._replace(cheap=point.cheap._replace(standardise=False, mask_after=False))
+            kept = Constants(own=kept.own)
         crop = int(run.calibration["crop"])
-        self.detector = Detector(run.program, recon, score, calibration, crop=crop, optimised=run.grids)
+        self.detector = run.fitted.detector(point, run.calibration, kept, crop=crop)
 
     def warm(self) -> None:
         """Compile, so that the first frame need not wait for it."""
@@ -214,7 +213,7 @@ class FrameDetector:
         """Maps and scores of pictures [n, h, w, 3] of the model's size."""
         if self.tiling is None:
             return self._computed(pictures)
-        score, kept = self.run.point[1], self.run.constants
+        score, kept = self.run.point.cheap, self.run.constants
         spread = kept.spread if score.standardise else None
         watched = kept.watched if score.mask_after else None
         found = []

@@ -15,35 +15,34 @@ from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.read import expanded
 from ddad_jax.engine.data.data_sets import picture_size
-from ddad_jax.engine.methods.ddad import evidence, extractor, noise_predictor
-from ddad_jax.engine.methods.ddad import student as ddad_student
-from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import SETTINGS, UNSAID, Point, point_of
-from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Constants, Kept, load_constants
+from ddad_jax.engine.methods.method import (
+    Constants,
+    Fitted,
+    Method,
+    Point,
+    columns_of,
+    defaults_of,
+    is_count,
+    is_number,
+)
+from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Kept, load_constants
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
-from ddad_jax.optimised_grid import grid_of
-from ddad_jax.points import OPTIMISED, GridKey, grid_key
-from ddad_jax.sweep import PairProgram
-from ddad_jax.timesteps import TimeGrid
-
-NUMBERS = ("threshold", "pixel_threshold", "crop", "clip", "normalise", "adapt_epoch")
-"""Of calibration.json, besides the settings of the point and the ratio."""
 
 
 class Finished(NamedTuple):
     """What a detector is made of.
 
-    config: of the run, with what its calibration settles. point: the selected one. grids: what it visits where its grid
-    is optimised. program: the networks with their weights. calibration: calibration.json; constants: calibration.npz.
-    model_id: of all that decides a verdict, the same wherever the run is read.
+    config: of the run, with what its calibration settles. point: the selected one. fitted: what it has learnt, ready
+    for that point. calibration: calibration.json; constants: calibration.npz. model_id: of all that decides a verdict,
+    the same wherever the run is read.
     """
 
     workdir: Path
     config: ConfigDict
     point: Point
-    grids: Mapping[GridKey, TimeGrid]
-    program: PairProgram
+    fitted: Fitted
     calibration: Mapping[str, Any]
     constants: Constants
     model_id: str
@@ -59,33 +58,26 @@ def finished(workdir: Path) -> Finished:
     if not workdir.is_dir():
         raise InputError(f"{workdir}: no such folder; expected the --workdir of a finished run")
     c, again = saved_config(workdir), evaluation(workdir)
-    said = _calibration(workdir, c.data.size, again)
-    kept, point = _constants(workdir, again), _point(workdir, said, again)
+    method = method_of(c)
+    said = _calibration(workdir, method, c.data.size, again)
+    kept, point = _constants(workdir, again), _point(workdir, method, said, again)
     _require_view(c, workdir, kept.constants, again)
-    with c.unlocked():
-        c.score.update(crop=said["crop"], normalise=said["normalise"])
-        c.sample.clip = said["clip"]
-    if said["normalise"] != "held_out":
-        raise InputError(
-            f"{workdir}: normalise = {said['normalise']!r} takes the scale of a score from the pictures of its batch, "
-            "so a picture has no score of its own; expected a run with --config.score.normalise=held_out"
-        )
-    params = noise_predictor.restored(c, workdir)
-    variables, epoch = extractor.restored(c, workdir)
-    program, student = evidence.program_of(c, params, variables), {}
+    c = method.settled(c, said)
+    try:
+        fitted = method.restored_at(c, workdir, point, said)
+    except InputError as error:
+        raise InputError(str(error) if "run python" in str(error) else f"{error}; {again}") from None
     # Each file for itself: one of them may be of another run.
-    now = _now(c, workdir, said, epoch)
+    now = {**fitted.columns, "crop": said["crop"]}
     _require_same(workdir, {name: now[name] for name in now if name in said}, said, again)
     _require_same(workdir, now, {**said, **kept.made_with}, again)
-    _require_weights(workdir, program, again)
-    if point[0].model == "student":
-        taught = ddad_student.restored(c, workdir, params)
-        program, student = evidence.student_of(c, taught.params, variables, made_with={}).program, taught.made_with
-    of_point = {name: said[name] for name in SETTINGS}
-    _require_same(workdir, {**student, **of_point}, {**kept.settings, **kept.made_with}, again)
-    grids = {grid_key(point[0]): _times(workdir, said, again)} if point[0].grid == OPTIMISED else {}
-    own_id = _model_id(c, program, said, kept.constants)
-    return Finished(workdir, c, point, grids, program, said, kept.constants, own_id)
+    _require_weights(workdir, fitted, again)
+    asks = {name: value for name, value in fitted.asks(point.costly).items() if name != "times"}
+    of_point = {name: said[name] for name in columns_of(method)}
+    settings = {**defaults_of(method), **kept.settings}
+    _require_same(workdir, {**asks, **of_point}, {**settings, **kept.made_with}, again)
+    own_id = _model_id(c, method, fitted, said, kept.constants)
+    return Finished(workdir, c, point, fitted, said, kept.constants, own_id)
 
 
 def evaluation(workdir: Path) -> str:
@@ -97,7 +89,7 @@ def evaluation(workdir: Path) -> str:
     return f"run python -m experiments.evaluate {shlex.join(flags)}"
 
 
-def _calibration(workdir: Path, size: int, again: str) -> dict[str, Any]:
+def _calibration(workdir: Path, method: Method, size: int, again: str) -> dict[str, Any]:
     path = workdir / "calibration.json"
     if not path.exists():
         raise InputError(f"{workdir}: holds no finished run (calibration.json is missing); {again}")
@@ -105,30 +97,19 @@ def _calibration(workdir: Path, size: int, again: str) -> dict[str, Any]:
         said = dict(parsed(path.read_bytes(), constants=True))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error}); {again}") from None
-    said = {**UNSAID, **said}
-    needed = [*SETTINGS, *NUMBERS, *(["ratio"] if said.get("normalise") == "held_out" else [])]
-    if missing := [name for name in needed if name not in said]:
-        raise InputError(f"{path}: {', '.join(missing)} is missing, which a verdict needs; {again}")
+    said = {**defaults_of(method), **said}
     kinds = {
-        "threshold": (_number, "a number"),
-        "pixel_threshold": (_number, "a number"),
-        "ratio": (lambda value: _number(value) and value > 0, "a number above 0"),
-        "crop": (lambda value: _count(value) and value <= size, f"a whole number from 0 to {size}"),
-        "clip": (lambda value: isinstance(value, bool), "true or false"),
-        "adapt_epoch": (_count, "a whole number, at least 0"),
+        "threshold": (is_number, "a number"),
+        "pixel_threshold": (is_number, "a number"),
+        "crop": (lambda value: is_count(value) and value <= size, f"a whole number from 0 to {size}"),
+        **method.needed(said),
     }
+    if missing := [name for name in (*columns_of(method), *kinds) if name not in said]:
+        raise InputError(f"{path}: {', '.join(missing)} is missing, which a verdict needs; {again}")
     for name, (holds, expected) in kinds.items():
-        if name in said and not holds(said[name]):
+        if not holds(said[name]):
             raise InputError(f"{path}: {name} = {repr(said[name])[:40]}: expected {expected}; {again}")
     return said
-
-
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
 def _constants(workdir: Path, again: str) -> Kept:
@@ -150,29 +131,11 @@ def _require_view(c: ConfigDict, workdir: Path, kept: Constants, again: str) -> 
             raise InputError(f"{path}: {name} is of {array.shape} pixels, the run's pictures have {size}; {again}")
 
 
-def _point(workdir: Path, said: Mapping[str, Any], again: str) -> Point:
+def _point(workdir: Path, method: Method, said: Mapping[str, Any], again: str) -> Point:
     try:
-        return point_of(dict(said))
+        return method.point_of(said)
     except (InputError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{workdir / 'calibration.json'}: no settings of a point ({error}); {again}") from None
-
-
-def _times(workdir: Path, said: Mapping[str, Any], again: str) -> TimeGrid:
-    try:
-        return grid_of([int(t) for t in said["times"].split("-")])
-    except (InputError, KeyError, ValueError, AttributeError) as error:
-        raise InputError(f"{workdir / 'calibration.json'}: no times of an optimised grid ({error}); {again}") from None
-
-
-def _now(c: ConfigDict, workdir: Path, said: Mapping[str, Any], epoch: int) -> dict[str, Any]:
-    """What of ``journal.measured_with`` can be known without data."""
-    return {
-        "train_steps": trained_steps(workdir),
-        "adapt_epoch": epoch,
-        "dtype": c.model.dtype,
-        **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
-        **{name: said[name] for name in ("normalise", "crop", "clip")},
-    }
 
 
 def _require_same(workdir: Path, now: Mapping[str, Any], there: Mapping[str, Any], again: str) -> None:
@@ -183,25 +146,24 @@ def _require_same(workdir: Path, now: Mapping[str, Any], there: Mapping[str, Any
         raise InputError(f"{workdir}: {files} are not of one model and one point ({told}); {again}")
 
 
-def _require_weights(workdir: Path, program: PairProgram, again: str) -> None:
+def _require_weights(workdir: Path, fitted: Fitted, again: str) -> None:
     """``journal.claim`` said whose the scores are."""
     try:
         owner = parsed((workdir / "journal_of.json").read_bytes(), constants=True)["weights"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         owner = None
-    if owner != fingerprint(program.weights):
+    if owner != fingerprint(fitted.weights):
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")
 
 
-def _model_id(c: ConfigDict, program: PairProgram, said: Mapping[str, Any], constants: Constants) -> str:
+def _model_id(c: ConfigDict, method: Method, fitted: Fitted, said: Mapping[str, Any], constants: Constants) -> str:
     """12 hexadecimal digits."""
-    backbone = {name: value for name, value in c.backbone.items() if name != "weights"}  # a path of one machine
+    numbers = ("threshold", "pixel_threshold", "crop", *method.needed(said), "ratio", "times")
     told = {
-        "model": c.model.to_dict(),
-        "backbone": backbone,
+        **fitted.identity,
         "data": {name: c.data[name] for name in ("size", "picture", "overlap")},
-        "calibration": {name: said.get(name) for name in (*SETTINGS, *NUMBERS, "ratio", "times")},
-        "weights": fingerprint(program.weights),
+        "calibration": {name: said.get(name) for name in (*columns_of(method), *numbers)},
+        "weights": fingerprint(fitted.weights),
         "arrays": fingerprint(jax.tree.map(np.asarray, constants)),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,7 +1,7 @@
 """Examples side by side: what went in, what came out, where they differ and where the defect is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,15 @@ from ddad_jax.errors import InputError
 
 MAPS = matplotlib.colormaps["inferno"].with_extremes(bad="#5a8f8f")
 TRIES = ((130, 6), (115, 6), (100, 6), (100, 5), (80, 5), (70, 5), (60, 5))
-TITLES = ("input", "reconstruction", "pixel distance", "feature distance", "anomaly map", "mask")
+TITLES = {
+    "reconstruction": "reconstruction",
+    "pixel_distance": "pixel distance",
+    "feature_distance": "feature distance",
+    "anomaly_map": "anomaly map",
+    "mask": "mask",
+}
+"""Field of an example -> heading of its column, behind that of the input."""
+ALWAYS = ("anomaly_map", "mask")
 
 
 class Example(NamedTuple):
@@ -31,14 +39,14 @@ class Example(NamedTuple):
     score: float
     image: np.ndarray
     """uint8 [h, w, 3], RGB."""
-    reconstruction: np.ndarray
-    """uint8 [h, w, 3]."""
-    pixel_distance: np.ndarray
-    """D_p, float [h, w], >= 0."""
-    feature_distance: np.ndarray
-    """D_f, float [h, w], >= 0."""
     anomaly_map: np.ndarray
     """float [h, w]."""
+    reconstruction: np.ndarray | None = None
+    """uint8 [h, w, 3]; None, as with the next two, of a method without."""
+    pixel_distance: np.ndarray | None = None
+    """D_p, float [h, w], >= 0."""
+    feature_distance: np.ndarray | None = None
+    """D_f, float [h, w], >= 0."""
     mask: np.ndarray | None = None
     """bool [h, w], True = defective; None: not known."""
     threshold: float | None = None
@@ -70,13 +78,15 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
         return None
     for example in examples:
         _check(example)
-    n, cell, label_width = len(examples), 1.5, 1.75
-    figure = Figure(figsize=(label_width + 6 * cell, n * cell + 0.85))
+    # What a method does not have is no column.
+    fields = [name for name in TITLES if name in ALWAYS or all(getattr(e, name) is not None for e in examples)]
+    n, cell, label_width, columns = len(examples), 1.5, 1.75, 1 + len(fields)
+    figure = Figure(figsize=(label_width + columns * cell, n * cell + 0.85))
     width, height = figure.get_size_inches()
     grid = figure.add_gridspec(
         n + 1,
-        7,
-        width_ratios=[label_width] + 6 * [cell],
+        1 + columns,
+        width_ratios=[label_width] + columns * [cell],
         height_ratios=n * [cell] + [0.09],
         left=0.05 / width,
         right=1 - 0.05 / width,
@@ -85,14 +95,15 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
         wspace=0.04,
         hspace=0.04,
     )
-    maps = ("pixel_distance", "feature_distance", "anomaly_map")
-    scales = [scale_of([getattr(example, name) for example in examples]) for name in maps]
+    scales = {
+        name: scale_of([getattr(example, name) for example in examples])
+        for name in fields
+        if name not in ("reconstruction", "mask")
+    }
     for row, example in enumerate(examples):
         _describe(figure.add_subplot(grid[row, 0]), example)
-        inked = [coloured(getattr(example, name), scale) for name, scale in zip(maps, scales, strict=True)]
-        overlay = _over(example.image, inked[2], _level(example.anomaly_map, scales[2]))
-        cells = [example.image, example.reconstruction, *inked[:2], overlay, _grey(example.mask)]
-        for column, (title, content) in enumerate(zip(TITLES, cells, strict=True)):
+        cells = [("input", example.image), *((TITLES[name], _cell(example, name, scales)) for name in fields)]
+        for column, (title, content) in enumerate(cells):
             axes = figure.add_subplot(grid[row, 1 + column])
             axes.set_axis_off()
             if row == 0:
@@ -105,10 +116,19 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
             axes.imshow(content, interpolation="nearest" if title == "mask" else smooth)
             if column == 0 and example.mask is not None and example.mask.any():
                 outline(axes, example.mask)
-    for column, scale in enumerate(scales):
-        top = max(float(np.nanmax(getattr(e, maps[column]), initial=0.0)) for e in examples)
-        colour_bar(figure, figure.add_subplot(grid[n, 3 + column]), scale, clipped=top > scale[1])
+    for name, scale in scales.items():
+        top = max(float(np.nanmax(getattr(e, name), initial=0.0)) for e in examples)
+        colour_bar(figure, figure.add_subplot(grid[n, 2 + fields.index(name)]), scale, clipped=top > scale[1])
     return save(figure, path, tries=TRIES, max_bytes=max_bytes)
+
+
+def _cell(example: Example, name: str, scales: Mapping[str, tuple[float, float]]) -> np.ndarray | None:
+    """What a column shows of an example."""
+    value = getattr(example, name)
+    if name not in scales:
+        return _grey(value) if name == "mask" else value
+    inked = coloured(value, scales[name])
+    return _over(example.image, inked, _level(value, scales[name])) if name == "anomaly_map" else inked
 
 
 def _check(example: Example) -> None:

@@ -1,39 +1,414 @@
-"""What a point of a sweep is, and how a row of a table says it."""
+"""The seam: what a method must give. Everything else of a run is written once, for all of them.
+
+A method is learnt from normal pictures (``fit``, then ``ready`` for the points of a run), measures pictures at a
+*costly* point (another value is another pass over the pictures), makes maps of what it measured at a *cheap* one, and
+is one pure program from pictures to maps where a run is in use (``detector``). Spread, mask, crop, image score,
+thresholds, metrics, rows, journal, shards, search, report, export and inspection are the engine's.
+
+A new method is one file or folder here, a line in ``table.METHODS``, and a config.
+"""
 
 import json
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
 
-from ddad_jax.errors import InputError
-from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
 
-SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
-"""The columns that tell one row from another."""
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.picture_program import PictureProgram
+from ddad_jax.score import Spread
+from ddad_jax.vision.tiles import Tiling
 
-UNSAID = {**ReconPoint._field_defaults, **ScorePoint._field_defaults}
-"""What a row of a journal from before a setting existed was made with."""
+Costly = Any
+"""A NamedTuple of plain values, hashable, with ``seed``. ``mask_before``, where it has that: what the view's mask
+leaves out is put out of sight before anything is measured."""
+Cheap = Any
+"""Alike, with ``standardise`` (maps are measured in the normal spread of each pixel) and ``mask_after`` (they are
+silent where the view's mask leaves out), which the engine does."""
 
 
-Point = tuple[ReconPoint, ScorePoint]
+class Point(NamedTuple):
+    """One setting of a method, whole."""
+
+    costly: Costly
+    cheap: Cheap
+
+    @property
+    def masks(self) -> bool:
+        """Whether it needs the view's mask."""
+        return bool(self.masks_before or self.cheap.mask_after)
+
+    @property
+    def masks_before(self) -> bool:
+        return bool(getattr(self.costly, "mask_before", False))
 
 
-def settings_of(recon: ReconPoint, score: ScorePoint) -> dict[str, Any]:
-    return {**recon._asdict(), **score._asdict(), "layers": "+".join(score.layers)}
+class Plan(NamedTuple):
+    """Every point of a run, those of one compilation together. The selected one comes from the config, or from
+    synthetic defects (``choice.best_on_synthetic``), never from labels; None while it is not known."""
+
+    costly: list[Costly]
+    cheap: list[Cheap]
+    selected: Point | None
 
 
-def point_of(row: dict[str, Any]) -> Point:
-    """The point of a row: the inverse of ``settings_of``, for rows that come from a file.
+class Pictures(NamedTuple):
+    """What is measured. images: uint8 [n, h, w, 3], of each picture all its tiles where there is ``tiling``; the first
+    ``n_normal`` pictures are held-out normal ones, those from ``first_test`` on test pictures. watched: bool [n, h, w],
+    what of each image may be seen; None for everything."""
 
-    Raises:
-      InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.
+    images: np.ndarray
+    n_normal: int
+    first_test: int
+    watched: np.ndarray | None = None
+    tiling: Tiling | None = None
+
+    @property
+    def tiles(self) -> int:
+        """Of a picture, 1 without tiles."""
+        return self.tiling.count if self.tiling else 1
+
+    @property
+    def n_test(self) -> int:
+        """Test pictures."""
+        return len(self.images) // self.tiles - self.first_test
+
+
+class Measured(NamedTuple):
+    """Pictures at one costly point, on the host. evidence: the method's own, images along the first axis of its arrays.
+    seconds: of each image, [n]. columns: what the rows of the point say of how it was measured. constants: arrays that
+    a verdict at this point needs besides the networks."""
+
+    costly: Costly
+    evidence: Any
+    seconds: np.ndarray
+    columns: Mapping[str, Any]
+    constants: Mapping[str, np.ndarray] = {}  # noqa: RUF012 - a tuple's default, never written to
+
+
+class Mapped(NamedTuple):
+    """Maps of all pictures at one cheap point, float32 [n, h, w], larger = more anomalous; before spread, mask, crop.
+    scores: the method's own image scores, [n]; None where the largest value of a map is its score. columns: numbers
+    taken from the normal pictures that the row, and a verdict, need."""
+
+    cheap: Cheap
+    maps: np.ndarray
+    columns: Mapping[str, float]
+    scores: np.ndarray | None = None
+
+
+class Constants(NamedTuple):
+    """What a verdict needs of the selected point besides the networks; None for what it does without.
+
+    spread: of the maps of held-out normal images before the crop, where it standardises. own: ``Measured.constants``.
+    watched: bool [h, w], where it masks. reference: the picture others are brought onto, uint8 [h, w, 3].
     """
-    row = {**UNSAID, **row}
-    (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
-    layers = tuple(row["layers"].split("+"))
-    if not set(layers) <= {"layer1", "layer2", "layer3"}:
-        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
-    flags = bool(row["standardise"]), bool(row["mask_after"])
-    return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"]))
+
+    spread: Spread | None = None
+    own: Mapping[str, np.ndarray] = {}  # noqa: RUF012 - a tuple's default, never written to
+    watched: np.ndarray | None = None
+    reference: np.ndarray | None = None
 
 
-def key_of(row: dict[str, Any]) -> str:
-    return json.dumps({name: row[name] for name in SETTINGS})
+class Steps(NamedTuple):
+    """at: which test pictures, int [m]. times: int [m, K]. x0_hat: what was predicted then, uint8 [m, K, h, w, 3]."""
+
+    at: np.ndarray
+    times: np.ndarray
+    x0_hat: np.ndarray
+
+
+class Cost(Protocol):
+    """What points cost, for shards: in calls of the network, or whatever unit is the method's."""
+
+    def __call__(self, points: Sequence[Costly]) -> int: ...
+
+    def added(self, points: Sequence[Costly]) -> list[int]:
+        """What each point adds to those of the points before it."""
+        ...
+
+    def orders(self, points: Sequence[Costly]) -> list[list[Costly]]:
+        """The points in the plan's order, and in others in which neighbours share more."""
+        ...
+
+
+class Apart(NamedTuple):
+    """A ``Cost`` of points that share nothing."""
+
+    images: int
+    calls: Callable[[Costly], int] = lambda _: 1
+
+    def __call__(self, points: Sequence[Costly]) -> int:
+        return sum(self.added(points))
+
+    def added(self, points: Sequence[Costly]) -> list[int]:
+        return [self.images * self.calls(point) for point in points]
+
+    def orders(self, points: Sequence[Costly]) -> list[list[Costly]]:
+        return [list(points)]
+
+
+class Axis(NamedTuple):
+    """A setting that a search may vary. flag: of it, dotted. low, high: where it is looked for unless the user says.
+    step: between values; 0 for any. whole: whether they are whole numbers. costly: whether another value is another
+    pass over the pictures."""
+
+    flag: str
+    low: float
+    high: float
+    step: float = 0.0
+    whole: bool = False
+    costly: bool = False
+
+
+class Fitted(Protocol):
+    """A method that has learnt."""
+
+    @property
+    def weights(self) -> Any:
+        """All parameters, a tree of arrays: whose the rows of a journal are, its fingerprint says."""
+        ...
+
+    def ready(self, points: Sequence[Costly], data: Data, write: Write = silent, *, make: bool = True) -> "Fitted":
+        """The same with what these points need besides (a student, optimised times, a memory bank); every process calls
+        it alike.
+
+        Raises:
+          InputError: it is missing and may not be made here.
+        """
+        ...
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What rows say of how it was made, whatever the point."""
+        ...
+
+    def columns_at(self, costly: Costly) -> dict[str, Any]:
+        """What rows of a point say besides, for one it is ready for."""
+        ...
+
+    def asks(self, costly: Costly) -> dict[str, Any]:
+        """What tells the things that a point needs from others of their kind; {} where it needs none. chosen.json keeps
+        it: a point that asks another student now was not chosen."""
+        ...
+
+    def measure(
+        self,
+        pictures: Pictures,
+        points: Sequence[Costly],
+        *,
+        progress: Callable[[int], object] | None = None,
+        judged: Mapping[Costly, Mapping[str, Any]] = {},  # noqa: B006 - never written to
+        selected: Point | None = None,
+    ) -> Iterator[Measured]:
+        """The pictures at each point, in the points' order; every process takes all.
+
+        Args:
+          progress: is told how many images more are done.
+          judged: the points that get rows now, and what these say of how they were made.
+          selected: the point whose pictures a report shows, None while none is.
+        """
+        ...
+
+    def maps(self, evidence: Any, points: Sequence[Cheap], pictures: Pictures) -> Iterator[Mapped]:
+        """At each cheap point, in any order of them; tiles are put together. What a picture's map is depends on the
+        normal pictures and on itself, never on its batch mates (but where the reference behaviour says so)."""
+        ...
+
+    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> Mapping[str, np.ndarray]:
+        """Pictures of the test images beside their maps in a report, [m, h, w(, 3)], of ``SHOWN``; {} is fine."""
+        ...
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> PictureProgram:
+        """One program from pictures to maps and scores. numbers: calibration.json, the row of the point in it."""
+        ...
+
+    def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        """Sentences on the networks and their training for a report, and warnings of it; row: of the selected point."""
+        ...
+
+    def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        """Figures of its own for a report, drawn into ``folder``: fields of ``report.content.Report``."""
+        ...
+
+    def keep_steps(self, data: Data, point: Point) -> None:
+        """Computes what ``Method.steps`` gives of the selected point, where it is not there; every process calls it."""
+        ...
+
+    @property
+    def compilations(self) -> int:
+        """Programs compiled so far."""
+        ...
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the settings decides a verdict, for the identity of a model; no path of one machine. Plain JSON."""
+        ...
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        """What an export says of the networks, plain JSON."""
+        ...
+
+
+class Method(Protocol):
+    """A method and its settings. title: as a report writes it. costly, cheap: types of its points, whose fields are
+    columns of a row. axes: what a search may vary, by its column; searched: of these by default. printed: settings in
+    the table of a run, whatever was swept."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def costly(self) -> type[Any]: ...
+    @property
+    def cheap(self) -> type[Any]: ...
+    @property
+    def axes(self) -> Mapping[str, Axis]: ...
+    @property
+    def searched(self) -> Sequence[str]: ...
+    @property
+    def printed(self) -> Sequence[str]: ...
+    @property
+    def apart(self) -> Sequence[str]: ...
+
+    def point(self, c: ConfigDict) -> Point:
+        """That of the config.
+
+        Raises:
+          InputError: a value out of range.
+        """
+        ...
+
+    def usual(self, c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+        """Where a search of ``names`` looks for ``name`` unless the user says."""
+        ...
+
+    def refused(self, c: ConfigDict, name: str) -> str:
+        """Why a search cannot vary ``name`` with this config, as the end of a sentence; "" where it can."""
+        ...
+
+    def beside(self, c: ConfigDict) -> str:
+        """The settings that most decide which others matter, in words, such as "with solver = ddim"."""
+        ...
+
+    def plan(self, c: ConfigDict, *, sweep: bool) -> Plan:
+        """The grids of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one
+        unless ``c.select`` says to choose.
+
+        Raises:
+          InputError: a value out of range.
+        """
+        ...
+
+    def point_of(self, row: Mapping[str, Any]) -> Point:
+        """Of a row from a file.
+
+        Raises:
+          InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.
+        """
+        ...
+
+    def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Fitted:
+        """Learn what all points share, or take it from the workdir: resumes after a kill."""
+        ...
+
+    def restored(self, c: ConfigDict, workdir: Path, mesh: Mesh | None = None) -> Fitted:
+        """What ``fit`` returned, without any picture.
+
+        Raises:
+          InputError: the workdir does not hold it.
+        """
+        ...
+
+    def restored_at(self, c: ConfigDict, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Fitted:
+        """``restored`` and ready for one point, without any picture. numbers: calibration.json.
+
+        Raises:
+          InputError: the workdir does not hold it.
+        """
+        ...
+
+    def random(self, costly: Costly) -> bool:
+        """Whether another seed is another result."""
+        ...
+
+    def cost(self, c: ConfigDict, data: Data) -> Cost: ...
+
+    def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
+        """What calibration.json must hold for a verdict besides the point's settings: name -> (whether a value will do,
+        what is expected)."""
+        ...
+
+    def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """What calibration.json keeps of the selected row besides its settings and the crop: what ``restored_at`` and
+        ``Fitted.detector`` need of it."""
+        ...
+
+    def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Folder of the workdir that holds something trained -> the settings it was trained with, by their dotted
+        names: they may not change. settings: as config.json has them."""
+        ...
+
+    def settled(self, c: ConfigDict, numbers: Mapping[str, Any]) -> ConfigDict:
+        """The config of a workdir with what its calibration says, which an interrupted later run may have changed."""
+        ...
+
+    def steps(self, workdir: Path) -> Steps | None:
+        """What the selected point saw on its way, for the browser of a report; None where nothing was kept."""
+        ...
+
+    def explained(self, n_train: int, subject: str) -> str:
+        """What the method does, in words for the first lines of a report."""
+        ...
+
+
+SHOWN = ("x0", "pixel", "feature")
+"""What ``Fitted.shown`` may give: a reconstruction, uint8 [m, h, w, 3], and distances, float16 [m, h, w]."""
+
+
+SIGMA_STEP = 0.5
+"""Of an ``Axis`` of the blur, in pixels of a 256 px image: every width is a compiled program, so there are few."""
+
+
+def at_dotted(settings: Mapping[str, Any], dotted: str) -> Any:
+    """The value, or the section, of that name in nested settings; None where there is none."""
+    value: Any = settings
+    for name in dotted.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def is_count(value: Any) -> bool:
+    """A whole number from 0 on, of a file."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def is_number(value: Any) -> bool:
+    """A finite number, of a file."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def columns_of(method: Method) -> tuple[str, ...]:
+    """The columns that tell one row from another."""
+    return (*method.costly._fields, *method.cheap._fields)
+
+
+def defaults_of(method: Method) -> dict[str, Any]:
+    """What a row from before a setting existed was made with."""
+    return {**method.costly._field_defaults, **method.cheap._field_defaults}
+
+
+def settings_of(*parts: Any) -> dict[str, Any]:
+    """Of a point's parts, as a row has them: names of several layers are joined by +."""
+    values = {name: value for part in parts for name, value in part._asdict().items()}
+    return {name: "+".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> str:
+    return json.dumps([row[name] for name in columns])

@@ -22,7 +22,7 @@ class Seen(NamedTuple):
 
     outcome: of ``verdicts.verdict_rows``. regions, largest: how many exceed the pixel threshold, and the share of the
     picture that the largest takes. steps: (t, x0_hat) of each visited time, uint8, if they were kept. pixel,
-    feature, map: float. mask: bool, None where it is not known.
+    feature, map: float. redrawn, pixel, feature: None of a method without. mask: bool, None where it is not known.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Seen(NamedTuple):
     regions: int
     largest: float
     image: np.ndarray
-    redrawn: np.ndarray
+    redrawn: np.ndarray | None
     steps: Sequence[tuple[int, np.ndarray]]
-    pixel: np.ndarray
-    feature: np.ndarray
+    pixel: np.ndarray | None
+    feature: np.ndarray | None
     map: np.ndarray
     mask: np.ndarray | None
 
@@ -56,7 +56,8 @@ def pictures_data(browser: Browser, *, most_bytes: int = MOST_BYTES) -> dict[str
     Pictures are WebP without loss; where they would take more than ``most_bytes`` reconstructions are compressed with a
     small one, and if that is not enough the last pictures are left out.
     """
-    scales = {name: scale_of([getattr(one, name) for one in browser.pictures]) for name in MAPS}
+    kept = [name for name in MAPS if all(getattr(one, name) is not None for one in browser.pictures)]
+    scales = {name: scale_of([getattr(one, name) for one in browser.pictures]) for name in kept}
     for lossless in (True, False):
         told: list[dict[str, Any]] = []
         spent = 0
@@ -94,9 +95,10 @@ def _entry(
     """A picture as the page carries it, and its bytes."""
     coded = {
         "image": _webp(one.image, lossless=True),
-        "redrawn": _webp(one.redrawn, lossless=lossless),
-        **{name: _webp(_levels(getattr(one, name), scales[name]), lossless=True) for name in MAPS},
+        **{name: _webp(_levels(getattr(one, name), scale), lossless=True) for name, scale in scales.items()},
     }
+    if one.redrawn is not None:
+        coded["redrawn"] = _webp(one.redrawn, lossless=lossless)
     if one.mask is not None:
         coded["mask"] = _webp(one.mask.astype(np.uint8) * 255, lossless=True)
     steps = [(int(t), _webp(x0_hat, lossless=lossless)) for t, x0_hat in one.steps]

@@ -42,6 +42,8 @@ class Report:
     n_defective: int
     image_size: int
     """Side in pixels."""
+    explanation: str = ""
+    """What the method does, in a few sentences."""
     rows: Sequence[Row] = ()
     """Result rows; ``selected`` marks the configured point."""
     notes: Sequence[str] = ()

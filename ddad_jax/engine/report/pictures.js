@@ -70,13 +70,14 @@ function showPictures(place, shown) {
   const contour = outlines();
   const scale = (name) => `${short(shown.scales[name][0])} to ${short(shown.scales[name][1])}`;
   const unknown = make("p", { class: "soft unknown" }, "not known");
+  const redrawn = shown.pictures.some((one) => one.redrawn); // not every method redraws
+  const maps = [["pixel", "pixel distance D_p"], ["feature", "feature distance D_f"], ["map", "anomaly map"]]
+    .filter(([name]) => name in shown.scales);
   const panels = make("div", { class: "panels" },
     panel("input, with the map over it", layers.image, layers.over, contour.picture),
-    panel("reconstruction", layers.redrawn),
+    ...(redrawn ? [panel("reconstruction", layers.redrawn)] : []),
     panel("true mask", layers.mask, unknown),
-    panel(`pixel distance D_p, ${scale("pixel")}`, layers.pixel),
-    panel(`feature distance D_f, ${scale("feature")}`, layers.feature),
-    panel(`anomaly map, ${scale("map")}`, layers.map));
+    ...maps.map(([name, title]) => panel(`${title}, ${scale(name)}`, layers[name])));
 
   function moved(to) {
     view = { ...view, ...to };
@@ -128,7 +129,7 @@ function showPictures(place, shown) {
     unknown.hidden = Boolean(one.mask);
     if (one.mask) layers.mask.src = one.mask;
     layers.mask.alt = "true mask";
-    for (const [name, uri] of [["over", one.map], ["pixel", one.pixel], ["feature", one.feature], ["map", one.map]]) {
+    for (const [name, uri] of [["over", one.map], ...maps.map(([name]) => [name, one[name]])]) {
       paint(layers[name], uri, colours, name === "over");
       layers[name].setAttribute("aria-label", `${name === "over" ? "map" : name} of ${one.name}`);
     }
@@ -152,6 +153,7 @@ function showPictures(place, shown) {
       : n ? "the end, compared with the input" : "the end; what came before was not kept";
     slider.setAttribute("aria-valuetext", said);
     when.textContent = said;
+    if (!redrawn) return;
     layers.redrawn.src = step < n ? one.steps[step].image : one.redrawn;
     layers.redrawn.alt = `reconstruction: ${said}`;
   }
@@ -178,7 +180,7 @@ function showPictures(place, shown) {
     choice("outcome", [...all, ...Object.keys(SIGNS).map((name) => [name, name])], "", pick("outcome")),
     choice("order", Object.entries(ORDERS), "worst", pick("sort")), count);
   const looks = make("div", { class: "bar" },
-    make("label", { class: "time" }, "time ", slider, " ", when),
+    ...(redrawn ? [make("label", { class: "time" }, "time ", slider, " ", when)] : []),
     range("map over input", { min: 0, max: 1, step: 0.05, value: 0.6, id: "picture-opacity" }, (value) => { layers.over.style.opacity = value; }),
     range("zoom", { min: 1, max: 8, step: 1, value: 1, id: "picture-zoom" }, (value) => moved({ zoom: value })),
     tick("contour of the map", true, (on) => { contour.found.style.display = on ? "" : "none"; }),
@@ -200,7 +202,7 @@ function showPictures(place, shown) {
     else if (along[0]) go(at + along[0], strip.contains(document.activeElement));
     else seen(Math.min(Math.max(Number(slider.value) + along[1], 0), list[at].steps.length));
   });
-  const help = make("p", { class: "soft" }, "Arrow keys: left and right for pictures, up and down for times, with Shift to " +
+  const help = make("p", { class: "soft" }, `Arrow keys: left and right for pictures${redrawn ? ", up and down for times" : ""}, with Shift to ` +
     "move what is zoomed. A click on a picture moves its middle there in all of them.");
   place.replaceChildren(bar, strip, make("div", { class: "viewer", tabindex: 0, role: "group", "aria-labelledby": "picture-name" },
     title, verdict, looks, panels), help);

@@ -1,6 +1,5 @@
 """From a finished run to its report: what the page says, its figures, and the pictures of its browser."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,35 +7,24 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax import metrics
-from ddad_jax.data import ImageSet
 from ddad_jax.data.json_file import read_object
-from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import notes as view_notes
 from ddad_jax.engine.figures import (
     Example,
-    adaptation_curves,
-    frontier_figure,
-    frontier_table,
     grid_figure,
     iou_curve,
     metric_curves,
     precision_recall,
     roc_curve,
     score_histogram,
-    side_by_side_figure,
-    training_curves,
     verdict_figure,
 )
-from ddad_jax.engine.figures.frontier import best_spots, frontier
-from ddad_jax.engine.figures.side_by_side import Column
-from ddad_jax.engine.methods.ddad import trajectories
-from ddad_jax.engine.methods.ddad.evidence import compared_pictures, teacher_of
-from ddad_jax.engine.methods.ddad.side_by_side import MOST, load, shown
-from ddad_jax.engine.methods.method import SETTINGS
+from ddad_jax.engine.methods.method import Fitted, columns_of
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, Seen
 from ddad_jax.engine.report.run import Alarms, Report, write_report
-from ddad_jax.engine.store.tables import Row, format_table, read_jsonl, write_csv, write_jsonl
+from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts import shown as verdicts_shown
 from ddad_jax.engine.verdicts import verdicts
@@ -44,18 +32,9 @@ from ddad_jax.engine.verdicts.shown import thinned
 from ddad_jax.engine.verdicts.verdicts import Found, found_of
 from ddad_jax.metrics import auroc_interval, label_regions, missing
 from ddad_jax.metrics.at_threshold import curves
-from ddad_jax.points import ReconPoint
 
 CURVES = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
 """Metrics that are drawn against each setting."""
-
-CHOSEN_BY = {
-    "contrast": ("chosen on held-out normal pictures", "contrast"),
-    "synthetic": ("chosen on synthetic defects", "synthetic_image_auroc"),
-    "last": ("as configured", "contrast"),
-}
-"""``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
-
 
 RULES = {
     "max": "the largest score of a held-out normal picture",
@@ -67,10 +46,6 @@ RULES = {
 """``threshold.rule`` -> where the threshold comes from, as the report says it."""
 
 
-ENOUGH = 10
-"""Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
-
-
 def report_of(
     c: ConfigDict,
     workdir: Path,
@@ -78,7 +53,7 @@ def report_of(
     rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
     found: Found,
-    epoch: int,
+    fitted: Fitted,
     selection: str,
 ) -> Report:
     drawn = workdir / "figures"
@@ -98,20 +73,16 @@ def report_of(
     both = 0 < test.labels.sum() < len(test.labels)
     again = "The next evaluation of this workdir writes it anew"
     environment = read_object(workdir / "environment.json", mend=again, constants=True)
-    adapted_by = CHOSEN_BY[c.adapt.choose][0]
-    notes = [
-        f"Noise predictor: U-Net of base width {c.model.base}, trained {rows[0]['train_steps']} steps, each picture "
-        f"about {_seen(c, data, rows):.3g} times. "
-        f"Features: {c.backbone.name}, "
-        + (f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."),
-    ]
-    notes += view_notes(data.view, next(row for row in rows if row["selected"]))
+    row, method = next(row for row in rows if row["selected"]), method_of(c)
+    notes, warnings = fitted.told(data, row)
+    notes += view_notes(data.view, row)
     if data.n_held_out > len(data.calibration.labels):
         notes.append(f"Of {data.n_held_out} held-out good pictures {len(data.calibration.labels)} set the scale.")
     if c.data.kind == "cans":
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
-        title=f"DDAD on {data.name}",
+        title=f"{method.title} on {data.name}",
+        explanation=method.explained(data.n_fit, data.name),
         subject=data.name,
         n_train=data.n_fit,
         n_held_out=len(data.calibration.labels),
@@ -125,7 +96,7 @@ def report_of(
         warnings=[
             *data.notes,
             *found.warnings,
-            *_short_training(c, data, rows),
+            *warnings,
             *missing(test.labels, test.masks, test.has_mask),
         ],
         verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
@@ -153,38 +124,12 @@ def report_of(
         ),
         roc=roc_curve(scores, test.labels, drawn / "roc.png"),
         curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m) for m in CURVES},
-        frontier=frontier_figure(rows, drawn / "frontier.png"),
-        frontier_rows=frontier_table(rows),
-        side_by_side=side_by_side_figure(*gather(c, workdir, data.test, rows), drawn / "side_by_side.png"),
-        training=training_curves(read_jsonl(workdir / "train.jsonl"), drawn / "training.png"),
-        adaptation=adaptation_curves(
-            read_jsonl(workdir / "adapt.jsonl"),
-            drawn / "adaptation.png",
-            chosen=epoch,
-            metric=CHOSEN_BY[c.adapt.choose][1],
-        ),
         config=c.to_dict(),
         environment=environment,
         selection=selection,
         command=f"python -m {environment['command']}",
+        **fitted.figures(data, rows, drawn),
     )
-
-
-def _seen(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> float:
-    """How often the noise predictor has met each training picture, or tile, on average."""
-    return rows[0]["train_steps"] * c.train.batch_size / len(data.fit.labels)
-
-
-def _short_training(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> list[str]:
-    """A warning where the results say how long the training was, and not what the method can do."""
-    seen = _seen(c, data, rows)
-    if seen >= ENOUGH:
-        return []
-    return [
-        f"Training was very short: {rows[0]['train_steps']} steps of at most {c.train.steps}, in which each picture "
-        f"was met {seen:.2g} times. Do not judge the method by this run: in a new workdir, raise --config.train."
-        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle."
-    ]
 
 
 def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
@@ -203,7 +148,7 @@ def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.nd
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
-    kept = trajectories.load(workdir)
+    kept = method_of(c).steps(workdir)
     at = verdicts_shown.shown(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
     steps: list[list[tuple[int, np.ndarray]]] = [[] for _ in at]
     inner = _inner(c)
@@ -239,15 +184,19 @@ def _example(
 ) -> Example:
     """Test picture i with all that was computed of it, as large as a page needs it."""
     inner = _inner(c)
+
+    def distance(name: str) -> np.ndarray | None:
+        return thinned(chosen[name][i, inner, inner].astype(np.float32)) if name in chosen else None
+
     return Example(
         name=data.test.names[i],
         defect=data.test.defects[i],
         label=int(data.test.labels[i]),
         score=float(chosen["scores"][i]),
         image=thinned(data.test.images[i, inner, inner], np.mean),
-        reconstruction=thinned(chosen["x0"][i, inner, inner], np.mean),
-        pixel_distance=thinned(chosen["pixel"][i, inner, inner].astype(np.float32)),
-        feature_distance=thinned(chosen["feature"][i, inner, inner].astype(np.float32)),
+        reconstruction=thinned(chosen["x0"][i, inner, inner], np.mean) if "x0" in chosen else None,
+        pixel_distance=distance("pixel"),
+        feature_distance=distance("feature"),
         anomaly_map=thinned(chosen["maps"][i]),
         mask=thinned(data.test.masks[i, inner, inner]) if data.test.has_mask[i] else None,
         threshold=threshold,
@@ -259,20 +208,25 @@ def _example(
 FIRST = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
 """Metrics in the printed table, and in front of the others in results.csv."""
 METRICS = (*FIRST, *(name for name in metrics.METRICS if name not in FIRST))
-ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
-"""Settings in the printed table; others only where a sweep tries several of their values."""
 
 
-def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
+def write(
+    c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], fitted: Fitted, *, selection: str
+) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
 
     selection: how the selected point was come by.
     """
+    method = method_of(c)
+    columns = columns_of(method)
     write_jsonl(workdir / "results.jsonl", rows)
-    others = sorted({name for row in rows for name in row} - {*SETTINGS, *METRICS})
-    write_csv(workdir / "results.csv", rows, columns=[*SETTINGS, *METRICS, *others])
+    others = sorted({name for row in rows for name in row} - {*columns, *METRICS})
+    write_csv(workdir / "results.csv", rows, columns=[*columns, *METRICS, *others])
     chosen = load_selected(workdir)
-    found = found_of(c, workdir, data, rows, chosen, SETTINGS)
+    row = next(row for row in rows if row["selected"])
+    made = {**{name: row[name] for name in (*columns, "crop")}, **method.numbers(row)}
+    masked = method.point_of(row).masks
+    found = found_of(c, workdir, data, chosen, made, masked=masked)
     write_csv(workdir / "scores.csv", found.verdicts)
     write_csv(workdir / "per_defect.csv", found.defects)
     write_csv(workdir / "thresholds.csv", found.rules)
@@ -280,10 +234,11 @@ def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], 
         verdicts.write_maps(c, workdir / verdicts.MAPS, found.judged)
     if c.output.overlays:
         verdicts.write_overlays(c, workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
-    report = report_of(c, workdir, data, rows, chosen, found, epoch, selection)
+    report = report_of(c, workdir, data, rows, chosen, found, fitted, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
-    settings = [name for name in SETTINGS if name in ALWAYS or len({str(row[name]) for row in rows}) > 1]
+    # Settings of the method's own choice, and those of which a sweep tries several values.
+    settings = [name for name in columns if name in method.printed or len({str(row[name]) for row in rows}) > 1]
     print(format_table(ranked, [*settings, *FIRST, "ms_per_image", "selected"], max_rows=12))
     print(f"\nThe first row is the selected point, {selection}.\n{_told(report)}\nreport: {workdir / 'report.html'}")
 
@@ -296,20 +251,3 @@ def _told(report: Report) -> str:
         f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
         f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm."
     )
-
-
-def gather(c: ConfigDict, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
-    """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
-    the frontier; without those that no file has."""
-    at = shown(test, compared_pictures(c, test))
-    columns: list[Column] = []
-    spots = frontier(rows) if c.teacher else []
-    for spot in [*(spot for spot in spots if spot.selected), *best_spots(spots, MOST)]:
-        for row in spot.rows:
-            if redrawn := load(workdir, row, at):
-                if spot.selected:
-                    point = ReconPoint(**{name: row[name] for name in ReconPoint._fields})
-                    columns.append(Column("fine teacher", teacher_of(point, c.teacher).calls, redrawn.teacher))
-                columns.append(Column(spot.way, spot.calls, redrawn.x0, redrawn.teacher))
-                break
-    return subset(test, at), columns

@@ -57,14 +57,9 @@ def write_report(path: str | Path, report: Report) -> None:
 
 
 def _explanation(report: Report) -> str:
-    n = report.n_train
     text = (
-        f"DDAD learnt from {n} pictures of good parts ({report.subject}) what they look like; it has never "
-        "seen a defect. It adds noise to a test picture and takes it away again step by step, steered towards "
-        "the picture itself, and so redraws the part as it would look without a defect. Where the picture and "
-        "its redrawing differ, in their pixels and in the features of a trained network, the anomaly map is "
-        "bright; its highest value is the picture's score. "
-        f"{report.n_held_out} more good pictures, kept out of training, set the scale of the two differences. "
+        f"{report.explanation} "
+        f"{report.n_held_out} more good pictures, kept out of training, set its scale. "
         f"The test set has {report.n_good} good and {report.n_defective} defective pictures, "
         f"all brought to {report.image_size} × {report.image_size} pixels."
     )

@@ -1,21 +1,17 @@
 """What a search is judged by: held-out normal pictures and synthetic defects on them. It is given no test picture."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.evidence import starts_of
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.method import Cheap, Costly, Fitted, Measured, Point
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.sweep.judge import scored, truth_of
+from ddad_jax.engine.sweep.rows import pictures_of
 from ddad_jax.errors import InputError
-from ddad_jax.points import GridKey, ReconPoint, ScorePoint
-from ddad_jax.sweep import Distances, PairProgram, sweep_distances
-from ddad_jax.timesteps import TimeGrid
 
 Judge = Callable[[Sequence[Point]], list[dict[str, float]]]
 """points -> their metrics on the synthetic defects, each the mean over the seeds; NaN where a point diverged."""
@@ -35,58 +31,50 @@ def without_test(data: Data) -> Data:
     return data._replace(test=subset(data.test, []))
 
 
-def judge_of(
-    c: ConfigDict,
-    data: Data,
-    program: PairProgram,
-    grids: Mapping[GridKey, TimeGrid],
-    *,
-    heard: bool = True,
-) -> Judge:
-    """Reconstructs the held-out pictures, those trained on that fill them up, and the defects, at every point.
+def judge_of(c: ConfigDict, data: Data, fitted: Fitted, *, heard: bool = True) -> Judge:
+    """Measures the held-out pictures, those trained on that fill them up, and the defects, at every point.
 
-    Distances of the last reconstructions are kept: a batch that only differs in v or sigma reconstructs nothing.
+    What was measured last is kept: a batch that only differs in cheap settings measures nothing.
 
     Args:
       data: ``without_test``.
-      heard: whether this process judges; the others of a run only reconstruct their share.
+      heard: whether this process judges; the others of a run only measure their share.
     """
-    images, truth = data.shown, truth_of(c, data)
-    kept: dict[ReconPoint, Distances] = {}
-    how: dict[str, Any] = {"chunk": c.sample.batch_size, "watched": data.watched, "timer": time.perf_counter}
+    pictures, truth = pictures_of(data), truth_of(c, data)
+    kept: dict[Costly, Measured] = {}
 
-    def reconstructed(points: Sequence[ReconPoint]) -> None:
+    def measure(points: Sequence[Costly]) -> None:
         wanted = [point for point in dict.fromkeys(points) if point not in kept]
         for old in kept.keys() - set(points):
             del kept[old]
-        starts = starts_of(program, images, wanted, truth.n_held_out, **how)
-        for point, found in sweep_distances(program, images, wanted, optimised=grids, starts=starts.times, **how):
-            kept[point] = found._replace(seconds=found.seconds + starts.seconds.get(point, 0.0))
+        for measured in fitted.measure(pictures, wanted):
+            kept[measured.costly] = measured
 
     def judge(points: Sequence[Point]) -> list[dict[str, float]]:
-        each = [[(seeded, score) for seeded in _seeds(c, recon)] for recon, score in points]
-        reconstructed([recon for own in each for recon, _ in own])
+        each = [[Point(seeded, cheap) for seeded in _seeds(c, costly)] for costly, cheap in points]
+        measure([costly for own in each for costly, _ in own])
         if not heard:
             return [{} for _ in points]
         found = {}
-        scores: dict[ReconPoint, list[ScorePoint]] = {}
-        for recon, score in (pair for own in each for pair in own):
-            scores.setdefault(recon, []).append(score)
-        for recon, asked in scores.items():
+        cheap_of: dict[Costly, list[Cheap]] = {}
+        for costly, cheap in (pair for own in each for pair in own):
+            cheap_of.setdefault(costly, []).append(cheap)
+        for costly, asked in cheap_of.items():
             # Of one width of the blur together: it is done once for them.
-            for one in scored(c, truth, kept[recon], sorted(dict.fromkeys(asked), key=lambda s: s.sigma)):
+            points_ = sorted(dict.fromkeys(asked), key=lambda cheap: cheap.sigma)
+            for one in scored(c, truth, fitted, pictures, kept[costly].evidence, points_):
                 assert truth.on_synthetic
                 metrics = truth.on_synthetic(one.maps, one.scores)
-                metrics["ms_per_image"] = 1e3 * float(kept[recon].seconds.mean())
-                found[recon, one.point] = metrics
+                metrics["ms_per_image"] = 1e3 * float(kept[costly].seconds.mean())
+                found[Point(costly, one.point)] = metrics
         return [{name: float(np.mean([found[pair][name] for pair in own])) for name in found[own[0]]} for own in each]
 
     return judge
 
 
-def _seeds(c: ConfigDict, point: ReconPoint) -> list[ReconPoint]:
+def _seeds(c: ConfigDict, point: Costly) -> list[Costly]:
     """The point with every seed of the sweep; once where nothing is random."""
-    if point.eta == 0 and point.start_noise == 0:
+    if not method_of(c).random(point):
         return [point]
     return [point._replace(seed=seed) for seed in dict.fromkeys(c.sweep.seed)]
 

@@ -9,8 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.figures.search import search_figure
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.method import point_of
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search.space import Axis
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.errors import InputError
@@ -49,9 +48,10 @@ def report(
     Args:
       rows: number -> row. order: ``ranked``. failed: trials that diverged. shares: of each setting, if known.
     """
-    names, own = [axis.name for axis in axes], config_point(c)
+    method = method_of(c)
+    names, own = [axis.name for axis in axes], method.point(c)
     shown = [rows[number] for number in order[:SHOWN]]
-    if at_config := [rows[n] for n in sorted(order) if point_of(dict(rows[n])) == own and rows[n] not in shown]:
+    if at_config := [rows[n] for n in sorted(order) if method.point_of(rows[n]) == own and rows[n] not in shown]:
         shown.append(at_config[0])
     print(
         format_table(shown, ["trial", *names, "layers", "synthetic_image_auroc", "synthetic_aupro_30", "ms_per_image"])

@@ -11,14 +11,8 @@ from ml_collections import ConfigDict
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.methods.ddad import evidence
-from ddad_jax.engine.methods.ddad.extractor import adapted
-from ddad_jax.engine.methods.ddad.grids import optimised_grids
-from ddad_jax.engine.methods.ddad.noise_predictor import trained
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.ddad.student import distilled
-from ddad_jax.engine.methods.ddad.student import restored as restored_student
-from ddad_jax.engine.methods.method import SETTINGS, Point, point_of, settings_of
+from ddad_jax.engine.methods.method import Fitted, Point, columns_of, settings_of
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation, ranked, report
@@ -26,7 +20,7 @@ from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
 from ddad_jax.engine.search.study import Trial
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
-from ddad_jax.engine.sweep.choice import Chosen, asked_of, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.workdir import held, open_workdir
 from ddad_jax.errors import InputError
@@ -63,7 +57,7 @@ class Subject(NamedTuple):
     asks: dict[str, Any]
     asked_now: Callable[[Point], dict[str, Any] | None]
     quantum: float
-    program: Any
+    fitted: Fitted
     write: tracking.Writer
 
 
@@ -94,9 +88,9 @@ def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str]
     storage = how.storage or f"sqlite:///{folder / 'search.db'}"
     if how.storage or (folder / "search.db").exists():
         hosts.first("the storage", lambda: studies.require_storage(storage))
-    if not any(axis.of_reconstruction for axis in axes):
+    if not any(axis.costly for axis in axes):
         how = how._replace(groups=1)
-    elif all(axis.of_reconstruction for axis in axes):
+    elif all(axis.costly for axis in axes):
         how = how._replace(scores=1)
     subject = _subject(c, workdir, track)
     identity, command = _identity(c, axes, how, subject), evaluate or evaluation("CONFIG", {}, folder)
@@ -128,7 +122,7 @@ def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str]
                     _answer(study, subject, identity, trial, point, metrics)
         tried += len(trials)
         log.info("%d trials in %.0f s, compiled programs: %d", tried, time.monotonic() - started,
-                 subject.program.compilations)  # fmt: skip
+                 subject.fitted.compilations)  # fmt: skip
         hosts.first("their answers", lambda: None)
     return hosts.first("the end of the search", lambda: _end(c, axes, subject, study, command))
 
@@ -152,38 +146,31 @@ def _require_sound(how: Search) -> None:
 
 
 def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
-    """The workdir's model, trained and adapted where it is not."""
-    data = without_test(load_data(c))
+    """The workdir's model, made where it is not."""
+    data, method = without_test(load_data(c)), method_of(c)
     load_backbone(c.backbone.name, c.backbone.weights or None)
-    mesh, point = device_mesh(), config_point(c)
+    mesh, point = device_mesh(), method.point(c)
     require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
     folder = open_workdir(workdir, c, data)
-    write = tracking.writer_of(folder, track, c, SETTINGS)
-    params = trained(c, folder, data, write)
-    variables, epoch = hosts.in_turn("adaptation", lambda: adapted(c, folder, data, params, write))
-    program, student = evidence.program_of(c, params, variables, mesh), None
-    made_with = {"weights": weights_fingerprint(program.weights), **measured_with(c, folder, data, epoch)}
-    if point[0].model == "student":
-        taught = hosts.in_turn("the student", lambda: distilled(c, folder, data, params, write))
-        student = evidence.student_of(c, taught.params, variables, mesh, made_with=taught.made_with)
-    grids = hosts.in_turn("optimised grids", lambda: optimised_grids(c, folder, data, params, [point[0]]))
-    asks = asked_of(point, student, grids)
-    program = student.program if student else program
-    judge = judge_of(c, data, program, grids, heard=hosts.is_first())
+    write = tracking.writer_of(folder, track, c, columns_of(method))
+    learnt = method.fit(c, folder, data, write, mesh)
+    made_with = {"weights": weights_fingerprint(learnt.weights), **measured_with(c, folder, data, learnt)}
+    fitted = learnt.ready([point.costly], data, write)
+    judge = judge_of(c, data, fitted, heard=hosts.is_first())
 
     def asked_now(point: Point) -> dict[str, Any] | None:
         try:
-            taught = restored_student(c, folder, params) if point[0].model == "student" else None
-            return asked_of(point, taught, optimised_grids(c, folder, data, params, [point[0]], find=False))
+            return learnt.ready([point.costly], data, make=False).asks(point.costly)
         except InputError as error:
             log.info("%s", error)
             return None
 
-    return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), program, write)
+    asks = fitted.asks(point.costly)
+    return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), fitted, write)
 
 
 def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
-    settings = settings_of(*config_point(c))
+    settings = settings_of(*method_of(c).point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
     # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
     seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
@@ -193,15 +180,15 @@ def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject
 
 def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
-    kept = _kept(subject)
-    known = [config_point(c), *([kept.point] if kept else [])]
+    kept = _kept(c, subject)
+    known = [method_of(c).point(c), *([kept.point] if kept else [])]
     found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
     return [values for values in found if values]
 
 
-def _kept(subject: Subject) -> Chosen | None:
+def _kept(c: ConfigDict, subject: Subject) -> Chosen | None:
     """The point chosen before, where the student and the grid that it asks are those of now."""
-    kept = load_chosen(subject.folder, subject.made_with)
+    kept = load_chosen(subject.folder, method_of(c), subject.made_with)
     if kept and kept.asks != subject.asked_now(kept.point):
         log.info("%s: another student or grid chose that point", subject.folder / "chosen.json")
         return None
@@ -246,11 +233,11 @@ def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any, eval
     order = ranked(told)
     best = rows[order[0]]
     report(c, axes, subject.folder, rows, order, failed=len(told) - len(order), shares=studies.importance(study))
-    worth, kept = float(best["synthetic_image_auroc"]), _kept(subject)
+    worth, kept = float(best["synthetic_image_auroc"]), _kept(c, subject)
     if kept and kept.worth > worth + 1e-9:
         print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {settings_of(*kept.point)}")
     else:
-        save_chosen(subject.folder, Chosen(point_of(best), subject.made_with, subject.asks, worth))
+        save_chosen(subject.folder, Chosen(method_of(c).point_of(best), subject.made_with, subject.asks, worth))
         print(f"\nThe best is kept in {subject.folder / 'chosen.json'}.")
     print(f"Test it with\n{evaluate}")
     subject.write.close()

@@ -5,28 +5,11 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.ddad.settings import trained_for
+from ddad_jax.engine.methods import method as methods
 from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.errors import InputError
-from ddad_jax.points import OPTIMISED, ReconPoint
-
-SIGMA_STEP = 0.5
-"""In pixels of a 256 px image: every width of the blur is a compiled program, so there are few of them."""
-
-RANGES = {
-    "w": (0.0, 6.0),
-    "t_prime": (50, 500),
-    "eta": (0.0, 1.0),
-    "start_noise": (0.0, 1.0),
-    "fade": (0.0, 2.0),
-    "rise": (0.0, 1.0),
-    "v": (0.0, 20.0),
-    "sigma": (0.0, 12.0),
-}
-"""Name -> where it is looked for unless ``--over`` says: all of them are traced, so a trial compiles nothing but the
-first blur of its sigma. T' ends where the training's times do."""
 
 
 class Axis(NamedTuple):
@@ -35,15 +18,20 @@ class Axis(NamedTuple):
     name: str
     low: float
     high: float
+    asked: methods.Axis
 
     @property
-    def of_reconstruction(self) -> bool:
-        """Whether another value of it is another reconstruction."""
-        return self.name in ReconPoint._fields
+    def costly(self) -> bool:
+        """Whether another value of it is another pass over the pictures."""
+        return self.asked.costly
+
+    @property
+    def step(self) -> float:
+        return self.asked.step
 
     def holds(self, value: float) -> bool:
-        steps = (value - self.low) / SIGMA_STEP
-        return self.low <= value <= self.high and (self.name != "sigma" or abs(steps - round(steps)) < 1e-9)
+        steps = (value - self.low) / self.step if self.step else 0.0
+        return self.low <= value <= self.high and abs(steps - round(steps)) < 1e-9
 
 
 def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
@@ -58,9 +46,9 @@ def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
         if axis.name in [other.name for other in axes[:at]]:
             raise InputError(f"--over={','.join(asked)}: {axis.name} is named twice")
     if not axes:
-        raise InputError(f"--over=: expected one or more of {', '.join(RANGES)}, as in --over=w,t_prime,v:0:10")
-    # What a T' may be is judged by itself, what goes with it at the earliest.
-    earliest = {axis.name: axis.low for axis in axes if axis.name == "t_prime"}
+        raise InputError(f"--over=: expected one or more of {_listed(c)}, as in --over=w,t_prime,v:0:10")
+    # What a whole number may be is judged by itself, what goes with it at the least.
+    earliest = {axis.name: axis.low for axis in axes if axis.asked.whole}
     for axis in axes:
         _require_use(c, axis, earliest)
     try:
@@ -76,7 +64,7 @@ def point_at(c: ConfigDict, values: Mapping[str, float]) -> Point:
     Raises:
       InputError: a value out of range.
     """
-    return config_point(_config_at(c, values))
+    return method_of(c).point(_config_at(c, values))
 
 
 def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
@@ -89,70 +77,50 @@ def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, fl
 
 
 def _config_at(c: ConfigDict, values: Mapping[str, float]) -> ConfigDict:
-    c = ConfigDict(c.to_dict())
+    axes, c = method_of(c).axes, ConfigDict(c.to_dict())
     with c.unlocked():
         for name, value in values.items():
-            c["sample" if name in ReconPoint._fields else "score"][name] = (
-                int(value) if name == "t_prime" else float(value)
-            )
+            section, _, own = axes[name].flag.rpartition(".")
+            c[section][own] = int(value) if axes[name].whole else float(value)
     return c
 
 
 def _axis(c: ConfigDict, text: str, names: Sequence[str]) -> Axis:
     name, *ends = text.split(":")
-    if name not in RANGES:
+    if name not in method_of(c).axes:
         raise InputError(
-            f"--over={text}: {name or 'nothing'} cannot be searched; expected some of {', '.join(RANGES)}. A sweep "
+            f"--over={text}: {name or 'nothing'} cannot be searched; expected some of {_listed(c)}. A sweep "
             "(--config.sweep) tries values of the other settings"
         )
-    low, high = _usual(c, name, names)
+    method = method_of(c)
+    (low, high), whole = method.usual(c, name, names), method.axes[name].whole
     if ends:
         try:
-            low, high = (int(end) if name == "t_prime" else float(end) for end in ends)
+            low, high = (int(end) if whole else float(end) for end in ends)
         except ValueError:
-            numbers = "whole numbers" if name == "t_prime" else "numbers"
+            numbers = "whole numbers" if whole else "numbers"
             raise InputError(f"--over={text}: expected {name}:LOW:HIGH with two {numbers}") from None
     if not low < high:
         raise InputError(f"--over={text}: the range {low:g} to {high:g} is empty; expected LOW below HIGH")
-    return Axis(name, low, high)
-
-
-def _usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
-    """The range of a name; names: all that are searched. T' (1 + rise) stays below the training's times."""
-    low, high = RANGES[name]
-    if c.sample.model == "student" and name in ("w", "t_prime"):
-        learnt = trained_for(c)
-        return learnt.w if name == "w" else learnt.t_prime
-    last = c.train.t_max - 1
-    if name == "t_prime":
-        high = min(high, int(last / (1.5 if "rise" in names else 1.0 + c.sample.rise)))
-        return max(c.sample.steps, min(low, high - 1)), high
-    if name == "rise":
-        latest = _usual(c, "t_prime", names)[1] if "t_prime" in names else c.sample.t_prime
-        return low, min(high, int(100 * (last / latest - 1.0)) / 100)
-    return low, high
+    return Axis(name, low, high, method.axes[name])
 
 
 def _require_use(c: ConfigDict, axis: Axis, others: Mapping[str, float]) -> None:
     """Raises InputError where the axis reaches values that the config refuses, or makes no difference to it; others:
     values of other axes."""
-    if axis.name == "t_prime" and c.sample.grid in ("reference", OPTIMISED):
-        why = "takes T' divisible by the steps" if c.sample.grid == "reference" else "is found anew for every T'"
-        raise InputError(
-            f"--over={axis.name}: --config.sample.grid={c.sample.grid} {why}; search the others, or take another grid"
-        )
+    method = method_of(c)
+    if why := method.refused(c, axis.name):
+        raise InputError(f"--over={axis.name}: {why}")
     ends = []
     for value in (axis.low, axis.high):
         try:
-            ends.append(
-                getattr(_side(config_point(check(_config_at(c, {**others, axis.name: value}))), axis), axis.name)
-            )
+            point = method.point(check(_config_at(c, {**others, axis.name: value})))
+            ends.append(settings_of(*point)[axis.name])
         except InputError as error:
             raise InputError(f"--over={axis.name}:{axis.low:g}:{axis.high:g}: {error}") from None
     if ends[0] == ends[1]:
-        how = f"model = {c.sample.model}, solver = {c.sample.solver}"
-        raise InputError(f"--over={axis.name}: makes no difference with {how}; leave it out")
+        raise InputError(f"--over={axis.name}: makes no difference {method.beside(c)}; leave it out")
 
 
-def _side(point: Point, axis: Axis) -> object:
-    return point[0] if axis.of_reconstruction else point[1]
+def _listed(c: ConfigDict) -> str:
+    return ", ".join(method_of(c).axes)

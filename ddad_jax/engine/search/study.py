@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.search.space import SIGMA_STEP, Axis
+from ddad_jax.engine.search.space import Axis
 from ddad_jax.errors import InputError, first_line
 
 STARTUP = 6
@@ -129,7 +129,7 @@ def ask(
         fixed = firsts[group] if group < len(firsts) and not place else {}
         now = study.get_trials(deepcopy=False)
         if place:
-            fixed = {axis.name: now[group * scores].params[axis.name] for axis in axes if axis.of_reconstruction}
+            fixed = {axis.name: now[group * scores].params[axis.name] for axis in axes if axis.costly}
         if fixed and len(now) == number:  # else it is waiting since a process was killed here
             study.enqueue_trial(dict(fixed))
         study.sampler = _sampler(seed, number, scores)
@@ -178,7 +178,7 @@ def _suggest(trial: Any, axes: Sequence[Axis]) -> None:
         if axis.name == "t_prime":
             trial.suggest_int(axis.name, int(axis.low), int(axis.high))
         else:
-            step = SIGMA_STEP if axis.name == "sigma" else None
+            step = axis.step or None
             trial.suggest_float(axis.name, axis.low, axis.high, step=step)
 
 

@@ -3,21 +3,16 @@
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ddad_jax.data.json_file import parsed
-from ddad_jax.engine.methods.ddad import evidence
-from ddad_jax.engine.methods.ddad.student import Distilled
-from ddad_jax.engine.methods.method import Point, key_of, point_of, settings_of
+from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, settings_of
 from ddad_jax.engine.store.tables import write_text
-from ddad_jax.engine.sweep.plan import Plan
 from ddad_jax.errors import InputError
-from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
-from ddad_jax.timesteps import TimeGrid
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +37,7 @@ def save_chosen(workdir: Path, chosen: Chosen) -> None:
     write_text(workdir / "chosen.json", json.dumps(said, indent=1))
 
 
-def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Chosen | None:
+def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Chosen | None:
     """None where no point was chosen yet, or where another model or other pictures chose it.
 
     Raises:
@@ -54,21 +49,23 @@ def load_chosen(workdir: Path, made_with: dict[str, Any]) -> Chosen | None:
     try:
         said = parsed(path.read_bytes(), constants=True)
         worth = float(said["synthetic_image_auroc"])
-        chosen = Chosen(point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
+        chosen = Chosen(method.point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
         ) from None
-    if chosen.made_with != json.loads(json.dumps(made_with)):
+    if {"method": "ddad", **chosen.made_with} != json.loads(json.dumps(made_with)):
         log.info("%s: another model or other pictures chose that point, so one is chosen anew", path)
         return None
     return chosen
 
 
-def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> tuple[Point, float]:
+def best_on_synthetic(
+    todo: Plan, rows: list[dict[str, Any]], columns: Sequence[str], cost: Cost
+) -> tuple[Point, float]:
     """The point of the plan that tells the synthetic defects best from normal pictures, and its worth: the greatest
-    image AUROC on them, mean of the seeds; of equals the one with the greater AUPRO, then the one with fewest network
-    calls, then the first.
+    image AUROC on them, mean of the seeds; of equals the one with the greater AUPRO, then the one that costs least,
+    then the first.
 
     Deviation: the paper gives w and the extractor's epoch a category; they were found with its test set in view.
 
@@ -76,27 +73,18 @@ def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]]) -> tuple[Point, fl
       InputError: no point has finite metrics for all its seeds.
     """
     worth: dict[Point, list[tuple[float, float]]] = {}
-    first_of: dict[ReconPoint, ReconPoint] = {}
-    by_key = {key_of(row): row for row in rows}
-    for point, score in itertools.product(todo.recon, todo.score):
-        row = by_key[key_of(settings_of(point, score))]
+    first_of: dict[Costly, Costly] = {}
+    by_key = {key_of(row, columns): row for row in rows}
+    for point, score in itertools.product(todo.costly, todo.cheap):
+        row = by_key[key_of(settings_of(point, score), columns)]
         values = (row["synthetic_image_auroc"], row["synthetic_aupro_30"])
         finite = all(isinstance(v, float) and np.isfinite(v) for v in values)
         # A point stands for all its seeds under the first that was computed of it.
         stands = first_of.setdefault(point._replace(seed=0), point)
-        worth.setdefault((stands, score), []).append(values if finite else (-np.inf, -np.inf))
+        worth.setdefault(Point(stands, score), []).append(values if finite else (-np.inf, -np.inf))
     found = {point: np.mean(v, axis=0) for point, v in worth.items() if np.isfinite(v).all()}
     if not found:
         raise InputError("no point of the sweep gave finite maps, so none can be selected: lower --config.sweep.w")
     # Python's max keeps the first of equals. Means over seeds are equal where they agree to rounding.
-    best = max(found, key=lambda p: (*np.round(found[p], 9), -p[0].calls))
+    best = max(found, key=lambda p: (*np.round(found[p], 9), -cost([p.costly])))
     return best, float(found[best][0])
-
-
-def asked_of(
-    point: Point, student: evidence.Taught | Distilled | None, grids: Mapping[GridKey, TimeGrid]
-) -> dict[str, Any]:
-    """What tells the student and the optimised grid that a point asks from others; nothing where it asks neither."""
-    told = student.made_with if student and point[0].model == "student" else {}
-    times = {"times": grids[grid_key(point[0])].t.tolist()} if point[0].grid == OPTIMISED else {}
-    return {**told, **times}

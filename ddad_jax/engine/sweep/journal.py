@@ -5,7 +5,7 @@ import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -15,78 +15,47 @@ from ddad_jax.data.split import fingerprint
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
-from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
-from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import UNSAID, key_of
+from ddad_jax.engine.methods.method import Costly, Fitted, Method, columns_of, defaults_of, key_of, settings_of
 from ddad_jax.engine.store.file_contents import checksum
 from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_text
 from ddad_jax.engine.sweep import selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
-from ddad_jax.points import GridKey, ReconPoint, time_grid
-from ddad_jax.timesteps import TimeGrid
 
 log = logging.getLogger(__name__)
 
-
-class MadeWith(NamedTuple):
-    """What the rows of a run say of how they were made. teacher, student: of the points that name that model. times:
-    those that a point visits, such as "250-140-60"; with ``rise`` those of its least unusual picture."""
-
-    teacher: dict[str, Any]
-    student: dict[str, Any]
-    times: dict[ReconPoint, str]
-
-    def of(self, model: str) -> dict[str, Any]:
-        return self.student if model == "student" else self.teacher
+BESIDE = "side_by_side"
+"""Folder of pictures that belong to rows."""
 
 
-def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
+def measured_with(c: ConfigDict, workdir: Path, data: Data, fitted: Fitted) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
+        "method": c.get("method", "ddad"),
         "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
-        "train_steps": trained_steps(workdir),
         "held_out": fingerprint_in(workdir, c, data.calibration)[:16],
-        "adapt_epoch": epoch,
-        **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
+        **fitted.columns,
         "backbone_weights": checksum(c.backbone.weights),
-        "dtype": c.model.dtype,
-        "normalise": c.score.normalise,
         "crop": c.score.crop,
-        "clip": c.sample.clip,
-        **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
         **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
         **view_made_of(data.view),
     }
 
 
 def made_with(
-    c: ConfigDict,
-    workdir: Path,
-    data: Data,
-    measured: Mapping[str, Any],
-    points: Sequence[ReconPoint],
-    grids: Mapping[GridKey, TimeGrid] | None,
-    student: Mapping[str, Any],
-) -> MadeWith:
-    """Of a run over ``points``.
-
-    Args:
-      measured: ``measured_with``.
-      grids: the optimised ones of the points.
-      student: what tells the run's student from others, nothing where it has none.
+    c: ConfigDict, workdir: Path, data: Data, fitted: Fitted, points: Sequence[Costly]
+) -> dict[Costly, dict[str, Any]]:
+    """What the rows of each point, for which ``fitted`` is ready, say of how they were made.
 
     Raises:
-      InputError: as ``points.time_grid``.
+      InputError: as ``Fitted.columns_at``.
     """
-    teacher = {
-        **measured,
+    every = {
+        **measured_with(c, workdir, data, fitted),
         "test_set": fingerprint_in(workdir, c, data.test)[:16],
-        **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
         **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }
-    times = {point: "-".join(map(str, time_grid(point, grids).t.tolist())) for point in points}
-    return MadeWith(teacher, {**teacher, **student}, times)
+    return {point: {**every, **fitted.columns_at(point)} for point in points}
 
 
 def claim(journal: Path, weights: Any) -> None:
@@ -111,7 +80,7 @@ def claim(journal: Path, weights: Any) -> None:
         journal.replace(kept)
         journal.with_name("selected.npz").unlink(missing_ok=True)
         selected.forget_constants(journal.parent)
-        shutil.rmtree(journal.with_name(FOLDER), ignore_errors=True)
+        shutil.rmtree(journal.with_name(BESIDE), ignore_errors=True)
     if before != own and (own_aside := journal.with_name(f"journal-{own}.jsonl")).exists():
         log.info("%s was made with the parameters here: taken up again", own_aside)
         own_aside.replace(journal)
@@ -133,14 +102,25 @@ def require_own(journal: Path, weights: Any) -> None:
         raise InputError(f"{said}: does not say that {journal.name} is of the parameters here")
 
 
-def finished(journal: Path, made: MadeWith, *more: Path) -> dict[str, dict[str, Any]]:
+def finished(
+    journal: Path, method: Method, made: Mapping[Costly, Mapping[str, Any]], *more: Path
+) -> dict[str, dict[str, Any]]:
     """``method.key_of`` -> row, of all rows of the journal, and of ``more`` of them, that this run would make again.
 
     Raises:
       InputError: as ``tables.read_jsonl``.
     """
-    rows = ({**UNSAID, **row} for path in (*more, journal) for row in read_jsonl(path))
-    return {key_of(row): row for row in rows if _of_this_run(row, made)}
+    columns, own = columns_of(method), method.costly._fields
+    usual = {"method": "ddad", **defaults_of(method)}
+    of = {key_of(settings_of(point), own): columns_ for point, columns_ in made.items()}
+    rows = {}
+    for row in ({**usual, **row} for path in (*more, journal) for row in read_jsonl(path)):
+        if not set(columns) <= row.keys() or (asked := of.get(key_of(row, own))) is None:
+            continue
+        # Rows of before there were optimised grids visit what their grid says.
+        if asked.items() <= {"times": asked.get("times"), **row}.items():
+            rows[key_of(row, columns)] = row
+    return rows
 
 
 def warn_of_gaps(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -159,11 +139,3 @@ def append(journal: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """Add a row; returned as the journal gives it back, so that a fresh and a resumed run return the same."""
     append_jsonl(journal, row)
     return json.loads(json.dumps(plain(row)))
-
-
-def _of_this_run(row: dict[str, Any], made: MadeWith) -> bool:
-    if not made.of(row["model"]).items() <= row.items():
-        return False
-    # An optimised grid may have been found anew since.
-    times = made.times.get(ReconPoint(**{name: row[name] for name in ReconPoint._fields if name in row}))
-    return times is None or row.get("times", times) == times

@@ -1,4 +1,4 @@
-"""One reconstruction point, judged: from its distances to the rows of its score points, and what the report shows."""
+"""One costly point, judged: from its evidence to the rows of its cheap points, and what the report shows."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,20 +11,22 @@ from ml_collections import ConfigDict
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, own_normal
 from ddad_jax.engine.data.view import View
-from ddad_jax.engine.methods.ddad.evidence import Starts
-from ddad_jax.engine.methods.ddad.maps import Prepared, prepare, score_maps, spread_of
-from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.methods.method import (
+    Cheap,
+    Constants,
+    Costly,
+    Fitted,
+    Measured,
+    Pictures,
+    Point,
+    settings_of,
+)
+from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.sweep import selected
-from ddad_jax.engine.sweep import selected as sweep_selected
-from ddad_jax.engine.sweep.journal import MadeWith
 from ddad_jax.engine.verdicts.thresholds import Normal, thresholds_of
-from ddad_jax.first_pass import First
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import METRICS, evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.metrics.at_threshold import at_threshold, iou_at
-from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint
-from ddad_jax.score import Spread
-from ddad_jax.sweep import Distances
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +56,6 @@ class Truth(NamedTuple):
         return None if seen is None else centre_crop(seen[None], crop)[0]
 
 
-class Scored(NamedTuple):
-    """All pictures at one score point. maps: [n, h, w], cropped as configured; scores: [n]; ratio: [n], of
-    ``maps.Prepared``; spread: ``maps.spread_of``."""
-
-    point: ScorePoint
-    maps: np.ndarray
-    scores: np.ndarray
-    ratio: np.ndarray
-    spread: Spread | None = None
-
-    @property
-    def finite(self) -> bool:
-        """False where the reconstruction diverged."""
-        return bool(np.isfinite(self.scores).all())
-
-
 class Shown(NamedTuple):
     """What the report shows of the selected point: the file, the point, and what made it."""
 
@@ -78,7 +64,7 @@ class Shown(NamedTuple):
     made_with: dict[str, Any]
 
     def is_there(self) -> bool:
-        kept = sweep_selected.holds_constants(self.path.parent, self.point, self.made_with)
+        kept = selected.holds_constants(self.path.parent, self.point, self.made_with)
         return kept and selected.holds_selected(self.path, self.point, self.made_with)
 
 
@@ -97,17 +83,12 @@ def truth_of(c: ConfigDict, data: Data) -> Truth:
     )
 
 
-def scored(c: ConfigDict, truth: Truth, distances: Distances, points: Sequence[ScorePoint]) -> Iterator[Scored]:
-    """The pictures at each of the points, one after another: what v does not touch is kept for those that follow."""
-    prepared: dict[tuple, Prepared] = {}
-    for point in points:
-        side = (point.layers, point.sigma)
-        if side not in prepared:
-            sizes = truth.n_held_out, truth.first_test
-            prepared = {side: prepare(c, distances, *sizes, *side, tiling=truth.view.tiling)}
-        maps, scores = score_maps(c, prepared[side], truth.n_held_out, truth.own, point, truth.view.watched)
-        spread = spread_of(prepared[side], truth.n_held_out, point)
-        yield Scored(point, maps, scores, prepared[side].ratio, spread)
+def scored(
+    c: ConfigDict, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
+) -> Iterator[Scored]:
+    """The pictures at each of the points, one after another."""
+    for mapped in fitted.maps(evidence, points, pictures):
+        yield judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
 
 
 def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
@@ -158,65 +139,48 @@ def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> d
     return dict(zip(AT_THRESHOLD, values, strict=True))
 
 
-def sampling_of(
-    point: ReconPoint, distances: Distances, starts: Starts, times: str, first_test: int, tiles: int = 1
-) -> dict[str, Any]:
-    """What every row of a reconstruction point says of how it was come by: cost, first pass included, and times.
-
-    tiles: of a picture.
-    """
-    risen = {"t_prime_mean": float(starts.times[point][first_test:].mean())} if point in starts.times else {}
-    return {
-        "ms_per_image": 1e3 * tiles * float((distances.seconds + starts.seconds.get(point, 0.0)).mean()),
-        "unet_calls": tiles * point.calls,
-        "whole_calls": tiles * point.whole_calls,
-        "times": times,
-        **risen,
-    }
-
-
 def row_of(
-    c: ConfigDict, truth: Truth, point: ReconPoint, found: Scored, sampling: Mapping[str, Any], made: Mapping[str, Any]
+    c: ConfigDict, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The row of one point of both grids.
+    """The row of one point.
 
     Args:
-      sampling: ``sampling_of``, and how far its reconstructions are from a teacher's; made: ``MadeWith.of`` its model.
+      tiles: of a picture. made: what it says of how it was made (``journal.made_with``).
     """
-    settings = settings_of(point, found.point)
+    point = Point(measured.costly, found.point)
+    settings = settings_of(*point)
     if not found.finite:
         log.warning("%s: maps are not finite, so its metrics are left empty", settings)
-    ratio = float(found.ratio[truth.first_test :].mean())
-    metrics = metrics_of(c, truth, found, before=point.mask_before)
-    return {**settings, **metrics, **sampling, "ratio": ratio, **made}
+    metrics = metrics_of(c, truth, found, before=point.masks_before)
+    cost = {"ms_per_image": 1e3 * tiles * float(measured.seconds.mean())}
+    return {**settings, **metrics, **cost, **measured.columns, **found.columns, **made}
 
 
-def shown_of(workdir: Path, point: Point | None, made: MadeWith) -> Shown | None:
+def shown_of(
+    workdir: Path, point: Point | None, fitted: Fitted, made: Mapping[Costly, Mapping[str, Any]]
+) -> Shown | None:
     """Of the selected point; None while none is."""
     if point is None:
         return None
-    recon = point[0]
-    # Of other grids the settings say what times they visit.
-    times = {"times": made.times[recon]} if recon.grid == OPTIMISED else {}
-    return Shown(workdir / "selected.npz", point, {**made.of(recon.model), **times})
+    # The settings say what times it visits, but those of grids that were found.
+    own = {name: value for name, value in made[point.costly].items() if name != "times"}
+    times = {"times": made[point.costly]["times"]} if "times" in fitted.asks(point.costly) else {}
+    return Shown(workdir / "selected.npz", point, {**own, **times})
 
 
-def show(shown: Shown, truth: Truth, found: Scored, distances: Distances, first: First | None = None) -> None:
-    """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged.
-
-    first: ``Starts.normal`` of a point that rises.
-    """
+def show(shown: Shown, truth: Truth, fitted: Fitted, pictures: Pictures, measured: Measured, found: Scored) -> None:
+    """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged."""
     if not found.finite:
-        sweep_selected.forget_constants(shown.path.parent)
+        selected.forget_constants(shown.path.parent)
         shown.path.unlink(missing_ok=True)
         return
-    view, (recon, score) = truth.view, shown.point
-    watched = view.watched if recon.mask_before or score.mask_after else None
+    view = truth.view
+    watched = view.watched if shown.point.masks else None
     reference = read_full(view.reference) if view.reference else None
-    kept = sweep_selected.Constants(found.spread, first, watched, reference)
-    sweep_selected.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
-    sizes = truth.n_held_out, truth.first_test
-    selected.save_selected(*shown, found.maps, found.scores, distances, *sizes, tiling=view.tiling)
+    kept = Constants(found.spread, measured.constants, watched, reference)
+    selected.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
+    beside = fitted.shown(measured.evidence, shown.point, pictures)
+    selected.save_selected(*shown, found.maps, found.scores, beside, truth.n_held_out, truth.first_test)
 
 
 SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")

@@ -1,7 +1,6 @@
 """A sweep: the points of a plan reconstructed and judged once, and their rows, whoever computed them when."""
 
 import itertools
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,106 +11,100 @@ from tqdm import tqdm
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.evidence import Taught, compared_pictures, reconstructed, rmse, starts_of, teacher_x0
-from ddad_jax.engine.methods.ddad.side_by_side import keeper
-from ddad_jax.engine.methods.method import SETTINGS, Point, key_of, settings_of
+from ddad_jax.engine.methods.method import (
+    Cheap,
+    Costly,
+    Fitted,
+    Pictures,
+    Plan,
+    Point,
+    columns_of,
+    key_of,
+    settings_of,
+)
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.sweep import journal, shards
-from ddad_jax.engine.sweep.judge import row_of, sampling_of, scored, show, shown_of, truth_of
-from ddad_jax.engine.sweep.plan import Plan
+from ddad_jax.engine.sweep.judge import row_of, scored, show, shown_of, truth_of
 from ddad_jax.engine.sweep.shards import Shard
 from ddad_jax.engine.tracking import Write, row_of_sweep, silent
-from ddad_jax.points import GridKey
-from ddad_jax.sweep import PairProgram
-from ddad_jax.timesteps import TimeGrid
+
+
+def pictures_of(data: Data) -> Pictures:
+    """All that is measured at every costly point of a run."""
+    n_normal, first_test = len(data.calibration.labels), sum(len(s.labels) for s in data.sets[:-1])
+    return Pictures(data.shown, n_normal, first_test, data.watched, data.view.tiling)
 
 
 def run(
     c: ConfigDict,
     workdir: Path,
     data: Data,
-    program: PairProgram,
-    epoch: int,
+    fitted: Fitted,
     todo: Plan,
-    grids: Mapping[GridKey, TimeGrid] | None = None,
-    student: Taught | None = None,
     shard: Shard | None = None,
     write: Write = silent,
 ) -> list[dict[str, Any]]:
-    """Rows of every point of the plan, computing those that journal.jsonl does not hold yet, nor any shard's journal.
+    """Rows of every point of the plan, for which ``fitted`` is ready, computing those that journal.jsonl does not hold
+    yet, nor any shard's journal.
 
-    ``student`` reconstructs the points that name it; a plan without them needs none. ``grids`` are the optimised ones
-    of the plan. Every row carries the times it visited, such as "250-140-60": with ``rise`` those of its least unusual
-    picture, and the mean T' of all.
-
-    Held-out normal images go through the same program as the test images: they give every point its
-    normalising constants. What the report shows of the selected point is left in selected.npz. A point whose
-    maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
+    Held-out normal images go through the same program as the test images: they give every point its normalising
+    constants. What the report shows of the selected point is left in selected.npz. A point whose maps are not finite
+    (it diverged) costs no other point: a warning names it, its metrics are NaN.
 
     shard: whose points the plan has; the journal it then writes is its own, and journal.jsonl is of these parameters.
     write: is told every row, each when it is there: one of an earlier run at once, unless it was told then.
     """
-    path = workdir / "journal.jsonl"
+    method, path = method_of(c), workdir / "journal.jsonl"
+    columns = columns_of(method)
     if shard is None:
-        hosts.first("the journal", lambda: claim(workdir, program.weights))
-    measured = journal.measured_with(c, workdir, data, epoch)
-    made = journal.made_with(c, workdir, data, measured, todo.recon, grids, student.made_with if student else {})
-    others = shards.journals(workdir, program.weights) if shard else []
-    path, whole = (shards.journal_of(workdir, program.weights, shard), path) if shard else (path, path)
-    rows = journal.finished(whole, made, *others)
+        hosts.first("the journal", lambda: claim(workdir, fitted.weights))
+    made = journal.made_with(c, workdir, data, fitted, todo.costly)
+    others = shards.journals(workdir, fitted.weights) if shard else []
+    path, whole = (shards.journal_of(workdir, fitted.weights, shard), path) if shard else (path, path)
+    rows = journal.finished(whole, method, made, *others)
     if hosts.is_first():
         journal.warn_of_gaps(list(rows.values()))
-    here = todo.selected if todo.selected and todo.selected[0] in todo.recon else None
-    shown = shown_of(workdir, here, made)
+    here = todo.selected if todo.selected and todo.selected.costly in todo.costly else None
+    shown = shown_of(workdir, here, fitted, made)
 
-    def tell(row: Mapping[str, Any]) -> None:
-        write(*row_of_sweep(row, (*SETTINGS, *made.of(row["model"])), weights))
+    def key(costly: Costly, cheap: Cheap) -> str:
+        return key_of(settings_of(costly, cheap), columns)
 
-    weights = fingerprint(program.weights)
-    for point, score in itertools.product(todo.recon, todo.score):
-        if (key := key_of(settings_of(point, score))) in rows:
-            tell(rows[key])
-    missing = {p: [s for s in todo.score if key_of(settings_of(p, s)) not in rows] for p in todo.recon}
-    judged = [point for point in todo.recon if missing[point]]
-    wanted = [p for p in todo.recon if missing[p] or (shown and p == shown.point[0] and not shown.is_there())]
+    weights = fingerprint(fitted.weights)
+
+    def tell(costly: Costly, row: Mapping[str, Any]) -> None:
+        write(*row_of_sweep(row, (*columns, *made[costly]), weights))
+
+    for point, cheap in itertools.product(todo.costly, todo.cheap):
+        if key(point, cheap) in rows:
+            tell(point, rows[key(point, cheap)])
+    missing = {p: [s for s in todo.cheap if key(p, s) not in rows] for p in todo.costly}
+    judged = {point: made[point] for point in todo.costly if missing[point]}
+    wanted = [p for p in todo.costly if missing[p] or (shown and p == shown.point.costly and not shown.is_there())]
     left = {"rows missing": sum(map(len, missing.values())), "points": len(wanted), "of them to judge": len(judged)}
     hosts.agree(f"what {path} holds", left, "They must share this folder; start them again.")
 
-    images, truth, chunk = data.shown, truth_of(c, data), c.sample.batch_size
-    how: dict[str, Any] = {"chunk": chunk, "watched": data.watched}
-    starts = starts_of(program, images, wanted, truth.n_held_out, timer=time.perf_counter, **how)
+    pictures, truth = pictures_of(data), truth_of(c, data)
     bar = tqdm(
-        total=len(wanted) * len(images), unit="image", desc="reconstruct", dynamic_ncols=True, mininterval=2.0,
-        disable=not hosts.is_first(),
+        total=len(wanted) * len(pictures.images), unit="image", desc="reconstruct", dynamic_ncols=True,
+        mininterval=2.0, disable=not hosts.is_first(),
     )  # fmt: skip
-    fine_x0, compared = None, truth.first_test + compared_pictures(c, data.test)
-    if c.teacher and judged:
-        later = {point: times[compared] for point, times in starts.times.items()}
-        fine_x0 = teacher_x0(program, images[compared], judged, steps=c.teacher, chunk=chunk, starts=later)
-    keep = keeper(c, workdir, data.test, todo.selected)
-
-    how |= {"optimised": grids, "starts": starts.times, "progress": bar.update}
-    for point, distances in reconstructed(program, student, images, wanted, **how):
+    for measured in fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected):
         if not hosts.is_first():
-            continue  # this process has reconstructed its share, the first one scores and writes
-        made_of, times = made.of(point.model), made.times[point]
-        sampling = sampling_of(point, distances, starts, times, truth.first_test, data.view.tiles)
-        if fine_x0 and missing[point]:
-            assert distances.x0 is not None
-            x0, fine = distances.x0[compared], fine_x0(point)
-            sampling["teacher_rmse"] = rmse(x0, fine)
-            keep(point, {**made_of, "times": times}, x0, fine)
-        asked = [s for s in todo.score if s in missing[point] or (point, s) == todo.selected]
-        for found in scored(c, truth, distances, asked):
+            continue  # this process has measured its share, the first one scores and writes
+        point = measured.costly
+        asked = [s for s in todo.cheap if s in missing[point] or Point(point, s) == todo.selected]
+        for found in scored(c, truth, fitted, pictures, measured.evidence, asked):
             if found.point in missing[point]:
-                row = row_of(c, truth, point, found, sampling, made_of)
-                rows[key_of(row)] = journal.append(path, row)
-                tell(rows[key_of(row)])
+                row = row_of(c, truth, measured, found, pictures.tiles, made[point])
+                rows[key_of(row, columns)] = journal.append(path, row)
+                tell(point, rows[key_of(row, columns)])
             if shown and shown.point == (point, found.point):
-                show(shown, truth, found, distances, starts.normal.get(point))
+                show(shown, truth, fitted, pictures, measured, found)
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
-    rows = rows if hosts.is_first() else journal.finished(whole, made, *others, path)
-    return _marked([rows[key_of(settings_of(p, s))] for p in todo.recon for s in todo.score], todo.selected)
+    rows = rows if hosts.is_first() else journal.finished(whole, method, made, *others, path)
+    return _marked([rows[key(p, s)] for p in todo.costly for s in todo.cheap], todo.selected)
 
 
 def claim(workdir: Path, weights: Any) -> None:
@@ -125,4 +118,4 @@ def _marked(rows: list[dict[str, Any]], selected: Point | None) -> list[dict[str
     if selected is None:
         return rows
     chosen = settings_of(*selected)
-    return [{**row, "selected": all(row[k] == chosen[k] for k in SETTINGS if k != "seed")} for row in rows]
+    return [{**row, "selected": all(row[k] == chosen[k] for k in chosen if k != "seed")} for row in rows]

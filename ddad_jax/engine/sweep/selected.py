@@ -3,27 +3,24 @@
 import io
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.ddad.maps import whole_maps
-from ddad_jax.engine.methods.method import UNSAID, Point, settings_of
+from ddad_jax.engine.methods.method import Constants, Point, settings_of
 from ddad_jax.engine.store.archives import read_npz
 from ddad_jax.engine.store.tables import write_bytes
 from ddad_jax.errors import InputError
-from ddad_jax.first_pass import First
 from ddad_jax.score import Spread
-from ddad_jax.sweep import Distances
-from ddad_jax.vision.tiles import Tiling, stitch
 
 log = logging.getLogger(__name__)
 
 
 def load_selected(workdir: Path) -> dict[str, np.ndarray]:
-    """Arrays of the selected point: maps, scores, x0, pixel and feature of the test pictures; normal_maps and
-    normal_scores of the held-out normal ones.
+    """Arrays of the selected point: maps, scores and what the method shows beside them (``method.SHOWN``) of the test
+    pictures; normal_maps and normal_scores of the held-out normal ones.
 
     Raises:
       InputError: the point diverged, so that there is nothing to show of it; the file is damaged.
@@ -40,6 +37,15 @@ def _made_of(selected: Point, made_with: dict[str, Any]) -> str:
     return json.dumps([settings_of(*selected), made_with])
 
 
+def _same(saved: Any, point: Point, made_with: dict[str, Any]) -> bool:
+    """Whether [settings, made_with] of a file is of this point, made with this; what did not exist yet when it was
+    written was as it is by default."""
+    settings, made = saved
+    usual = {**point.costly._field_defaults, **point.cheap._field_defaults}
+    now = json.loads(_made_of(point, made_with))
+    return [{**usual, **settings}, {"method": "ddad", **made}] == now
+
+
 def holds_selected(path: Path, selected: Point, made_with: dict[str, Any]) -> bool:
     """Whether the file is of this point, made with this; a damaged one is not, so that it is made anew."""
     if not path.exists():
@@ -51,7 +57,9 @@ def holds_selected(path: Path, selected: Point, made_with: dict[str, Any]) -> bo
         log.info("made anew: %s", error)
         return False
     # Without the maps of the normal pictures it is of before there were thresholds of pixels.
-    return {"made_of", "normal_maps"} <= found.keys() and str(found["made_of"]) == _made_of(selected, made_with)
+    if not {"made_of", "normal_maps"} <= found.keys():
+        return False
+    return _same(json.loads(str(found["made_of"])), selected, made_with)
 
 
 def save_selected(
@@ -60,29 +68,21 @@ def save_selected(
     made_with: dict[str, Any],
     maps: np.ndarray,
     scores: np.ndarray,
-    distances: Distances,
+    beside: Mapping[str, np.ndarray],
     n_held_out: int,
     first_test: int,
-    tiling: Tiling | None = None,
 ) -> None:
-    """Of ``distances`` with ``tiling`` those of tiles; everything kept is of whole pictures."""
-    pixel, feature = whole_maps(distances, selected[1].layers, 0.0, tiling)
-    x0 = distances.x0
-    assert x0 is not None
-    if tiling is not None:
-        x0 = np.stack([stitch(x0[..., channel], tiling) for channel in range(x0.shape[-1])], axis=-1)
+    """maps, scores: of all pictures, tiles put together. beside: ``Fitted.shown``."""
     buffer = io.BytesIO()
-    np.savez(
-        buffer,
-        made_of=np.array(_made_of(selected, made_with)),
-        maps=maps[first_test:],
-        scores=scores[first_test:],
-        normal_maps=maps[:n_held_out],
-        normal_scores=scores[:n_held_out],
-        x0=np.round((np.clip(x0[first_test:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
-        pixel=pixel[first_test:].astype(np.float16),
-        feature=feature[first_test:].astype(np.float16),
-    )
+    arrays: dict[str, Any] = {
+        "made_of": np.array(_made_of(selected, made_with)),
+        "maps": maps[first_test:],
+        "scores": scores[first_test:],
+        "normal_maps": maps[:n_held_out],
+        "normal_scores": scores[:n_held_out],
+        **beside,
+    }
+    np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 
@@ -92,19 +92,6 @@ CONSTANTS_FORMAT = 1
 """Of calibration.npz: another number means arrays that this version cannot read."""
 
 CONSTANTS_FILE = "calibration.npz"
-
-
-class Constants(NamedTuple):
-    """Of the selected point; None for what it does without.
-
-    spread: of the maps of held-out normal images before the crop, where it standardises. first: their first pass, where
-    it rises. watched: bool [h, w], where it masks. reference: the picture others are brought onto, uint8 [h, w, 3].
-    """
-
-    spread: Spread | None = None
-    first: First | None = None
-    watched: np.ndarray | None = None
-    reference: np.ndarray | None = None
 
 
 class Kept(NamedTuple):
@@ -119,8 +106,7 @@ def save_constants(workdir: Path, point: Point, made_with: dict[str, Any], const
     arrays: dict[str, Any] = {"format": CONSTANTS_FORMAT, "made_of": json.dumps([settings_of(*point), made_with])}
     if constants.spread is not None:
         arrays |= {"spread_mean": constants.spread.mean, "spread_std": constants.spread.std}
-    if constants.first is not None:
-        arrays |= {"first_ratio": np.float64(constants.first.ratio), "first_scores": constants.first.scores}
+    arrays |= constants.own
     for name in ("watched", "reference"):
         if getattr(constants, name) is not None:
             arrays[name] = getattr(constants, name)
@@ -149,16 +135,18 @@ def load_constants(workdir: Path) -> Kept:
     try:
         settings, made_with = json.loads(str(arrays["made_of"]))
         spread = Spread(arrays["spread_mean"], arrays["spread_std"]) if "spread_mean" in arrays else None
-        first = First(float(arrays["first_ratio"]), arrays["first_scores"]) if "first_ratio" in arrays else None
-        constants = Constants(spread, first, arrays.get("watched"), arrays.get("reference"))
+        own = {name: array for name, array in arrays.items() if name not in OURS}
+        constants = Constants(spread, own, arrays.get("watched"), arrays.get("reference"))
         _require_arrays(arrays)
-        return Kept(constants, {**UNSAID, **settings}, dict(made_with))
+        return Kept(constants, dict(settings), dict(made_with))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read ({error!r}); expected what a run wrote there. Delete it") from None
 
 
-_ARRAYS = {"spread_mean": ("f", 2), "spread_std": ("f", 2), "first_scores": ("f", 1), "watched": ("b", 2)}
-"""Name -> kind and number of axes, of arrays that are [h, w] of a map or [m]."""
+OURS = ("format", "made_of", "spread_mean", "spread_std", "watched", "reference")
+"""Names in calibration.npz that every method has; the others are the method's own."""
+_ARRAYS = {"spread_mean": ("f", 2), "spread_std": ("f", 2), "watched": ("b", 2)}
+"""Name -> kind and number of axes, of arrays that are [h, w] of a map."""
 
 
 def _require_arrays(arrays: dict[str, np.ndarray]) -> None:
@@ -187,4 +175,4 @@ def holds_constants(workdir: Path, point: Point, made_with: dict[str, Any]) -> b
     except InputError as error:
         log.info("made anew: %s", error)
         return False
-    return [found.settings, found.made_with] == json.loads(json.dumps([settings_of(*point), made_with]))
+    return _same([found.settings, found.made_with], point, made_with)

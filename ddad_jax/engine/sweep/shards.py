@@ -19,12 +19,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddad_jax.checkpoint import fingerprint
-from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.method import Cost, Costly
 from ddad_jax.engine.store.lock import NO_LOCKS, holder, locked, sign
 from ddad_jax.engine.store.tables import read_jsonl, write_jsonl
 from ddad_jax.errors import InputError
-from ddad_jax.first_pass import first_pass
-from ddad_jax.points import ReconPoint
 
 log = logging.getLogger(__name__)
 
@@ -138,52 +136,21 @@ def _held_by(path: Path) -> str:
 # --- Which points of a grid a shard computes: runs of neighbours in the plan's order, about equally many network calls.
 
 
-class Cost(NamedTuple):
-    """points -> calls of the network that a shard of them makes: those of the points, and once each first pass and each
-    fine teacher that any of them asks for.
-
-    images: that every point reconstructs; teacher: its steps, 0 for none; compared: images that it reconstructs.
-    """
-
-    images: int
-    teacher: int = 0
-    compared: int = 0
-
-    def __call__(self, points: Sequence[ReconPoint]) -> int:
-        return sum(self.added(points))
-
-    def added(self, points: Sequence[ReconPoint]) -> list[int]:
-        """Calls that each point adds to those of the points before it."""
-        made: set[tuple[str, ReconPoint]] = set()
-        calls = []
-        for point in points:
-            # A fine teacher may look like a first pass: whose it is tells them apart.
-            shared = {("first", first_pass(point)): self.images} if point.rise else {}
-            if self.teacher:
-                fine = teacher_of(point, self.teacher)
-                shared["fine", fine] = self.compared * fine.calls
-            new = sum(calls for asked, calls in shared.items() if asked not in made)
-            calls.append(self.images * (point.calls - (point.rise > 0)) + new)
-            made |= shared.keys()
-        return calls
-
-
-def dealt(points: Sequence[ReconPoint], count: int, cost: Cost) -> list[list[ReconPoint]]:
+def dealt(points: Sequence[Costly], count: int, cost: Cost) -> list[list[Costly]]:
     """All points in ``count`` shards, none empty; a function of its arguments alone, so that shards need not talk.
 
-    A shard is a run of neighbours, so it has few compiled programs. Neighbours are those of ``points``, or where fine
-    teachers cost more than that, points that share theirs.
+    A shard is a run of neighbours, so it has few compiled programs. Neighbours are those of ``points``, or of another
+    of the cost's orders where more is shared so.
 
     Args:
       points: in the order of the plan, those of one compilation together; at least ``count`` of them.
     """
-    orders = [list(points)]
-    if cost.teacher:
-        orders.append(sorted(points, key=lambda point: teacher_of(point, cost.teacher)))  # stable
-    return min((_cut(order, count, cost) for order in orders), key=lambda runs: max(cost(run) for run in runs))
+    return min(
+        (_cut(order, count, cost) for order in cost.orders(points)), key=lambda runs: max(cost(run) for run in runs)
+    )
 
 
-def _cut(points: list[ReconPoint], count: int, cost: Cost) -> list[list[ReconPoint]]:
+def _cut(points: list[Costly], count: int, cost: Cost) -> list[list[Costly]]:
     """Runs of about equal calls: a point is in the part of all calls that the middle of its own falls into, so where
     nothing is shared no run has more than an equal part and the dearest point."""
     added = cost.added(points)

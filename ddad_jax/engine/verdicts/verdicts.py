@@ -269,21 +269,17 @@ def found_of(
     c: ConfigDict,
     workdir: Path,
     data: Data,
-    rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
-    settings: Sequence[str],
+    made: dict[str, Any],
+    *,
+    masked: bool,
 ) -> Found:
     """Thresholds first, from normal pictures alone; then what they make of the test pictures.
 
-    settings: names of what tells one row from another.
+    Args:
+      made: what calibration.json says of the selected point. masked: whether the view's mask is used at it.
     """
-    selected = next(row for row in rows if row["selected"])
-    made = {name: selected[name] for name in (*settings, "crop", "clip", "normalise", "adapt_epoch")}
-    # Rows of before there were optimised grids visit what their grid says.
-    made |= {"times": selected["times"]} if "times" in selected else {}
-    # With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
-    made |= {"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}
-    seen = data.view.watched if selected["mask_before"] or selected["mask_after"] else None
+    seen = data.view.watched if masked else None
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
     normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)

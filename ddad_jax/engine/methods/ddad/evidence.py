@@ -178,7 +178,7 @@ def student_of(
 def reconstructed(
     program: PairProgram, student: Taught | None, images: np.ndarray, points: Sequence[ReconPoint], **how: Any
 ) -> Iterator[tuple[ReconPoint, Distances]]:
-    """``sweep_distances`` with reconstructions, each point by the model that it names; every process takes all."""
+    """``sweep_distances``, each point by the model that it names; every process takes all."""
     programs = {"teacher": program, **({"student": student.program} if student else {})}
     for model, own in itertools.groupby(points, key=lambda point: point.model):
-        yield from sweep_distances(programs[model], images, list(own), keep_x0=True, timer=time.perf_counter, **how)
+        yield from sweep_distances(programs[model], images, list(own), timer=time.perf_counter, **how)

@@ -32,11 +32,12 @@ from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, choice_of, own_normal
 from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.methods.backbone import build_backbone
-from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
+from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
 from ddad_jax.engine.methods.ddad.points import config_point
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.methods.method import Mapped, Point, settings_of
+from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl, write_text
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
@@ -93,7 +94,8 @@ def synthetic_auroc(
         layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         distances = Distances(None, plain.pixel, layers, plain.seconds)
         prepared = prepare(c, distances, n, len(images), score.layers, score.sigma)
-        _, scores = score_maps(c, prepared, n, own_normal(data), score, data.view.watched)
+        mapped = Mapped(score, combined(prepared, score), {})
+        scores = judged_maps(mapped, n, own_normal(data), data.view.watched, c.score.crop).scores
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
 
     return measure

@@ -1,25 +1,18 @@
-"""From distances to maps, scores and metrics, for test images and synthetic defects alike."""
+"""From distances to maps, for test images and synthetic defects alike."""
 
 import logging
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.method import Mapped, Pictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
-from ddad_jax.score import (
-    Spread,
-    batch_ratio,
-    combine,
-    maps_and_scores,
-    normal_spread,
-    scale_from_normal,
-    standardise,
-    standardise_apart,
-)
-from ddad_jax.sweep import Distances, blurred, require_mask
+from ddad_jax.score import batch_ratio, combine, scale_from_normal
+from ddad_jax.sweep import Distances, blurred
 from ddad_jax.vision.tiles import Tiling, stitch
 
 log = logging.getLogger(__name__)
@@ -76,39 +69,21 @@ def whole_maps(
     return maps if tiling is None else (stitch(maps[0], tiling), stitch(maps[1], tiling))
 
 
-def spread_of(prepared: Prepared, n_held_out: int, point: ScorePoint) -> Spread | None:
-    """What ``score_maps`` measures the maps of test images in, for new pictures of the same point; None where it does
-    not standardise, or diverged."""
-    if not point.standardise:
-        return None
-    normal = _combined(Prepared(*(array[:n_held_out] for array in prepared)), point)
-    return normal_spread(normal) if np.isfinite(normal).all() else None
-
-
-def score_maps(
-    c: ConfigDict,
-    prepared: Prepared,
-    n_held_out: int,
-    own: np.ndarray,
-    point: ScorePoint,
-    watched: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(maps, scores) of all images of ``prepared``, the held-out normal ones first; maps cropped as configured.
-
-    own: ``own_normal``, of the images before the test images. watched: bool [h, w], for points that mask after.
-    """
-    maps = _combined(prepared, point)
-    normal = maps[:n_held_out]
-    if point.standardise and np.isfinite(normal).all():
-        known = len(own)
-        maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
-    if point.mask_after:
-        require_mask(watched)
-    return maps_and_scores(maps, watched=watched if point.mask_after else None, crop=c.score.crop)
-
-
-def _combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
+def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
+    """Maps [n, h, w], before spread, mask and crop."""
     # Pixels alone need no scale of another term: with normalise = "batch", too, all are measured alike.
     ratio = prepared.ratio if point.feature_weight else np.full_like(prepared.ratio, prepared.ratio[0])
     v, weight = np.float32(point.v), np.float32(point.feature_weight)
     return combine(prepared.pixel, prepared.feature, v=v, ratio=ratio[:, None, None], feature_weight=weight)
+
+
+def mapped(c: ConfigDict, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+    """As of ``method.Fitted.maps``: what v does not touch is kept for the points that follow."""
+    prepared: dict[tuple, Prepared] = {}
+    for point in points:
+        side = (point.layers, point.sigma)
+        if side not in prepared:
+            sizes = pictures.n_normal, pictures.first_test
+            prepared = {side: prepare(c, distances, *sizes, *side, tiling=pictures.tiling)}
+        ratio = float(prepared[side].ratio[pictures.first_test :].mean()) if pictures.n_test else float("nan")
+        yield Mapped(point, combined(prepared[side], point), {"ratio": ratio})

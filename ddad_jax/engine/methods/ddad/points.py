@@ -1,11 +1,13 @@
-"""The points of a grid that a config describes."""
+"""The points of a grid that a config describes, and those that a row does."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.method import Plan, Point
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
 
@@ -19,7 +21,7 @@ def config_point(c: ConfigDict) -> Point:
     s = c.score
     flags = bool(s.standardise), bool(s.mask_after)
     score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * sigma_scale(c), *flags, float(s.feature_weight))
-    return recon_points(c, point_axes(c), "sample")[0], score
+    return Point(recon_points(c, point_axes(c), "sample")[0], score)
 
 
 def point_axes(c: ConfigDict) -> dict[str, Any]:
@@ -67,3 +69,62 @@ def recon_product(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
             if point.model == "student":
                 require_point(trained, point)
     return points
+
+
+def plan(c: ConfigDict, *, sweep: bool) -> Plan:
+    """The grids of ``c.sweep`` and its parts (with ``sweep``) and always the point of ``c.sample`` and ``c.score``,
+    which is the selected one unless ``c.select`` says to choose.
+
+    Raises:
+      InputError: a value out of range.
+    """
+    one = point_axes(c)
+    selected = config_point(c)
+    recon, score, scaled = [selected[0]], [selected[1]], sigma_scale(c)
+    if sweep:
+        swept = {name: c.sweep[name] or value for name, value in one.items()}
+        recon = recon_points(c, swept, "sweep")
+        for name, part in c.sweep.parts.items():
+            axes = {**one, "seed": swept["seed"], **{axis: part[axis] or one[axis] for axis in part}}
+            recon += recon_points(c, axes, f"sweep.parts.{name}")
+        layers = c.sweep.layers or (c.score.layers,)
+        score = [
+            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after), float(weight))
+            for l, sigma, v, standardised, after, weight in itertools.product(
+                layers,
+                c.sweep.sigma or (c.score.sigma,),
+                c.sweep.v or (c.score.v,),
+                c.sweep.standardise or (c.score.standardise,),
+                c.sweep.mask_after or (c.score.mask_after,),
+                c.sweep.feature_weight or (c.score.feature_weight,),
+            )
+            if v or weight  # a map of nothing tells nothing
+        ]
+    # Points of one compilation together.
+    by_program = sorted(
+        {*recon, selected[0]},
+        key=lambda p: (p.model, p.solver, p.steps, p.reuse, p.mask_before, p.t_prime, p.eta, p.w, p),
+    )
+    return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
+
+
+SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
+"""The columns that tell one row from another."""
+
+UNSAID = {**ReconPoint._field_defaults, **ScorePoint._field_defaults}
+"""What a row of a journal from before a setting existed was made with."""
+
+
+def point_of(row: Mapping[str, Any]) -> Point:
+    """The point of a row: the inverse of ``method.settings_of``, for rows that come from a file.
+
+    Raises:
+      InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.
+    """
+    row = {**UNSAID, **row}
+    (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
+    layers = tuple(row["layers"].split("+"))
+    if not set(layers) <= {"layer1", "layer2", "layer3"}:
+        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
+    flags = bool(row["standardise"]), bool(row["mask_after"])
+    return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"])))

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.method import Point, Steps
 from ddad_jax.engine.store.archives import read_npz
 from ddad_jax.engine.store.tables import write_bytes
 from ddad_jax.engine.verdicts.shown import SIDE, shown, thinned
@@ -35,14 +35,6 @@ log = logging.getLogger(__name__)
 NAME = "trajectory.npz"
 MOST_BYTES = 2**27
 """Of all predictions together: fewer pictures are kept where they would take more."""
-
-
-class Trajectories(NamedTuple):
-    """at: which test pictures, int [m]. times: int [m, K]. x0_hat: uint8 [m, K, h, w, 3]."""
-
-    at: np.ndarray
-    times: np.ndarray
-    x0_hat: np.ndarray
 
 
 def keep(
@@ -92,10 +84,10 @@ def keep(
             (found.times[0], _stitched(found.x0_hat, view.tiling)) for found in visits(program, tiles, recon, **how)
         ]
         times, x0_hat = (np.stack(part) for part in zip(*each, strict=True))
-    hosts.first("trajectory.npz", lambda: _save(workdir, Trajectories(at, times, x0_hat)))
+    hosts.first("trajectory.npz", lambda: _save(workdir, Steps(at, times, x0_hat)))
 
 
-def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Trajectories | None:
+def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps | None:
     """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it.
 
     otherwise: what happens where the file is damaged, for the warning.
@@ -104,7 +96,7 @@ def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Traje
         return None
     try:
         found = read_npz(workdir / NAME)
-        kept = Trajectories(found["at"], found["times"], found["x0_hat"])
+        kept = Steps(found["at"], found["times"], found["x0_hat"])
     except (InputError, KeyError):
         log.warning("%s: damaged, or not what a run keeps there: %s", workdir / NAME, otherwise)
         return None
@@ -141,7 +133,7 @@ def _made_of(workdir: Path) -> str:
     return json.dumps([point, weights.read_text() if weights.exists() else ""])
 
 
-def _save(workdir: Path, kept: Trajectories) -> None:
+def _save(workdir: Path, kept: Steps) -> None:
     buffer = io.BytesIO()
     arrays: Any = {name: np.asarray(array) for name, array in kept._asdict().items()}
     np.savez_compressed(buffer, made_of=np.array(_made_of(workdir)), **arrays)

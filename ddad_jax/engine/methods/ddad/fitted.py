@@ -1,0 +1,215 @@
+"""DDAD once it has learnt: networks and times, from pictures to distances, maps, and one program."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import spread
+from ddad_jax.detector import Calibration, Detector
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
+from ddad_jax.engine.methods.ddad import report
+from ddad_jax.engine.methods.ddad import student as students
+from ddad_jax.engine.methods.ddad.evidence import (
+    Starts,
+    Taught,
+    program_of,
+    reconstructed,
+    rmse,
+    starts_of,
+    student_of,
+    teacher_x0,
+)
+from ddad_jax.engine.methods.ddad.grids import optimised_grids
+from ddad_jax.engine.methods.ddad.maps import mapped, whole_maps
+from ddad_jax.engine.methods.ddad.side_by_side import keeper
+from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
+from ddad_jax.engine.methods.loop import trained_steps
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.first_pass import First
+from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
+from ddad_jax.sweep import Distances, PairProgram
+from ddad_jax.timesteps import TimeGrid
+from ddad_jax.types import Variables
+from ddad_jax.vision.tiles import stitch
+
+
+@dataclass(frozen=True)
+class FittedDDAD:
+    """``method.Fitted``. params: of the noise predictor; variables: of the feature network, adapted for ``epoch``
+    epochs; program: both. student, grids: those that the points it is ready for ask. test: the test pictures, for what
+    a report shows of them; None where nothing is to be shown."""
+
+    c: ConfigDict
+    workdir: Path
+    params: Any
+    variables: Variables
+    epoch: int
+    program: PairProgram
+    student: Taught | None = None
+    grids: Mapping[GridKey, TimeGrid] | None = None
+    test: ImageSet | None = None
+
+    @property
+    def weights(self) -> Any:
+        return self.program.weights
+
+    def ready(
+        self, points: Sequence[ReconPoint], data: Data, write: Write = silent, *, make: bool = True
+    ) -> "FittedDDAD":
+        c, student = self.c, None
+        if any(point.model == "student" for point in points):
+
+            def learnt() -> students.Distilled:
+                if make:
+                    return students.distilled(c, self.workdir, data, self.params, write)
+                return students.restored(c, self.workdir, self.params)
+
+            student = self._taught(hosts.in_turn("the student", learnt) if make else learnt())
+
+        def times() -> dict[GridKey, TimeGrid]:
+            return optimised_grids(c, self.workdir, data, self.params, points, find=make)
+
+        grids = hosts.in_turn("optimised grids", times) if make else times()
+        return replace(self, student=student, grids=grids, test=data.test)
+
+    def _taught(self, learnt: students.Distilled) -> Taught:
+        how: Any = {"made_with": learnt.made_with}
+        return student_of(self.c, learnt.params, self.variables, self.program.mesh, **how)
+
+    def with_student(self, learnt: students.Distilled) -> "FittedDDAD":
+        return replace(self, student=self._taught(learnt))
+
+    def with_grids(self, grids: Mapping[GridKey, TimeGrid]) -> "FittedDDAD":
+        return replace(self, grids=grids)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        c = self.c
+        return {
+            "train_steps": trained_steps(self.workdir),
+            "adapt_epoch": self.epoch,
+            **backbone_columns(c),
+            "dtype": c.model.dtype,
+            "normalise": c.score.normalise,
+            "clip": c.sample.clip,
+            **({"score_batch": c.score.batch} if c.score.normalise == "batch" else {}),
+        }
+
+    def columns_at(self, costly: ReconPoint) -> dict[str, Any]:
+        teacher = {"teacher": self.c.teacher, "teacher_images": self.c.teacher_images} if self.c.teacher else {}
+        times = "-".join(map(str, time_grid(costly, self.grids).t.tolist()))
+        return {**teacher, **self._student_columns(costly), "times": times}
+
+    def _student_columns(self, costly: ReconPoint) -> dict[str, Any]:
+        return self.student.made_with if self.student and costly.model == "student" else {}
+
+    def asks(self, costly: ReconPoint) -> dict[str, Any]:
+        if costly.grid != OPTIMISED:
+            return self._student_columns(costly)
+        assert self.grids is not None
+        return {**self._student_columns(costly), "times": self.grids[grid_key(costly)].t.tolist()}
+
+    def measure(
+        self,
+        pictures: Pictures,
+        points: Sequence[ReconPoint],
+        *,
+        progress: Callable[[int], object] | None = None,
+        judged: Mapping[ReconPoint, Mapping[str, Any]] = {},  # noqa: B006 - never written to
+        selected: Point | None = None,
+    ) -> Iterator[Measured]:
+        c, chunk, images = self.c, self.c.sample.batch_size, pictures.images
+        how: dict[str, Any] = {"chunk": chunk, "watched": pictures.watched}
+        starts = starts_of(self.program, images, points, pictures.n_normal, timer=time.perf_counter, **how)
+        compared = pictures.first_test + spread(pictures.n_test, c.teacher_images)
+        asked = [point for point in points if point in judged] if c.teacher else []
+        fine_x0 = None
+        if asked:
+            later = {point: times[compared] for point, times in starts.times.items()}
+            fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
+        keep = keeper(c, self.workdir, self.test, selected) if asked and self.test else None
+        how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": bool(judged or selected)}
+        for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
+            columns = self._sampling(point, starts, pictures)
+            if fine_x0 and point in judged and hosts.is_first():
+                assert distances.x0 is not None
+                x0, fine = distances.x0[compared], fine_x0(point)
+                columns["teacher_rmse"] = rmse(x0, fine)
+                if keep:
+                    keep(point, judged[point], x0, fine)
+            seconds = distances.seconds + starts.seconds.get(point, 0.0)
+            first = starts.normal.get(point)
+            # Numbers of calibration.npz.
+            own: dict[str, Any] = (
+                {} if first is None else {"first_ratio": np.float64(first.ratio), "first_scores": first.scores}
+            )
+            yield Measured(point, distances, seconds, columns, own)
+
+    def _sampling(self, point: ReconPoint, starts: Starts, pictures: Pictures) -> dict[str, Any]:
+        """What every row of a point says of how its reconstructions were come by: calls, first pass included."""
+        tiles, first = pictures.tiles, pictures.first_test
+        risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
+        return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
+
+    def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+        return mapped(self.c, evidence, points, pictures)
+
+    def shown(self, evidence: Distances, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+        tiling, first, x0 = pictures.tiling, pictures.first_test, evidence.x0
+        assert x0 is not None
+        pixel, feature = whole_maps(evidence, point.cheap.layers, 0.0, tiling)
+        if tiling is not None:
+            x0 = np.stack([stitch(x0[..., channel], tiling) for channel in range(x0.shape[-1])], axis=-1)
+        return {
+            "x0": np.round((np.clip(x0[first:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
+            "pixel": pixel[first:].astype(np.float16),
+            "feature": feature[first:].astype(np.float16),
+        }
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> Detector:
+        own = constants.own
+        first = First(float(own["first_ratio"]), own["first_scores"]) if "first_ratio" in own else None
+        calibration = Calibration(numbers["ratio"], constants.spread, first, constants.watched)
+        program = self.student.program if self.student and point.costly.model == "student" else self.program
+        return Detector(program, *point, calibration, crop=crop, optimised=self.grids)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"model": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        return {"size": self.c.data.size, "unet": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+
+    @property
+    def compilations(self) -> int:
+        return self.program.compilations + (self.student.program.compilations if self.student else 0)
+
+    def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        return report.notes(self.c, data, row), report.warnings(self.c, data, row)
+
+    def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        return report.figures(self.c, self.workdir, data, rows, self.epoch, folder)
+
+    def in_types(self, unet: str, backbone: str) -> "FittedDDAD":
+        """The same, computing in other types ("float32" | "bfloat16"); parameters stay as they are."""
+        c = ConfigDict(self.c.to_dict())
+        c.model.dtype, c.backbone.dtype = unet, backbone
+        own = replace(self, c=c, program=program_of(c, self.params, self.variables))
+        if self.student is None:
+            return own
+        learnt = students.Distilled(self.student.program.weights[0], self.student.made_with)
+        return own.with_student(learnt)
+
+    def keep_steps(self, data: Data, point: Point) -> None:
+        student = self.student.program if self.student else None
+        keep_trajectories(self.c, self.workdir, data, point, self.program, student, self.grids)

@@ -1,0 +1,137 @@
+"""DDAD behind the seam: a noise predictor trained, a feature network adapted, pictures redrawn and compared."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad import extractor, noise_predictor, points, report, search, student, trajectories
+from ddad_jax.engine.methods.ddad.calls import Calls
+from ddad_jax.engine.methods.ddad.evidence import compared_pictures, program_of
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
+from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
+from ddad_jax.engine.methods.method import Axis, Plan, Point, Steps, at_dotted, is_count, is_number
+from ddad_jax.engine.tracking import Write
+from ddad_jax.errors import InputError
+from ddad_jax.optimised_grid import grid_of
+from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
+
+NUMBERS = ("clip", "normalise", "adapt_epoch")
+"""Of calibration.json, besides the settings of the point and the ratio."""
+
+
+class DDAD:
+    """``method.Method``.
+
+    Source: Mousakhan et al. 2023, "Anomaly Detection with Conditioned Denoising Diffusion Models".
+    """
+
+    name, title = "ddad", "DDAD"
+    costly, cheap = ReconPoint, ScorePoint
+    axes: Mapping[str, Axis] = search.AXES
+    searched = ("w", "t_prime", "v")
+    printed = ("w", "t_prime", "steps", "eta", "v", "layers")
+    apart = ("student",)
+
+    def plan(self, c: ConfigDict, *, sweep: bool) -> Plan:
+        return points.plan(c, sweep=sweep)
+
+    def point(self, c: ConfigDict) -> Point:
+        return points.config_point(c)
+
+    def point_of(self, row: Mapping[str, Any]) -> Point:
+        return points.point_of(row)
+
+    def usual(self, c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+        return search.usual(c, name, names)
+
+    def refused(self, c: ConfigDict, name: str) -> str:
+        return search.refused(c, name)
+
+    def beside(self, c: ConfigDict) -> str:
+        return f"with model = {c.sample.model}, solver = {c.sample.solver}"
+
+    def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedDDAD:
+        params = noise_predictor.trained(c, workdir, data, write)
+        adapted = hosts.in_turn("adaptation", lambda: extractor.adapted(c, workdir, data, params, write))
+        return _fitted(c, workdir, params, *adapted, mesh)
+
+    def restored(self, c: ConfigDict, workdir: Path, mesh: Mesh | None = None) -> FittedDDAD:
+        params = noise_predictor.restored(c, workdir)
+        # As ``fit`` has them where there are several devices.
+        params = params if mesh is None else jax.tree.map(np.asarray, params)
+        return _fitted(c, workdir, params, *extractor.restored(c, workdir), mesh)
+
+    def restored_at(self, c: ConfigDict, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedDDAD:
+        if numbers["normalise"] != "held_out":
+            raise InputError(
+                f"{workdir}: normalise = {numbers['normalise']!r} takes the scale of a score from the pictures of its "
+                "batch, so a picture has no score of its own; expected a run with --config.score.normalise=held_out"
+            )
+        fitted = self.restored(c, workdir)
+        if point.costly.model == "student":
+            fitted = fitted.with_student(student.restored(c, workdir, fitted.params))
+        if point.costly.grid != OPTIMISED:
+            return fitted
+        try:
+            times = grid_of([int(t) for t in numbers["times"].split("-")])
+        except (InputError, KeyError, ValueError, AttributeError) as error:
+            raise InputError(f"{workdir / 'calibration.json'}: no times of an optimised grid ({error})") from None
+        return fitted.with_grids({grid_key(point.costly): times})
+
+    def random(self, costly: ReconPoint) -> bool:
+        return not (costly.eta == 0 and costly.start_noise == 0)
+
+    def cost(self, c: ConfigDict, data: Data) -> Calls:
+        images = data.view.tiles * sum(len(s.labels) for s in data.sets)
+        return Calls(images, c.teacher, len(compared_pictures(c, data.test)))
+
+    def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
+        held_out = numbers.get("normalise") == "held_out"
+        ratio = {"ratio": (lambda value: is_number(value) and value > 0, "a number above 0")} if held_out else {}
+        return {
+            "clip": (lambda value: isinstance(value, bool), "true or false"),
+            "normalise": (lambda value: isinstance(value, str), "held_out or batch"),
+            "adapt_epoch": (is_count, "a whole number, at least 0"),
+            **ratio,
+        }
+
+    def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        # Rows of before there were optimised grids visit what their grid says. With normalise = "batch", as published,
+        # there is no ratio to keep: every test batch makes its own.
+        more = [*(["times"] if "times" in row else []), *(["ratio"] if row["normalise"] == "held_out" else [])]
+        return {name: row[name] for name in (*NUMBERS, *more)}
+
+    def settled(self, c: ConfigDict, numbers: Mapping[str, Any]) -> ConfigDict:
+        c = ConfigDict(c.to_dict())
+        c.score.update(crop=numbers["crop"], normalise=numbers["normalise"])
+        c.sample.clip = numbers["clip"]
+        return c
+
+    def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """What has not been made yet binds nobody: the noise predictor's settings count once it has a checkpoint, the
+        extractor's once an adaptation has begun, the student's once its distillation has."""
+
+        def of(names: tuple[str, ...]) -> dict[str, Any]:
+            found = {name: at_dotted(settings, name) for name in names}
+            # What counts is what adaptation took of it.
+            return {name: adaptation_grid(v) if name == "sample.grid" else v for name, v in found.items()}
+
+        parts = {"train": TRAINED_WITH, "adapt": ADAPTED_WITH, "student": STUDENT_WITH}
+        return {folder: of(names) for folder, names in parts.items() if (workdir / folder).exists()}
+
+    def steps(self, workdir: Path) -> Steps | None:
+        return trajectories.load(workdir)
+
+    def explained(self, n_train: int, subject: str) -> str:
+        return report.explained(n_train, subject)
+
+
+def _fitted(c: ConfigDict, workdir: Path, params: Any, variables: Any, epoch: int, mesh: Mesh | None) -> FittedDDAD:
+    return FittedDDAD(c, workdir, params, variables, epoch, program_of(c, params, variables, mesh))

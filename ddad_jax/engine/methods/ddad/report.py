@@ -1,0 +1,105 @@
+"""What a report says and draws of DDAD alone: how its networks learnt, and how fast which accuracy is had."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddad_jax.data import ImageSet
+from ddad_jax.data.split import subset
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.figures import (
+    adaptation_curves,
+    frontier_figure,
+    frontier_table,
+    side_by_side_figure,
+    training_curves,
+)
+from ddad_jax.engine.figures.frontier import best_spots, frontier
+from ddad_jax.engine.figures.side_by_side import Column
+from ddad_jax.engine.methods.ddad.evidence import compared_pictures, teacher_of
+from ddad_jax.engine.methods.ddad.side_by_side import MOST, load, shown
+from ddad_jax.engine.store.tables import Row, read_jsonl
+from ddad_jax.points import ReconPoint
+
+CHOSEN_BY = {
+    "contrast": ("chosen on held-out normal pictures", "contrast"),
+    "synthetic": ("chosen on synthetic defects", "synthetic_image_auroc"),
+    "last": ("as configured", "contrast"),
+}
+"""``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
+
+ENOUGH = 10
+"""Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
+
+
+def explained(n_train: int, subject: str) -> str:
+    """As of ``method.Method``."""
+    return (
+        f"DDAD learnt from {n_train} pictures of good parts ({subject}) what they look like; it has never "
+        "seen a defect. It adds noise to a test picture and takes it away again step by step, steered towards "
+        "the picture itself, and so redraws the part as it would look without a defect. Where the picture and "
+        "its redrawing differ, in their pixels and in the features of a trained network, the anomaly map is "
+        "bright; its highest value is the picture's score."
+    )
+
+
+def notes(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
+    """On the networks; row: of the selected point."""
+    epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
+    learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
+    return [
+        f"Noise predictor: U-Net of base width {c.model.base}, trained {row['train_steps']} steps, each picture "
+        f"about {_seen(c, data, row):.3g} times. Features: {c.backbone.name}, {learnt}"
+    ]
+
+
+def _seen(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> float:
+    """How often the noise predictor has met each training picture, or tile, on average."""
+    return row["train_steps"] * c.train.batch_size / len(data.fit.labels)
+
+
+def warnings(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
+    """A warning where the results say how long the training was, and not what the method can do."""
+    seen = _seen(c, data, row)
+    if seen >= ENOUGH:
+        return []
+    return [
+        f"Training was very short: {row['train_steps']} steps of at most {c.train.steps}, in which each picture "
+        f"was met {seen:.2g} times. Do not judge the method by this run: in a new workdir, raise --config.train."
+        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle."
+    ]
+
+
+def figures(c: ConfigDict, workdir: Path, data: Data, rows: Sequence[Row], epoch: int, folder: Path) -> dict[str, Any]:
+    """Fields of ``report.content.Report``; drawn into ``folder``."""
+    return {
+        "frontier": frontier_figure(rows, folder / "frontier.png"),
+        "frontier_rows": frontier_table(rows),
+        "side_by_side": side_by_side_figure(*gather(c, workdir, data.test, rows), folder / "side_by_side.png"),
+        "training": training_curves(read_jsonl(workdir / "train.jsonl"), folder / "training.png"),
+        "adaptation": adaptation_curves(
+            read_jsonl(workdir / "adapt.jsonl"),
+            folder / "adaptation.png",
+            chosen=epoch,
+            metric=CHOSEN_BY[c.adapt.choose][1],
+        ),
+    }
+
+
+def gather(c: ConfigDict, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
+    """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
+    the frontier; without those that no file has."""
+    at = shown(test, compared_pictures(c, test))
+    columns: list[Column] = []
+    spots = frontier(rows) if c.teacher else []
+    for spot in [*(spot for spot in spots if spot.selected), *best_spots(spots, MOST)]:
+        for row in spot.rows:
+            if redrawn := load(workdir, row, at):
+                if spot.selected:
+                    point = ReconPoint(**{name: row[name] for name in ReconPoint._fields})
+                    columns.append(Column("fine teacher", teacher_of(point, c.teacher).calls, redrawn.teacher))
+                columns.append(Column(spot.way, spot.calls, redrawn.x0, redrawn.teacher))
+                break
+    return subset(test, at), columns

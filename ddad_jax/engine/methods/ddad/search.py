@@ -1,0 +1,44 @@
+"""What a search may vary of DDAD: all of it traced, so a trial compiles nothing but the first blur of its sigma."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from ddad_jax.engine.methods.ddad.settings import trained_for
+from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.points import OPTIMISED
+
+AXES = {
+    "w": Axis("sample.w", 0.0, 6.0, costly=True),
+    "t_prime": Axis("sample.t_prime", 50, 500, whole=True, costly=True),
+    "eta": Axis("sample.eta", 0.0, 1.0, costly=True),
+    "start_noise": Axis("sample.start_noise", 0.0, 1.0, costly=True),
+    "fade": Axis("sample.fade", 0.0, 2.0, costly=True),
+    "rise": Axis("sample.rise", 0.0, 1.0, costly=True),
+    "v": Axis("score.v", 0.0, 20.0),
+    "sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
+}
+
+
+def usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+    """The range of a name; names: all that are searched. T' (1 + rise) stays below the training's times."""
+    low, high = AXES[name].low, AXES[name].high
+    if c.sample.model == "student" and name in ("w", "t_prime"):
+        learnt = trained_for(c)
+        return learnt.w if name == "w" else learnt.t_prime
+    last = c.train.t_max - 1
+    if name == "t_prime":
+        high = min(high, int(last / (1.5 if "rise" in names else 1.0 + c.sample.rise)))
+        return max(c.sample.steps, min(low, high - 1)), high
+    if name == "rise":
+        latest = usual(c, "t_prime", names)[1] if "t_prime" in names else c.sample.t_prime
+        return low, min(high, int(100 * (last / latest - 1.0)) / 100)
+    return low, high
+
+
+def refused(c: ConfigDict, name: str) -> str:
+    """Why a name cannot be searched with this config, as the end of a sentence; "" where it can."""
+    if name != "t_prime" or c.sample.grid not in ("reference", OPTIMISED):
+        return ""
+    why = "takes T' divisible by the steps" if c.sample.grid == "reference" else "is found anew for every T'"
+    return f"--config.sample.grid={c.sample.grid} {why}; search the others, or take another grid"
