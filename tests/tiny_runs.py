@@ -16,6 +16,7 @@ from ddad_jax.backbones import Backbone
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings import base
 from ddad_jax.types import Array, EpsFn
@@ -35,6 +36,12 @@ def config(root: Path, **changes: Any) -> ConfigDict:
             *sections, last = name.split("__")
             functools.reduce(lambda at, section: at[section], sections, c)[last] = value
     return check(c)
+
+
+def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> FittedDDAD:
+    """DDAD with that program in the place of its networks, whatever else was learnt as ``more`` says; without one, for
+    what asks nothing of the networks."""
+    return FittedDDAD(c, workdir, **{"params": None, "variables": None, "epoch": 0, "program": program, **more})
 
 
 def folder(root: Path, n_train: int = 9) -> Path:

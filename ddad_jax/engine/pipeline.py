@@ -99,7 +99,7 @@ def _run_all(
         return []
     rows = sweep_rows.run(config, folder, data, fitted, todo, write=write)
     if todo.selected is None:
-        best, worth = best_on_synthetic(todo, rows, columns_of(method), method.cost(config, data))
+        best, worth = best_on_synthetic(todo, rows, method.cost(config, data))
         chosen = Chosen(best, made_with, fitted.asks(best.costly), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.

@@ -8,8 +8,8 @@ import pytest
 from ml_collections import ConfigDict
 from tiny_runs import config
 
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 
 
@@ -148,7 +148,7 @@ def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
         "many": {"steps": (200,)}, "found": {"grid": ("optimised",), "steps": (3,)},
     }  # fmt: skip
     c = config(tmp_path, sweep__parts=ConfigDict(parts), train__t_max=300)
-    assert len(plan(c, sweep=True).recon) == 5
+    assert len(plan(c, sweep=True).costly) == 5
 
 
 @pytest.mark.parametrize(

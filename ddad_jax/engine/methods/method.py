@@ -201,7 +201,7 @@ class Fitted(Protocol):
         pictures: Pictures,
         points: Sequence[Costly],
         *,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] = lambda _: None,
         judged: Mapping[Costly, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:

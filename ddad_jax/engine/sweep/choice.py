@@ -3,7 +3,6 @@
 import itertools
 import json
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,15 +53,13 @@ def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Cho
         raise InputError(
             f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
         ) from None
-    if {"method": "ddad", **chosen.made_with} != json.loads(json.dumps(made_with)):
+    if {"method": "ddad", **chosen.made_with} != {"method": "ddad", **json.loads(json.dumps(made_with))}:
         log.info("%s: another model or other pictures chose that point, so one is chosen anew", path)
         return None
     return chosen
 
 
-def best_on_synthetic(
-    todo: Plan, rows: list[dict[str, Any]], columns: Sequence[str], cost: Cost
-) -> tuple[Point, float]:
+def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tuple[Point, float]:
     """The point of the plan that tells the synthetic defects best from normal pictures, and its worth: the greatest
     image AUROC on them, mean of the seeds; of equals the one with the greater AUPRO, then the one that costs least,
     then the first.
@@ -74,6 +71,7 @@ def best_on_synthetic(
     """
     worth: dict[Point, list[tuple[float, float]]] = {}
     first_of: dict[Costly, Costly] = {}
+    columns = (*todo.costly[0]._fields, *todo.cheap[0]._fields)
     by_key = {key_of(row, columns): row for row in rows}
     for point, score in itertools.product(todo.costly, todo.cheap):
         row = by_key[key_of(settings_of(point, score), columns)]

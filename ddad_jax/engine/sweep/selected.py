@@ -42,8 +42,8 @@ def _same(saved: Any, point: Point, made_with: dict[str, Any]) -> bool:
     written was as it is by default."""
     settings, made = saved
     usual = {**point.costly._field_defaults, **point.cheap._field_defaults}
-    now = json.loads(_made_of(point, made_with))
-    return [{**usual, **settings}, {"method": "ddad", **made}] == now
+    of_point, now = json.loads(_made_of(point, made_with))
+    return {**usual, **settings} == of_point and {"method": "ddad", **made} == {"method": "ddad", **now}
 
 
 def holds_selected(path: Path, selected: Point, made_with: dict[str, Any]) -> bool:

@@ -17,8 +17,10 @@ from ddad_jax.checkpoint import fingerprint
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.method import key_of, point_of, settings_of
+from ddad_jax.engine.methods.ddad import method as ddad_method
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, point_of
+from ddad_jax.engine.methods.ddad.search import AXES
+from ddad_jax.engine.methods.method import key_of, settings_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
 from ddad_jax.engine.search import search as search_search
@@ -26,7 +28,7 @@ from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import quantum_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
-from ddad_jax.engine.search.space import RANGES, Axis, parse, point_at, values_of
+from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
 from ddad_jax.errors import InputError
@@ -58,7 +60,8 @@ def programs() -> Iterator[Any]:
             made[key] = made.get(key) or program_of(c, params, variables, mesh)
             return made[key]
 
-        patch.setattr(evidence, "program_of", shared)
+        for module in (evidence, ddad_method):
+            patch.setattr(module, "program_of", shared)
         yield made.values()
 
 
@@ -120,7 +123,7 @@ def test_the_objective_is_the_sweeps(
     c.select = "synthetic"
     monkeypatch.setattr(pipeline.results, "write", lambda *a, **k: None)
     (row,) = run_all(c, workdir, sweep=False)
-    assert row["selected"] and key_of(row) == key_of({**settings_of(*point_of(best))})
+    assert row["selected"] and key_of(row, SETTINGS) == key_of(settings_of(*point_of(best)), SETTINGS)
     for name in ("synthetic_image_auroc", "synthetic_aupro_30", "synthetic_pixel_auroc"):
         assert row[name] == pytest.approx(best[name], abs=1e-9)
 
@@ -247,7 +250,7 @@ def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_sta
 
 # --- The study alone --------------------------------------------------------------------------------------------
 
-AXES = [Axis("w", 0.0, 4.0), Axis("t_prime", 20, 300), Axis("v", 0.0, 9.0)]
+SPACE = [Axis("w", 0.0, 4.0, AXES["w"]), Axis("t_prime", 20, 300, AXES["t_prime"]), Axis("v", 0.0, 9.0, AXES["v"])]
 
 
 def worth(values: dict[str, float]) -> float:
@@ -270,7 +273,7 @@ def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, di
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studies, "_suggest", dying)
         patch.setattr(studies, "STARTUP", 1)  # so that what was told decides what is asked
-        while trials := studies.ask(study, AXES, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
+        while trials := studies.ask(study, SPACE, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
             for trial in trials:
                 found[trial.number] = trial.values
                 studies.tell(study, trial.number, worth(trial.values))
@@ -292,12 +295,12 @@ def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path
 
 def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
     study = studies.opened(f"sqlite:///{tmp_path / 'a.db'}", {})
-    trials = studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+    trials = studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
     studies.tell(study, trials[0].number, float("nan"))
     studies.tell(study, trials[1].number, 0.25)
     told = studies.answered(study)
     assert np.isnan(told[0]) and told[1] == 0.25 == study.best_value
-    assert not studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+    assert not studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
 
 
 def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
@@ -356,9 +359,9 @@ def test_settings_that_make_no_difference_are_refused(root: Path) -> None:
 
 def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
     c = tiny_runs.config(root, train__t_max=300)
-    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299)]
-    every = {axis.name: axis for axis in parse(c, list(RANGES))}
-    assert every.keys() == RANGES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
+    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299, AXES["t_prime"])]
+    every = {axis.name: axis for axis in parse(c, list(AXES))}
+    assert every.keys() == AXES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
     with pytest.raises(InputError, match=r"at their largest values together: --config.train.t_max=300"):
         parse(c, ["t_prime:50:200", "rise:0:0.9"])
     own = point_at(c, {"w": 1.25, "t_prime": 77, "sigma": 3.5})

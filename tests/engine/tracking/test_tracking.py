@@ -25,12 +25,11 @@ from PIL import Image
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, plan
 from ddad_jax.engine.methods.loop import learning_rate
-from ddad_jax.engine.methods.method import SETTINGS, settings_of
+from ddad_jax.engine.methods.method import settings_of
 from ddad_jax.engine.store.tables import plain, read_jsonl
-from ddad_jax.engine.sweep.journal import made_with, measured_with
-from ddad_jax.engine.sweep.plan import plan
+from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.tracking import Value, course_of, end, writer_of
 from ddad_jax.engine.tracking.writer import TRACKERS
 from ddad_jax.errors import InputError, first_line
@@ -431,7 +430,7 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
         said: list[int] = []
         for _ in range(2):
             write = lambda step, values: said.append(step)  # noqa: E731
-            sweep_rows.run(c, tmp_path, data, with_, 0, plan(c, sweep=False), write=write)
+            sweep_rows.run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, with_), plan(c, sweep=False), write=write)
         assert len(said) == 2 and said[0] == said[1]
         return said[0]
 
@@ -442,16 +441,17 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
 
 def test_the_number_of_a_row_is_that_of_all_it_was_made_with(root: Path, data: Data, tmp_path: Path) -> None:
     c = tiny_runs.config(root, synthetic_defects=2, teacher=4, at_threshold=True)
-    measured, point = measured_with(c, tmp_path, data, 3), config_point(c)
-    own = made_with(c, tmp_path, data, measured, [point[0]], {}, {"student": "ab"}).student
+    point = config_point(c)
+    own = made_with(c, tmp_path, data, tiny_runs.fitted(c, tmp_path), [point.costly])[point.costly]
+    own = {**own, "student": "ab"}
     assert {"normalise", "crop", "clip", "dtype", "held_out", "backbone_weights", "teacher", "test_set"} <= own.keys()
-    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0, "times": "250-125"}
+    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0}
 
     def number(row: dict[str, Any], weights: str = "01") -> int:
         return tracking.row_of_sweep(row, (*SETTINGS, *own), weights)[0]
 
     numbers = [number(row), number(row, "02")]
-    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own, "times")]
+    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own)]
     assert len(set(numbers)) == len(numbers)
     assert number({**row, "image_auroc": 0.6, "ms_per_image": 8.0}) == numbers[0]
     assert number(json.loads(json.dumps(plain(row)))) == numbers[0], "as the journal gives it back"

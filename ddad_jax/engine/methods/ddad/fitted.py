@@ -123,7 +123,7 @@ class FittedDDAD:
         pictures: Pictures,
         points: Sequence[ReconPoint],
         *,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] = lambda _: None,
         judged: Mapping[ReconPoint, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:

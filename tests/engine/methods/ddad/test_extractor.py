@@ -20,9 +20,9 @@ from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad import extractor
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.plan import Plan
 from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
@@ -90,7 +90,8 @@ def test_synthetic_defects_decide_where_asked_to(
     saved = Checkpoints(tmp_path / "adapt" / "epochs", keep=None).restore(ORIGINAL, 2)
     networks = network, feature_fn(tiny_runs.BACKBONE, saved)
     program = PairProgram(lambda _: networks, None, alpha_bar=jnp.asarray(alpha_bar_table()))
-    (row,) = sweep_rows.run(c, tmp_path / "sweep", asked, program, 2, Plan(*([p] for p in config_point(c)), None))
+    fitted = tiny_runs.fitted(c, tmp_path / "sweep", program, epoch=2)
+    (row,) = sweep_rows.run(c, tmp_path / "sweep", asked, fitted, Plan(*([p] for p in config_point(c)), None))
     assert row["synthetic_image_auroc"] == pytest.approx(worth[2], abs=0.03)
 
     # Epochs judged at another point do not compare with these.

@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import grids as ddad_grids
 from ddad_jax.engine.methods.ddad.grids import load_entries, optimised_grids
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import Found, search
@@ -60,7 +60,7 @@ def fail(*args: Any, **how: Any) -> None:
 
 
 def found(c: ConfigDict, workdir: Path, data: Data, params: Any = PARAMS) -> dict[GridKey, TimeGrid]:
-    return optimised_grids(c, workdir, data, params, plan(c, sweep=True).recon)
+    return optimised_grids(c, workdir, data, params, plan(c, sweep=True).costly)
 
 
 def times(grids: dict[GridKey, TimeGrid]) -> dict[GridKey, list[int]]:

@@ -17,13 +17,13 @@ from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.figures.side_by_side import Column, side_by_side_figure
 from ddad_jax.engine.methods.ddad import side_by_side
+from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.report import gather
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER, keeper, load, shown
-from ddad_jax.engine.methods.method import settings_of
-from ddad_jax.engine.report.results import gather
+from ddad_jax.engine.methods.method import Point, settings_of
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import journal
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
@@ -59,7 +59,7 @@ TEST = pictures("good", "scratch", "dent", "good", "scratch")
 
 def kept(folder: Path, *points: ReconPoint, **changes: Any) -> Any:
     c = tiny_runs.config(Path("data"), teacher=100, **changes)
-    keep = keeper(c, folder, TEST, (POINT, SCORE))
+    keep = keeper(c, folder, TEST, Point(POINT, SCORE))
     for i, point in enumerate(points):
         keep(point, MADE, x0(i), x0(100))
     return c
@@ -178,15 +178,18 @@ def test_a_killed_sweep_loses_no_pictures_and_they_change_no_number(
 ) -> None:
     c = tiny_runs.config(root, teacher=4, sweep__eta=(0.0, 0.5), sweep__steps=(1, 2), sample__eta=0.0)
     todo, run = plan(c, sweep=True), program()
-    assert len(todo.recon) == 4
+    assert len(todo.costly) == 4
 
     def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{k: v for k, v in row.items() if k != "ms_per_image"} for row in rows]
 
+    def swept(name: str) -> list[dict[str, Any]]:
+        return sweep_rows.run(c, tmp_path / name, data, tiny_runs.fitted(c, tmp_path / name, run, test=data.test), todo)
+
     def files(folder: Path) -> dict[str, bytes]:
         return {path.name: path.read_bytes() for path in (folder / FOLDER).iterdir()}
 
-    whole = sweep_rows.run(c, tmp_path / "whole", data, run, 0, todo)
+    whole = swept("whole")
     append, written = journal.append_jsonl, 0
 
     def killed(path: Path, row: dict[str, Any]) -> None:
@@ -198,14 +201,14 @@ def test_a_killed_sweep_loses_no_pictures_and_they_change_no_number(
 
     monkeypatch.setattr(journal, "append_jsonl", killed)
     with pytest.raises(KeyboardInterrupt):
-        sweep_rows.run(c, tmp_path / "killed", data, run, 0, todo)
+        swept("killed")
     monkeypatch.setattr(journal, "append_jsonl", append)
     finished = [load(tmp_path / "killed", r, shown(data.test, np.arange(len(data.test.labels))))
                 for r in read_jsonl(tmp_path / "killed" / "journal.jsonl")]  # fmt: skip
     assert len(finished) == 2 and all(finished)
-    assert bare(sweep_rows.run(c, tmp_path / "killed", data, run, 0, todo)) == bare(whole)
+    assert bare(swept("killed")) == bare(whole)
     assert files(tmp_path / "killed") == files(tmp_path / "whole") and len(files(tmp_path / "whole")) == 4
     assert len(gather(c, tmp_path / "killed", data.test, whole)[1]) >= 3
 
     monkeypatch.setattr(side_by_side, "EACH", 1)
-    assert bare(sweep_rows.run(c, tmp_path / "fewer", data, run, 0, todo)) == bare(whole)
+    assert bare(swept("fewer")) == bare(whole)
