@@ -18,6 +18,7 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad import method as ddad_method
+from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, point_of
 from ddad_jax.engine.methods.ddad.search import AXES
 from ddad_jax.engine.methods.method import key_of, settings_of
@@ -204,16 +205,14 @@ def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]
 def test_what_works_on_kept_distances_reconstructs_once(
     config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ddad_jax.engine.search import judge
-
     asked: list[Any] = []
-    run = judge.sweep_distances
+    run = evidence.sweep_distances
 
     def watched(program: Any, images: Any, points: Any, **how: Any) -> Any:
         asked.extend(points)
         return run(program, images, points, **how)
 
-    monkeypatch.setattr(judge, "sweep_distances", watched)
+    monkeypatch.setattr(evidence, "sweep_distances", watched)
     search(config, model, Search(["v"], trials=6, scores=3))
     assert asked == [config_point(config)[0]]
 
@@ -228,7 +227,7 @@ def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
     search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
     rows = read_jsonl(model / "search.jsonl")
     assert [point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
-    kept = load_chosen(model, made_with)
+    kept = load_chosen(model, DDAD(), made_with)
     said = capsys.readouterr().out
     assert kept and kept.point == before and "keeps a better point" in said and "best is kept" not in said
     assert "experiments.evaluate --config=CONFIG --workdir=" + str(model) in said
@@ -243,7 +242,7 @@ def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_sta
     for at, (asks, point) in enumerate(gone.items()):
         save_chosen(model, Chosen((point, score), made_with, {asks: [250, 125]}, 1.0))
         best = search(config, model, Search(["v"], trials=2 + at, scores=3))
-        kept = load_chosen(model, made_with)
+        kept = load_chosen(model, DDAD(), made_with)
         assert kept and kept.point == point_of(best) and kept.asks == {}
         assert "The best is kept in" in capsys.readouterr().out
 
