@@ -21,12 +21,12 @@ from ddad_jax.engine.methods.ddad.evidence import compared_pictures
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.sections import LABEL_FREE
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.method import SETTINGS
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
-from ddad_jax.engine.settings import LABEL_FREE
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import Chosen, asked_of, best_on_synthetic, load_chosen, save_chosen
