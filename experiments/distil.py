@@ -6,11 +6,10 @@
 
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.method import SETTINGS
@@ -19,12 +18,12 @@ from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     with held(workdir):
         _main(config, workdir)
 
 
-def _main(config: ConfigDict, workdir: Path) -> None:
+def _main(config: DDADSettings, workdir: Path) -> None:
     # Settings that cannot be trained for are better refused now than after the teacher's training.
     trained_for(config)
     data = load_data(config)

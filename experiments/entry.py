@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import absl.logging
 import jax
@@ -22,10 +22,9 @@ from ml_collections import ConfigDict, config_flags
 from ddad_jax.data.file_names import shown
 from ddad_jax.engine import hosts, stopping, tracking
 from ddad_jax.engine.methods.settings import METHODS
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
-from experiments.config import base
+from experiments.config import base, checked
 
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Address of process 0 as host:port, where one run has several processes; auto on a TPU pod or "
@@ -126,8 +125,8 @@ def trackers() -> list[str]:
     return TRACK.value if flags.FLAGS.is_parsed() else []
 
 
-def run(main: Callable[[ConfigDict, Path], None]) -> None:
-    """Parse the flags, check the config and call ``main(config, workdir)``.
+def run(main: Callable[[Any, Path], None]) -> None:
+    """Parse the flags, check the config and call ``main(settings, workdir)``.
 
     An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; so are failures of
     the machine (``failures``), and signals end it as ``stopping`` says. Other exceptions keep their traceback. Of
@@ -145,7 +144,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         try:
             _require_named("workdir")
             workdir = Path(WORKDIR.value or "")
-            config = check(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
+            config = checked(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
             tracking.require(TRACK.value)
             _reuse_memory()
             numbers = NUM_PROCESSES.value, PROCESS_ID.value

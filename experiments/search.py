@@ -11,9 +11,9 @@ in chosen.json, where ``experiments.evaluate --config.select=synthetic`` finds i
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 from ml_collections.config_flags import get_config_filename, get_override_values
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
 from ddad_jax.engine.search.space import RANGES
@@ -33,7 +33,7 @@ MINUTES = flags.DEFINE_float("timeout_minutes", 0.0, "No trial begins after so m
 STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty: sqlite:///WORKDIR/search.db.")
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     how = Search(OVER.value, TRIALS.value, SCORES.value, GROUPS.value, SEED.value, MINUTES.value, STORAGE.value)
     said = flags.FLAGS["config"]
     evaluate = evaluation(get_config_filename(said), get_override_values(said), workdir)

@@ -8,8 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.sweep.plan import plan
 from experiments import entry
 
@@ -17,7 +16,7 @@ from experiments import entry
 def main(program: str, arguments: list[str]) -> None:
     importlib.import_module(program)  # its flags
 
-    def told(config: ConfigDict, _: Path) -> None:
+    def told(config: DDADSettings, _: Path) -> None:
         todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
         print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.recon)}))
 

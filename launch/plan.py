@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.costs import Found, Networks, device_kind, from_run, networks, of_point
@@ -28,6 +27,7 @@ from ddad_jax.engine.cost.measuring import compiled_here, measure, scoring, time
 from ddad_jax.engine.cost.planning import Pictures
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import view_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.store.tables import plain, require_writable, write_text
 from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
@@ -96,7 +96,7 @@ def require_sound() -> None:
         require_writable(SAVE.value, "--save")
 
 
-def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
+def pictures(c: DDADSettings) -> tuple[Pictures, Data | None]:
     """Those of the config's data, or as many as ``--pictures`` says.
 
     Raises:
@@ -121,7 +121,7 @@ def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
 
 
 def known_costs(
-    c: ConfigDict, have: Pictures, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
+    c: DDADSettings, have: Pictures, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
 ) -> Found | None:
     """Of the source that the flags name; None where they name none."""
     if MEASURE.value:
@@ -149,7 +149,7 @@ def known_costs(
     return Found(costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(said)}")
 
 
-def main(config: ConfigDict, program: str) -> None:
+def main(config: DDADSettings, program: str) -> None:
     require_sound()
     started = time.perf_counter()
     have, data = pictures(config)

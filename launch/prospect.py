@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.costs import Found, Networks, at_rate
 from ddad_jax.engine.cost.planning import Pictures, shards, works
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.sweep.plan import Plan
 from launch import accelerators
 from launch.accelerators import ASSUMED_SHARE
@@ -19,7 +18,7 @@ class Prospect(NamedTuple):
     where no source was named. on_host: of scoring. around: seconds of the rest on the host. asked: names of
     accelerators. price: an hour of a device, 0 for none; memory_gib: of a device, 0 for not asked."""
 
-    c: ConfigDict
+    c: DDADSettings
     program: str
     data: str
     have: Pictures

@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
@@ -21,7 +20,7 @@ from ddad_jax.engine.methods.ddad.evidence import compared_pictures
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
-from ddad_jax.engine.methods.ddad.sections import LABEL_FREE
+from ddad_jax.engine.methods.ddad.sections import LABEL_FREE, DDADSettings
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.method import SETTINGS
@@ -47,7 +46,7 @@ log = logging.getLogger(__name__)
 
 
 def run_all(
-    config: ConfigDict, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
+    config: DDADSettings, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Train, adapt, distil where a point names the student, reconstruct, score and report; the rows of all points.
 
@@ -63,7 +62,7 @@ def run_all(
 
 
 def _run_all(
-    config: ConfigDict, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
+    config: DDADSettings, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
 ) -> list[dict[str, Any]]:
     todo = plan(config, sweep=sweep or bool(config.select))
     masks = any(point.mask_before for point in todo.recon) or any(point.mask_after for point in todo.score)
@@ -135,7 +134,7 @@ def _run_all(
     return rows
 
 
-def _chosen_on(c: ConfigDict, data: Data) -> str:
+def _chosen_on(c: DDADSettings, data: Data) -> str:
     """How the selected point was come by, as the report says it; what the config knows of its values belongs to it."""
     assert data.choice
     held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
@@ -147,7 +146,7 @@ def _chosen_on(c: ConfigDict, data: Data) -> str:
 # --- One shard of a sweep: its points of the grid reconstructed and judged with the models that the workdir holds.
 
 
-def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
+def run_shard(config: DDADSettings, workdir: Path, shard: Shard) -> None:
     """Reconstruct and judge the points of ``shard`` that no journal holds; their rows go to a journal of its own.
 
     Nothing is trained, and of what the shards share only what the report shows of the selected point is written, by the
@@ -192,7 +191,7 @@ def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
     log.info("shard %s is done: %s", shard, shards.journal_of(folder, program.weights, shard))
 
 
-def _own(c: ConfigDict, data: Data, points: list[ReconPoint], shard: Shard) -> list[ReconPoint]:
+def _own(c: DDADSettings, data: Data, points: list[ReconPoint], shard: Shard) -> list[ReconPoint]:
     teacher, images = c.teacher, data.view.tiles * sum(len(s.labels) for s in data.sets)
     compared = len(compared_pictures(c, data.test))
     cost = Cost(images, teacher, compared)

@@ -9,21 +9,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
-from ddad_jax.engine.methods.settings import FIRST, METHODS
+from ddad_jax.engine.methods.settings import FIRST, METHODS, settings_from
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings.sections import LOCATIONS
 from ddad_jax.engine.store import lock
@@ -75,7 +74,7 @@ def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
+def open_workdir(path: Path | str, config: DDADSettings, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
     What has not been made yet binds nobody: settings of the noise predictor count once it has a checkpoint,
@@ -95,7 +94,7 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     return folder
 
 
-def _open(folder: Path, config: ConfigDict, data: Data) -> None:
+def _open(folder: Path, config: DDADSettings, data: Data) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
@@ -106,7 +105,7 @@ def _open(folder: Path, config: ConfigDict, data: Data) -> None:
         _write(folder, config, data)
 
 
-def _write(folder: Path, config: ConfigDict, data: Data) -> None:
+def _write(folder: Path, config: DDADSettings, data: Data) -> None:
     settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
     require_same(folder, config, data)
     # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
@@ -115,7 +114,7 @@ def _write(folder: Path, config: ConfigDict, data: Data) -> None:
     write_text(folder / "environment.json", json.dumps(environment(), indent=1))
 
 
-def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
+def require_same(folder: Path, config: DDADSettings, data: Data) -> None:
     """What the folder holds must have been made with these settings and normal images; nothing is written.
 
     Raises:
@@ -149,7 +148,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         )
 
 
-def saved_config(folder: Path) -> ConfigDict:
+def saved_config(folder: Path) -> Any:
     """The settings in the folder's config.json; what did not exist yet when it was written has its default.
 
     Raises:
@@ -161,16 +160,13 @@ def saved_config(folder: Path) -> ConfigDict:
     saved = _read(path)
     if (method := saved.get("method", FIRST)) not in METHODS:
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no method {method}")
-    known, c = _defaults(method), ConfigDict(asdict(METHODS[method].settings()))
-    if unknown := _unknown(saved, known):
+    if unknown := _unknown(saved, _defaults(method)):
         told = ", ".join(unknown[:5])
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
     try:
-        with c.unlocked():
-            c.update(ConfigDict(_tuples(_then(saved))))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
-    return check(c)
+        return check(settings_from(_tuples(_then(saved))))
+    except InputError as error:
+        raise InputError(f"{path}: settings that this version of ddad_jax cannot take: {error}") from None
 
 
 def _unknown(saved: dict[str, Any], known: dict[str, Any], at: str = "") -> list[str]:
@@ -191,7 +187,7 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _used(folder: Path, c: ConfigDict, data: Data) -> dict[str, str]:
+def _used(folder: Path, c: DDADSettings, data: Data) -> dict[str, str]:
     return {name: fingerprint_in(folder, c, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))}
 
 
@@ -249,7 +245,7 @@ def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 def _defaults(method: str) -> dict[str, Any]:
     """As JSON has them."""
-    return json.loads(json.dumps(asdict(METHODS[method].settings())))
+    return json.loads(json.dumps(METHODS[method].settings().to_dict()))
 
 
 def _then(saved: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
@@ -25,9 +24,11 @@ from ddad_jax.engine.methods.ddad.evidence import starts_of
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Point, point_of
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.sweep.selected import load_selected
@@ -77,7 +78,7 @@ class Made(NamedTuple):
     x0: np.ndarray
 
 
-def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
+def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     """A row each of VARIANTS, over the test pictures.
 
     map_rms: RMS difference of the maps from those of float32, over the RMS of the latter. x0_rms: of the
@@ -155,7 +156,7 @@ def differences(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
     }
 
 
-def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
+def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
     """(the config with what the run's calibration settles, the run); nothing is trained and nothing is written.
 
     Raises:
@@ -173,9 +174,8 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
         point, score = point_of(said)
         threshold = float(said["threshold"])
         times = {grid_key(point): grid_of([int(t) for t in said["times"].split("-")])} if "times" in said else {}
-        settled = ConfigDict(c.to_dict())
-        settled.score.update(crop=said["crop"], normalise=said["normalise"])
-        settled.sample.update(clip=said["clip"], model=point.model)
+        own = {"score.crop": said["crop"], "score.normalise": said["normalise"], "sample.clip": said["clip"]}
+        settled = changed(c, {**own, "sample.model": point.model})
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
     row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), trained_steps(workdir)
@@ -199,9 +199,8 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     return settled, Finished(data, params, variables, (point, score), grids, threshold, scores)
 
 
-def _program(c: ConfigDict, run: Finished, unet: str, features: str) -> PairProgram:
-    own = ConfigDict(c.to_dict())
-    own.model.dtype, own.backbone.dtype = unet, features
+def _program(c: DDADSettings, run: Finished, unet: str, features: str) -> PairProgram:
+    own = changed(c, {"model.dtype": unet, "backbone.dtype": features})
     if run.point[0].model == "student":
         return evidence.student_of(own, run.params, run.variables, made_with={}).program
     return evidence.program_of(own, run.params, run.variables)

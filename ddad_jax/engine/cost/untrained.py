@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.cost.macs import of_detector
@@ -17,6 +16,7 @@ from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
@@ -49,7 +49,7 @@ class Untrained(NamedTuple):
         return sum(count / peaks[dtype] for dtype, count in self.macs.items())
 
 
-def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
+def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
     """The whole detector of ``c`` for ``batch`` noisy pictures.
 
     Raises:
@@ -96,7 +96,7 @@ def parameters(weights: Any) -> int:
     return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(weights))
 
 
-def random_program(c: ConfigDict, params: Any) -> PairProgram:
+def random_program(c: DDADSettings, params: Any) -> PairProgram:
     """The networks of ``c`` with ``params`` of the noise predictor and random weights of everything else."""
     extractor = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
     if c.sample.model == "student":
@@ -105,7 +105,7 @@ def random_program(c: ConfigDict, params: Any) -> PairProgram:
     return evidence.program_of(c, params, extractor)
 
 
-def time_train(c: ConfigDict, repeats: int) -> dict[str, Any]:
+def time_train(c: DDADSettings, repeats: int) -> dict[str, Any]:
     """One update of the noise predictor, data already on the device."""
     unet = build_unet(c)
     tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)

@@ -7,11 +7,10 @@ files differently. A workdir counts them under the names that its first run gave
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.data import ImageSet
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
+from ddad_jax.engine.settings.sections import Settings
 
 
 def below(kind: str, category: str) -> str:
@@ -24,7 +23,7 @@ def below(kind: str, category: str) -> str:
     return f"{folder}/" if kind == "folder" and folder.parts else ""
 
 
-def first_below(workdir: Path, c: ConfigDict) -> str:
+def first_below(workdir: Path, c: Settings) -> str:
     """``below`` of the run that first opened the workdir; that of ``c`` where nobody did."""
     own = below(c.data.kind, c.data.category)
     known = _read(workdir / "data.json")
@@ -39,7 +38,7 @@ def first_below(workdir: Path, c: ConfigDict) -> str:
     return below(str(data.get("kind", "folder")), str(data.get("category", "")))
 
 
-def fingerprint_in(workdir: Path, c: ConfigDict, images: ImageSet) -> str:
+def fingerprint_in(workdir: Path, c: Settings, images: ImageSet) -> str:
     """``fingerprint`` of pictures of a run of ``c`` as the workdir counts them."""
     own, first = below(c.data.kind, c.data.category), first_below(workdir, c)
     if own == first:

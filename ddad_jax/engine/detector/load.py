@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data.json_file import parsed
@@ -17,8 +16,10 @@ from ddad_jax.data.read import expanded
 from ddad_jax.engine.data.data_sets import picture_size
 from ddad_jax.engine.methods.ddad import evidence, extractor, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import SETTINGS, UNSAID, Point, point_of
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Constants, Kept, load_constants
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
@@ -40,7 +41,7 @@ class Finished(NamedTuple):
     """
 
     workdir: Path
-    config: ConfigDict
+    config: DDADSettings
     point: Point
     grids: Mapping[GridKey, TimeGrid]
     program: PairProgram
@@ -62,9 +63,8 @@ def finished(workdir: Path) -> Finished:
     said = _calibration(workdir, c.data.size, again)
     kept, point = _constants(workdir, again), _point(workdir, said, again)
     _require_view(c, workdir, kept.constants, again)
-    with c.unlocked():
-        c.score.update(crop=said["crop"], normalise=said["normalise"])
-        c.sample.clip = said["clip"]
+    own = {"score.crop": said["crop"], "score.normalise": said["normalise"], "sample.clip": said["clip"]}
+    c = changed(c, own)
     if said["normalise"] != "held_out":
         raise InputError(
             f"{workdir}: normalise = {said['normalise']!r} takes the scale of a score from the pictures of its batch, "
@@ -138,7 +138,7 @@ def _constants(workdir: Path, again: str) -> Kept:
         raise InputError(f"{error}; {again}") from None
 
 
-def _require_view(c: ConfigDict, workdir: Path, kept: Constants, again: str) -> None:
+def _require_view(c: DDADSettings, workdir: Path, kept: Constants, again: str) -> None:
     """A later run that was broken off may have left its config.json beside what was kept of another."""
     path, size = workdir / CONSTANTS_FILE, picture_size(c)
     if bool(c.view.register) != (kept.reference is not None):
@@ -164,7 +164,7 @@ def _times(workdir: Path, said: Mapping[str, Any], again: str) -> TimeGrid:
         raise InputError(f"{workdir / 'calibration.json'}: no times of an optimised grid ({error}); {again}") from None
 
 
-def _now(c: ConfigDict, workdir: Path, said: Mapping[str, Any], epoch: int) -> dict[str, Any]:
+def _now(c: DDADSettings, workdir: Path, said: Mapping[str, Any], epoch: int) -> dict[str, Any]:
     """What of ``journal.measured_with`` can be known without data."""
     return {
         "train_steps": trained_steps(workdir),
@@ -193,7 +193,7 @@ def _require_weights(workdir: Path, program: PairProgram, again: str) -> None:
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")
 
 
-def _model_id(c: ConfigDict, program: PairProgram, said: Mapping[str, Any], constants: Constants) -> str:
+def _model_id(c: DDADSettings, program: PairProgram, said: Mapping[str, Any], constants: Constants) -> str:
     """12 hexadecimal digits."""
     backbone = {name: value for name, value in c.backbone.items() if name != "weights"}  # a path of one machine
     told = {

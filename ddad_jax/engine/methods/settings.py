@@ -1,9 +1,7 @@
 """The settings of a run, by its method: one literal table."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from ml_collections import ConfigDict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ddad_jax.engine.methods.ddad import checks, doubts
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -17,8 +15,8 @@ class OfMethod(NamedTuple):
     doubts: what to say of those that can be used but hardly do what was meant."""
 
     settings: type[Settings]
-    together: Callable[[ConfigDict, Need], None] = lambda c, need: None
-    doubts: Callable[[ConfigDict], list[str]] = lambda c: []
+    together: Callable[[Any, Need], None] = lambda c, need: None
+    doubts: Callable[[Any], list[str]] = lambda c: []
 
 
 METHODS = {"ddad": OfMethod(DDADSettings, checks.together, doubts.doubts)}
@@ -36,3 +34,12 @@ def of_method(name: object) -> OfMethod:
     if not isinstance(name, str) or name not in METHODS:
         raise InputError(f"--config.method={name!r}: expected {' or '.join(METHODS)}")
     return METHODS[name]
+
+
+def settings_from(values: Mapping[str, Any]) -> Any:
+    """The settings of the method that ``values`` name, unchecked.
+
+    Raises:
+      InputError: there is no such method, or no such setting of it.
+    """
+    return of_method(values.get("method", FIRST)).settings.of(values)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax import metrics
 from ddad_jax.data import ImageSet
@@ -32,6 +31,7 @@ from ddad_jax.engine.figures.frontier import best_spots, frontier
 from ddad_jax.engine.figures.side_by_side import Column
 from ddad_jax.engine.methods.ddad import trajectories
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures, teacher_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import MOST, load, shown
 from ddad_jax.engine.methods.method import SETTINGS
 from ddad_jax.engine.report.browser import Browser, Seen
@@ -72,7 +72,7 @@ ENOUGH = 10
 
 
 def report_of(
-    c: ConfigDict,
+    c: DDADSettings,
     workdir: Path,
     data: Data,
     rows: list[dict[str, Any]],
@@ -170,12 +170,12 @@ def report_of(
     )
 
 
-def _seen(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> float:
+def _seen(c: DDADSettings, data: Data, rows: list[dict[str, Any]]) -> float:
     """How often the noise predictor has met each training picture, or tile, on average."""
     return rows[0]["train_steps"] * c.train.batch_size / len(data.fit.labels)
 
 
-def _short_training(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> list[str]:
+def _short_training(c: DDADSettings, data: Data, rows: list[dict[str, Any]]) -> list[str]:
     """A warning where the results say how long the training was, and not what the method can do."""
     seen = _seen(c, data, rows)
     if seen >= ENOUGH:
@@ -187,7 +187,7 @@ def _short_training(c: ConfigDict, data: Data, rows: list[dict[str, Any]]) -> li
     ]
 
 
-def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
+def _examples(c: DDADSettings, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
     """A few of every kind, evenly over its ranks of the score: the easy, the middling and the missed."""
     kinds = sorted(set(data.test.defects), key=lambda kind: (kind == "good", kind))
     each = max(1, c.output.examples // len(kinds))
@@ -199,7 +199,9 @@ def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshol
     return [_example(c, data, chosen, i, threshold) for i in picked]
 
 
-def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
+def browser_of(
+    c: DDADSettings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found
+) -> Browser | None:
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
@@ -228,14 +230,14 @@ def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.nd
     return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
 
 
-def _inner(c: ConfigDict) -> slice:
+def _inner(c: DDADSettings) -> slice:
     """Rows, and columns, that the crop leaves."""
     edge = (c.data.size - c.score.crop) // 2
     return slice(edge, edge + c.score.crop) if c.score.crop else slice(None)
 
 
 def _example(
-    c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], i: int, threshold: float | None = None
+    c: DDADSettings, data: Data, chosen: dict[str, np.ndarray], i: int, threshold: float | None = None
 ) -> Example:
     """Test picture i with all that was computed of it, as large as a page needs it."""
     inner = _inner(c)
@@ -263,7 +265,9 @@ ALWAYS = ("w", "t_prime", "steps", "eta", "v", "layers")
 """Settings in the printed table; others only where a sweep tries several of their values."""
 
 
-def write(c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str) -> None:
+def write(
+    c: DDADSettings, workdir: Path, data: Data, rows: list[dict[str, Any]], epoch: int, *, selection: str
+) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
 
     selection: how the selected point was come by.
@@ -298,7 +302,7 @@ def _told(report: Report) -> str:
     )
 
 
-def gather(c: ConfigDict, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
+def gather(c: DDADSettings, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
     """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
     the frontier; without those that no file has."""
     at = shown(test, compared_pictures(c, test))

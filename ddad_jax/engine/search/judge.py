@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point
 from ddad_jax.engine.sweep.judge import scored, truth_of
 from ddad_jax.errors import InputError
@@ -36,7 +36,7 @@ def without_test(data: Data) -> Data:
 
 
 def judge_of(
-    c: ConfigDict,
+    c: DDADSettings,
     data: Data,
     program: PairProgram,
     grids: Mapping[GridKey, TimeGrid],
@@ -84,7 +84,7 @@ def judge_of(
     return judge
 
 
-def _seeds(c: ConfigDict, point: ReconPoint) -> list[ReconPoint]:
+def _seeds(c: DDADSettings, point: ReconPoint) -> list[ReconPoint]:
     """The point with every seed of the sweep; once where nothing is random."""
     if point.eta == 0 and point.start_noise == 0:
         return [point]
@@ -99,7 +99,7 @@ def worth_of(metrics: Mapping[str, float], quantum: float) -> float:
     return metrics["synthetic_image_auroc"] + 0.999 * quantum * metrics["synthetic_aupro_30"]
 
 
-def quantum_of(c: ConfigDict, data: Data) -> float:
+def quantum_of(c: DDADSettings, data: Data) -> float:
     """Of ``worth_of``: with P defects, N normal pictures and S seeds an AUROC is a multiple of 1 / (2 P N S)."""
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     positive = int(labels.sum())

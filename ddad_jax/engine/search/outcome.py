@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.figures.search import search_figure
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import point_of
 from ddad_jax.engine.search.space import Axis
 from ddad_jax.engine.store.tables import format_table
@@ -35,7 +35,7 @@ def ranked(told: Mapping[int, float]) -> list[int]:
 
 
 def report(
-    c: ConfigDict,
+    c: DDADSettings,
     axes: Sequence[Axis],
     folder: Path,
     rows: Mapping[int, Mapping[str, Any]],

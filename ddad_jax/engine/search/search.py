@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
@@ -16,6 +14,7 @@ from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.ddad.student import restored as restored_student
 from ddad_jax.engine.methods.method import SETTINGS, Point, point_of, settings_of
@@ -25,6 +24,7 @@ from ddad_jax.engine.search.outcome import evaluation, ranked, report
 from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
 from ddad_jax.engine.search.study import Trial
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.sweep.choice import Chosen, asked_of, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
@@ -68,7 +68,7 @@ class Subject(NamedTuple):
 
 
 def search(
-    config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
+    config: DDADSettings, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
 ) -> dict[str, Any]:
     """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
 
@@ -85,7 +85,7 @@ def search(
         return _search(config, workdir, how, track, evaluate)
 
 
-def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
+def _search(config: DDADSettings, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
     c = _config_of(config)
     _require_sound(how)
     axes = parse(c, how.over)
@@ -133,12 +133,9 @@ def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str]
     return hosts.first("the end of the search", lambda: _end(c, axes, subject, study, command))
 
 
-def _config_of(config: ConfigDict) -> ConfigDict:
+def _config_of(config: DDADSettings) -> DDADSettings:
     """Where a point is chosen by synthetic defects, as an evaluation of it has to be told, too."""
-    c = ConfigDict(config.to_dict())
-    with c.unlocked():
-        c.select = "synthetic"
-    return check(c.lock())
+    return check(changed(config, {"select": "synthetic"}))
 
 
 def _require_sound(how: Search) -> None:
@@ -151,7 +148,7 @@ def _require_sound(how: Search) -> None:
         raise InputError(f"--timeout_minutes={how.minutes}: expected 0 (no limit) or more")
 
 
-def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
+def _subject(c: DDADSettings, workdir: Path, track: Sequence[str]) -> Subject:
     """The workdir's model, trained and adapted where it is not."""
     data = without_test(load_data(c))
     load_backbone(c.backbone.name, c.backbone.weights or None)
@@ -182,7 +179,7 @@ def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
     return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), program, write)
 
 
-def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
+def _identity(c: DDADSettings, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
     settings = settings_of(*config_point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
     # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
@@ -191,7 +188,7 @@ def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject
     return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
 
 
-def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
+def _firsts(c: DDADSettings, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
     kept = _kept(subject)
     known = [config_point(c), *([kept.point] if kept else [])]
@@ -240,7 +237,7 @@ def _answer(
     studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
 
 
-def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
+def _end(c: DDADSettings, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
     """Keep the best point, and say what the search found."""
     told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
     order = ranked(told)

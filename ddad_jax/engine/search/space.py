@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.method import Point, settings_of
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
 from ddad_jax.points import OPTIMISED, ReconPoint
 
@@ -46,7 +46,7 @@ class Axis(NamedTuple):
         return self.low <= value <= self.high and (self.name != "sigma" or abs(steps - round(steps)) < 1e-9)
 
 
-def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
+def parse(c: DDADSettings, asked: Sequence[str]) -> list[Axis]:
     """``--over``: names, or name:low:high.
 
     Raises:
@@ -70,7 +70,7 @@ def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
     return axes
 
 
-def point_at(c: ConfigDict, values: Mapping[str, float]) -> Point:
+def point_at(c: DDADSettings, values: Mapping[str, float]) -> Point:
     """The point of ``sample`` and ``score`` with ``values`` in the place of the config's.
 
     Raises:
@@ -79,7 +79,7 @@ def point_at(c: ConfigDict, values: Mapping[str, float]) -> Point:
     return config_point(_config_at(c, values))
 
 
-def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
+def values_of(c: DDADSettings, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
     """The inverse of ``point_at`` on ``axes``; None for a point that the search cannot reach."""
     scale = 256.0 / c.data.size
     row = settings_of(*point)
@@ -88,17 +88,14 @@ def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, fl
     return values if within and point_at(c, values) == point else None
 
 
-def _config_at(c: ConfigDict, values: Mapping[str, float]) -> ConfigDict:
-    c = ConfigDict(c.to_dict())
-    with c.unlocked():
-        for name, value in values.items():
-            c["sample" if name in ReconPoint._fields else "score"][name] = (
-                int(value) if name == "t_prime" else float(value)
-            )
-    return c
+def _config_at(c: DDADSettings, values: Mapping[str, float]) -> DDADSettings:
+    section = {name: "sample" if name in ReconPoint._fields else "score" for name in values}
+    return changed(
+        c, {f"{section[name]}.{name}": int(v) if name == "t_prime" else float(v) for name, v in values.items()}
+    )
 
 
-def _axis(c: ConfigDict, text: str, names: Sequence[str]) -> Axis:
+def _axis(c: DDADSettings, text: str, names: Sequence[str]) -> Axis:
     name, *ends = text.split(":")
     if name not in RANGES:
         raise InputError(
@@ -117,7 +114,7 @@ def _axis(c: ConfigDict, text: str, names: Sequence[str]) -> Axis:
     return Axis(name, low, high)
 
 
-def _usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+def _usual(c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, float]:
     """The range of a name; names: all that are searched. T' (1 + rise) stays below the training's times."""
     low, high = RANGES[name]
     if c.sample.model == "student" and name in ("w", "t_prime"):
@@ -133,7 +130,7 @@ def _usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float
     return low, high
 
 
-def _require_use(c: ConfigDict, axis: Axis, others: Mapping[str, float]) -> None:
+def _require_use(c: DDADSettings, axis: Axis, others: Mapping[str, float]) -> None:
     """Raises InputError where the axis reaches values that the config refuses, or makes no difference to it; others:
     values of other axes."""
     if axis.name == "t_prime" and c.sample.grid in ("reference", OPTIMISED):

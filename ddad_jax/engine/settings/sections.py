@@ -7,23 +7,22 @@ import math
 from dataclasses import dataclass
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
     DTYPE,
     LONGEST_SIDE,
-    MOST_WEIGHT,
     NONE_OR_MORE,
     SHARE,
     TEXT,
     Range,
     is_whole,
-    number,
     one_of,
     setting,
     whole,
 )
-from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
+from ddad_jax.engine.settings.threshold import ThresholdSettings
 
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
 """Of data sets; how each is read, ``ddad_jax/engine/data/data_sets.py`` says."""
@@ -43,11 +42,10 @@ _PICTURE = Range(
 )
 _SIDE = whole(1, LONGEST_SIDE, f"a side in pixels, from 1 to {LONGEST_SIDE}")
 _OWN_OR_SIDE = whole(0, LONGEST_SIDE, f"0 (the pictures' own size) or a side of at most {LONGEST_SIDE}")
-_K = number(0, MOST_WEIGHT, f"a number from 0 to {MOST_WEIGHT:g}, usually 3")
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Section):
     """The pictures, and how normal ones are parted."""
 
     kind: str = setting("folder", one_of(*KINDS), "folder (MVTec AD layout) | visa | mtd | cans | tfds (prepared)")
@@ -73,7 +71,7 @@ class DataSettings:
 
 
 @dataclass(frozen=True)
-class ViewSettings:
+class ViewSettings(Section):
     """What happens to the pictures of a camera's view before the model sees them."""
 
     mask: str = setting(
@@ -88,7 +86,7 @@ class ViewSettings:
 
 
 @dataclass(frozen=True)
-class BackboneSettings:
+class BackboneSettings(Section):
     """The network of the features."""
 
     name: str = setting("efficientnet_lite0", one_of(*sorted(BACKBONES)), "as README says them")
@@ -98,7 +96,7 @@ class BackboneSettings:
 
 
 @dataclass(frozen=True)
-class ScoreSettings:
+class ScoreSettings(Section):
     """From a map to the score of a picture."""
 
     standardise: bool = setting(
@@ -109,24 +107,7 @@ class ScoreSettings:
 
 
 @dataclass(frozen=True)
-class ThresholdSettings:
-    """Above what a score is anomalous, and which pixels of a map are: from held-out normal pictures alone."""
-
-    rule: str = setting("max", one_of(*RULES), "of scores: max | quantile | sigma | conformal | conformal_pac")
-    level: float = setting(
-        0.05, SHARE, "share of normal pictures that may raise a false alarm, for the conformal rules"
-    )
-    delta: float = setting(
-        0.05, SHARE, "conformal_pac: probability that the drawn calibration pictures break that level"
-    )
-    p: float = setting(0.99, SHARE, "quantile")
-    k: float = setting(3.0, _K, "sigma: mean + k standard deviations; of pixels, too")
-    pixel_rule: str = setting("max", one_of(*PIXEL_RULES), "of pixels: max | quantile | sigma")
-    pixel_p: float = setting(0.995, SHARE, "quantile of pixels")
-
-
-@dataclass(frozen=True)
-class OutputSettings:
+class OutputSettings(Section):
     """What is written besides tables and report."""
 
     maps: bool = setting(False, BOOL, "also float32 .tiff anomaly maps at the size of the original pictures")
@@ -140,7 +121,7 @@ class OutputSettings:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     """Of a run of any method: what a method's own settings begin from."""
 
     method: str = setting("", TEXT, "what is learnt, and what it measures; the sections of a config are this method's")

@@ -14,8 +14,6 @@ from dataclasses import MISSING, field, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 MOST_COUNTED = 2**31 - 1
 """Of steps and other counts: JAX counts in 32 bits."""
 LONGEST_SIDE = 8192
@@ -146,4 +144,4 @@ def is_number(value: Any) -> bool:
 
 
 def is_section(value: Any) -> bool:
-    return isinstance(value, (Mapping, ConfigDict))
+    return isinstance(value, Mapping)

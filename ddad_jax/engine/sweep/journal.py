@@ -7,14 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import UNSAID, key_of
@@ -41,7 +40,7 @@ class MadeWith(NamedTuple):
         return self.student if model == "student" else self.teacher
 
 
-def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
+def measured_with(c: DDADSettings, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
         "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
@@ -61,7 +60,7 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, epoch: int) -> dict[
 
 
 def made_with(
-    c: ConfigDict,
+    c: DDADSettings,
     workdir: Path,
     data: Data,
     measured: Mapping[str, Any],

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, own_normal
 from ddad_jax.engine.data.view import View
 from ddad_jax.engine.methods.ddad.evidence import Starts
 from ddad_jax.engine.methods.ddad.maps import Prepared, prepare, score_maps, spread_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point, settings_of
 from ddad_jax.engine.sweep import selected
 from ddad_jax.engine.sweep import selected as sweep_selected
@@ -82,7 +82,7 @@ class Shown(NamedTuple):
         return kept and selected.holds_selected(self.path, self.point, self.made_with)
 
 
-def truth_of(c: ConfigDict, data: Data) -> Truth:
+def truth_of(c: DDADSettings, data: Data) -> Truth:
     masks, known = centre_crop(data.test.masks, c.score.crop), data.test.has_mask
     return Truth(
         n_held_out=len(data.calibration.labels),
@@ -97,7 +97,7 @@ def truth_of(c: ConfigDict, data: Data) -> Truth:
     )
 
 
-def scored(c: ConfigDict, truth: Truth, distances: Distances, points: Sequence[ScorePoint]) -> Iterator[Scored]:
+def scored(c: DDADSettings, truth: Truth, distances: Distances, points: Sequence[ScorePoint]) -> Iterator[Scored]:
     """The pictures at each of the points, one after another: what v does not touch is kept for those that follow."""
     prepared: dict[tuple, Prepared] = {}
     for point in points:
@@ -110,7 +110,7 @@ def scored(c: ConfigDict, truth: Truth, distances: Distances, points: Sequence[S
         yield Scored(point, maps, scores, prepared[side].ratio, spread)
 
 
-def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+def metrics_of(c: DDADSettings, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
     """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
 
     before: whether the distances were masked.
@@ -143,7 +143,7 @@ AT_THRESHOLD = (
 """What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
 
 
-def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+def _at_threshold(c: DDADSettings, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
     """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
     if not found.finite:
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
@@ -176,7 +176,12 @@ def sampling_of(
 
 
 def row_of(
-    c: ConfigDict, truth: Truth, point: ReconPoint, found: Scored, sampling: Mapping[str, Any], made: Mapping[str, Any]
+    c: DDADSettings,
+    truth: Truth,
+    point: ReconPoint,
+    found: Scored,
+    sampling: Mapping[str, Any],
+    made: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The row of one point of both grids.
 
@@ -223,7 +228,7 @@ SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
 """Metrics that a row also has on the synthetic defects, as ``synthetic_...``."""
 
 
-def synthetic_judge(c: ConfigDict, data: Data) -> Any:
+def synthetic_judge(c: DDADSettings, data: Data) -> Any:
     """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
 
     Not numbers where one of these diverged; what test images do is not looked at.

@@ -3,9 +3,8 @@
 import itertools
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.methods.ddad.points import config_point, point_axes, recon_points, sigma_scale
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point
 from ddad_jax.points import ReconPoint, ScorePoint
 
@@ -19,7 +18,7 @@ class Plan(NamedTuple):
     selected: Point | None
 
 
-def plan(c: ConfigDict, *, sweep: bool) -> Plan:
+def plan(c: DDADSettings, *, sweep: bool) -> Plan:
     """The grids of ``c.sweep`` and its parts (with ``sweep``) and always the point of ``c.sample`` and ``c.score``,
     which is the selected one unless ``c.select`` says to choose.
 

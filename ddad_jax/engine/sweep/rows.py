@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import Taught, compared_pictures, reconstructed, rmse, starts_of, teacher_x0
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.method import SETTINGS, Point, key_of, settings_of
 from ddad_jax.engine.sweep import journal, shards
@@ -26,7 +26,7 @@ from ddad_jax.timesteps import TimeGrid
 
 
 def run(
-    c: ConfigDict,
+    c: DDADSettings,
     workdir: Path,
     data: Data,
     program: PairProgram,

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking.given import ROWS, Given, Value
 from ddad_jax.engine.tracking.writer import Tracker
 from ddad_jax.errors import InputError, first_line
@@ -27,7 +27,7 @@ QUICK = {
 """Unless the user says otherwise: a server that is gone costs a minute and not many, and nobody else is told."""
 
 
-def opened(workdir: Path, config: ConfigDict, settings: Collection[str]) -> Tracker:
+def opened(workdir: Path, config: Settings, settings: Collection[str]) -> Tracker:
     """settings: as of ``writer_of``. Raises InputError where the store cannot be reached or does not take the run."""
     for name, value in QUICK.items():
         os.environ.setdefault(name, value)

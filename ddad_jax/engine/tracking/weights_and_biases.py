@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking.given import ROWS, SERIES, Given, Value
 from ddad_jax.engine.tracking.writer import Tracker
 from ddad_jax.errors import InputError, first_line
@@ -28,7 +28,7 @@ NOBODY_SECONDS = 3
 """That its beginning may wait where nobody listens at the server's address: it would try for all of ``SECONDS``."""
 
 
-def opened(workdir: Path, config: ConfigDict) -> Tracker:
+def opened(workdir: Path, config: Settings) -> Tracker:
     """Raises InputError where the user is not logged in, no server answers, or a WANDB_* has a value that it cannot."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # of its own crashes, to its makers
     import wandb

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import tifffile
-from ml_collections import ConfigDict
 from scipy.stats import mannwhitneyu
 from skimage.transform import resize
 
@@ -18,6 +17,7 @@ from ddad_jax.data.read import image_size, read_full
 from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.figures.verdicts import Card
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.output_files import inside, output_names, require_told_apart
 from ddad_jax.engine.store.tables import write_bytes
 from ddad_jax.engine.verdicts.overlay import overlay
@@ -43,7 +43,7 @@ class Judged(NamedTuple):
     masks: np.ndarray
 
 
-def picture_file(c: ConfigDict, name: str) -> Path | None:
+def picture_file(c: Settings, name: str) -> Path | None:
     """The file a test picture was read from, where its map lies over it; None otherwise.
 
     A registered picture's map lies over the reference, not over the file.
@@ -52,7 +52,7 @@ def picture_file(c: ConfigDict, name: str) -> Path | None:
     return path if c.data.root and not c.view.register and path.is_file() else None
 
 
-def drawn_size(c: ConfigDict, judged: Judged, i: int) -> tuple[int, int]:
+def drawn_size(c: Settings, judged: Judged, i: int) -> tuple[int, int]:
     """(height, width) at which picture i is drawn on: that of its file, or its own, enlarged if it is small."""
     path = picture_file(c, judged.test.names[i])
     if path is not None:
@@ -62,7 +62,7 @@ def drawn_size(c: ConfigDict, judged: Judged, i: int) -> tuple[int, int]:
     return times * height, times * width
 
 
-def original(c: ConfigDict, judged: Judged, i: int) -> np.ndarray:
+def original(c: Settings, judged: Judged, i: int) -> np.ndarray:
     """Picture i as it was taken, or as the network sees it where there is no file: uint8 [H, W, 3]."""
     path = picture_file(c, judged.test.names[i])
     if path is not None:
@@ -80,7 +80,7 @@ def whole(judged: Judged, cropped: np.ndarray, fill: Any) -> np.ndarray:
     return padded
 
 
-def drawn(c: ConfigDict, judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
+def drawn(c: Settings, judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
     """``overlay`` of picture i with the true mask where it is known, at ``drawn_size``.
 
     longest: sides are at most so many pixels; 0: as long as they are.
@@ -97,7 +97,7 @@ def drawn(c: ConfigDict, judged: Judged, i: int, pixel_threshold: float, *, long
     return overlay(picture, anomaly_map, pixel_threshold, found, mask)
 
 
-def verdict_rows(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+def verdict_rows(c: Settings, judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
     """A row a test picture, in their order; areas in pixels of the picture as ``drawn_size`` has it."""
     test, threshold = judged.test, thresholds.score.value
     rows = []
@@ -128,7 +128,7 @@ def worst_first(rows: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: (rank[rows[i]["outcome"]], signed[i]))
 
 
-def cards(c: ConfigDict, judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float) -> list[Card]:
+def cards(c: Settings, judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float) -> list[Card]:
     """Of the pictures with this outcome, the worst first, at most ``output.examples``; threshold: of pixels."""
     chosen = [i for i in worst_first(rows) if rows[i]["outcome"] == outcome][: c.output.examples]
     kept = ("name", "defect", "label", "score", "threshold")
@@ -190,7 +190,7 @@ _ROOM = len("..1234567.part")
 """Bytes that ``write_bytes`` puts around a name."""
 
 
-def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
+def require_outputs(c: Settings, workdir: Path, names: Sequence[str]) -> None:
     """Before anything is computed: every test picture can have a map and an overlay of its own, where they are asked
     for.
 
@@ -207,7 +207,7 @@ def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
         require_told_apart(workdir, output_names(names, ".png", room=_ROOM))
 
 
-def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
+def write_maps(c: Settings, folder: Path, judged: Judged) -> None:
     """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size.
 
     Raises:
@@ -223,7 +223,7 @@ def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
         write_bytes(target, content.getvalue())
 
 
-def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold: float) -> None:
+def write_overlays(c: Settings, folder: Path, judged: Judged, pixel_threshold: float) -> None:
     """``drawn`` of every test picture as PNG, named as ``output_names`` says.
 
     Raises:
@@ -266,7 +266,7 @@ class Found(NamedTuple):
 
 
 def found_of(
-    c: ConfigDict,
+    c: Settings,
     workdir: Path,
     data: Data,
     rows: list[dict[str, Any]],
@@ -282,7 +282,7 @@ def found_of(
     # Rows of before there were optimised grids visit what their grid says.
     made |= {"times": selected["times"]} if "times" in selected else {}
     # With normalise = "batch", as published, there is no ratio to keep: every test batch makes its own.
-    made |= {"ratio": selected["ratio"]} if c.score.normalise == "held_out" else {}
+    made |= {"ratio": selected["ratio"]} if selected["normalise"] == "held_out" else {}
     seen = data.view.watched if selected["mask_before"] or selected["mask_after"] else None
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]

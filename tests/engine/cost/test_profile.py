@@ -13,7 +13,6 @@ import pytest
 import tiny_runs
 from absl import flags
 from absl.testing import flagsaver
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import profiling, untrained
 from ddad_jax.engine.cost.macs import by_dtype, by_level, counted
@@ -21,13 +20,14 @@ from ddad_jax.engine.cost.profile_figure import profile_figure
 from ddad_jax.engine.cost.profiling import SHALLOW, SUM, UNET, WHOLE, profile
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import _schedule
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.reuse import Layered
 from ddad_jax.types import EpsFn
 from experiments import benchmark
 
 
-def config(root: Path, **changes: Any) -> ConfigDict:
+def config(root: Path, **changes: Any) -> DDADSettings:
     return tiny_runs.config(root, **{"sample__steps": 3, "model__base": 8, **changes})
 
 

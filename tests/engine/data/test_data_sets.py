@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tiny_runs
 import trees
-from ml_collections import ConfigDict
 from PIL import Image
 from trees import save, square_mask
 
@@ -20,6 +19,7 @@ from ddad_jax.data.read import image_size, read_full, read_image
 from ddad_jax.engine.data import data_sets
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings import sections
 from ddad_jax.engine.settings.sections import DataSettings
 from ddad_jax.engine.settings.setting import settings_in
@@ -53,7 +53,7 @@ def few_cans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_sets, "cans", functools.partial(cans, n_train=4, n_test_good=2, n_defect=1))
 
 
-def written(root: Path, name: str, **changes: Any) -> ConfigDict:
+def written(root: Path, name: str, **changes: Any) -> DDADSettings:
     """The settings of a small data set of this kind, which is written first."""
     tree, category = TREES[name]
     tree(root)
@@ -62,7 +62,7 @@ def written(root: Path, name: str, **changes: Any) -> ConfigDict:
     return tiny_runs.config(root, data__kind=name, data__category=category, **changes)
 
 
-def listed(c: ConfigDict) -> Pictures:
+def listed(c: DDADSettings) -> Pictures:
     of = KINDS[c.data.kind].pictures
     assert of is not None
     return of(c)

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 from PIL import Image
 from trees import pixels, save
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.overlay import FOUND, TRUTH
 from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, thresholds_of
@@ -22,7 +23,7 @@ from ddad_jax.metrics.at_threshold import OUTCOMES
 
 
 @pytest.fixture
-def c(root: Path) -> ConfigDict:
+def c(root: Path) -> DDADSettings:
     return tiny_runs.config(root)
 
 
@@ -36,13 +37,13 @@ def judged(data: Data) -> Judged:
 
 
 @pytest.fixture
-def thresholds(c: ConfigDict) -> Thresholds:
+def thresholds(c: DDADSettings) -> Thresholds:
     maps = np.random.default_rng(0).random((40, 32, 32)).astype(np.float32)
     maps[0, 0, 0] = 1.25
     return thresholds_of(c.threshold, Normal(maps.max((1, 2)), maps, 40))
 
 
-def test_rows_say_what_became_of_each_picture(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
+def test_rows_say_what_became_of_each_picture(c: DDADSettings, judged: Judged, thresholds: Thresholds) -> None:
     rows = verdicts.verdict_rows(c, judged, thresholds)
     assert [row["name"] for row in rows] == list(judged.test.names)
     assert [row["outcome"] for row in rows] == ["missed", "found", "passed", "false alarm", "missed"]
@@ -53,19 +54,17 @@ def test_rows_say_what_became_of_each_picture(c: ConfigDict, judged: Judged, thr
     assert rows[1]["largest_region"] == pytest.approx(32 * (20 / 32) * (28 / 32)) and rows[0]["largest_region"] == 0
 
 
-def test_the_worst_come_first(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
+def test_the_worst_come_first(c: DDADSettings, judged: Judged, thresholds: Thresholds) -> None:
     rows = verdicts.verdict_rows(c, judged, thresholds)
     assert verdicts.worst_first(rows) == [4, 0, 3, 1, 2]
-    with c.unlocked():
-        c.output.examples = 12
+    c = changed(c, {"output.examples": 12})
     missed = verdicts.cards(c, judged, rows, "missed", thresholds.of_pixels.value)
     assert [card.defect for card in missed] == ["rust", "bent"] and missed[0].score < missed[1].score
-    with c.unlocked():
-        c.output.examples = 1
+    c = changed(c, {"output.examples": 1})
     assert len(verdicts.cards(c, judged, rows, "missed", thresholds.of_pixels.value)) == 1
 
 
-def test_contours_are_drawn_on_the_picture_as_it_was_taken(c: ConfigDict, judged: Judged, tmp_path: Path) -> None:
+def test_contours_are_drawn_on_the_picture_as_it_was_taken(c: DDADSettings, judged: Judged, tmp_path: Path) -> None:
     assert (verdicts.original(c, judged, 1) == pixels(201)).all()  # 20 x 28, as in the file
     verdicts.write_overlays(c, tmp_path, judged, 1.0)
     for name in judged.test.names:
@@ -79,7 +78,7 @@ def test_contours_are_drawn_on_the_picture_as_it_was_taken(c: ConfigDict, judged
 
 @pytest.mark.parametrize("write", ["maps", "overlays"])
 def test_pictures_of_one_stem_have_files_of_their_own(
-    c: ConfigDict, judged: Judged, tmp_path: Path, write: str
+    c: DDADSettings, judged: Judged, tmp_path: Path, write: str
 ) -> None:
     bent = "bolt/test/bent/000"
     names = (f"{bent}.png", f"{bent}.bmp", f"{bent}.bmp.png", "bolt/test/good/000.png", "bolt/test/rust/000.png")
@@ -91,8 +90,7 @@ def test_pictures_of_one_stem_have_files_of_their_own(
         else:
             verdicts.write_overlays(c, tmp_path / "out", one, 1.0)
 
-    with c.unlocked():
-        c.data.root = ""  # no files: each picture is as the network saw it
+    c = changed(c, {"data.root": ""})  # no files: each picture is as the network saw it
     run(alike)
     made = sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.*"))
     kept = [f"bolt/test/{name}/000.{suffix}" for name in ("good", "rust")]
@@ -119,15 +117,14 @@ def test_pictures_that_can_have_no_files_are_refused_before_anything_is_computed
         assert not (tmp_path / flag / "train").exists()
 
 
-def test_pictures_without_a_file_are_enlarged(c: ConfigDict, judged: Judged) -> None:
+def test_pictures_without_a_file_are_enlarged(c: DDADSettings, judged: Judged) -> None:
     for changes in ({"data.root": ""}, {"data.root": "elsewhere"}, {"view.register": "all"}):
-        other = ConfigDict(c.to_dict())
-        other.update_from_flattened_dict(changes)
+        other = changed(c, changes)
         assert verdicts.original(other, judged, 0).shape == (256, 256, 3)
         assert verdicts.drawn(other, judged, 0, 1.0).shape == (256, 256, 3)
 
 
-def test_cropped_maps_lie_in_the_middle(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
+def test_cropped_maps_lie_in_the_middle(c: DDADSettings, judged: Judged, thresholds: Thresholds) -> None:
     inner = judged._replace(maps=judged.maps[:, 8:24, 8:24], masks=judged.masks[:, 8:24, 8:24])
     assert np.isneginf(verdicts.whole(inner, inner.maps[1], -np.inf)).sum() == 32**2 - 16**2
     rows = [verdicts.verdict_rows(c, one, thresholds)[1] for one in (judged, inner)]
@@ -135,7 +132,7 @@ def test_cropped_maps_lie_in_the_middle(c: ConfigDict, judged: Judged, threshold
 
 
 def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(
-    c: ConfigDict, judged: Judged, thresholds: Thresholds
+    c: DDADSettings, judged: Judged, thresholds: Thresholds
 ) -> None:
     rows = verdicts.rule_rows(judged, thresholds)
     free = [row for row in rows if not row["uses_test_labels"]]

@@ -16,7 +16,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.adapt import adapt_step, init_adapt, optimiser, pairs
@@ -35,6 +34,7 @@ from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.maps import prepare, score_maps
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.method import Point, settings_of
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl, write_text
@@ -54,7 +54,7 @@ from ddad_jax.weights import load_backbone
 
 
 def synthetic_auroc(
-    c: ConfigDict, data: Data, params: Any, point: ReconPoint, score: ScorePoint
+    c: DDADSettings, data: Data, params: Any, point: ReconPoint, score: ScorePoint
 ) -> Callable[[Variables], float]:
     """(variables of the extractor) -> image AUROC on ``data.choice`` at the point; not a number where it diverges.
 
@@ -102,7 +102,7 @@ def synthetic_auroc(
 log = logging.getLogger(__name__)
 
 
-def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
+def adapted(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
     """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
 
     Raises:
@@ -115,7 +115,7 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write 
     return restored(c, workdir)
 
 
-def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
+def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
     """What ``adapted`` returns where nothing is missing; no data are needed.
 
     Raises:
@@ -156,7 +156,7 @@ def _saved(workdir: Path) -> str:
 
 
 def _adapt(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
+    c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
     backbone = build_backbone(c)
     tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
@@ -246,7 +246,7 @@ def _adapt(
     write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
 
 
-def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
+def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
     """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
@@ -259,7 +259,7 @@ def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point
     write_text(file, now)
 
 
-def _with_choice(c: ConfigDict, data: Data) -> Data:
+def _with_choice(c: DDADSettings, data: Data) -> Data:
     return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
 
 
@@ -268,7 +268,7 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(c: ConfigDict, params: Any) -> Any:
+def _sampler(c: DDADSettings, params: Any) -> Any:
     """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
     unet = build_unet(c)
 
@@ -281,7 +281,7 @@ def _sampler(c: ConfigDict, params: Any) -> Any:
     return functools.partial(sample, jax.tree.map(jnp.asarray, params))
 
 
-def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
+def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     """variables -> contrast on held-out normal images, which are reconstructed once, here.
 
     A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.

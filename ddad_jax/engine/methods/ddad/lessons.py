@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
@@ -22,6 +21,7 @@ from ddad_jax.data.split import spread
 from ddad_jax.distil import Lesson, squared_errors, teach
 from ddad_jax.engine.data.splits import Data, painted
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array
@@ -44,7 +44,7 @@ def damaged(images: np.ndarray, about: int, seed: int) -> np.ndarray:
     return painted(images[spread(len(images), about)], about, seed).images
 
 
-def questions(c: ConfigDict, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:
+def questions(c: DDADSettings, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:
     """Batch ``number`` (from 0), a function of it and the seed alone.
 
     Args:
@@ -70,12 +70,12 @@ def lesson_number(step: int, reuse: int) -> int:
     return step // reuse**2 * reuse + step % reuse
 
 
-def steering(c: ConfigDict) -> dict[str, Any]:
+def steering(c: DDADSettings) -> dict[str, Any]:
     """Keywords of ``distil.answers``."""
     return {"alpha_bar": alpha_bar(), "fade": c.student.fade, "blend_max": c.student.blend_max or math.inf}
 
 
-def teacher_fn(c: ConfigDict, params: Any) -> Callable[[Questions, Array], Lesson]:
+def teacher_fn(c: DDADSettings, params: Any) -> Callable[[Questions, Array], Lesson]:
     """(questions, keys of the noise [b]) -> the lesson; ``params``: of the noise predictor."""
     unet, s = build_unet(c), c.student
 
@@ -94,7 +94,7 @@ def teacher_fn(c: ConfigDict, params: Any) -> Callable[[Questions, Array], Lesso
     return lesson
 
 
-def lessons(c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson]) -> Callable[[int], Lesson]:
+def lessons(c: DDADSettings, data: Data, teacher: Callable[[Questions, Array], Lesson]) -> Callable[[int], Lesson]:
     """step -> its lesson. The last ``reuse`` of them are kept, no more are in memory."""
     defects = damaged(data.fit.images, c.student.defects, c.seed + SEED)
     run_key, reuse = jax.random.key(c.seed + SEED), c.student.reuse
@@ -113,7 +113,7 @@ def lessons(c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Les
 
 
 def examination(
-    c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
+    c: DDADSettings, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
 ) -> Callable[[Any], dict[str, float]]:
     """params -> root mean squared distance to the teacher after each call, in units of [-1, 1], and for comparison
     that of the teacher's own one-call answer.

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import (
@@ -35,7 +35,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    c: ConfigDict,
+    c: DDADSettings,
     distances: Distances,
     n_held_out: int,
     first_test: int,
@@ -86,7 +86,7 @@ def spread_of(prepared: Prepared, n_held_out: int, point: ScorePoint) -> Spread 
 
 
 def score_maps(
-    c: ConfigDict,
+    c: DDADSettings,
     prepared: Prepared,
     n_held_out: int,
     own: np.ndarray,

@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
@@ -14,7 +14,7 @@ from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 
 
-def build_unet(c: ConfigDict) -> UNet:
+def build_unet(c: DDADSettings) -> UNet:
     m = c.model
     return UNet(
         image_size=c.data.size,
@@ -64,7 +64,7 @@ def layered(unet: UNet, params: Any, plain: EpsFn) -> Layered:
     return Layered(plain, call, lambda x_t, t, deep: call(x_t, t, deep)[0])
 
 
-def build_student(c: ConfigDict) -> Student:
+def build_student(c: DDADSettings) -> Student:
     return Student(build_unet(c))
 
 

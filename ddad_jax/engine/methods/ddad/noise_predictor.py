@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
@@ -18,6 +17,7 @@ from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, used
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
@@ -26,7 +26,7 @@ from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
 
 
-def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> Any:
+def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -> Any:
     """The parameters to sample with (the moving average where there is one), training first what is missing.
 
     Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
@@ -49,7 +49,7 @@ def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> 
     return params if mesh is None else jax.tree.map(np.asarray, params)
 
 
-def restored(c: ConfigDict, workdir: Path) -> Any:
+def restored(c: DDADSettings, workdir: Path) -> Any:
     """The parameters that ``trained`` returned when the training ended; nothing is trained, no data are needed.
 
     Raises:
@@ -62,7 +62,7 @@ def restored(c: ConfigDict, workdir: Path) -> Any:
     return used(c.train, at.state)
 
 
-def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
+def _course(c: DDADSettings, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
     size, n = c.train.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
         raise InputError(
@@ -124,7 +124,7 @@ def _flipped(
     return out
 
 
-def _validator(c: ConfigDict, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
+def _validator(c: DDADSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
     times = np.linspace(0, c.train.t_max - 1, 8).astype(np.int32)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import ScoreSettings, Settings
 from ddad_jax.engine.settings.setting import (
     BOOL,
@@ -51,7 +52,7 @@ _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(Section):
     """The U-Net."""
 
     base: int = setting(32, whole(1, LONGEST_SIDE), "channels of the first level; 64 DDAD, 32 DDAD-S")
@@ -59,7 +60,7 @@ class ModelSettings:
         (), several(above(0, 1024), most=16), "of each level; empty: the published table for the size"
     )
     res_blocks: int = setting(2, whole(1, 64), "a level, one more on the way up")
-    attention_sizes: tuple[float, ...] = setting(
+    attention_sizes: tuple[int, ...] = setting(
         (32, 16, 8), several(above(0, expected="the side of a feature map in pixels")),
         "sides of feature maps, in pixels, that have attention",
     )  # fmt: skip
@@ -75,7 +76,7 @@ class ModelSettings:
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Section):
     """What the trainings of noise predictor and student have in common."""
 
     steps: int = setting(20_000, COUNT, "batches")
@@ -146,7 +147,7 @@ class StudentSettings(TrainingSettings):
 
 
 @dataclass(frozen=True)
-class AdaptSettings:
+class AdaptSettings(Section):
     """The adaptation of the feature extractor to the pictures."""
 
     epochs: int = setting(8, whole(0, expected="0 (no adaptation) or more, a whole number"), "0: no adaptation")
@@ -175,7 +176,7 @@ class AdaptSettings:
 
 
 @dataclass(frozen=True)
-class SampleSettings:
+class SampleSettings(Section):
     """The point a verdict uses."""
 
     origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
@@ -224,7 +225,7 @@ class DistanceScoreSettings(ScoreSettings):
 
 
 @dataclass(frozen=True)
-class GridSettings:
+class GridSettings(Section):
     """Times found for the trained model where sample.grid or sweep.grid is "optimised", for each T', steps and solver,
     at the w, start and blend of sample: every other w of a sweep shares them. Kept in grids.json of the workdir.
     Adaptation has a T' and steps of its own and uses the trailing grid then."""
@@ -252,7 +253,7 @@ _PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCT
 
 
 @dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(Section):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone. parts: more sweeps, each a section of some of these names, that take the point's values for the rest."""
 

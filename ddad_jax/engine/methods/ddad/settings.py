@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.distilled import Trained, require
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.points import OPTIMISED, ReconPoint
 from ddad_jax.timesteps import GRIDS
 
 
-def trained_for(c: ConfigDict) -> Trained:
+def trained_for(c: DDADSettings) -> Trained:
     """What ``c.student`` trains for.
 
     Raises:
@@ -46,7 +45,7 @@ def trained_for(c: ConfigDict) -> Trained:
     )
 
 
-def student_axes(c: ConfigDict, axes: dict[str, Any]) -> dict[str, Any]:
+def student_axes(c: DDADSettings, axes: dict[str, Any]) -> dict[str, Any]:
     """``axes`` of ``points.recon_grid`` as a student takes them: what it learnt with is fixed, its steps are those of
     the sweep that it has calls for.
 
@@ -86,11 +85,11 @@ STUDENT_WITH = ("student",)
 """What a student depends on besides."""
 
 
-def products(c: ConfigDict, *names: str) -> list[dict[str, tuple[Any, ...]]]:
+def products(c: DDADSettings, *names: str) -> list[dict[str, tuple[Any, ...]]]:
     """The values of ``sample.<name>`` that belong together in a run: the point, the sweep, and each of its parts."""
     point = {name: (c.sample[name],) for name in names}
-    sweeps = (c.sweep, *c.sweep.parts.values())
-    return [point, *({name: sweep.get(name) or point[name] for name in names} for sweep in sweeps)]
+    tried = ({name: c.sweep[name] for name in names}, *c.sweep.parts.values())
+    return [point, *({name: sweep.get(name) or point[name] for name in names} for sweep in tried)]
 
 
 def adaptation_grid(name: str) -> str:

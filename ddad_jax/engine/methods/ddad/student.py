@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints, fingerprint
 from ddad_jax.data.json_file import parsed
@@ -16,6 +15,7 @@ from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, trained_steps, used
 from ddad_jax.engine.store.tables import write_text
@@ -32,7 +32,7 @@ class Distilled(NamedTuple):
     made_with: dict[str, Any]
 
 
-def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> Distilled:
+def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Write = silent) -> Distilled:
     """The student of a noise predictor with ``params``, training first what is missing.
 
     Stops after ``student.steps`` updates or ``student.max_minutes``, kill and resume included. Beside its checkpoints
@@ -52,7 +52,7 @@ def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Writ
     return _told(used(s, state), state)
 
 
-def restored(c: ConfigDict, workdir: Path, params: Any) -> Distilled:
+def restored(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     """What ``distilled`` returned when the distillation ended; nothing is trained, no data are needed.
 
     Raises:
@@ -74,7 +74,7 @@ def _told(sampled: Any, state: TrainState) -> Distilled:
     return Distilled(sampled, {"student_steps": int(state.step), "student": fingerprint(sampled)})
 
 
-def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
+def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
     """Write student.json, or require that what it says is what is asked for now."""
     file = workdir / "student" / "student.json"
     teacher: dict[str, Any] = {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)}
@@ -97,7 +97,7 @@ def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
         raise InputError(f"{file}: the student was trained for something else ({'; '.join(differing)}). {mend}")
 
 
-def _course(c: ConfigDict, data: Data, params: Any, tx: Any) -> Course:
+def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
     s, apply = c.student, student_apply(build_student(c))
     teacher = teacher_fn(c, params)
     lesson_of = lessons(c, data, teacher)

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.engine.methods.ddad import lessons
 from ddad_jax.engine.methods.ddad.lessons import damaged, lesson_number, questions, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import alpha_bar
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.sampler import reconstruct
 from ddad_jax.solvers import DPM_SOLVER_2M
 from ddad_jax.timesteps import trailing
@@ -22,7 +22,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 HURT = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
 
 
-def config(**changes: Any) -> ConfigDict:
+def config(**changes: Any) -> DDADSettings:
     small = {"student__batch_size": 16, "student__w": (1.0, 4.0), "student__t_prime": (150, 160)}
     return tiny_runs.config(Path("data"), **{**small, **changes})
 
