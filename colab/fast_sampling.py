@@ -95,7 +95,7 @@ config = checked(config)
 
 # %%
 data = load_data(config)
-unet = build_unet(config)
+unet = build_unet(config.model, config.data.size)
 params = trained(config, open_workdir(WORKDIR, config, data), data)
 eps = jax.jit(eps_fn(unet, params))
 alpha_bar = jnp.asarray(schedule.alpha_bar_table())

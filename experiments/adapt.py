@@ -23,7 +23,7 @@ def _main(config: DDADSettings, workdir: Path) -> None:
     # Weights that cannot be had are better missed now than after hours of training.
     load_backbone(config.backbone.name, config.backbone.weights or None)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
+    write = tracking.writer_of(folder, entry.trackers(), config.to_dict(), SETTINGS)
     params = trained(config, folder, data, write)
     _, epoch = hosts.in_turn("adaptation", lambda: adapted(config, folder, data, params, write))
     write.close()

@@ -25,10 +25,10 @@ def main(config: DDADSettings, workdir: Path) -> None:
 
 def _main(config: DDADSettings, workdir: Path) -> None:
     # Settings that cannot be trained for are better refused now than after the teacher's training.
-    trained_for(config)
+    trained_for(config.student, t_max=config.train.t_max)
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
+    write = tracking.writer_of(folder, entry.trackers(), config.to_dict(), SETTINGS)
     params = trained(config, folder, data, write)
     hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
     write.close()

@@ -19,7 +19,7 @@ def main(config: DDADSettings, workdir: Path) -> None:
 def _main(config: DDADSettings, workdir: Path) -> None:
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
+    write = tracking.writer_of(folder, entry.trackers(), config.to_dict(), SETTINGS)
     trained(config, folder, data, write)
     write.close()
     print(f"model: {folder / 'train'}")

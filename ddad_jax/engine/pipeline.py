@@ -80,8 +80,8 @@ def _run_all(
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.recon) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
-    hosts.first("maps and overlays", lambda: verdicts.require_outputs(config, folder, data.test.names))
-    write = tracking.writer_of(folder, track, config, SETTINGS)
+    hosts.first("maps and overlays", lambda: verdicts.require_outputs(config.output, folder, data.test.names))
+    write = tracking.writer_of(folder, track, config.to_dict(), SETTINGS)
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)

@@ -109,7 +109,7 @@ def _write(folder: Path, config: DDADSettings, data: Data) -> None:
     settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
     require_same(folder, config, data)
     # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
-    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config)}, indent=1))
+    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config.data)}, indent=1))
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
     write_text(folder / "environment.json", json.dumps(environment(), indent=1))
 
@@ -188,7 +188,9 @@ def _tuples(value: Any) -> Any:
 
 
 def _used(folder: Path, c: DDADSettings, data: Data) -> dict[str, str]:
-    return {name: fingerprint_in(folder, c, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))}
+    return {
+        name: fingerprint_in(folder, c.data, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))
+    }
 
 
 def environment() -> dict[str, Any]:

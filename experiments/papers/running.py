@@ -195,7 +195,7 @@ def _make(table: Table, ask: Ask, state: State) -> None:
     data = load_data(config)
     with held(unet):
         open_workdir(unet, config, data)
-        write = tracking.writer_of(unet, ask.track, config, SETTINGS)
+        write = tracking.writer_of(unet, ask.track, config.to_dict(), SETTINGS)
         trained(config, unet, data, write)
         write.close()
         with held(state.folder):

@@ -71,7 +71,7 @@ def time_detector(
 
 def time_unet(c: DDADSettings, batch: int, repeats: int) -> dict[str, Any]:
     """One call of the noise predictor: milliseconds, multiply-adds, and their rate against a matrix product's."""
-    unet = build_unet(c)
+    unet = build_unet(c.model, c.data.size)
     params = init_params(unet, 0)
     x, t = jnp.zeros((batch, c.data.size, c.data.size, 3)), jnp.full(batch, 100)
     started = time.perf_counter()
@@ -110,7 +110,7 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
     )  # fmt: skip
     c = replace(c, select="", teacher=0, sweep=sweep, sample=sample, score=replace(c.score, v=1.0))
     data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
-    params = init_params(build_unet(c), 0)
+    params = init_params(build_unet(c.model, c.data.size), 0)
     todo = plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
     program = random_program(c, params)

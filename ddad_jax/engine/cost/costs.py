@@ -55,7 +55,8 @@ class Found(NamedTuple):
 
 def networks(c: DDADSettings) -> Networks:
     """Traced and counted; nothing is computed."""
-    unet, backbone, size, pairs = build_unet(c), build_backbone(c), c.data.size, c.sample.batch_size
+    size, pairs = c.data.size, c.sample.batch_size
+    unet, backbone = build_unet(c.model, size), build_backbone(c.backbone)
     images, side = jax.ShapeDtypeStruct((pairs, size, size, 3), jnp.float32), c.backbone.feature_size or size
     t = jax.ShapeDtypeStruct((pairs,), jnp.int32)
     params = jax.eval_shape(unet.init, jax.random.key(0), images, t)["params"]

@@ -186,7 +186,8 @@ def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
     require_same(workdir, settled, data)
     params = trained(settled, workdir, data)
     variables, epoch = adapted(settled, workdir, data, params)
-    now = {**measured_with(settled, workdir, data, epoch), "test_set": fingerprint_in(workdir, settled, data.test)[:16]}
+    test = fingerprint_in(workdir, settled.data, data.test)[:16]
+    now = {**measured_with(settled, workdir, data, epoch), "test_set": test}
     # What only tells how a point was chosen is no matter of its scores.
     differing = sorted(k for k in now.keys() & row.keys() - {"synthetic"} if now[k] != row[k])
     if differing:

@@ -50,7 +50,7 @@ def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     """For the default device, and as many pairs as one of ``devices`` would be given."""
     point, pairs, size = timed_point(c), -(-c.sample.batch_size // devices), c.data.size
     variables = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
-    program = evidence.program_of(c, init_params(build_unet(c), 0), variables)
+    program = evidence.program_of(c, init_params(build_unet(c.model, c.data.size), 0), variables)
     images = np.random.default_rng(0).integers(0, 256, (pairs, size, size, 3), np.uint8)
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     placed = program.place(pair_input([point] * pairs, [time_grid(point)] * pairs, images, seeds))
@@ -122,7 +122,7 @@ def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[Sco
     assert truth_data is not None
     truth = truth_of(c, truth_data)
     pictures = sum(len(s.labels) for s in truth_data.sets) * truth.view.tiles
-    backbone, rng = build_backbone(c), np.random.default_rng(0)
+    backbone, rng = build_backbone(c.backbone), np.random.default_rng(0)
     image = jax.ShapeDtypeStruct((1, *(2 * [c.backbone.feature_size or side]), 3), jnp.float32)
     layers = jax.eval_shape(lambda v, x: feature_fn(backbone, v)(x), shapes_of(backbone), image)
     maps = {name: rng.random((pictures, *layer.shape[1:3]), np.float32) for name, layer in layers.items()}

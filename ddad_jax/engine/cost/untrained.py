@@ -63,7 +63,7 @@ def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
             "finds it is a detector of one step: time it with --config.sample.steps=1"
         )
     point, grids, said = _visited(wanted, workdir)
-    params = init_params(build_unet(c), 0)
+    params = init_params(build_unet(c.model, c.data.size), 0)
     images = np.random.default_rng(0).integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
     spread = Spread(*(np.full(images.shape[1:3], value) for value in (0.0, 1.0))) if score.standardise else None
     program = random_program(c, params)
@@ -100,14 +100,14 @@ def random_program(c: DDADSettings, params: Any) -> PairProgram:
     """The networks of ``c`` with ``params`` of the noise predictor and random weights of everything else."""
     extractor = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
     if c.sample.model == "student":
-        student = init_student(build_student(c), params, jax.random.key(0))
+        student = init_student(build_student(c.model, c.data.size), params, jax.random.key(0))
         return evidence.student_of(c, student, extractor, made_with={}).program
     return evidence.program_of(c, params, extractor)
 
 
 def time_train(c: DDADSettings, repeats: int) -> dict[str, Any]:
     """One update of the noise predictor, data already on the device."""
-    unet = build_unet(c)
+    unet = build_unet(c.model, c.data.size)
     tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
     state = init_state(init_params(unet, 0), tx)
     x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)

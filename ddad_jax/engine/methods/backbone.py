@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from ddad_jax.backbones import Backbone, get_backbone
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings.sections import BackboneSettings
 
 
-def build_backbone(c: DDADSettings) -> Backbone:
-    return get_backbone(c.backbone.name, jnp.dtype(c.backbone.dtype))
+def build_backbone(b: BackboneSettings) -> Backbone:
+    return get_backbone(b.name, jnp.dtype(b.dtype))

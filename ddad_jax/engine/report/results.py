@@ -91,7 +91,7 @@ def report_of(
     drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
     wrong = {
         outcome: verdict_figure(
-            verdicts.cards(c, found.judged, found.verdicts, outcome, of_pixels), drawn / f"{name}.png"
+            verdicts.cards(found.judged, found.verdicts, outcome, of_pixels, c.output.examples), drawn / f"{name}.png"
         )
         for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
     }
@@ -215,7 +215,7 @@ def browser_of(
     pictures = []
     for i, visited in zip(at.tolist(), steps, strict=True):
         one, row = _example(c, data, chosen, i), found.verdicts[i]
-        height, width = verdicts.drawn_size(c, found.judged, i)
+        height, width = verdicts.drawn_size(found.judged, i)
         largest = row["largest_region"] / (height * width)
         pictures.append(
             Seen(
@@ -281,9 +281,9 @@ def write(
     write_csv(workdir / "per_defect.csv", found.defects)
     write_csv(workdir / "thresholds.csv", found.rules)
     if c.output.maps:
-        verdicts.write_maps(c, workdir / verdicts.MAPS, found.judged)
+        verdicts.write_maps(workdir / verdicts.MAPS, found.judged)
     if c.output.overlays:
-        verdicts.write_overlays(c, workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
+        verdicts.write_overlays(workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
     report = report_of(c, workdir, data, rows, chosen, found, epoch, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])

@@ -155,7 +155,7 @@ def _subject(c: DDADSettings, workdir: Path, track: Sequence[str]) -> Subject:
     mesh, point = device_mesh(), config_point(c)
     require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
     folder = open_workdir(workdir, c, data)
-    write = tracking.writer_of(folder, track, c, SETTINGS)
+    write = tracking.writer_of(folder, track, c.to_dict(), SETTINGS)
     params = trained(c, folder, data, write)
     variables, epoch = hosts.in_turn("adaptation", lambda: adapted(c, folder, data, params, write))
     program, student = evidence.program_of(c, params, variables, mesh), None

@@ -118,7 +118,7 @@ def _usual(c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, flo
     """The range of a name; names: all that are searched. T' (1 + rise) stays below the training's times."""
     low, high = RANGES[name]
     if c.sample.model == "student" and name in ("w", "t_prime"):
-        learnt = trained_for(c)
+        learnt = trained_for(c.student, t_max=c.train.t_max)
         return learnt.w if name == "w" else learnt.t_prime
     last = c.train.t_max - 1
     if name == "t_prime":

@@ -43,9 +43,9 @@ class MadeWith(NamedTuple):
 def measured_with(c: DDADSettings, workdir: Path, data: Data, epoch: int) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
-        "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
+        "trained_on": fingerprint_in(workdir, c.data, data.fit)[:16],
         "train_steps": trained_steps(workdir),
-        "held_out": fingerprint_in(workdir, c, data.calibration)[:16],
+        "held_out": fingerprint_in(workdir, c.data, data.calibration)[:16],
         "adapt_epoch": epoch,
         **{f"backbone_{name}": value for name, value in c.backbone.items() if name != "weights"},
         "backbone_weights": checksum(c.backbone.weights),
@@ -80,7 +80,7 @@ def made_with(
     """
     teacher = {
         **measured,
-        "test_set": fingerprint_in(workdir, c, data.test)[:16],
+        "test_set": fingerprint_in(workdir, c.data, data.test)[:16],
         **({"teacher": c.teacher, "teacher_images": c.teacher_images} if c.teacher else {}),
         **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }

@@ -16,9 +16,9 @@ from absl.testing import flagsaver
 from ddad_jax.backbones import Backbone
 from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, VARIANTS, Made, differences, drift
 from ddad_jax.engine.methods.ddad import evidence, extractor
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import BackboneSettings
 from ddad_jax.engine.store.tables import format_table, write_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.types import EpsFn
@@ -30,8 +30,8 @@ def eps_fn(unet: Any, params: Any) -> EpsFn:
     return lambda x_t, t: jnp.tanh(tiny_runs.predict(params, x_t, t).astype(unet.dtype)).astype(jnp.float32)
 
 
-def backbone(c: DDADSettings) -> Backbone:
-    dtype = jnp.dtype(c.backbone.dtype)
+def backbone(b: BackboneSettings) -> Backbone:
+    dtype = jnp.dtype(b.dtype)
     return tiny_runs.BACKBONE._replace(normalise=lambda x: x.astype(dtype).astype(jnp.float32))
 
 

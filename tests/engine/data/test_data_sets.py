@@ -23,7 +23,7 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings import sections
 from ddad_jax.engine.settings.sections import DataSettings
 from ddad_jax.engine.settings.setting import settings_in
-from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, original
+from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, files_of, original
 from ddad_jax.errors import InputError
 
 
@@ -95,9 +95,10 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     test, upright = KINDS[name].load(c).test, KINDS[name].upright
     np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c), orient=upright))
     none = np.zeros(len(test.labels))
-    judged = Judged(test, none, test.masks.astype(np.float32), test.masks)
-    assert drawn_size(c, judged, at) == image_size(path, orient=upright)
-    np.testing.assert_array_equal(original(c, judged, at), read_full(path, orient=upright))
+    files = files_of(c.data, c.view, test.names)
+    judged = Judged(test, none, test.masks.astype(np.float32), test.masks, files)
+    assert drawn_size(judged, at) == image_size(path, orient=upright)
+    np.testing.assert_array_equal(original(judged, at), read_full(path, orient=upright))
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -37,7 +37,7 @@ from ddad_jax.errors import InputError, first_line
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 
-CONFIG = DDADSettings()
+CONFIG = DDADSettings().to_dict()
 MADE_WITH, WEIGHTS = ("test_set",), "0123"
 ROW = {**settings_of(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
 
@@ -326,9 +326,9 @@ def test_who_is_not_logged_in_is_told_so_before_the_work(tmp_path: Path) -> None
     # In a process of its own: W&B keeps what it found out about the user.
     unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
     code = (
-        "import os; from pathlib import Path; from ddad_jax.engine.settings.sections import Settings\n"
+        "import os; from pathlib import Path\n"
         "from ddad_jax.engine.tracking import writer_of\n"
-        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], Settings(), ())\n"
+        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], dict(), ())\n"
         "try: begin()\n"
         "except ValueError as error: print(error)\n"
         "del os.environ['WANDB_MODE']\n"

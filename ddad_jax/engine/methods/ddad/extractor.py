@@ -62,7 +62,8 @@ def synthetic_auroc(
     """
     images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
-    unet, backbone, size = build_unet(c), build_backbone(c), c.backbone.feature_size or c.data.size
+    unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
+    size = c.backbone.feature_size or c.data.size
 
     def networks(params: Any) -> Any:
         return layered(unet, params, eps_fn(unet, params)), lambda x: {}
@@ -158,7 +159,7 @@ def _saved(workdir: Path) -> str:
 def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
-    backbone = build_backbone(c)
+    backbone = build_backbone(c.backbone)
     tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = jax.jit(
         functools.partial(
@@ -270,7 +271,7 @@ def _number(value: float | None) -> float:
 
 def _sampler(c: DDADSettings, params: Any) -> Any:
     """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
-    unet = build_unet(c)
+    unet = build_unet(c.model, c.data.size)
 
     @jax.jit
     def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
@@ -290,7 +291,7 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     probes, masks = cut_paste(normal, seed=c.seed)
     grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
-    backbone, size = build_backbone(c), c.data.size
+    backbone, size = build_backbone(c.backbone), c.data.size
     sigma = c.score.sigma * size / 256.0
     batch = min(c.sample.batch_size, len(normal))
     x0 = np.empty(normal.shape, np.float32)

@@ -58,10 +58,10 @@ def _flags(c: DDADSettings, section: str, said: str) -> str:
 def recon_product(c: DDADSettings, axes: dict[str, Any]) -> list[ReconPoint]:
     points = []
     for model in dict.fromkeys(axes["model"]):
-        own = student_axes(c, axes) if model == "student" else axes
+        own = student_axes(c.student, axes) if model == "student" else axes
         points += recon_grid(**{**own, "model": (model,)})
     if "student" in axes["model"]:
-        trained = trained_for(c)
+        trained = trained_for(c.student, t_max=c.train.t_max)
         for point in points:
             if point.model == "student":
                 require_point(trained, point)

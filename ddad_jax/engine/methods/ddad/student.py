@@ -45,7 +45,7 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
     tx = optimiser_of(s)
-    fresh = init_state(init_student(build_student(c), params, jax.random.key(c.seed)), tx)
+    fresh = init_state(init_student(build_student(c.model, c.data.size), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
         state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
@@ -61,7 +61,7 @@ def restored(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     checkpoints = Checkpoints(workdir / "student")
     if checkpoints.steps():
         _claim(c, workdir, params, begun=True)
-        tx, student = optimiser_of(c.student), build_student(c)
+        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size)
         fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
         state, _, finished = begun(fresh, checkpoints)
         if finished:
@@ -78,7 +78,8 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
     """Write student.json, or require that what it says is what is asked for now."""
     file = workdir / "student" / "student.json"
     teacher: dict[str, Any] = {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)}
-    now = json.loads(json.dumps({"trained_for": trained_for(c)._asdict(), "teacher": teacher}))
+    asked = trained_for(c.student, t_max=c.train.t_max)
+    now = json.loads(json.dumps({"trained_for": asked._asdict(), "teacher": teacher}))
     if not begun:
         write_text(file, json.dumps(now, indent=1))
         return
@@ -98,12 +99,12 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
 
 
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
-    s, apply = c.student, student_apply(build_student(c))
-    teacher = teacher_fn(c, params)
-    lesson_of = lessons(c, data, teacher)
+    s, student = c.student, build_student(c.model, c.data.size)
+    teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
+    lesson_of = lessons(s, c.seed, data, teacher)
     step_fn: Callable[[TrainState, Lesson], tuple[TrainState, dict[str, Any]]] = jax.jit(
         functools.partial(
-            distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(c)
+            distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(s)
         ),
         donate_argnums=0,
     )  # fmt: skip
@@ -115,7 +116,7 @@ def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
         names=("distil", "distillation", "distilled"),
         update=lambda state, step: step_fn(state, lesson_of(step)),
         told=told,
-        examine=examination(c, data, teacher, apply),
+        examine=examination(s, c.seed, data, teacher, apply),
         judged=("validation_rmse_1", "distance to the teacher"),
         mend=(
             f"Lower --config.student.learning_rate (now {s.learning_rate}) or the largest w of --config.student.w (now "
