@@ -48,6 +48,10 @@ def _data(c: Settings, need: Need) -> None:
     if c.data.kind == "tfds":
         prepared = "the name of a prepared data set, such as ddad_mvtec/bottle"
         need("data.category", bool(c.data.category), prepared, ["data.kind"])
+    for flag in (f"{section}.standardise" for section in ("score", "sweep")):
+        if True in values_at(c, flag):
+            spread = f"at least 2 with --config.{flag}={value_at(c, flag)!r}: one picture has no spread"
+            need("data.calibration", c.data.calibration >= 2, spread, [flag])
 
 
 def _view(c: Settings, need: Need) -> None:
@@ -78,7 +82,3 @@ def _backbone(c: Settings, need: Need) -> None:
     own = f"at least {smallest} for backbone.name = {c.backbone.name}, or --config.backbone.feature_size={smallest}"
     of = ["backbone.name", "backbone.feature_size"]
     need("data.size", side > 0 or c.data.size >= smallest, own, of)
-    for flag in (f"{section}.standardise" for section in ("score", "sweep")):
-        if True in values_at(c, flag):
-            spread = f"at least 2 with --config.{flag}={value_at(c, flag)!r}: one picture has no spread"
-            need("data.calibration", c.data.calibration >= 2, spread, [flag])

@@ -40,6 +40,14 @@ def settings_from(values: Mapping[str, Any]) -> Any:
     """The settings of the method that ``values`` name, unchecked.
 
     Raises:
-      InputError: there is no such method, or no such setting of it.
+      InputError: there is no such method, no such setting of it, or they are another method's.
     """
-    return of_method(values.get("method", FIRST)).settings.of(values)
+    settings = of_method(name := values.get("method", FIRST)).settings
+    own = set(settings().to_dict())
+    others = {each for of in METHODS.values() for each in of.settings().to_dict()} - own
+    if elsewhere := [each for each in values if each in others]:
+        raise InputError(
+            f"--config.method={name!r}: the config has settings of another method ({', '.join(elsewhere)}); expected "
+            f"one whose file begins with base({name!r})"
+        )
+    return settings.of(values)
