@@ -18,10 +18,11 @@ from ddad_jax.engine.settings.setting import (
     TEXT,
     Range,
     is_whole,
+    none_or_more,
     one_of,
     setting,
     whole,
-)
+)  # fmt: skip
 from ddad_jax.engine.settings.threshold import ThresholdSettings
 
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
@@ -54,9 +55,7 @@ class DataSettings(Section):
     size: int = setting(256, _SIDE, "side in pixels, aspect ratio not kept")
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
     hold_out: str = setting(
-        "recording",
-        one_of("recording", "picture"),
-        'whole ones, where the data say which picture is of which; | "picture"',
+        "recording", one_of("recording", "picture"), "what is held out whole, where the data say so"
     )
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")
     picture: tuple[int, ...] = setting(
@@ -65,18 +64,14 @@ class DataSettings(Section):
     )  # fmt: skip
     overlap: int = setting(32, NONE_OR_MORE, "pixels by which tiles overlap at least")
     train_tiles: int = setting(4096, COUNT, "at most so many tiles, evenly over the training pictures, are trained on")
-    flips: str = setting(
-        "", one_of("", "h", "v", "hv"), '"", "h", "v" or "hv": random flips in training; the papers use none'
-    )
+    flips: str = setting("", one_of("", "h", "v", "hv"), "h, v, hv: random flips in training; the papers use none")
 
 
 @dataclass(frozen=True)
 class ViewSettings(Section):
     """What happens to the pictures of a camera's view before the model sees them."""
 
-    mask: str = setting(
-        "", TEXT, "JSON of polygons or an image, white = watched; used where mask_before or mask_after says so"
-    )
+    mask: str = setting("", TEXT, "JSON of polygons or an image, white = watched; for mask_before and mask_after")
     name: str = setting("", TEXT, "of the polygons in that file; empty: data.category")
     register: str = setting(
         "", one_of("", "scored", "all"),
@@ -99,9 +94,7 @@ class BackboneSettings(Section):
 class ScoreSettings(Section):
     """From a map to the score of a picture."""
 
-    standardise: bool = setting(
-        False, BOOL, "measure each pixel in the normal spread there: for parts in a fixed position"
-    )
+    standardise: bool = setting(False, BOOL, "measure pixels in the normal spread there: for parts in a fixed position")
     mask_after: bool = setting(False, BOOL, "the map is silent where the view's mask leaves out")
     crop: int = setting(0, NONE_OR_MORE, "side of the centre that is scored, 0: everything")
 
@@ -114,7 +107,7 @@ class OutputSettings(Section):
     overlays: bool = setting(False, BOOL, "also every test picture at its own size with the contours of what was found")
     examples: int = setting(12, COUNT, "rows of the picture grid")
     browser: int = setting(
-        120, whole(0, expected="0 (no picture browser in the report) or more, a whole number"),
+        120, none_or_more("no picture browser in the report"),
         "at most so many test pictures are in the report's browser, each with what is predicted at every visited time "
         "(trajectory.npz); 0: no browser",
     )  # fmt: skip

@@ -79,6 +79,11 @@ def whole(low: int, high: int = MOST_COUNTED, expected: str = "") -> Range:
     return Range(lambda v: is_whole(v) and low <= v <= high, expected or f"a whole number, {between}")
 
 
+def none_or_more(none: str) -> Range:
+    """none: what 0 stands for."""
+    return whole(0, expected=f"0 ({none}) or more, a whole number")
+
+
 def number(low: float, high: float = LARGEST, expected: str = "") -> Range:
     return Range(lambda v: is_number(v) and low <= v <= high, expected or f"a finite number from {low:g} to {high:g}")
 

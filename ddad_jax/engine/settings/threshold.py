@@ -14,12 +14,8 @@ class ThresholdSettings(Section):
     """Above what a score is anomalous, and which pixels of a map are: from held-out normal pictures alone."""
 
     rule: str = setting("max", one_of(*RULES), "of scores: max | quantile | sigma | conformal | conformal_pac")
-    level: float = setting(
-        0.05, SHARE, "share of normal pictures that may raise a false alarm, for the conformal rules"
-    )
-    delta: float = setting(
-        0.05, SHARE, "conformal_pac: probability that the drawn calibration pictures break that level"
-    )
+    level: float = setting(0.05, SHARE, "of normal pictures, which may raise a false alarm, for the conformal rules")
+    delta: float = setting(0.05, SHARE, "conformal_pac: probability that the calibration pictures break that level")
     p: float = setting(0.99, SHARE, "quantile")
     k: float = setting(3.0, _K, "sigma: mean + k standard deviations; of pixels, too")
     pixel_rule: str = setting("max", one_of(*PIXEL_RULES), "of pixels: max | quantile | sigma")
