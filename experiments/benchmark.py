@@ -61,11 +61,11 @@ def main(config: DDADSettings, workdir: Path) -> None:
         if "profile" in WHAT.value:
             tables.append((profile(config, batch, REPEATS.value, workdir), COLUMNS))
         if "unet" in WHAT.value:
-            add(time_unet(config, batch, REPEATS.value))
+            add(time_unet(config.model, config.data.size, batch, REPEATS.value))
     if "drift" in WHAT.value:
         tables.append((drift(config, workdir, REPEATS.value), DRIFT_COLUMNS))
     if "train" in WHAT.value:
-        add(time_train(config, REPEATS.value))
+        add(time_train(config.model, config.train, config.data.size, REPEATS.value))
     if "metrics" in WHAT.value:
         add({"what": "AUPRO, 100 maps of 256 x 256", "seconds": time_aupro().aupro})
     if "sweep" in WHAT.value:

@@ -114,7 +114,7 @@ def test_a_measured_plan_marks_what_it_estimates(
     small: DDADSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     file = tmp_path / "plan.json"
-    monkeypatch.setattr(measuring, "time_train", lambda c, repeats: {"ms_per_step": 8.0})
+    monkeypatch.setattr(measuring, "time_train", lambda *how: {"ms_per_step": 8.0})
     with flagsaver.flagsaver(
         measure=True, devices=2, accelerator=["H100"], price_per_hour=2.0, memory_gib=1.0, save=str(file)
     ):

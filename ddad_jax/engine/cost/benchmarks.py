@@ -17,7 +17,7 @@ from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, repe
 from ddad_jax.engine.cost.untrained import parameters, random_program, untrained
 from ddad_jax.engine.data.splits import split
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, SweepSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, SweepSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings.need import value_at
@@ -69,21 +69,21 @@ def time_detector(
     return rows
 
 
-def time_unet(c: DDADSettings, batch: int, repeats: int) -> dict[str, Any]:
+def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str, Any]:
     """One call of the noise predictor: milliseconds, multiply-adds, and their rate against a matrix product's."""
-    unet = build_unet(c.model, c.data.size)
+    unet = build_unet(m, size)
     params = init_params(unet, 0)
-    x, t = jnp.zeros((batch, c.data.size, c.data.size, 3)), jnp.full(batch, 100)
+    x, t = jnp.zeros((batch, size, size, 3)), jnp.full(batch, 100)
     started = time.perf_counter()
     run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
     compile_s = time.perf_counter() - started
     (seconds,) = repeated([lambda: run({"params": params}, x, t)], repeats)
     spent, macs = timed(seconds), sum(counted(unet.apply, {"params": params}, x, t).values()) / batch
-    memory, peak = peak_memory(), matmul_peak(jnp.dtype(c.model.dtype))
+    memory, peak = peak_memory(), matmul_peak(jnp.dtype(m.dtype))
     return {
-        "what": f"U-Net, {c.data.size} px, base {c.model.base}",
+        "what": f"U-Net, {size} px, base {m.base}",
         "batch": batch,
-        "dtype": c.model.dtype,
+        "dtype": m.dtype,
         "ms_per_image": 1e3 * spent.median / batch,
         "p95_ms": 1e3 * spent.p95 / batch,
         "compile_s": compile_s,

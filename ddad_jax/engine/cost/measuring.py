@@ -89,7 +89,7 @@ def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats:
     estimated = {"feature_update"}
     update = UPDATE * unet
     if train and update * c.train.batch_size < 10.0:
-        update = 1e-3 * time_train(c, 3)["ms_per_step"] / c.train.batch_size
+        update = 1e-3 * time_train(c.model, c.train, c.data.size, 3)["ms_per_step"] / c.train.batch_size
     else:
         estimated.add("update")
     costs = Costs(

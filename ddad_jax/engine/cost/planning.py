@@ -13,7 +13,7 @@ from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainingSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
 from ddad_jax.engine.sweep.plan import Plan
 from ddad_jax.engine.sweep.shards import Cost, dealt
 from ddad_jax.first_pass import first_pass
@@ -82,8 +82,7 @@ def _padded(n: int, size: int) -> int:
     return -(-n // size) * size
 
 
-def training(c: DDADSettings, have: Pictures, devices: int = 1) -> Work:
-    s = c.train
+def training(s: TrainSettings, have: Pictures, devices: int = 1) -> Work:
     seen = _padded(have.validation, _padded(min(s.batch_size, have.validation), devices))
     return Work(
         "training", update=s.steps * s.batch_size, unet=_examined(s) * seen * VALIDATED_AT, programs=2,
@@ -112,8 +111,7 @@ def adaptation(c: DDADSettings, have: Pictures) -> Work:
     return work
 
 
-def student(c: DDADSettings, have: Pictures) -> Work:
-    s = c.student
+def student(s: StudentSettings, have: Pictures) -> Work:
     lessons = len({lesson_number(step, s.reuse) for step in range(s.steps)})
     taught = s.teacher_steps * SOLVERS[s.teacher_solver].calls + 1
     seen = _padded(2 * have.validation, min(s.batch_size, 2 * have.validation))
@@ -192,10 +190,10 @@ def works(c: DDADSettings, have: Pictures, todo: Plan, stages: Sequence[str], de
     """Of the stages of a program, those that have something to do, in the order they run."""
     asks_student = any(point.model == "student" for point in todo.recon)
     made = {
-        "training": lambda: training(c, have, devices),
+        "training": lambda: training(c.train, have, devices),
         "adaptation": lambda: adaptation(c, have),
         # On its own a student is trained whether a point asks for it or not.
-        "student": lambda: student(c, have) if asks_student or "adaptation" not in stages else Work("student"),
+        "student": lambda: student(c.student, have) if asks_student or "adaptation" not in stages else Work("student"),
         "optimised grids": lambda: optimised_grids(c, have, todo.recon),
         "sweep": lambda: sweep(c, have, todo, devices),
     }

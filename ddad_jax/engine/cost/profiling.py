@@ -79,7 +79,7 @@ def profile(c: DDADSettings, batch: int, repeats: int, workdir: Path) -> list[di
             row["share_of_peak"] = macs / spent.median / peaks[part.dtype]
         rows.append(head | row)
         if part.name == UNET:
-            for level, count in by_level(c, part.layers).items():
+            for level, count in by_level(c.model, c.data.size, part.layers).items():
                 name, calls = f"  of it {level}", part.calls
                 rows.append(head | {"name": name, "calls": calls, "gmac_per_image": calls * count / batch / 1e9})
     timed_rows = [row for row in rows if "ms_per_image" in row]

@@ -1,5 +1,6 @@
 """The detector and a training step of a config with random weights, for timings: time does not depend on them."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
@@ -105,25 +106,25 @@ def random_program(c: DDADSettings, params: Any) -> PairProgram:
     return evidence.program_of(c, params, extractor)
 
 
-def time_train(c: DDADSettings, repeats: int) -> dict[str, Any]:
+def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> dict[str, Any]:
     """One update of the noise predictor, data already on the device."""
-    unet = build_unet(c.model, c.data.size)
-    tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
+    unet = build_unet(m, size)
+    tx = optimiser(learning_rate=s.learning_rate, clip_norm=s.clip_norm)
     state = init_state(init_params(unet, 0), tx)
-    x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)
+    x, key = jnp.zeros((s.batch_size, size, size, 3)), jax.random.key(0)
     apply, table = train_apply(unet), alpha_bar()
-    step = jax.jit(lambda s: train_step(s, x, key, apply=apply, tx=tx, alpha_bar=table, min_snr=c.train.min_snr))
+    step = jax.jit(functools.partial(train_step, apply=apply, tx=tx, alpha_bar=table, min_snr=s.min_snr))
     started = time.perf_counter()
-    run = step.lower(state).compile()
+    run = step.lower(state, x, key).compile()
     compile_s = time.perf_counter() - started
-    (seconds,) = repeated([lambda: run(state)], repeats)
+    (seconds,) = repeated([lambda: run(state, x, key)], repeats)
     spent = timed(seconds)
     return {
-        "what": f"training step, {c.data.size} px, base {c.model.base}",
-        "batch": batch,
-        "dtype": c.model.dtype,
+        "what": f"training step, {size} px, base {m.base}",
+        "batch": s.batch_size,
+        "dtype": m.dtype,
         "ms_per_step": 1e3 * spent.median,
-        "images_per_s": batch / spent.median,
+        "images_per_s": s.batch_size / spent.median,
         "compile_s": compile_s,
         **peak_memory(),
     }

@@ -22,7 +22,7 @@ from ddad_jax.engine.settings.setting import (
     one_of,
     setting,
     whole,
-)  # fmt: skip
+)
 from ddad_jax.engine.settings.threshold import ThresholdSettings
 
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
@@ -54,9 +54,7 @@ class DataSettings(Section):
     category: str = setting("", TEXT, "which of its sets, or which product")
     size: int = setting(256, _SIDE, "side in pixels, aspect ratio not kept")
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
-    hold_out: str = setting(
-        "recording", one_of("recording", "picture"), "what is held out whole, where the data say so"
-    )
+    hold_out: str = setting("recording", one_of("recording", "picture"), "whole ones, where the data say so | picture")
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")
     picture: tuple[int, ...] = setting(
         (), _PICTURE, "(height, width) to which pictures larger than the network's are brought and cut into tiles of "
@@ -84,7 +82,7 @@ class ViewSettings(Section):
 class BackboneSettings(Section):
     """The network of the features."""
 
-    name: str = setting("efficientnet_lite0", one_of(*sorted(BACKBONES)), "as README says them")
+    name: str = setting("efficientnet_lite0", one_of(*sorted(BACKBONES)), "of its features; the README lists them")
     weights: str = setting("", TEXT, "path; empty: the usual place")
     feature_size: int = setting(0, _OWN_OR_SIDE, "side at which pictures enter it; 0: their own")
     dtype: str = setting("float32", DTYPE, "| bfloat16: what it computes in")

@@ -87,7 +87,7 @@ def test_what_doubles_a_side_belongs_to_the_finer_level(tmp_path: Path) -> None:
         "UNet/time_embedding/linear_1": 1_000_000_000,
         "UNet/up_3_0/embed_layers_1": 10_000_000_000,
     }
-    found = by_level(c, Counter(paths))
+    found = by_level(c.model, c.data.size, Counter(paths))
     assert found == {"32 px": 111_000_011, "16 px": 111_100, "embeddings": 11_000_000_000}
 
 

@@ -146,11 +146,11 @@ def test_a_sweep_has_its_300_points_whatever_the_config_sweeps(
 
 def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
     c = tiny_runs.config(tmp_path)
-    row = time_unet(c, 2, 1)
+    row = time_unet(c.model, c.data.size, 2, 1)
     size, base = c.data.size, c.model.base
     # The two convolutions of one block at full size alone.
     assert row["gmac_per_image"] > 2 * 9 * base * base * size * size / 1e9
     assert 0 < row["share_of_peak"] < 2
     assert row["parameters"] == sum(p.size for p in jax.tree.leaves(init_params(build_unet(c.model, c.data.size), 0)))
-    assert time_train(c, 1)["images_per_s"] > 0
+    assert time_train(c.model, c.train, c.data.size, 1)["images_per_s"] > 0
     assert jax.default_backend() in ("cpu", "gpu", "tpu")

@@ -47,6 +47,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
+from ddad_jax.unet import UNet
 from ddad_jax.vision.view_mask import masked
 from ddad_jax.weights import load_backbone
 
@@ -171,7 +172,7 @@ def _adapt(
             feature_size=c.backbone.feature_size or None,
         )
     )
-    sample = _sampler(c, params)
+    sample = _sampler(build_unet(c.model, c.data.size), params, clip=c.sample.clip)
     states = _states(workdir)
     measure = {"contrast": _contrast(c, data, sample)}
     if c.adapt.choose == "synthetic":
@@ -269,15 +270,14 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(c: DDADSettings, params: Any) -> Any:
+def _sampler(unet: UNet, params: Any, *, clip: bool) -> Any:
     """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
-    unet = build_unet(c.model, c.data.size)
 
     @jax.jit
     def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
         network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
         x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
-        return jnp.clip(x0, -1.0, 1.0) if c.sample.clip else x0
+        return jnp.clip(x0, -1.0, 1.0) if clip else x0
 
     return functools.partial(sample, jax.tree.map(jnp.asarray, params))
 

@@ -28,7 +28,7 @@ from ddad_jax.engine.settings.setting import (
     several,
     span,
     whole,
-)  # fmt: skip
+)
 from ddad_jax.points import MODELS, OPTIMISED
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
