@@ -17,13 +17,18 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
-from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.types import Array, EpsFn
+from experiments.config import base, checked
 
 
-def config(root: Path, **changes: Any) -> ConfigDict:
+def config(root: Path, **changes: Any) -> DDADSettings:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
+    return checked(config_dict(root, **changes))
+
+
+def config_dict(root: Path, **changes: Any) -> ConfigDict:
+    """The same as a config file gives them, unchecked."""
     c = base()
     with c.unlocked():
         c.data.update(root=str(root), category="bolt", size=32)
@@ -35,7 +40,7 @@ def config(root: Path, **changes: Any) -> ConfigDict:
         for name, value in changes.items():
             *sections, last = name.split("__")
             functools.reduce(lambda at, section: at[section], sections, c)[last] = value
-    return check(c)
+    return c
 
 
 def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> FittedDDAD:

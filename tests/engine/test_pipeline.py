@@ -333,7 +333,7 @@ def test_kill_9_at_every_stage_changes_nothing(tmp_path: Path, compiled_once: st
     settings.write_text(
         "from pathlib import Path\nimport tiny_runs\n\n\n"
         "def get_config():\n    tiny_runs.small_predictor()\n    tiny_runs.small_backbone()\n"
-        f"    return tiny_runs.config(Path({str(root)!r}), **{KILLED!r})\n"
+        f"    return tiny_runs.config_dict(Path({str(root)!r}), **{KILLED!r})\n"
     )
     environment = {
         **os.environ,

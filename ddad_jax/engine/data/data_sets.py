@@ -1,9 +1,7 @@
 """The data sets that ``data.kind`` may name: one table, from which the config's check takes its names."""
 
 from collections.abc import Callable
-from typing import NamedTuple
-
-from ml_collections import ConfigDict
+from typing import Any, NamedTuple
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.cans import cans
@@ -11,6 +9,7 @@ from ddad_jax.data.folder import mvtec_folder, mvtec_pictures
 from ddad_jax.data.load import Pictures
 from ddad_jax.data.mtd import mtd, mtd_pictures
 from ddad_jax.data.visa import visa, visa_pictures
+from ddad_jax.engine.settings.sections import Settings
 
 
 class Kind(NamedTuple):
@@ -21,25 +20,27 @@ class Kind(NamedTuple):
     says, so that what is drawn on them lies where it was found.
     """
 
-    load: Callable[[ConfigDict], DataSet]
-    pictures: Callable[[ConfigDict], Pictures] | None = None
+    load: Callable[[Settings], DataSet]
+    pictures: Callable[[Settings], Pictures] | None = None
     upright: bool = False
 
 
-def picture_size(c: ConfigDict) -> tuple[int, int]:
+def picture_size(c: Settings) -> tuple[int, int]:
     """(height, width) that every picture is brought to before anything else."""
-    return tuple(c.data.picture) or (c.data.size, c.data.size)
+    height, width = c.data.picture or (c.data.size, c.data.size)
+    return height, width
 
 
-def _folder(c: ConfigDict) -> DataSet:
+def _folder(c: Settings) -> DataSet:
     return mvtec_folder(c.data.root, c.data.category, picture_size(c))
 
 
-def _cans(c: ConfigDict) -> DataSet:
-    return cans(c.data.size, seed=c.seed, **({"product": c.data.category} if c.data.category else {}))
+def _cans(c: Settings) -> DataSet:
+    named: dict[str, Any] = {"product": c.data.category} if c.data.category else {}
+    return cans(c.data.size, seed=c.seed, **named)
 
 
-def _tfds(c: ConfigDict) -> DataSet:
+def _tfds(c: Settings) -> DataSet:
     from ddad_jax.data.tfds import from_tfds  # an extra, which the rest can do without
 
     return from_tfds(c.data.root, c.data.category, c.data.size)

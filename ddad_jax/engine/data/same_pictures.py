@@ -7,11 +7,10 @@ files differently. A workdir counts them under the names that its first run gave
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.data import ImageSet
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
+from ddad_jax.engine.settings.sections import DataSettings
 
 
 def below(kind: str, category: str) -> str:
@@ -24,24 +23,24 @@ def below(kind: str, category: str) -> str:
     return f"{folder}/" if kind == "folder" and folder.parts else ""
 
 
-def first_below(workdir: Path, c: ConfigDict) -> str:
-    """``below`` of the run that first opened the workdir; that of ``c`` where nobody did."""
-    own = below(c.data.kind, c.data.category)
+def first_below(workdir: Path, data: DataSettings) -> str:
+    """``below`` of the run that first opened the workdir; that of ``data`` where nobody did."""
+    own = below(data.kind, data.category)
     known = _read(workdir / "data.json")
-    if known is None or c.data.kind != "folder":
+    if known is None or data.kind != "folder":
         return own
     if isinstance(known.get("below"), str):
         return known["below"]
     # Before names were counted so, the config beside it had the category that they began with.
-    data = (_read(workdir / "config.json") or {}).get("data")
-    if not isinstance(data, dict):
+    saved = (_read(workdir / "config.json") or {}).get("data")
+    if not isinstance(saved, dict):
         return own
-    return below(str(data.get("kind", "folder")), str(data.get("category", "")))
+    return below(str(saved.get("kind", "folder")), str(saved.get("category", "")))
 
 
-def fingerprint_in(workdir: Path, c: ConfigDict, images: ImageSet) -> str:
-    """``fingerprint`` of pictures of a run of ``c`` as the workdir counts them."""
-    own, first = below(c.data.kind, c.data.category), first_below(workdir, c)
+def fingerprint_in(workdir: Path, data: DataSettings, images: ImageSet) -> str:
+    """``fingerprint`` of pictures of a run of ``data`` as the workdir counts them."""
+    own, first = below(data.kind, data.category), first_below(workdir, data)
     if own == first:
         return fingerprint(images)
     return fingerprint(images._replace(names=tuple(first + name.removeprefix(own) for name in images.names)))

@@ -5,7 +5,6 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.split import hold_out, spread, subset
@@ -13,6 +12,8 @@ from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
+from ddad_jax.engine.settings.need import value_at, values_at
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import cut
 
@@ -70,7 +71,7 @@ class Data(NamedTuple):
         return np.tile(tiles, (sum(len(s.labels) for s in self.sets), 1, 1)) if tiles is not None else None
 
 
-def load_data(c: ConfigDict) -> Data:
+def load_data(c: Settings) -> Data:
     """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
     what is odd about the pictures is logged before anything is refused."""
     if c.view.register == "all":
@@ -86,7 +87,7 @@ def load_data(c: ConfigDict) -> Data:
     return split(c, dataset, view)
 
 
-def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
+def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
 
     Raises:
@@ -95,13 +96,13 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     recordings = dataset.recordings if c.data.hold_out == "recording" else ()
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *values_at(c, "sweep.standardise")):
         raise InputError(
             f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
         )
-    if c.adapt.epochs and len(fit.labels) < 2:
+    if value_at(c, "adapt.epochs") and len(fit.labels) < 2:
         raise InputError(
             f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
             "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
@@ -114,7 +115,7 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
 
 
-def _scored_registered(c: ConfigDict, data: Data) -> Data:
+def _scored_registered(c: Settings, data: Data) -> Data:
     """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
     (calibration, test), reference, registered = scored_onto_reference(c, data.calibration, data.test)
     choice = choice_of(c, data.fit, calibration) if data.choice else None
@@ -122,7 +123,7 @@ def _scored_registered(c: ConfigDict, data: Data) -> Data:
     return data._replace(calibration=calibration, test=test, choice=choice, view=view)
 
 
-def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
+def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> Choice:
     """Synthetic defects on the calibration images and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
     # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is

@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.folder import mvtec_pictures
@@ -16,6 +15,7 @@ from ddad_jax.data.load import Picture
 from ddad_jax.data.read import expanded, image_size, read_full
 from ddad_jax.data.split import spread
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import write_csv
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
@@ -50,7 +50,7 @@ class View(NamedTuple):
         return cut(self.watched[None], self.tiling) if self.tiling else self.watched[None]
 
 
-def view_of(c: ConfigDict) -> View:
+def view_of(c: Settings) -> View:
     """The mask and the tiles of ``c.view`` and ``c.data``; nothing is registered yet.
 
     Raises:
@@ -68,7 +68,7 @@ def view_of(c: ConfigDict) -> View:
     return View(watched, tiling(size, c.data.size, c.data.overlap) if c.data.picture else None)
 
 
-def _name_of(c: ConfigDict) -> str:
+def _name_of(c: Settings) -> str:
     """Of the view in a file of polygons: that of the category's folder, however its path is spelled."""
     if c.view.name or c.data.kind != "folder":
         return c.view.name or c.data.category
@@ -76,7 +76,7 @@ def _name_of(c: ConfigDict) -> str:
     return str(category) if category.parts else Path(c.data.root).resolve().name
 
 
-def _taken(c: ConfigDict) -> tuple[int, int] | None:
+def _taken(c: Settings) -> tuple[int, int] | None:
     """The size the camera's pictures have, all of them: a mask drawn for another would cover another place. None where
     they are in no files.
 
@@ -139,7 +139,7 @@ class OnReference(NamedTuple):
     size: tuple[int, int]
 
 
-def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReference:
+def reference_picture(c: Settings, trained_on: Sequence[Picture]) -> OnReference:
     """``c.view.reference``, or the first of the training pictures.
 
     Raises:
@@ -154,11 +154,11 @@ def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReferen
         raise InputError(f"--config.view.reference: {path}{told}: {error}") from None
 
 
-def _reference_path(c: ConfigDict, trained_on: Sequence[Picture]) -> Path:
+def _reference_path(c: Settings, trained_on: Sequence[Picture]) -> Path:
     return expanded(c.view.reference, "--config.view.reference") if c.view.reference else trained_on[0].path
 
 
-def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:
+def folder_of_view(c: Settings) -> tuple[DataSet, View]:
     """The MVTec layout folder of the config, every picture brought onto the reference (``view.register`` = all)."""
     found, view = mvtec_pictures(c.data.root, c.data.category), view_of(c)
     onto = reference_picture(c, found.train)
@@ -168,7 +168,7 @@ def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:
     return DataSet(found.name, train.images, test.images, found.recordings, notes), view
 
 
-def scored_onto_reference(c: ConfigDict, *sets: ImageSet) -> tuple[list[ImageSet], str, dict[str, Registration]]:
+def scored_onto_reference(c: Settings, *sets: ImageSet) -> tuple[list[ImageSet], str, dict[str, Registration]]:
     """The pictures of sets of that folder brought onto the reference; and its name, and what became of each."""
     found = mvtec_pictures(c.data.root, c.data.category)
     onto = reference_picture(c, found.train)
@@ -177,7 +177,7 @@ def scored_onto_reference(c: ConfigDict, *sets: ImageSet) -> tuple[list[ImageSet
     return [part.images for part in parts], str(onto.path), {k: v for part in parts for k, v in part.found.items()}
 
 
-def _aligned(c: ConfigDict, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
+def _aligned(c: Settings, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
     aligned = load_aligned(pictures, picture_size(c), onto.reference, onto.size)
     refused = [name for name, r in aligned.found.items() if not r.accepted]
     if refused:

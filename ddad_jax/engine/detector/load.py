@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data.json_file import parsed
@@ -26,6 +25,7 @@ from ddad_jax.engine.methods.method import (
     is_number,
 )
 from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Kept, load_constants
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
@@ -40,7 +40,7 @@ class Finished(NamedTuple):
     """
 
     workdir: Path
-    config: ConfigDict
+    config: Settings
     point: Point
     fitted: Fitted
     calibration: Mapping[str, Any]
@@ -119,7 +119,7 @@ def _constants(workdir: Path, again: str) -> Kept:
         raise InputError(f"{error}; {again}") from None
 
 
-def _require_view(c: ConfigDict, workdir: Path, kept: Constants, again: str) -> None:
+def _require_view(c: Settings, workdir: Path, kept: Constants, again: str) -> None:
     """A later run that was broken off may have left its config.json beside what was kept of another."""
     path, size = workdir / CONSTANTS_FILE, picture_size(c)
     if bool(c.view.register) != (kept.reference is not None):
@@ -156,7 +156,7 @@ def _require_weights(workdir: Path, fitted: Fitted, again: str) -> None:
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")
 
 
-def _model_id(c: ConfigDict, method: Method, fitted: Fitted, said: Mapping[str, Any], constants: Constants) -> str:
+def _model_id(c: Settings, method: Method, fitted: Fitted, said: Mapping[str, Any], constants: Constants) -> str:
     """12 hexadecimal digits."""
     numbers = ("threshold", "pixel_threshold", "crop", *method.needed(said), "ratio", "times")
     told = {

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
@@ -16,6 +14,7 @@ from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
 from ddad_jax.engine.methods.method import Costly, Fitted, Method, columns_of, defaults_of, key_of, settings_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.file_contents import checksum
 from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_text
 from ddad_jax.engine.sweep import selected
@@ -28,12 +27,12 @@ BESIDE = "side_by_side"
 """Folder of pictures that belong to rows."""
 
 
-def measured_with(c: ConfigDict, workdir: Path, data: Data, fitted: Fitted) -> dict[str, Any]:
+def measured_with(c: Settings, workdir: Path, data: Data, fitted: Fitted) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
-        "method": c.get("method", "ddad"),
-        "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
-        "held_out": fingerprint_in(workdir, c, data.calibration)[:16],
+        "method": c.method,
+        "trained_on": fingerprint_in(workdir, c.data, data.fit)[:16],
+        "held_out": fingerprint_in(workdir, c.data, data.calibration)[:16],
         **fitted.columns,
         "backbone_weights": checksum(c.backbone.weights),
         "crop": c.score.crop,
@@ -43,7 +42,7 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, fitted: Fitted) -> d
 
 
 def made_with(
-    c: ConfigDict, workdir: Path, data: Data, fitted: Fitted, points: Sequence[Costly]
+    c: Settings, workdir: Path, data: Data, fitted: Fitted, points: Sequence[Costly]
 ) -> dict[Costly, dict[str, Any]]:
     """What the rows of each point, for which ``fitted`` is ready, say of how they were made.
 
@@ -52,7 +51,7 @@ def made_with(
     """
     every = {
         **measured_with(c, workdir, data, fitted),
-        "test_set": fingerprint_in(workdir, c, data.test)[:16],
+        "test_set": fingerprint_in(workdir, c.data, data.test)[:16],
         **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }
     return {point: {**every, **fitted.columns_at(point)} for point in points}

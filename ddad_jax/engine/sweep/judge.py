@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, own_normal
@@ -22,6 +21,8 @@ from ddad_jax.engine.methods.method import (
     settings_of,
 )
 from ddad_jax.engine.methods.scored import Scored, judged_maps
+from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep import selected
 from ddad_jax.engine.verdicts.thresholds import Normal, thresholds_of
 from ddad_jax.image import centre_crop
@@ -68,7 +69,7 @@ class Shown(NamedTuple):
         return kept and selected.holds_selected(self.path, self.point, self.made_with)
 
 
-def truth_of(c: ConfigDict, data: Data) -> Truth:
+def truth_of(c: Settings, data: Data) -> Truth:
     masks, known = centre_crop(data.test.masks, c.score.crop), data.test.has_mask
     return Truth(
         n_held_out=len(data.calibration.labels),
@@ -84,14 +85,14 @@ def truth_of(c: ConfigDict, data: Data) -> Truth:
 
 
 def scored(
-    c: ConfigDict, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
+    c: Settings, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
     for mapped in fitted.maps(evidence, points, pictures):
         yield judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
 
 
-def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+def metrics_of(c: Settings, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
     """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
 
     before: whether the distances were masked.
@@ -101,7 +102,7 @@ def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = Fal
     metrics = dict.fromkeys(METRICS, float("nan"))
     if found.finite:
         metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
-        if c.score.normalise == "batch":
+        if method_of(c).published(c):
             metrics |= published_metrics(maps[known], truth.masks[known])
     if c.at_threshold:
         metrics |= _at_threshold(c, truth, found, before)
@@ -124,7 +125,7 @@ AT_THRESHOLD = (
 """What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
 
 
-def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+def _at_threshold(c: Settings, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
     """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
     if not found.finite:
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
@@ -140,7 +141,7 @@ def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> d
 
 
 def row_of(
-    c: ConfigDict, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
+    c: Settings, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The row of one point.
 
@@ -187,7 +188,7 @@ SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
 """Metrics that a row also has on the synthetic defects, as ``synthetic_...``."""
 
 
-def synthetic_judge(c: ConfigDict, data: Data) -> Any:
+def synthetic_judge(c: Settings, data: Data) -> Any:
     """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
 
     Not numbers where one of these diverged; what test images do is not looked at.

@@ -130,8 +130,8 @@ def test_the_calls_of_the_models_before_it_are_those_that_networks_receive(
     ddad_student.distilled(c, workdir, data, params)
     grids.optimised_grids(c, workdir, data, params, todo.costly)
     calls, have = counted.settled(), pictures_of(data)
-    work = {"training": planning.training(c, have), "adaptation": planning.adaptation(c, have)}
-    for name, found in (work | {"student": planning.student(c, have)}).items():
+    work = {"training": planning.training(c.train, have), "adaptation": planning.adaptation(c, have)}
+    for name, found in (work | {"student": planning.student(c.student, have)}).items():
         # A gradient goes through the network once.
         assert found.unet + found.update == calls[name], name
     # The search tries no place twice, so it may need less than there is room for.

@@ -1,7 +1,6 @@
 """What holds for every kind of data set, whoever added it."""
 
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -11,18 +10,20 @@ import numpy as np
 import pytest
 import tiny_runs
 import trees
-from ml_collections import ConfigDict
 from PIL import Image
 from trees import save, square_mask
 
 from ddad_jax.data.cans import cans
 from ddad_jax.data.load import Pictures
 from ddad_jax.data.read import image_size, read_full, read_image
-from ddad_jax.engine import settings
 from ddad_jax.engine.data import data_sets
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, original
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings import sections
+from ddad_jax.engine.settings.sections import DataSettings
+from ddad_jax.engine.settings.setting import settings_in
+from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, files_of, original
 from ddad_jax.errors import InputError
 
 
@@ -52,7 +53,7 @@ def few_cans(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data_sets, "cans", functools.partial(cans, n_train=4, n_test_good=2, n_defect=1))
 
 
-def written(root: Path, name: str, **changes: Any) -> ConfigDict:
+def written(root: Path, name: str, **changes: Any) -> DDADSettings:
     """The settings of a small data set of this kind, which is written first."""
     tree, category = TREES[name]
     tree(root)
@@ -61,7 +62,7 @@ def written(root: Path, name: str, **changes: Any) -> ConfigDict:
     return tiny_runs.config(root, data__kind=name, data__category=category, **changes)
 
 
-def listed(c: ConfigDict) -> Pictures:
+def listed(c: DDADSettings) -> Pictures:
     of = KINDS[c.data.kind].pictures
     assert of is not None
     return of(c)
@@ -94,9 +95,10 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     test, upright = KINDS[name].load(c).test, KINDS[name].upright
     np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c), orient=upright))
     none = np.zeros(len(test.labels))
-    judged = Judged(test, none, test.masks.astype(np.float32), test.masks)
-    assert drawn_size(c, judged, at) == image_size(path, orient=upright)
-    np.testing.assert_array_equal(original(c, judged, at), read_full(path, orient=upright))
+    files = files_of(c.data, c.view, test.names)
+    judged = Judged(test, none, test.masks.astype(np.float32), test.masks, files)
+    assert drawn_size(judged, at) == image_size(path, orient=upright)
+    np.testing.assert_array_equal(original(judged, at), read_full(path, orient=upright))
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -106,8 +108,6 @@ def test_a_view_mask_drawn_for_pictures_of_another_size_is_refused(name: str, tm
         load_data(c)
 
 
-def test_every_kind_is_named_beside_its_setting() -> None:
-    """The page of settings is made of that comment."""
-    found = re.search(r"c\.data\.kind = .*#(.*)", inspect.getsource(settings.base))
-    assert found is not None
-    assert {*KINDS} <= {*re.findall(r"\w+", found[1])}
+def test_every_kind_is_one_that_its_setting_may_name_and_that_its_help_says() -> None:
+    (kind,) = (each for each in settings_in(DataSettings) if each.flag == "kind")
+    assert {*KINDS} == {*sections.KINDS} <= {*re.findall(r"\w+", kind.help)}

@@ -21,6 +21,7 @@ from ddad_jax.engine.methods.ddad import method as ddad_method
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, point_of
 from ddad_jax.engine.methods.ddad.search import AXES
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import key_of, settings_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
@@ -30,6 +31,7 @@ from ddad_jax.engine.search.judge import quantum_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
 from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
 from ddad_jax.errors import InputError
@@ -67,12 +69,12 @@ def programs() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def config(root: Path) -> ConfigDict:
+def config(root: Path) -> DDADSettings:
     return tiny_runs.config(root, **CHANGES)
 
 
 @pytest.fixture(scope="module")
-def done(programs: Any, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def done(programs: Any, config: DDADSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     workdir = tmp_path_factory.mktemp("search") / "run"
     return workdir, search(config, workdir, HOW)
 
@@ -98,7 +100,7 @@ def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # --- A whole search ---------------------------------------------------------------------------------------------
 
 
-def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: ConfigDict) -> None:
+def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: DDADSettings) -> None:
     workdir, best = done
     rows = read_jsonl(workdir / "search.jsonl")
     assert [row["trial"] for row in rows] == list(range(12))
@@ -116,12 +118,11 @@ def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, 
 
 
 def test_the_objective_is_the_sweeps(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the evaluation takes the kept point, without a sweep."""
     workdir, best = done
-    c = ConfigDict(config.to_dict())
-    c.select = "synthetic"
+    c = changed(config, {"select": "synthetic"})
     monkeypatch.setattr(pipeline.results, "write", lambda *a, **k: None)
     (row,) = run_all(c, workdir, sweep=False)
     assert row["selected"] and key_of(row, SETTINGS) == key_of(settings_of(*point_of(best)), SETTINGS)
@@ -130,7 +131,7 @@ def test_the_objective_is_the_sweeps(
 
 
 def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, best = done
     before = (workdir / "search.jsonl").read_bytes()
@@ -148,11 +149,11 @@ def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
 
 
 def test_labels_and_pictures_of_the_test_set_decide_nothing(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, best = done
 
-    def poisoned(c: ConfigDict) -> Any:
+    def poisoned(c: DDADSettings) -> Any:
         data = load_data(c)
         test = data.test
         flipped = test._replace(labels=1 - test.labels, masks=~test.masks, images=255 - test.images)
@@ -171,7 +172,7 @@ def _chosen_of(workdir: Path) -> bytes:
 
 
 def test_a_killed_search_ends_as_an_unbroken_one(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Killed after the row of a trial and before its answer."""
     workdir, _ = done
@@ -203,7 +204,7 @@ def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]
 
 
 def test_what_works_on_kept_distances_reconstructs_once(
-    config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+    config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[Any] = []
     run = evidence.sweep_distances
@@ -218,7 +219,7 @@ def test_what_works_on_kept_distances_reconstructs_once(
 
 
 def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workdir, best = done
     made_with = json.loads((workdir / "chosen.json").read_text())["made_with"]
@@ -234,7 +235,7 @@ def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
 
 
 def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_stay(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_with = json.loads((done[0] / "chosen.json").read_text())["made_with"]
     recon, score = point_at(config, {"w": 0.5})
@@ -302,9 +303,8 @@ def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
     assert not studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
 
 
-def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
-    c = ConfigDict(config.to_dict())
-    c.select = "synthetic"
+def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
+    c = changed(config, {"select": "synthetic"})
     data = load_data(c)
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     positive = int(labels.sum())
@@ -344,7 +344,7 @@ def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
         (["v:-1:2"], r"--over=v:-1:2: --config.score.v"),
     ],
 )
-def test_ranges_that_cannot_be_searched_name_their_flag(config: ConfigDict, over: list[str], says: str) -> None:
+def test_ranges_that_cannot_be_searched_name_their_flag(config: DDADSettings, over: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         parse(config, over)
 
@@ -373,7 +373,7 @@ def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
     [({"trials": 0}, "--trials=0"), ({"scores": 0}, "--scores=0"), ({"minutes": -1.0}, "--timeout_minutes=-1.0"),
      ({"seed": -1}, "--seed=-1")],
 )  # fmt: skip
-def test_numbers_out_of_range_name_their_flag(config: ConfigDict, changes: dict[str, Any], says: str) -> None:
+def test_numbers_out_of_range_name_their_flag(config: DDADSettings, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         search(config, Path("never"), Search(["w"])._replace(**changes))
 
@@ -396,7 +396,7 @@ def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:
         search_search._keep_told(tmp_path, {0: 1.0, 1: 2.0})
 
 
-def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: ConfigDict, tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: DDADSettings, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     for url in ("foo", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
         with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
@@ -425,8 +425,8 @@ def test_the_command_that_evaluates_means_the_settings_of_the_search() -> None:
         return own["config"], own.config
 
     flag, config = read(argv)
-    changed = config_flags.get_override_values(flag)
-    command = shlex.split(evaluation(config_flags.get_config_filename(flag), changed, Path("runs/a b")))
+    given = config_flags.get_override_values(flag)
+    command = shlex.split(evaluation(config_flags.get_config_filename(flag), given, Path("runs/a b")))
     assert command[:3] == ["python", "-m", "experiments.evaluate"] and "--workdir=runs/a b" in command
     again = read(command[2:])[1]
     config.select = "synthetic"

@@ -19,13 +19,13 @@ import numpy as np
 import optax
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 from PIL import Image
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
 from ddad_jax.engine.methods.loop import learning_rate
 from ddad_jax.engine.methods.method import settings_of
 from ddad_jax.engine.store.tables import plain, read_jsonl
@@ -36,7 +36,7 @@ from ddad_jax.errors import InputError, first_line
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 
-CONFIG = ConfigDict({"seed": 0, "sample": {"w": 3.0, "grid": "trailing"}})
+CONFIG = DDADSettings().to_dict()
 MADE_WITH, WEIGHTS = ("test_set",), "0123"
 ROW = {**settings_of(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
 
@@ -325,9 +325,9 @@ def test_who_is_not_logged_in_is_told_so_before_the_work(tmp_path: Path) -> None
     # In a process of its own: W&B keeps what it found out about the user.
     unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
     code = (
-        "import os; from pathlib import Path; from ml_collections import ConfigDict\n"
+        "import os; from pathlib import Path\n"
         "from ddad_jax.engine.tracking import writer_of\n"
-        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], ConfigDict(), ())\n"
+        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], dict(), ())\n"
         "try: begin()\n"
         "except ValueError as error: print(error)\n"
         "del os.environ['WANDB_MODE']\n"
@@ -388,7 +388,7 @@ def test_a_store_that_is_lost_later_costs_a_warning(
 
 @pytest.mark.parametrize("warmup, accumulate", [(0, 1), (5, 1), (3, 2)])
 def test_the_learning_rate_of_a_step_is_the_optimisers(warmup: int, accumulate: int) -> None:
-    s = ConfigDict({"learning_rate": 0.2, "warmup_steps": warmup, "accumulate": accumulate})
+    s = TrainSettings(learning_rate=0.2, warmup_steps=warmup, accumulate=accumulate)
     rate = optax.linear_schedule(0.0, 0.2, warmup) if warmup else optax.constant_schedule(0.2)
     for step in range(12):
         assert learning_rate(s, step) == pytest.approx(float(rate(step // accumulate)))
@@ -425,7 +425,7 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
         features, gains = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables()), jnp.float32(gain)
         return PairProgram(lambda g: (lambda x, t: g * x, features), gains, alpha_bar=jnp.asarray(alpha_bar_table()))
 
-    def told(c: ConfigDict, with_: PairProgram) -> int:
+    def told(c: DDADSettings, with_: PairProgram) -> int:
         """Number of the one row of a sweep, which the same sweep repeated finds and tells as that."""
         said: list[int] = []
         for _ in range(2):

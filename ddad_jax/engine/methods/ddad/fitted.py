@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
@@ -29,10 +28,12 @@ from ddad_jax.engine.methods.ddad.evidence import (
 )
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.maps import mapped, whole_maps
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
@@ -48,7 +49,7 @@ class FittedDDAD:
     epochs; program: both. student, grids: those that the points it is ready for ask. test: the test pictures, for what
     a report shows of them; None where nothing is to be shown."""
 
-    c: ConfigDict
+    c: DDADSettings
     workdir: Path
     params: Any
     variables: Variables
@@ -97,7 +98,7 @@ class FittedDDAD:
         return {
             "train_steps": trained_steps(self.workdir),
             "adapt_epoch": self.epoch,
-            **backbone_columns(c),
+            **backbone_columns(c.backbone),
             "dtype": c.model.dtype,
             "normalise": c.score.normalise,
             "clip": c.sample.clip,
@@ -184,11 +185,15 @@ class FittedDDAD:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"model": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+        return {"model": self.c.model.to_dict(), "backbone": backbone_settings(self.c.backbone)}
 
     @property
     def networks(self) -> dict[str, Any]:
-        return {"size": self.c.data.size, "unet": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+        return {
+            "size": self.c.data.size,
+            "unet": self.c.model.to_dict(),
+            "backbone": backbone_settings(self.c.backbone),
+        }
 
     @property
     def compilations(self) -> int:
@@ -202,8 +207,7 @@ class FittedDDAD:
 
     def in_types(self, unet: str, backbone: str) -> "FittedDDAD":
         """The same, computing in other types ("float32" | "bfloat16"); parameters stay as they are."""
-        c = ConfigDict(self.c.to_dict())
-        c.model.dtype, c.backbone.dtype = unet, backbone
+        c = changed(self.c, {"model.dtype": unet, "backbone.dtype": backbone})
         own = replace(self, c=c, program=program_of(c, self.params, self.variables))
         if self.student is None:
             return own

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
@@ -22,6 +21,7 @@ from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import spread
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.store.tables import plain, write_text
 from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
@@ -40,7 +40,7 @@ TRIALS = 8
 
 
 def optimised_grids(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint], *, find: bool = True
+    c: DDADSettings, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint], *, find: bool = True
 ) -> dict[GridKey, TimeGrid]:
     """The grids that those of ``points`` with grid = "optimised" visit, finding and saving the ones that are missing.
 
@@ -141,10 +141,10 @@ class _Programs(NamedTuple):
     measure: Callable[[Array, str], Callable[[np.ndarray], Array]]
 
 
-def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
+def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
-    unet, table, s = build_unet(c), alpha_bar(), c.sample
+    unet, table, s = build_unet(c.model, c.data.size), alpha_bar(), c.sample
     images = data.validation.images[spread(len(data.validation.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point
 from ddad_jax.engine.store.archives import read_npz
 from ddad_jax.engine.store.tables import Row, plain, write_bytes
@@ -52,7 +52,7 @@ def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
 
 
 def keeper(
-    c: ConfigDict, workdir: Path, test: ImageSet, selected: Point | None
+    c: DDADSettings, workdir: Path, test: ImageSet, selected: Point | None
 ) -> Callable[[ReconPoint, Mapping[str, Any], np.ndarray, np.ndarray], None]:
     """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
     point has the first seed and the w and T' of the selected one; any w and T' while none is selected."""

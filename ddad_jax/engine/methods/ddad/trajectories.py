@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point, Steps
 from ddad_jax.engine.store.archives import read_npz
 from ddad_jax.engine.store.tables import write_bytes
@@ -38,7 +38,7 @@ MOST_BYTES = 2**27
 
 
 def keep(
-    c: ConfigDict,
+    c: DDADSettings,
     workdir: Path,
     data: Data,
     point: Point,
@@ -103,7 +103,7 @@ def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps
     return kept if str(found.get("made_of")) == _made_of(workdir) else None
 
 
-def _wanted(c: ConfigDict, workdir: Path, data: Data, point: Point) -> list[int]:
+def _wanted(c: DDADSettings, workdir: Path, data: Data, point: Point) -> list[int]:
     """The pictures to show; none where their file is there, or where there is nothing to show of the point."""
     if not c.output.browser or not (workdir / "selected.npz").exists():
         return []

@@ -15,23 +15,24 @@ from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params, layered
 from ddad_jax.engine.methods.ddad.points import UNSAID, plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base, reference
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
+from experiments.config import base, reference
 
 
 @pytest.fixture(scope="module")
 def params() -> Any:
     """Weights as after training: none is zero, so that every layer shows."""
-    drawn = init_params(build_unet(config(Path())), 0)
+    drawn = init_params(build_unet(config(Path()).model, 32), 0)
     rng = np.random.default_rng(0)
     return jax.tree.map(lambda p: p + 0.1 * rng.standard_normal(p.shape).astype(np.float32), drawn)
 
 
 def test_the_u_nets_parts_make_up_its_noise(params: Any) -> None:
-    unet = build_unet(config(Path()))
+    unet = build_unet(config(Path()).model, 32)
     x_t = np.random.default_rng(1).standard_normal((2, 32, 32, 3)).astype(np.float32)
     t = np.array([30, 250])
 
@@ -49,7 +50,7 @@ def test_the_u_nets_parts_make_up_its_noise(params: Any) -> None:
 
 def test_a_call_that_reuses_costs_a_tenth() -> None:
     """In multiply-adds of DDAD-S at 256 px: the features are taken where little is left to compute."""
-    unet = build_unet(base())
+    unet = build_unet(DDADSettings().model, 256)
     x_t, t = jax.ShapeDtypeStruct((1, 256, 256, 3), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.int32)
     params = jax.eval_shape(unet.init, jax.random.key(0), x_t, t)["params"]
 

@@ -8,6 +8,7 @@ import tiny_runs
 
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
@@ -78,7 +79,7 @@ def test_what_a_student_is_not_trained_for_is_refused_before_anything_is_trained
 
 def test_another_range_is_another_training() -> None:
     assert points(**BOTH, sweep__w=(7.0,), sweep__steps=(1,), student__w=(0.0, 8.0))
-    found = trained_for(tiny_runs.config(Path("data"), student__w=(0.0, 8.0), student__calls=1))
+    found = trained_for(StudentSettings(w=(0.0, 8.0), calls=1), t_max=1000)
     assert (found.w, found.t_prime, found.calls) == ((0.0, 8.0), (100, 300), 1)
 
 

@@ -303,7 +303,7 @@ def test_the_real_network_learns_in_the_loop(
     """One level of a U-Net: what the stand-ins above stand for."""
     monkeypatch.undo()
     c = tiny_runs.config(root, **{**SMALL, "model__base": 8, "student__steps": 2, "student__calls": 1})
-    unet = student.build_student(c).unet
+    unet = student.build_student(c.model, c.data.size).unet
     shapes = jax.eval_shape(unet.init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)), jnp.zeros(1, int))["params"]
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda s: 0.1 * rng.standard_normal(s.shape).astype(np.float32), shapes)

@@ -11,8 +11,8 @@ from tiny_runs import config
 
 from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base, reference
 from ddad_jax.errors import InputError
+from experiments.config import base, checked, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
 
@@ -43,8 +43,8 @@ def load(name: str, argument: str) -> ConfigDict:
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_every_config_file_passes_its_check(name: str) -> None:
     for argument in ARGUMENTS[name]:
-        c = check(load(name, argument))
-        assert c.is_locked, "a mistyped flag must not make a new setting"
+        c = checked(config := load(name, argument))
+        assert config.is_locked, "a mistyped flag must not make a new setting"
         todo = plan(c, sweep=True)
         assert todo.selected is None if c.select else todo.selected[0] in todo.costly
         assert json.dumps(c.to_dict())
