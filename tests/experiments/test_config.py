@@ -10,7 +10,6 @@ from ml_collections import ConfigDict
 from tiny_runs import config
 
 from ddad_jax.engine.methods.ddad.points import plan
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.errors import InputError
 from experiments.config import base, checked, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
@@ -108,10 +107,10 @@ def test_the_selected_point_is_in_every_plan_and_counted_once(tmp_path: Path) ->
     assert full.selected == alone.selected and alone.costly == [full.selected[0]]
     assert full.selected[0].w == 3.0 and full.selected[0].seed == 4
     assert len(full.costly) == len(set(full.costly)) == 2 * 2 * 2 + 1
-    assert len(full.score) == len(set(full.score)) == 2
+    assert len(full.cheap) == len(set(full.cheap)) == 2
     assert [p.steps for p in full.costly] == sorted(p.steps for p in full.costly)
 
 
 def test_the_demo_tries_a_hundred_points() -> None:
-    todo = plan(check(demo.get_config()), sweep=True)
+    todo = plan(checked(demo.get_config()), sweep=True)
     assert len(todo.costly) * len(todo.cheap) >= 100

@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import grids as ddad_grids
 from ddad_jax.engine.methods.ddad.grids import load_entries, optimised_grids
 from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.workdir import open_workdir
@@ -59,7 +59,7 @@ def fail(*args: Any, **how: Any) -> None:
     raise AssertionError("computed again")
 
 
-def found(c: ConfigDict, workdir: Path, data: Data, params: Any = PARAMS) -> dict[GridKey, TimeGrid]:
+def found(c: DDADSettings, workdir: Path, data: Data, params: Any = PARAMS) -> dict[GridKey, TimeGrid]:
     return optimised_grids(c, workdir, data, params, plan(c, sweep=True).costly)
 
 
