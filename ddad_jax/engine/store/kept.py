@@ -74,6 +74,7 @@ def load(
     made_with: Mapping[str, Any],
     holds: Holds = (),
     *,
+    usual: Mapping[str, Any] | None = None,
     more: bool = False,
     otherwise: str = "it is made anew",
 ) -> Content | None:
@@ -82,6 +83,7 @@ def load(
 
     Args:
       holds: what the content must have; a file without is of something else.
+      usual: what a file was made with that says nothing of these names, as one from before a setting existed.
       more: ``made_with`` may say more than the file does, as the row of a table.
       otherwise: what happens now, for the log.
     """
@@ -99,6 +101,8 @@ def load(
     now = json.loads(json.dumps(plain(made_with)))
     if not there and path.suffix == ".json":
         there = {name: plain(content.pop(name)) for name in now if name in content}
+    if there and usual:
+        there, now = ({**plain(usual), **one} for one in (there, now))
     if more and there:
         now = {name: value for name, value in now.items() if name in there}
     if differing := differences(there, now):
