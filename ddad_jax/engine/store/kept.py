@@ -98,7 +98,7 @@ def load(
     if lacking := _lacking(content, holds):
         _say_once(path, logging.INFO, f"{path}: is of something else (it has no {lacking}): {otherwise}")
         return None
-    now = json.loads(json.dumps(plain(made_with)))
+    now = plain(made_with)
     if not there and path.suffix == ".json":
         there = {name: plain(content.pop(name)) for name in now if name in content}
     if there and usual:
