@@ -279,7 +279,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Program:
 @pytest.mark.parametrize("count", [8, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_capture_that_was_killed_is_taken_up(captured: Program, tmp_path: Path, count: int) -> None:
     for i, image in enumerate(spread(captured.images, count)):
-        if rows := whole_lines(image, "frames.csv"):
+        if len(rows := whole_lines(image, "frames.csv")) > 1:
             left = read_capture(image.put(tmp_path / f"left{i}"), unfinished=True)
             assert len(left.frames) == len(rows) - 1, "what is there can be used as it is"
         captured.ends_alike_from(image, tmp_path / str(i))
