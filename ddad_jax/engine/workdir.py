@@ -15,7 +15,6 @@ from typing import Any
 
 import jax
 
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
@@ -24,7 +23,7 @@ from ddad_jax.engine.methods.settings import FIRST, METHODS, settings_from
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings.sections import LOCATIONS, Settings
-from ddad_jax.engine.store import lock
+from ddad_jax.engine.store import kept, lock
 from ddad_jax.engine.store.file_contents import same_file, why_another
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep import shards
@@ -41,6 +40,8 @@ _PACKAGES = (
     "pillow",
 )
 
+
+_AGAIN = "Delete the workdir to start again"
 
 _ARITHMETIC = (
     "jax_enable_x64",
@@ -107,9 +108,9 @@ def _write(folder: Path, config: Settings, data: Data) -> None:
     settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
     require_same(folder, config, data)
     # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
-    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config.data)}, indent=1))
+    kept.save(folder / "data.json", {**used, "below": first_below(folder, config.data)}, {})
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
-    write_text(folder / "environment.json", json.dumps(environment(), indent=1))
+    kept.save(folder / "environment.json", environment(), {})
 
 
 def require_same(folder: Path, config: Settings, data: Data) -> None:
@@ -122,7 +123,7 @@ def require_same(folder: Path, config: Settings, data: Data) -> None:
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
-    before = _then(_read(saved))
+    before = _then(kept.read(saved, mend=_AGAIN)[0])
     method = method_of(config)
     bound, then = method.bound(folder, settings), method.bound(folder, before)
     differing = [
@@ -133,7 +134,7 @@ def require_same(folder: Path, config: Settings, data: Data) -> None:
         if not (name in LOCATIONS and (folder / "data.json").exists())
         and not (name == "backbone.weights" and same_file(old, new))
     ]
-    made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
+    made_of = kept.read(folder / "data.json", mend=_AGAIN)[0] if (folder / "data.json").exists() else used
     if bound and any(made_of.get(name) != used[name] for name in used):
         changed = f"the normal images of {data.name}: pictures were added, removed or changed"
         differing.append((next(iter(bound)), changed))
@@ -156,7 +157,7 @@ def saved_config(folder: Path) -> Any:
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
-    saved = _read(path)
+    saved = kept.read(path, mend=_AGAIN)[0]
     if (method := saved.get("method", FIRST)) not in METHODS:
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no method {method}")
     if unknown := _unknown(saved, _defaults(method)):
@@ -251,13 +252,3 @@ def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]
         else value
         for name, value in filled.items()
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = parsed(path.read_bytes(), constants=True)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected the settings of a run; delete the workdir to start again")
-    return found

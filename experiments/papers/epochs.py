@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.data.json_file import read_object
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
@@ -20,6 +19,7 @@ from ddad_jax.engine.methods.ddad.noise_predictor import restored
 from ddad_jax.engine.methods.ddad.points import UNSAID
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows
 from ddad_jax.mesh import device_mesh
@@ -57,5 +57,5 @@ def rows_by_epoch(workdir: Path) -> dict[int, list[dict[str, Any]]]:
 
 def _epochs_run(workdir: Path) -> int:
     path = workdir / "adapt" / "chosen.json"
-    found = read_object(path, mend="Name another --workdir, or delete this one to start again", constants=True)
-    return int(found["epochs_run"])
+    mend = "Name another --workdir, or delete this one to start again"
+    return int(kept.read(path, {"epochs_run": int}, mend=mend)[0]["epochs_run"])

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import restored, trained
@@ -25,6 +24,7 @@ from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, TRAINED_WITH
 from ddad_jax.engine.methods.method import key_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.workdir import held, open_workdir, require_same
 from ddad_jax.errors import InputError
@@ -284,12 +284,9 @@ def weights_of(given: list[str]) -> dict[str, Path]:
 
 def _same_settings(state: State) -> bool:
     """Whether the folder's config.json is of these settings, as far as they bind a workdir."""
-    path = state.folder / "config.json"
-    if not path.exists():
-        return False
     try:
-        before = parsed(path.read_bytes(), constants=True)
-    except (OSError, ValueError):
+        before, _ = kept.read(state.folder / "config.json")
+    except InputError:
         return False
     now = json.loads(json.dumps(state.run.config.to_dict()))
     sections = {name.partition(".")[0] for name in (*TRAINED_WITH, *ADAPTED_WITH)}

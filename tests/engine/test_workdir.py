@@ -137,7 +137,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path, root: Path
 def test_a_broken_config_is_refused(tmp_path: Path, root: Path, content: str) -> None:
     folder = opened(tmp_path / "w", root)
     (folder / "config.json").write_text(content)
-    with pytest.raises(InputError, match=r"config\.json.*delete the workdir"):
+    with pytest.raises(InputError, match=r"config\.json.*Delete the workdir"):
         opened(folder, root)
 
 

@@ -12,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.backbones import Backbone, feature_fn
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.cost.macs import counted
 from ddad_jax.engine.cost.memory import Memory, live_bytes, tree_bytes
 from ddad_jax.engine.cost.work import Costs
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, layered
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import plain, read_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
@@ -144,14 +144,8 @@ def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, mea
     Raises:
       InputError: no run, no rows that can be used, a run of other settings, on another device than was said.
     """
-    said = {}
-    for name in ("config.json", "environment.json"):
-        try:
-            said[name] = dict(parsed((workdir / name).read_bytes(), constants=True))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"--from_run={workdir}: {name} cannot be read ({error}); expected the workdir of a sweep"
-            ) from None
+    mend = f"Expected --from_run={workdir} to be the workdir of a sweep"
+    said = {name: kept.read(workdir / name, mend=mend)[0] for name in ("config.json", "environment.json")}
     here, there = json.loads(json.dumps(plain(c.to_dict()))), said["config.json"]
     other = [
         f"{name}: there {_at(there, name)}, here {_at(here, name)}"

@@ -54,7 +54,7 @@ def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
     """The whole detector of ``c`` for ``batch`` noisy pictures.
 
     Raises:
-      InputError: a point whose start time is found for each picture; grids.json of ``workdir`` is not one of ours.
+      InputError: a point whose start time is found for each picture.
     """
     todo = plan(c, sweep=False)
     (wanted, *_), (score, *_) = todo.costly, todo.cheap

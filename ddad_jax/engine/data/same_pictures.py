@@ -4,13 +4,15 @@ Names of pictures are relative to ``data.root``, so ``root=sets, category=part``
 files differently. A workdir counts them under the names that its first run gave them, which data.json notes as "below".
 """
 
+import contextlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine.settings.sections import DataSettings
+from ddad_jax.engine.store import kept
+from ddad_jax.errors import InputError
 
 
 def below(kind: str, category: str) -> str:
@@ -27,12 +29,12 @@ def first_below(workdir: Path, data: DataSettings) -> str:
     """``below`` of the run that first opened the workdir; that of ``data`` where nobody did."""
     own = below(data.kind, data.category)
     known = _read(workdir / "data.json")
-    if known is None or data.kind != "folder":
+    if not known or data.kind != "folder":
         return own
     if isinstance(known.get("below"), str):
         return known["below"]
     # Before names were counted so, the config beside it had the category that they began with.
-    saved = (_read(workdir / "config.json") or {}).get("data")
+    saved = _read(workdir / "config.json").get("data")
     if not isinstance(saved, dict):
         return own
     return below(str(saved.get("kind", "folder")), str(saved.get("category", "")))
@@ -46,10 +48,8 @@ def fingerprint_in(workdir: Path, data: DataSettings, images: ImageSet) -> str:
     return fingerprint(images._replace(names=tuple(first + name.removeprefix(own) for name in images.names)))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """None where there is no such file, or nothing readable in it: ``workdir`` refuses that by name."""
-    try:
-        known = parsed(path.read_bytes(), constants=True)
-    except (OSError, ValueError):
-        return None
-    return known if isinstance(known, dict) else None
+def _read(path: Path) -> dict[str, Any]:
+    """Empty where there is no such file, or nothing readable in it: ``workdir`` refuses that by name."""
+    with contextlib.suppress(InputError):
+        return kept.read(path)[0]
+    return {}

@@ -1,19 +1,14 @@
 """chosen.json: the point that synthetic defects chose, kept with the model, so an evaluation need not sweep."""
 
 import itertools
-import json
-import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, settings_of
-from ddad_jax.engine.store.tables import write_text
+from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
-
-log = logging.getLogger(__name__)
 
 
 class Chosen(NamedTuple):
@@ -26,14 +21,16 @@ class Chosen(NamedTuple):
     worth: float
 
 
+FILE = "chosen.json"
+
+
 def save_chosen(workdir: Path, chosen: Chosen) -> None:
-    said = {
+    content = {
         "point": settings_of(*chosen.point),
         "synthetic_image_auroc": chosen.worth,
-        "made_with": chosen.made_with,
         "asks": chosen.asks,
     }
-    write_text(workdir / "chosen.json", json.dumps(said, indent=1))
+    kept.save(workdir / FILE, content, chosen.made_with)
 
 
 def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Chosen | None:
@@ -42,21 +39,18 @@ def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Cho
     Raises:
       InputError: chosen.json is not what ``save_chosen`` writes.
     """
-    path = workdir / "chosen.json"
+    path, again = workdir / FILE, "Delete it to choose again"
     if not path.exists():
         return None
+    holds: dict[str, type] = {"point": dict, "asks": dict, "synthetic_image_auroc": float}
+    content, there = kept.read(path, holds, mend=again)
     try:
-        said = parsed(path.read_bytes(), constants=True)
-        worth = float(said["synthetic_image_auroc"])
-        chosen = Chosen(method.point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
-    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
-        ) from None
-    if {"method": "ddad", **chosen.made_with} != {"method": "ddad", **json.loads(json.dumps(made_with))}:
-        log.info("%s: another model or other pictures chose that point, so one is chosen anew", path)
+        point = method.point_of(content["point"])
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: does not say which point was chosen ({error!r}). {again}") from None
+    if kept.load(path, made_with, usual={"method": "ddad"}, otherwise="a point is chosen anew") is None:
         return None
-    return chosen
+    return Chosen(point, there, content["asks"], content["synthetic_image_auroc"])
 
 
 def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tuple[Point, float]:

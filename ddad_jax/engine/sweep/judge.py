@@ -58,15 +58,14 @@ class Truth(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What the report shows of the selected point: the file, the point, and what made it."""
+    """What the report shows of the selected point: its workdir, the point, and what made it."""
 
-    path: Path
+    workdir: Path
     point: Point
     made_with: dict[str, Any]
 
     def is_there(self) -> bool:
-        kept = selected.holds_constants(self.path.parent, self.point, self.made_with)
-        return kept and selected.holds_selected(self.path, self.point, self.made_with)
+        return selected.holds_selected(*self)
 
 
 def truth_of(c: Settings, data: Data) -> Truth:
@@ -166,20 +165,18 @@ def shown_of(
     # The settings say what times it visits, but those of grids that were found.
     own = {name: value for name, value in made[point.costly].items() if name != "times"}
     times = {"times": made[point.costly]["times"]} if "times" in fitted.asks(point.costly) else {}
-    return Shown(workdir / "selected.npz", point, {**own, **times})
+    return Shown(workdir, point, {**own, **times})
 
 
 def show(shown: Shown, truth: Truth, fitted: Fitted, pictures: Pictures, measured: Measured, found: Scored) -> None:
     """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged."""
     if not found.finite:
-        selected.forget_constants(shown.path.parent)
-        shown.path.unlink(missing_ok=True)
+        selected.forget(shown.workdir)
         return
     view = truth.view
     watched = view.watched if shown.point.masks else None
     reference = read_full(view.reference) if view.reference else None
-    kept = Constants(found.spread, measured.constants, watched, reference)
-    selected.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
+    selected.save_constants(*shown, Constants(found.spread, measured.constants, watched, reference))
     beside = fitted.shown(measured.evidence, shown.point, pictures)
     selected.save_selected(*shown, found.maps, found.scores, beside, truth.n_held_out, truth.first_test)
 

@@ -171,32 +171,6 @@ def _chosen_of(workdir: Path) -> bytes:
     return (workdir / "chosen.json").read_bytes()
 
 
-def test_a_killed_search_ends_as_an_unbroken_one(
-    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after the row of a trial and before its answer."""
-    workdir, _ = done
-    answer, left = search_search._answer, [4]
-
-    def killed(study: Any, subject: Any, trial: Any, *more: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            monkeypatch.setattr(studies, "tell", tell)
-            raise KeyboardInterrupt
-        answer(study, subject, trial, *more)
-
-    tell = studies.tell
-    monkeypatch.setattr(search_search, "_answer", killed)
-    for lives in (4, 3):
-        left[0] = lives
-        with pytest.raises(KeyboardInterrupt):
-            search(config, model, HOW)
-    monkeypatch.setattr(search_search, "_answer", answer)
-    search(config, model, HOW)
-    rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
-    assert rows[0] == rows[1]
-
-
 def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]], programs: Any) -> None:
     recons = {point_of(row)[0] for row in read_jsonl(done[0] / "search.jsonl")}
     (program,) = programs

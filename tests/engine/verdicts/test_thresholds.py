@@ -123,6 +123,7 @@ ALLOWED = {
 }
 """What the code that sets thresholds imports, all the way down, besides the standard library, NumPy and SciPy."""
 PLAIN = {
+    "contextlib",
     "json",
     "tempfile",
     "logging",

@@ -6,7 +6,6 @@ that does not help switches itself off.
 """
 
 import functools
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -24,7 +23,6 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.contrast import contrast, cut_paste, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.engine import stopping
@@ -38,7 +36,8 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.method import Mapped, Point, settings_of
 from ddad_jax.engine.methods.scored import judged_maps
-from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
@@ -133,12 +132,7 @@ def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
         raise InputError(
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
         )
-    try:
-        chosen = int(parsed(chosen_file.read_bytes(), constants=True)["epoch"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"
-        ) from None
+    chosen = int(kept.read(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
     if not chosen:
         return original, 0
     return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
@@ -247,7 +241,7 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+    kept.save(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
 
 
 def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
@@ -256,11 +250,10 @@ def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, poi
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
     judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
     judged |= made_of(data.view)
-    now = json.dumps(judged, indent=1)
-    if states.steps() and (not file.exists() or file.read_text() != now):
+    if states.steps() and kept.load(file, judged) is None:
         log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
         states.clear()
-    write_text(file, now)
+    kept.save(file, {}, judged)
 
 
 def _with_choice(c: DDADSettings, data: Data) -> Data:

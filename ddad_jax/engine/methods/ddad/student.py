@@ -1,7 +1,6 @@
 """Distillation: the student on its teacher's lessons, in the loop of ``descending``. On one device."""
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +9,6 @@ import jax
 import numpy as np
 
 from ddad_jax.checkpoint import Checkpoints, fingerprint
-from ddad_jax.data.json_file import parsed
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
@@ -18,7 +16,8 @@ from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, trained_steps, used
-from ddad_jax.engine.store.tables import write_text
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.store.tables import plain
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
@@ -77,25 +76,20 @@ def _told(sampled: Any, state: TrainState) -> Distilled:
 def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
     """Write student.json, or require that what it says is what is asked for now."""
     file = workdir / "student" / "student.json"
-    teacher: dict[str, Any] = {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)}
-    asked = trained_for(c.student, t_max=c.train.t_max)
-    now = json.loads(json.dumps({"trained_for": asked._asdict(), "teacher": teacher}))
+    now = {
+        "trained_for": trained_for(c.student, t_max=c.train.t_max)._asdict(),
+        "teacher": {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)},
+    }
     if not begun:
-        write_text(file, json.dumps(now, indent=1))
+        kept.save(file, now, {})
         return
     mend = f"Delete {file.parent} to train a student for these settings, or name another --workdir"
-    try:
-        before = parsed(file.read_bytes(), constants=True)
-        there = {**before["trained_for"], "teacher": before["teacher"]}
-        had, has = (f"{t['train_steps']} steps, parameters {t['parameters'][:8]}" for t in (there["teacher"], teacher))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: does not say whose student this is ({error!r}). {mend}") from None
-    here: dict[str, Any] = {**now["trained_for"], "teacher": teacher}
-    if there["teacher"] != teacher:
-        raise InputError(f"{file}: the student learnt from another teacher (trained {had}; the one here {has}). {mend}")
-    differing = [f"{name}: there {there.get(name)}, now {here[name]}" for name in here if there.get(name) != here[name]]
-    if differing:
-        raise InputError(f"{file}: the student was trained for something else ({'; '.join(differing)}). {mend}")
+    before, _ = kept.read(file, dict.fromkeys(now, dict), mend=mend)
+    there, here = ({**said["trained_for"], "teacher": said["teacher"]} for said in (before, plain(now)))
+    if differing := kept.differences(there, here):
+        raise InputError(
+            f"{file}: the student was trained for something else or by another teacher ({'; '.join(differing)}). {mend}"
+        )
 
 
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
