@@ -120,12 +120,17 @@ def _model(c: ConfigDict, need: Need) -> None:
 
 
 def _backbone(c: ConfigDict, need: Need) -> None:
-    smallest, side = BACKBONES[c.backbone.name].min_size, c.backbone.feature_size
-    sides = f"0 (the pictures' own size) or at least {smallest} (backbone.name = {c.backbone.name})"
-    need("backbone.feature_size", side == 0 or side >= smallest, sides, ["backbone.name"])
-    own = f"at least {smallest} for backbone.name = {c.backbone.name}, or --config.backbone.feature_size={smallest}"
+    backbone, side = BACKBONES[c.backbone.name], c.backbone.feature_size
+    named = f"backbone.name = {c.backbone.name}"
+    sides = f"0 (the pictures' own size) or {backbone.sides} ({named})"
+    need("backbone.feature_size", side == 0 or backbone.takes(side), sides, ["backbone.name"])
+    near = backbone.side_near(c.data.size)
+    own = f"{backbone.sides} for {named}, or --config.backbone.feature_size={near}"
     of = ["backbone.name", "backbone.feature_size"]
-    need("data.size", side > 0 or c.data.size >= smallest, own, of)
+    need("data.size", side > 0 or backbone.takes(c.data.size), own, of)
+    stages = f"some of {', '.join(backbone.stages)}, the stages of {named}"
+    for flag, layers in (("score.layers", c.score.layers), ("sweep.layers", sum(c.sweep.layers, ()))):
+        need(flag, {*layers} <= {*backbone.stages}, stages, ["backbone.name"])
 
 
 def _grid(c: ConfigDict, need: Need) -> None:

@@ -73,7 +73,7 @@ _NONE_OR_MORE = whole(0, expected="0 or more, a whole number")
 _MINUTES = number(0, math.inf, "0 (no limit) or more minutes")
 _DTYPE = one_of("float32", "bfloat16")
 _DECAY = Range(lambda v: _number(v) and 0 <= v < 1, "0 (none) up to below 1")
-_LAYERS = several(one_of("layer1", "layer2", "layer3"), least=1)
+_LAYERS = several(Range(lambda v: isinstance(v, str) and v.isidentifier(), "the name of a stage of the backbone"), 1)
 
 _TRAINING = {
     "steps": _COUNT,

@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
 
@@ -29,8 +30,11 @@ def point_of(row: dict[str, Any]) -> Point:
     row = {**UNSAID, **row}
     (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
     layers = tuple(row["layers"].split("+"))
-    if not set(layers) <= {"layer1", "layer2", "layer3"}:
-        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
+    stages = {stage: None for backbone in BACKBONES.values() for stage in backbone.stages}
+    if not set(layers) <= set(stages):
+        raise InputError(
+            f"layers = {row['layers']!r}: expected stages of a backbone ({', '.join(stages)}), joined by +"
+        )
     flags = bool(row["standardise"]), bool(row["mask_after"])
     return recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"]))
 
