@@ -67,8 +67,6 @@ def _data(c: ConfigDict, need: Need) -> None:
 
 
 def _view(c: ConfigDict, need: Need) -> None:
-    files = c.data.kind == "folder"
-    need("view.register", not c.view.register or files, "'' where data.kind is not folder", ["data.kind"])
     # Their synthetic defects are painted on calibration and on training pictures alike.
     mixed = c.view.register == "scored" and "synthetic" in (c.select, c.adapt.choose)
     all_ = "all where synthetic defects choose a point or an epoch (select, adapt.choose)"
@@ -79,7 +77,6 @@ def _view(c: ConfigDict, need: Need) -> None:
     d = c.data
     if not d.picture:
         return
-    need("data.picture", files, "() unless data.kind is folder: only its pictures are cut into tiles", ["data.kind"])
     need(
         "data.picture",
         min(d.picture) >= d.size,

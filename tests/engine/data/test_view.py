@@ -105,7 +105,6 @@ def test_a_mask_of_another_size_is_refused(root: Path, tmp_path: Path) -> None:
         ({"data__picture": SIDES, "data__overlap": 32}, "data.overlap=32: expected 0 up to below"),
         ({"data__picture": SIDES, "data__overlap": 8, "sample__rise": 0.5}, "sample.rise=0.5: expected 0"),
         ({"view__register": "yes"}, "view.register='yes': expected one of '', scored, all"),
-        ({"view__register": "all", "data__kind": "cans"}, "view.register='all': expected '' where data.kind"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(root: Path, changes: dict[str, Any], says: str) -> None:
@@ -116,7 +115,7 @@ def test_settings_that_cannot_be_are_refused(root: Path, changes: dict[str, Any]
 def test_a_reference_that_cannot_serve_is_named_with_its_flag(tmp_path: Path) -> None:
     flat = tmp_path / "flat.png"
     save(np.full((64, 64, 3), 90, np.uint8), flat)
-    c = ConfigDict({"view": {"reference": str(flat)}})
+    c = ConfigDict({"data": {"kind": "folder"}, "view": {"reference": str(flat)}})
     with pytest.raises(InputError, match=r"--config.view.reference: .*flat.png: .*too little texture"):
         reference_picture(c, [])
     c.view.reference = ""
