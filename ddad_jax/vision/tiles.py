@@ -96,6 +96,40 @@ def cut(images: np.ndarray, t: Tiling) -> np.ndarray:
     return found
 
 
+class Tiles:
+    """``cut`` of which only what is asked for is in memory: by places, by a slice, or one after another.
+
+    Attributes:
+      shape: of what ``cut`` gives. dtype: of the images.
+
+    Args:
+      images: [n, H, W, ...].
+    """
+
+    def __init__(self, images: np.ndarray, t: Tiling) -> None:
+        self._images, self._tiling = images, t
+        self.shape = (len(images) * t.count, t.size, t.size, *images.shape[3:])
+        self.dtype = images.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (tile for image in self._images for tile in tiles(image, self._tiling))
+
+    def __getitem__(self, places: np.ndarray | slice) -> np.ndarray:
+        """A copy [m, s, s, ...] of the tiles at these places."""
+        found = np.arange(len(self))[places]
+        out, (origins, size) = (
+            np.empty((len(found), *self.shape[1:]), self.dtype),
+            (self._tiling.origins, self.shape[1]),
+        )
+        for row, place in enumerate(found):
+            image, (y, x) = self._images[place // len(origins)], origins[place % len(origins)]
+            out[row] = image[y : y + size, x : x + size]
+        return out
+
+
 def stitch_one(maps: Iterable[np.ndarray], t: Tiling) -> np.ndarray:
     """The k maps [s, s] of one picture's tiles, as they come, -> its map, float32 [H, W].
 

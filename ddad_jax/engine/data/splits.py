@@ -2,7 +2,7 @@
 
 import logging
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_de
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
 from ddad_jax.errors import InputError
-from ddad_jax.vision.tiles import cut
+from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +60,11 @@ class Data(NamedTuple):
 
     @property
     def shown(self) -> np.ndarray:
-        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each."""
+        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each,
+        which are cut when they are looked at (``Tiles``)."""
         images = np.concatenate([s.images for s in self.sets])
-        return cut(images, self.view.tiling) if self.view.tiling else images
+        as_tiles: Any = Tiles(images, self.view.tiling) if self.view.tiling else images
+        return as_tiles
 
     @property
     def watched(self) -> np.ndarray | None:
