@@ -4,7 +4,7 @@ A 24-pixel defect of a 2048 x 3072 picture is 2 pixels once the picture is shrun
 keeps its size. Order everywhere: picture by picture, in each from top to bottom, in a row from left to right.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -103,13 +103,13 @@ class Tiles:
       shape: of what ``cut`` gives. dtype: of the images.
 
     Args:
-      images: [n, H, W, ...].
+      images: [n, H, W, ...], or n >= 1 pictures that lie apart; none is copied.
     """
 
-    def __init__(self, images: np.ndarray, t: Tiling) -> None:
+    def __init__(self, images: Sequence[np.ndarray] | np.ndarray, t: Tiling) -> None:
         self._images, self._tiling = images, t
-        self.shape = (len(images) * t.count, t.size, t.size, *images.shape[3:])
-        self.dtype = images.dtype
+        self.shape = (len(images) * t.count, t.size, t.size, *images[0].shape[2:])
+        self.dtype = images[0].dtype
 
     def __len__(self) -> int:
         return self.shape[0]

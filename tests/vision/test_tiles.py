@@ -27,7 +27,7 @@ def test_tiles_of_a_map_give_it_back(picture: tuple[int, int], size: int, overla
 def test_tiles_that_are_cut_when_asked_for_are_the_same(picture: tuple[int, int], size: int, overlap: int) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, *picture, 3), np.uint8)
     plan = tiling(picture, size, overlap)
-    whole, lazy = cut(images, plan), Tiles(images, plan)
+    whole, lazy = cut(images, plan), Tiles(list(images), plan)
     assert (lazy.shape, lazy.dtype, len(lazy)) == (whole.shape, whole.dtype, len(whole))
     places = np.random.default_rng(1).integers(0, len(whole), 5)
     for at in (slice(None), slice(1, None, 2), places, np.zeros(0, int)):

@@ -62,8 +62,9 @@ class Data(NamedTuple):
     def shown(self) -> np.ndarray:
         """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each,
         which are cut when they are looked at (``Tiles``)."""
-        images = np.concatenate([s.images for s in self.sets])
-        as_tiles: Any = Tiles(images, self.view.tiling) if self.view.tiling else images
+        if self.view.tiling is None:
+            return np.concatenate([s.images for s in self.sets])
+        as_tiles: Any = Tiles([image for s in self.sets for image in s.images], self.view.tiling)
         return as_tiles
 
     @property
