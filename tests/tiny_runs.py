@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from trees import mvtec
 
-from ddad_jax.backbones import Backbone
+from ddad_jax.backbones import Backbone, Stage
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
@@ -97,7 +97,7 @@ class Layers(nn.Module):
         return found
 
 
-BACKBONE = Backbone("layers", Layers(), lambda x: x, 16)
+BACKBONE = Backbone("layers", Layers(), lambda x: x, 16, {f"layer{i + 1}": Stage(4 * 2**i, 6) for i in range(3)})
 Set = Callable[[Any, str, Any], None]
 
 

@@ -55,8 +55,7 @@ def _data(c: Settings, need: Need) -> None:
 
 
 def _view(c: Settings, need: Need) -> None:
-    d, files = c.data, c.data.kind == "folder"
-    need("view.register", not c.view.register or files, "'' where data.kind is not folder", ["data.kind"])
+    d = c.data
     # Their synthetic defects are painted on calibration and on training pictures alike.
     mixed = c.view.register == "scored" and c.select == "synthetic"
     need("view.register", not mixed, "all where synthetic defects choose a point (select)", ["select"])
@@ -65,8 +64,6 @@ def _view(c: Settings, need: Need) -> None:
     need("score.crop", c.score.crop <= d.size, f"0 (no crop) up to data.size = {d.size}", ["data.size"])
     if not d.picture:
         return
-    tiles = "() unless data.kind is folder: only its pictures are cut into tiles"
-    need("data.picture", files, tiles, ["data.kind"])
     tile = f"sides of at least data.size = {d.size}, that of a tile"
     need("data.picture", min(d.picture) >= d.size, tile, ["data.size"])
     need("data.overlap", d.overlap < d.size, f"0 up to below data.size = {d.size}", ["data.size"])
@@ -76,9 +73,11 @@ def _view(c: Settings, need: Need) -> None:
 
 
 def _backbone(c: Settings, need: Need) -> None:
-    smallest, side = BACKBONES[c.backbone.name].min_size, c.backbone.feature_size
-    sides = f"0 (the pictures' own size) or at least {smallest} (backbone.name = {c.backbone.name})"
-    need("backbone.feature_size", side == 0 or side >= smallest, sides, ["backbone.name"])
-    own = f"at least {smallest} for backbone.name = {c.backbone.name}, or --config.backbone.feature_size={smallest}"
+    backbone, side = BACKBONES[c.backbone.name], c.backbone.feature_size
+    named = f"backbone.name = {c.backbone.name}"
+    sides = f"0 (the pictures' own size) or {backbone.sides} ({named})"
+    need("backbone.feature_size", side == 0 or backbone.takes(side), sides, ["backbone.name"])
+    near = backbone.side_near(c.data.size)
+    own = f"{backbone.sides} for {named}, or --config.backbone.feature_size={near}"
     of = ["backbone.name", "backbone.feature_size"]
-    need("data.size", side > 0 or c.data.size >= smallest, own, of)
+    need("data.size", side > 0 or backbone.takes(c.data.size), own, of)

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.names import require_inside
+from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.data.view import read_registered, reference_picture
 from ddad_jax.engine.figures.views import ViewCurves, curves_of, views_figure
@@ -84,7 +84,7 @@ def eight_of(config: DDADSettings, workdir: Path, view: str, track: Sequence[str
         c = changed(c, {"view.register": register})
         if register and register != own:
             try:
-                reference_picture(c, mvtec_pictures(c.data.root, c.data.category).train)
+                reference_picture(c, KINDS[c.data.kind].pictures(c).train)
             except InputError as error:
                 log.warning("view %s without its configurations R: %s", view, error)
                 continue

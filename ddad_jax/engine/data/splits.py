@@ -2,20 +2,21 @@
 
 import logging
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.load import Pictures, data_set
 from ddad_jax.data.split import hold_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
-from ddad_jax.engine.data.data_sets import KINDS
-from ddad_jax.engine.data.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
+from ddad_jax.engine.data.data_sets import KINDS, picture_size
+from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
 from ddad_jax.engine.settings.need import value_at, values_at
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
-from ddad_jax.vision.tiles import cut
+from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)
 
@@ -60,9 +61,12 @@ class Data(NamedTuple):
 
     @property
     def shown(self) -> np.ndarray:
-        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each."""
-        images = np.concatenate([s.images for s in self.sets])
-        return cut(images, self.view.tiling) if self.view.tiling else images
+        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each,
+        which are cut when they are looked at (``Tiles``)."""
+        if self.view.tiling is None:
+            return np.concatenate([s.images for s in self.sets])
+        as_tiles: Any = Tiles([image for s in self.sets for image in s.images], self.view.tiling)
+        return as_tiles
 
     @property
     def watched(self) -> np.ndarray | None:
@@ -74,16 +78,20 @@ class Data(NamedTuple):
 def load_data(c: Settings) -> Data:
     """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
     what is odd about the pictures is logged before anything is refused."""
-    if c.view.register == "all":
-        dataset, view = folder_of_view(c)
+    kind = KINDS[c.data.kind]
+    found = kind.pictures(c) if c.view.register else None
+    if found is None:
+        dataset, view = kind.load(c), view_of(c)
+    elif c.view.register == "all":
+        dataset, view = all_onto_reference(c, found)
     else:
-        dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+        dataset, view = data_set(found, picture_size(c), orient=kind.upright), view_of(c)
     notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
     for note in notes:
         log.warning("%s", note)
     dataset = dataset._replace(notes=notes)
-    if c.view.register == "scored":
-        return _scored_registered(c, split(c, dataset, view))
+    if found and c.view.register == "scored":
+        return _scored_registered(c, split(c, dataset, view), found)
     return split(c, dataset, view)
 
 
@@ -115,11 +123,10 @@ def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
 
 
-def _scored_registered(c: Settings, data: Data) -> Data:
+def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:
     """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
-    (calibration, test), reference, registered = scored_onto_reference(c, data.calibration, data.test)
+    view, (calibration, test) = scored_onto_reference(c, found, data.view, data.calibration, data.test)
     choice = choice_of(c, data.fit, calibration) if data.choice else None
-    view = data.view._replace(reference=reference, registered=registered)
     return data._replace(calibration=calibration, test=test, choice=choice, view=view)
 
 

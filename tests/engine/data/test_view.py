@@ -106,7 +106,6 @@ def test_a_mask_of_another_size_is_refused(root: Path, tmp_path: Path) -> None:
         ({"data__picture": SIDES, "data__overlap": 32}, "data.overlap=32: expected 0 up to below"),
         ({"data__picture": SIDES, "data__overlap": 8, "sample__rise": 0.5}, "sample.rise=0.5: expected 0"),
         ({"view__register": "yes"}, "view.register='yes': expected one of '', scored, all"),
-        ({"view__register": "all", "data__kind": "cans"}, "view.register='all': expected '' where data.kind"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(root: Path, changes: dict[str, Any], says: str) -> None:

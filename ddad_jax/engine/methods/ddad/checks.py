@@ -1,5 +1,6 @@
 """What DDAD's settings can only break together."""
 
+from ddad_jax.engine.methods.backbone import need_stages
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid, products
 from ddad_jax.engine.settings.need import Need, values_at
@@ -68,6 +69,8 @@ def _grid(c: DDADSettings, need: Need) -> None:
 
 
 def _score(c: DDADSettings, need: Need) -> None:
+    swept = [name for layers in c.sweep.layers for name in layers]
+    need_stages(c.backbone, need, {"score.layers": c.score.layers, "sweep.layers": swept})
     something = c.score.v > 0 or c.score.feature_weight > 0
     need("score.v", something, "above 0 where score.feature_weight is 0", ["score.feature_weight"])
 

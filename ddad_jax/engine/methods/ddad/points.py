@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
+from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
 from ddad_jax.engine.methods.method import Plan, Point
@@ -123,7 +124,9 @@ def point_of(row: Mapping[str, Any]) -> Point:
     row = {**UNSAID, **row}
     (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
     layers = tuple(row["layers"].split("+"))
-    if not set(layers) <= {"layer1", "layer2", "layer3"}:
-        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
+    stages = {stage: None for backbone in BACKBONES.values() for stage in backbone.stages}
+    if not set(layers) <= set(stages):
+        listed = ", ".join(stages)
+        raise InputError(f"layers = {row['layers']!r}: expected stages of a backbone ({listed}), joined by +")
     flags = bool(row["standardise"]), bool(row["mask_after"])
     return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"])))

@@ -11,6 +11,7 @@ from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
     DTYPE,
+    LAYERS,
     LONGEST_SIDE,
     MINUTES,
     MOST_WEIGHT,
@@ -55,7 +56,6 @@ _MULTIPLIERS = several(above(0, 1024), most=16)
 _SIDES = several(above(0, expected="the side of a feature map in pixels"))
 _RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
 _REUSE = whole(1, expected="1 (every layer at every step) or more steps")
-_LAYERS = several(one_of("layer1", "layer2", "layer3"), least=1)
 # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
 _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
@@ -187,7 +187,7 @@ class DistanceScoreSettings(ScoreSettings):
     """From the distances of a picture and its reconstruction to a map, and to the picture's score."""
 
     v: float = setting(1.0, _WEIGHT, "weight of the pixel distance against that of features")
-    layers: tuple[str, ...] = setting(("layer2", "layer3"), _LAYERS, "of the backbone, whose features are compared")
+    layers: tuple[str, ...] = setting(("layer2", "layer3"), LAYERS, "of the backbone, whose features are compared")
     sigma: float = setting(4.0, _SIGMA, "of the blur, in pixels of a 256 px image; scaled with the size")
     feature_weight: float = setting(1.0, _WEIGHT, "of the feature term; 0: the map is of pixels alone; published 1")
     normalise: str = setting("held_out", one_of("held_out", "batch"), "| batch (published: whole test set maxima)")
