@@ -154,6 +154,4 @@ def is_section(value: Any) -> bool:
 
 _STAGE = Range(lambda v: isinstance(v, str) and v.isidentifier(), "the name of a stage of the backbone")
 LAYERS = several(_STAGE, least=1)
-    Range(lambda v: isinstance(v, str) and v.isidentifier(), "the name of a stage of the backbone"), least=1
-)
 """Which stages there are depends on the backbone (``methods.backbone.need_stages``)."""
