@@ -1,67 +1,52 @@
-"""The table of every setting, with its default and what the comment beside it says: read from
-ddad_jax/engine/settings.py.
+"""The tables of every setting, with its default and what it is for, from the sections themselves: first those of every
+method, then what a method adds.
 
 .. settings::
 """
 
 import inspect
-import re
-from typing import NamedTuple
+from dataclasses import fields
 
 from docstrings import prose
-from ml_collections import ConfigDict
 from source_tree import Generated, heading, table
 from sphinx.application import Sphinx
 
-from ddad_jax.engine.settings import base
+from ddad_jax.engine.methods.settings import METHODS
+from ddad_jax.engine.settings.sections import Settings
+from ddad_jax.engine.settings.setting import Setting, settings_in
 
 
-class Setting(NamedTuple):
-    name: str
-    default: str
-    comment: str
+def settings() -> dict[str, list[Setting]]:
+    """Those of every method (""), and by method what it adds."""
+    common = list(settings_in(Settings))
+    flags = {each.flag for each in common}
+    own = {name: settings_in(of.settings) for name, of in METHODS.items()}
+    return {"": common} | {name: [each for each in all_ if each.flag not in flags] for name, all_ in own.items()}
 
 
-_LINE = re.compile(r"^    c\.(?P<name>[\w.]+) = (?P<value>.*?)(?:  # (?P<comment>.*))?$")
+def _text(of: type[Settings], members: list[Setting], suffix: str) -> str:
+    sections: dict[str, list[Setting]] = {}
+    for setting in members:
+        sections.setdefault(setting.flag.rpartition(".")[0], []).append(setting)
+    words = {each.name: inspect.getdoc(type(each.default)) or "" for each in fields(of)}
+    pieces = []
+    for section, own in sections.items():
+        pieces.append(heading(f"{section or 'At the top'}{suffix}", "-"))
+        pieces += [prose(" ".join(words[section].split())) + "\n\n"] if section else []
+        rows = [[f"``{s.flag}``", f"``{s.default!r}``", prose(s.help)] for s in own]
+        pieces.append(table(["setting", "default", "meaning"], rows, "25 20 55"))
+    return "".join(pieces)
 
 
-def settings() -> list[Setting]:
-    """In the order of the file; a section itself is one, too, with an empty default."""
-    found, above = [], []
-    for line in inspect.getsource(base).split("\n"):
-        if line.startswith("    # "):
-            above.append(line[6:])
-        elif at := _LINE.match(line):
-            value = "" if at["value"] == "ConfigDict()" else repr(_default(at["name"]))
-            found.append(Setting(at["name"], value, " ".join([*above, *filter(None, [at["comment"]])])))
-            above = []
-        else:
-            above = []
-    return found
-
-
-def _default(dotted: str) -> object:
-    at: object = base()
-    for name in dotted.split("."):
-        at = at[name] if isinstance(at, ConfigDict) else None
-    return at
-
-
-class Settings(Generated):
+class SettingsTables(Generated):
     def text(self) -> str:
-        sections: dict[str, list[Setting]] = {}
-        for setting in settings():
-            inside = not setting.default or "." in setting.name
-            sections.setdefault(setting.name.partition(".")[0] if inside else "", []).append(setting)
-        parts = []
-        for section, members in sections.items():
-            parts.append(heading(section or "At the top", "-"))
-            parts += [prose(s.comment) + "\n\n" for s in members if not s.default and s.comment and "." not in s.name]
-            rows = [[f"``{s.name}``", f"``{s.default}``", prose(s.comment)] for s in members if s.default]
-            parts.append(table(["setting", "default", "meaning"], rows, "25 20 55"))
-        return "".join(parts)
+        by_method = settings().items()
+        return "".join(
+            _text(METHODS[name].settings if name else Settings, of, f", of method {name}" if name else "")
+            for name, of in by_method
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
-    app.add_directive("settings", Settings)
+    app.add_directive("settings", SettingsTables)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

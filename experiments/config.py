@@ -1,5 +1,37 @@
 """What config files begin from, those of ``experiments/configs`` and a user's own: ``base()``, ``reference(c)``."""
 
-from ddad_jax.engine.settings import base, reference
+from dataclasses import asdict
 
-__all__ = ["base", "reference"]
+from ml_collections import ConfigDict
+
+from ddad_jax.engine.methods.settings import FIRST, of_method
+
+
+def base(method: str = FIRST) -> ConfigDict:
+    """Every setting that a run of the method has, by default; config files change what they need.
+
+    Raises:
+      InputError: there is no such method.
+    """
+    return ConfigDict(asdict(of_method(method).settings())).lock()
+
+
+def reference(c: ConfigDict) -> ConfigDict:
+    """Turn ``c`` into what the published code does, quirks included; the caller keeps data and category.
+
+    Deviation: a few normal images are still held out (validation loss, contrast); the published code trains on
+      all of them and validates on none.
+    """
+    with c.unlocked():
+        c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
+        c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
+        c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
+        c.backbone.update(name="wide_resnet101_2", feature_size=0)
+        c.data.held_out = 0.02
+        c.adapt.update(batch_norm="train", patience=0, choose="last")
+        c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
+        c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
+        c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
+        c.score.feature_weight = 1.0
+        c.select = ""
+    return c

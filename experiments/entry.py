@@ -21,10 +21,11 @@ from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.data.file_names import shown
 from ddad_jax.engine import hosts, stopping, tracking
+from ddad_jax.engine.methods.settings import METHODS
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
+from experiments.config import base
 
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Address of process 0 as host:port, where one run has several processes; auto on a TPU pod or "
@@ -263,12 +264,12 @@ def _refuse(error: BaseException) -> NoReturn:
 
 def _parse(argv: list[str]) -> list[str]:
     """What is left of the command line behind its flags; a flag that cannot be used ends the program."""
-    known = base()
+    known = [base(method) for method in METHODS]
     for flag in argv[1:]:
         named = re.match(r"--?(?:no)?config\.([\w.]+)", flag)
-        if named and not _has(known, named[1]):
+        if named and not any(_has(config, named[1]) for config in known):
             _refuse(
-                InputError(f"--config.{named[1]}: there is no such setting; ddad_jax/engine/settings.py has them all")
+                InputError(f"--config.{named[1]}: there is no such setting; the page of settings (docs) has them all")
             )
     parts = [flag for flag in argv[1:] if "config.sweep.parts." in flag]
     try:

@@ -14,7 +14,8 @@ from types import ModuleType
 
 import pytest
 
-from ddad_jax.engine.settings import base
+from ddad_jax.engine.methods.settings import METHODS
+from experiments.config import base
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -140,18 +141,19 @@ def test_a_departure_ends_with_its_paragraph_and_knows_its_argument(extensions: 
 
 
 def test_every_setting_is_in_the_table_with_its_default(extensions: None) -> None:
-    shown = {setting.name: setting.default for setting in own("settings").settings() if setting.default}
-    config = base()
-    names = {name for name, _ in leaves("", config.to_dict())}
-    assert shown.keys() == names
-    assert shown["train.steps"] == repr(config.train.steps)
-    assert shown["score.layers"] == repr(tuple(config.score.layers))
+    by_method = own("settings").settings()
+    for method in METHODS:
+        shown = {setting.flag: setting.default for setting in (*by_method[""], *by_method[method])}
+        assert {**shown, "sweep.parts": {}, "method": method} == {
+            **leaves("", base(method).to_dict()),
+            "sweep.parts": {},
+        }
 
 
-def leaves(prefix: str, section: dict[str, object]) -> list[tuple[str, object]]:
-    found: list[tuple[str, object]] = []
+def leaves(prefix: str, section: dict[str, object]) -> dict[str, object]:
+    found: dict[str, object] = {}
     for name, value in section.items():
-        found += leaves(f"{prefix}{name}.", value) if isinstance(value, dict) else [(prefix + name, value)]
+        found |= leaves(f"{prefix}{name}.", value) if isinstance(value, dict) else {prefix + name: value}
     return found
 
 

@@ -16,8 +16,8 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base
 from ddad_jax.solvers import SOLVERS
+from experiments.config import base
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (

@@ -17,8 +17,8 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base
 from ddad_jax.types import Array, EpsFn
+from experiments.config import base
 
 
 def config(root: Path, **changes: Any) -> ConfigDict:

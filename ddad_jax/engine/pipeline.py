@@ -13,11 +13,11 @@ from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import write_registered
+from ddad_jax.engine.methods.ddad.sections import LABEL_FREE
 from ddad_jax.engine.methods.method import Cost, Costly, Plan, Point, columns_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
-from ddad_jax.engine.settings import LABEL_FREE
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import Chosen, best_on_synthetic, load_chosen, save_chosen

@@ -3,96 +3,39 @@
 import jax
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.settings import base
-from ddad_jax.unet import CHANNEL_MULT
+from ddad_jax.engine.methods.settings import of_method
+from ddad_jax.engine.settings.need import without_effect
 
 
 def doubts(c: ConfigDict) -> list[str]:
-    """What to say of ``c``, each naming its flags and the cure. It has passed ``setting_checks.check``.
-
-    >>> from ddad_jax.engine.settings import base
-    >>> doubts(base())
-    []
-    """
-    return [*_network(c), *_training(c), *_scoring(c), *_idle(c), *_arithmetic()]
+    """What to say of ``c``, each naming its flags and the cure. It has passed ``setting_checks.check``."""
+    return [*of_method(c.method).doubts(c), *_twice(c), *_idle(c), *_arithmetic()]
 
 
-def _network(c: ConfigDict) -> list[str]:
-    m, sentences = c.model, []
-    inner = c.data.size // m.patch
-    multipliers = m.channel_mult or CHANNEL_MULT[inner]
-    sides = [inner // 2**level for level in range(len(multipliers))]
-    asked = tuple(m.attention_sizes)
-    # The default fits the published sizes; at a small size it names maps that are not there, which nobody asked for.
-    if asked != base().model.attention_sizes and (nowhere := [side for side in asked if side not in sides]):
-        sentences.append(
-            f"--config.model.attention_sizes={asked}: no feature map has the side {_listed(nowhere)}, so there is no "
-            f"attention for it; the sides are {_listed(sides)} (data.size = {c.data.size}, model.patch = {m.patch})"
-        )
-    narrowest = min(int(multiplier * m.base) for multiplier in multipliers)
-    if m.groups >= narrowest > 0 and m.groups != base().model.groups:
-        sentences.append(
-            f"--config.model.groups={m.groups}: the narrowest level has {narrowest} channels; with as many groups each "
-            "channel is normalised by itself and the time embedding is lost: take fewer"
-        )
-    return sentences
-
-
-def _training(c: ConfigDict) -> list[str]:
-    sentences = []
-    for section in ("train", *(("student",) if "student" in (c.sample.model, *c.sweep.model) else ())):
-        s = c[section]
-        if s.accumulate > s.steps:
-            sentences.append(
-                f"--config.{section}.accumulate={s.accumulate}: more than --config.{section}.steps={s.steps}, so that "
-                "no update is ever made: take fewer batches an update"
-            )
-        elif s.warmup_steps >= s.steps > 1 and s.warmup_steps != base()[section].warmup_steps:
-            sentences.append(
-                f"--config.{section}.warmup_steps={s.warmup_steps}: the training ends after {s.steps} steps, before "
-                "the learning rate is reached: take fewer"
-            )
-    return sentences
-
-
-def _scoring(c: ConfigDict) -> list[str]:
-    sentences = []
-    for flag, layers in (("score.layers", c.score.layers), *(("sweep.layers", layers) for layers in c.sweep.layers)):
-        if len(set(layers)) < len(layers):
-            sentences.append(f"--config.{flag}: {tuple(layers)} names a layer twice, so that it counts twice")
-    for flag, values in c.sweep.items():
-        if flag != "parts" and len(set(values)) < len(values):
-            sentences.append(f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once")
-    return sentences
+def _twice(c: ConfigDict) -> list[str]:
+    return [
+        f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once"
+        for flag, values in c.sweep.items()
+        if flag != "parts" and len(set(values)) < len(values)
+    ]
 
 
 def _idle(c: ConfigDict) -> list[str]:
-    """Settings that differ from their defaults and that nothing looks at, as another one says so."""
-    rule, pixels, usual = c.threshold.rule, c.threshold.pixel_rule, base()
+    rule, pixels = c.threshold.rule, c.threshold.pixel_rule
     conformal = rule in ("conformal", "conformal_pac")
-    synthetic = "synthetic" in (c.select, c.adapt.choose)
+    tiled = bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"
     needs = {
         "threshold.level": (conformal, "--config.threshold.rule=conformal or conformal_pac"),
         "threshold.delta": (rule == "conformal_pac", "--config.threshold.rule=conformal_pac"),
         "threshold.p": (rule == "quantile", "--config.threshold.rule=quantile"),
         "threshold.k": ("sigma" in (rule, pixels), "--config.threshold.rule or pixel_rule=sigma"),
         "threshold.pixel_p": (pixels == "quantile", "--config.threshold.pixel_rule=quantile"),
-        "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
-        "data.overlap": (bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"),
-        "data.train_tiles": (bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"),
+        "data.overlap": tiled,
+        "data.train_tiles": tiled,
         "view.name": (bool(c.view.mask), "--config.view.mask=FILE"),
         "view.reference": (bool(c.view.register), "--config.view.register=scored or all"),
-        "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
-        "synthetic_defects": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
-        "synthetic_normals": (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic"),
     }
-    sentences = []
-    for flag, (used, mend) in needs.items():
-        section, _, name = flag.rpartition(".")
-        value, other = (part[section][name] if section else part[name] for part in (c, usual))
-        if not used and value != other:
-            sentences.append(f"--config.{flag}={value!r}: has no effect without {mend}")
-    return sentences
+    return without_effect(c, of_method(c.method).settings, needs)
 
 
 def _arithmetic() -> list[str]:
@@ -111,7 +54,3 @@ def _arithmetic() -> list[str]:
             "environment.json says so"
         )
     return sentences
-
-
-def _listed(sides: list[int]) -> str:
-    return ", ".join(f"{side:g}" for side in sides)

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.settings import FIRST, METHODS
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import LOCATIONS, base
+from ddad_jax.engine.settings.sections import LOCATIONS
 from ddad_jax.engine.store import lock
 from ddad_jax.engine.store.file_contents import same_file, why_another
 from ddad_jax.engine.store.tables import write_text
@@ -122,7 +124,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
-    before = _filled(_read(saved), _then())
+    before = _then(_read(saved))
     method = method_of(config)
     bound, then = method.bound(folder, settings), method.bound(folder, before)
     differing = [
@@ -156,13 +158,16 @@ def saved_config(folder: Path) -> ConfigDict:
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
-    saved, known, c = _read(path), json.loads(json.dumps(base().to_dict())), base()
+    saved = _read(path)
+    if (method := saved.get("method", FIRST)) not in METHODS:
+        raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no method {method}")
+    known, c = _defaults(method), ConfigDict(asdict(METHODS[method].settings()))
     if unknown := _unknown(saved, known):
         told = ", ".join(unknown[:5])
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
     try:
         with c.unlocked():
-            c.update(ConfigDict(_tuples(_filled(saved, _then()))))
+            c.update(ConfigDict(_tuples(_then(saved))))
     except (TypeError, ValueError) as error:
         raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
     return check(c)
@@ -229,11 +234,16 @@ def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
     return [] if old == new else [(name, old, new)]
 
 
-def _then() -> dict[str, Any]:
-    """What settings were before they existed: what they are now by default, but for those named here."""
-    then = json.loads(json.dumps(base().to_dict()))
+def _defaults(method: str) -> dict[str, Any]:
+    """As JSON has them."""
+    return json.loads(json.dumps(asdict(METHODS[method].settings())))
+
+
+def _then(saved: dict[str, Any]) -> dict[str, Any]:
+    """``saved`` with what its settings were before they existed: what they are now by default, but for those here."""
+    then = _defaults(saved.get("method", FIRST))
     then["data"]["hold_out"] = "picture"
-    return then
+    return _filled(saved, then)
 
 
 def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]:

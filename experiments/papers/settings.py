@@ -7,8 +7,8 @@ from typing import NamedTuple
 from ml_collections import ConfigDict
 
 from ddad_jax.data.listing import listed
-from ddad_jax.engine.settings import base, reference
 from ddad_jax.errors import InputError
+from experiments.config import base, reference
 from experiments.configs import folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, VISA
 

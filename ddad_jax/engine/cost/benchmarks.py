@@ -39,7 +39,7 @@ def changed(c: ConfigDict, settings: str) -> ConfigDict:
         section, _, key = name.rpartition(".")
         holder = other.get(section, other)
         if not found or not isinstance(holder, ConfigDict) or isinstance(holder.get(key), (ConfigDict, type(None))):
-            raise InputError(f"--against={part}: expected name=value with a name of ddad_jax/engine/settings.py")
+            raise InputError(f"--against={part}: expected name=value with the name of a setting")
         try:
             new = value if isinstance(holder[key], str) else ast.literal_eval(value)
             if new is None:  # which a ConfigDict would take for anything

@@ -1,7 +1,6 @@
 """What holds for every kind of data set, whoever added it."""
 
 import functools
-import inspect
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -18,10 +17,12 @@ from trees import save, square_mask
 from ddad_jax.data.cans import cans
 from ddad_jax.data.load import Pictures
 from ddad_jax.data.read import image_size, read_full, read_image
-from ddad_jax.engine import settings
 from ddad_jax.engine.data import data_sets
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.settings import sections
+from ddad_jax.engine.settings.sections import DataSettings
+from ddad_jax.engine.settings.setting import settings_in
 from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, original
 from ddad_jax.errors import InputError
 
@@ -106,8 +107,6 @@ def test_a_view_mask_drawn_for_pictures_of_another_size_is_refused(name: str, tm
         load_data(c)
 
 
-def test_every_kind_is_named_beside_its_setting() -> None:
-    """The page of settings is made of that comment."""
-    found = re.search(r"c\.data\.kind = .*#(.*)", inspect.getsource(settings.base))
-    assert found is not None
-    assert {*KINDS} <= {*re.findall(r"\w+", found[1])}
+def test_every_kind_is_one_that_its_setting_may_name_and_that_its_help_says() -> None:
+    (kind,) = (each for each in settings_in(DataSettings) if each.flag == "kind")
+    assert {*KINDS} == {*sections.KINDS} <= {*re.findall(r"\w+", kind.help)}

@@ -15,12 +15,12 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.verdicts import thresholds
 from ddad_jax.engine.verdicts.thresholds import Normal, calibrate, shortage, thresholds_of, warned
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
+from experiments.config import base
 
 ROOT = Path(__file__).parents[3]
 

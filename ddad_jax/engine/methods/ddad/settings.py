@@ -76,7 +76,7 @@ def require_point(trained: Trained, point: ReconPoint) -> None:
         raise InputError(f"model = student: {error} (--config.student, in a new --workdir)") from None
 
 
-TRAINED_WITH = ("seed", "data", "model", "train")
+TRAINED_WITH = ("method", "seed", "data", "model", "train")
 """What the noise predictor in a workdir depends on. The rest may change between runs."""
 
 ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers", "score.sigma")

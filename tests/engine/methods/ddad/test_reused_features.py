@@ -16,11 +16,11 @@ from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params, layered
 from ddad_jax.engine.methods.method import UNSAID
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base, reference
 from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
+from experiments.config import base, reference
 
 
 @pytest.fixture(scope="module")

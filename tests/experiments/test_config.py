@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from tiny_runs import config
 
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings import base, reference
 from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
+from experiments.config import base, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
 

@@ -1,0 +1,79 @@
+"""Settings of DDAD that can be used but hardly do what was meant."""
+
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainingSettings
+from ddad_jax.engine.settings.need import without_effect
+from ddad_jax.unet import CHANNEL_MULT
+
+
+def doubts(c: ConfigDict) -> list[str]:
+    """What to say of ``c``, each naming its flags and the cure."""
+    return [*_network(c), *_training(c), *_layers(c), *_idle(c)]
+
+
+def _network(c: ConfigDict) -> list[str]:
+    m, usual, sentences = c.model, DDADSettings().model, []
+    inner = c.data.size // m.patch
+    multipliers = m.channel_mult or CHANNEL_MULT[inner]
+    sides = [inner // 2**level for level in range(len(multipliers))]
+    # The default fits the published sizes; at a small size it names maps that are not there, which nobody asked for.
+    asked = tuple(m.attention_sizes)
+    if asked != usual.attention_sizes and (nowhere := [side for side in asked if side not in sides]):
+        sentences.append(
+            f"--config.model.attention_sizes={asked}: no feature map has the side {_listed(nowhere)}, so there is no "
+            f"attention for it; the sides are {_listed(sides)} (data.size = {c.data.size}, model.patch = {m.patch})"
+        )
+    narrowest = min(int(multiplier * m.base) for multiplier in multipliers)
+    if m.groups >= narrowest > 0 and m.groups != usual.groups:
+        sentences.append(
+            f"--config.model.groups={m.groups}: the narrowest level has {narrowest} channels; with as many groups each "
+            "channel is normalised by itself and the time embedding is lost: take fewer"
+        )
+    return sentences
+
+
+def _training(c: ConfigDict) -> list[str]:
+    trainings: dict[str, tuple[Any, TrainingSettings]] = {"train": (c.train, DDADSettings().train)}
+    sentences = []
+    if "student" in (c.sample.model, *c.sweep.model):
+        trainings["student"] = (c.student, DDADSettings().student)
+    for section, (s, usual) in trainings.items():
+        if s.accumulate > s.steps:
+            sentences.append(
+                f"--config.{section}.accumulate={s.accumulate}: more than --config.{section}.steps={s.steps}, so that "
+                "no update is ever made: take fewer batches an update"
+            )
+        elif s.warmup_steps >= s.steps > 1 and s.warmup_steps != usual.warmup_steps:
+            sentences.append(
+                f"--config.{section}.warmup_steps={s.warmup_steps}: the training ends after {s.steps} steps, before "
+                "the learning rate is reached: take fewer"
+            )
+    return sentences
+
+
+def _layers(c: ConfigDict) -> list[str]:
+    asked = (("score.layers", c.score.layers), *(("sweep.layers", layers) for layers in c.sweep.layers))
+    return [
+        f"--config.{flag}: {tuple(layers)} names a layer twice, so that it counts twice"
+        for flag, layers in asked
+        if len(set(layers)) < len(layers)
+    ]
+
+
+def _idle(c: ConfigDict) -> list[str]:
+    synthetic = "synthetic" in (c.select, c.adapt.choose)
+    chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
+    needs = {
+        "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
+        "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
+        "synthetic_defects": chosen,
+        "synthetic_normals": chosen,
+    }
+    return without_effect(c, DDADSettings, needs)
+
+
+def _listed(sides: list[int]) -> str:
+    return ", ".join(f"{side:g}" for side in sides)
