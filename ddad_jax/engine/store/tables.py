@@ -5,6 +5,7 @@ A row is a mapping from setting or metric to a number, a word or a list. Undefin
 beside their place and moved there, so that a reader meets the old content or the new, never half of it.
 """
 
+import contextlib
 import csv
 import io
 import json
@@ -12,9 +13,9 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -209,8 +210,15 @@ def write_text(path: str | Path, text: str, *, flag: str = "--workdir") -> None:
 
 
 def write_bytes(path: str | Path, content: bytes, *, flag: str = "--workdir") -> None:
-    """Replace a file as a whole: write beside it, flush to the disk, rename over it. What is there and no file (a
-    device, a pipe) is written to, and stays what it is.
+    """``replacing`` a file with ``content``."""
+    with replacing(path, flag=flag) as file:
+        file.write(content)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path, *, flag: str = "--workdir") -> Iterator[IO[bytes]]:
+    """A file to write to that takes the place of ``path`` when the block ends: written beside it, flushed to the disk,
+    renamed over it. What is there and no file (a device, a pipe) is written to, and stays what it is.
 
     Raises InputError, naming ``flag``, where the folder or the file cannot be written; the old file is then untouched.
     """
@@ -219,11 +227,12 @@ def write_bytes(path: str | Path, content: bytes, *, flag: str = "--workdir") ->
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(content)
+            with path.open("wb") as file:
+                yield file
             return
         try:
             with beside.open("wb") as file:
-                file.write(content)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             beside.replace(path)
