@@ -13,11 +13,11 @@ from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import write_registered
-from ddad_jax.engine.methods.ddad.sections import LABEL_FREE
-from ddad_jax.engine.methods.method import Cost, Costly, Plan, Point, columns_of
+from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, columns_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
+from ddad_jax.engine.settings.sections import LABEL_FREE
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import Chosen, best_on_synthetic, load_chosen, save_chosen
@@ -59,8 +59,7 @@ def _run_all(
     masks |= any(Point(costly, todo.cheap[0]).masks for costly in todo.costly)
     if config.view.mask and not masks:
         raise InputError(
-            f"--config.view.mask={config.view.mask}: no point of the run uses it; expected "
-            "--config.sample.mask_before=True or --config.score.mask_after=True, or one of them in the sweep"
+            f"--config.view.mask={config.view.mask}: no point of the run uses it; expected {_masking(method)}"
         )
     for sentence in doubts(config):
         log.warning("%s", sentence)
@@ -107,10 +106,18 @@ def _run_all(
         rows = sweep_rows.run(config, folder, data, fitted, todo)
     assert todo.selected is not None
     fitted.keep_steps(data, todo.selected)
-    selection = _chosen_on(config, data) if data.choice else config.sample.origin
+    selection = _chosen_on(config, data) if data.choice else method.origin(config)
     hosts.first("the report", lambda: results.write(config, folder, data, rows, fitted, selection=selection))
     tracking.end(write, folder)
     return rows
+
+
+def _masking(method: Method) -> str:
+    """What makes a point use the view's mask, in words."""
+    after = "--config.score.mask_after=True"
+    if "mask_before" not in method.costly._fields:
+        return f"{after}, or in the sweep"
+    return f"--config.sample.mask_before=True or {after}, or one of them in the sweep"
 
 
 def _chosen_on(c: ConfigDict, data: Data) -> str:
@@ -118,7 +125,8 @@ def _chosen_on(c: ConfigDict, data: Data) -> str:
     assert data.choice
     held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
     pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
-    known = "" if c.sample.origin == LABEL_FREE else f"; the rest of the settings {c.sample.origin}"
+    origin = method_of(c).origin(c)
+    known = "" if origin == LABEL_FREE else f"; the rest of the settings {origin}"
     return f"chosen on {len(data.choice.defects.labels)} synthetic defects painted on {pictures}{known}"
 
 

@@ -101,11 +101,6 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
         )
-    if c.adapt.epochs and len(fit.labels) < 2:
-        raise InputError(
-            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
-            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
-        )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
     # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.

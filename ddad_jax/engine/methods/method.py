@@ -359,6 +359,15 @@ class Method(Protocol):
         """The config of a workdir with what its calibration says, which an interrupted later run may have changed."""
         ...
 
+    def origin(self, c: ConfigDict) -> str:
+        """How the values of the config's point were come by, as a report says it."""
+        ...
+
+    def published(self, c: ConfigDict, maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+        """What rows say besides where the config follows published code: metrics as that takes them, of maps and masks
+        [n, h, w] of test pictures; {} else."""
+        ...
+
     def steps(self, workdir: Path) -> Steps | None:
         """What the selected point saw on its way, for the browser of a report; None where nothing was kept."""
         ...

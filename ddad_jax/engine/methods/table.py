@@ -4,8 +4,10 @@ from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.method import Method
+from ddad_jax.engine.methods.padim import PaDiM
+from ddad_jax.engine.methods.patchcore import PatchCore
 
-METHODS: dict[str, Method] = {method.name: method for method in (DDAD(),)}
+METHODS: dict[str, Method] = {method.name: method for method in (DDAD(), PatchCore(), PaDiM())}
 
 
 def method_of(c: ConfigDict) -> Method:

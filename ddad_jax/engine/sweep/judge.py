@@ -22,10 +22,11 @@ from ddad_jax.engine.methods.method import (
     settings_of,
 )
 from ddad_jax.engine.methods.scored import Scored, judged_maps
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.sweep import selected
 from ddad_jax.engine.verdicts.thresholds import Normal, thresholds_of
 from ddad_jax.image import centre_crop
-from ddad_jax.metrics import METRICS, evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
+from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
 from ddad_jax.metrics.at_threshold import at_threshold, iou_at
 
 log = logging.getLogger(__name__)
@@ -101,8 +102,7 @@ def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = Fal
     metrics = dict.fromkeys(METRICS, float("nan"))
     if found.finite:
         metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
-        if c.score.normalise == "batch":
-            metrics |= published_metrics(maps[known], truth.masks[known])
+        metrics |= method_of(c).published(c, maps[known], truth.masks[known])
     if c.at_threshold:
         metrics |= _at_threshold(c, truth, found, before)
     if truth.on_synthetic:
@@ -205,14 +205,3 @@ def synthetic_judge(c: ConfigDict, data: Data) -> Any:
         return {f"synthetic_{name}": found.get(name, float("nan")) for name in SYNTHETIC}
 
     return judge
-
-
-def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-    """The published code's pixel AUROC and PRO beside ours, in the ``reference`` behaviour.
-
-    Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
-    """
-    return {
-        "published_pixel_auroc": reference_pixel_auroc(maps, masks),
-        "published_pro": reference_pro(maps, masks).pro,
-    }

@@ -19,6 +19,7 @@ from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TR
 from ddad_jax.engine.methods.method import Axis, Plan, Point, Steps, at_dotted, is_count, is_number
 from ddad_jax.engine.tracking import Write
 from ddad_jax.errors import InputError
+from ddad_jax.metrics import reference_pixel_auroc, reference_pro
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 
@@ -58,6 +59,11 @@ class DDAD:
         return f"with model = {c.sample.model}, solver = {c.sample.solver}"
 
     def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedDDAD:
+        if c.adapt.epochs and data.n_fit < 2:
+            raise InputError(
+                f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
+                "ones: expected at least 3 normal pictures in all, or --config.adapt.epochs=0"
+            )
         params = noise_predictor.trained(c, workdir, data, write)
         adapted = hosts.in_turn("adaptation", lambda: extractor.adapted(c, workdir, data, params, write))
         return _fitted(c, workdir, params, *adapted, mesh)
@@ -125,6 +131,21 @@ class DDAD:
 
         parts = {"train": TRAINED_WITH, "adapt": ADAPTED_WITH, "student": STUDENT_WITH}
         return {folder: of(names) for folder, names in parts.items() if (workdir / folder).exists()}
+
+    def origin(self, c: ConfigDict) -> str:
+        return c.sample.origin
+
+    def published(self, c: ConfigDict, maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+        """Pixel AUROC and PRO as the published code has them, beside ours.
+
+        Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
+        """
+        if c.score.normalise != "batch":
+            return {}
+        return {
+            "published_pixel_auroc": reference_pixel_auroc(maps, masks),
+            "published_pro": reference_pro(maps, masks).pro,
+        }
 
     def steps(self, workdir: Path) -> Steps | None:
         return trajectories.load(workdir)

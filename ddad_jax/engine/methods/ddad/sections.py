@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ddad_jax.engine.settings.sections import ScoreSettings, Settings
+from ddad_jax.engine.settings.sections import LABEL_FREE, ScoreSettings, Settings
 from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
@@ -29,9 +29,6 @@ from ddad_jax.engine.settings.setting import (
 from ddad_jax.points import MODELS, OPTIMISED
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
-
-LABEL_FREE = "fixed without looking at test labels"
-"""What a report says of the base settings; a config that knows more of its own says that."""
 
 _PART = number(0, 1, "a share from 0 to 1")
 _TIME = whole(1, 999)
