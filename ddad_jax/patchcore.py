@@ -123,7 +123,7 @@ def weights(around: Array, support: int | None = None) -> Array:
     """
     near = around[:, :support]
     if near.shape[1] <= 1:
-        return jnp.ones(len(near), near.dtype)
+        return jnp.ones_like(near[:, 0])
     return 1.0 - jax.nn.softmax(near, axis=1)[:, 0]
 
 

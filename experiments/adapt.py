@@ -9,12 +9,14 @@ from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.workdir import held, open_workdir
 from ddad_jax.weights import load_backbone
 from experiments import entry
 
 
 def main(config: ConfigDict, workdir: Path) -> None:
+    require_method(config, "ddad", "experiments.adapt")
     with held(workdir):
         _main(config, workdir)
 

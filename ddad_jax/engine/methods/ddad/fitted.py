@@ -138,7 +138,9 @@ class FittedDDAD:
             fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
         keep = keeper(c, self.workdir, self.test, selected) if asked and self.test else None
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": bool(judged or selected)}
-        for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
+        for point, distances in reconstructed(
+            self.program, self.student, images, points, progress=progress or _unheard, **how
+        ):
             columns = self._sampling(point, starts, pictures)
             if fine_x0 and point in judged and hosts.is_first():
                 assert distances.x0 is not None
@@ -213,3 +215,7 @@ class FittedDDAD:
     def keep_steps(self, data: Data, point: Point) -> None:
         student = self.student.program if self.student else None
         keep_trajectories(self.c, self.workdir, data, point, self.program, student, self.grids)
+
+
+def _unheard(images: int) -> None:
+    """Nobody asks how far it is."""
