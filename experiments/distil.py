@@ -14,8 +14,8 @@ from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
-from ddad_jax.engine.store.tables import format_table, read_jsonl
 from ddad_jax.engine.methods.table import require_method
+from ddad_jax.engine.store.tables import format_table, read_jsonl
 from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry
 

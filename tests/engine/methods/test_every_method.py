@@ -155,7 +155,8 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one(
     run: Run, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "write", lambda *args, **named: None)
-    written, append = [], journal.append
+    written: list[Any] = []
+    append = journal.append
 
     def killed(path: Path, row: Any) -> Any:
         if len(written) == after:
