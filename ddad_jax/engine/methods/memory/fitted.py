@@ -136,7 +136,7 @@ class FittedMemory:
 
     @property
     def _batch(self) -> int:
-        return int(self.c[self.method.name].batch_size)
+        return int(getattr(self.c, self.method.name).batch_size)
 
     def _view(self, point: Any) -> tuple[Any, ...]:
         return tuple(getattr(point, name) for name in self.method.view)

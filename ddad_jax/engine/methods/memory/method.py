@@ -81,7 +81,7 @@ class MemoryMethod:
     # --- The rest of ``method.Method``
 
     def origin(self, c: ConfigDict) -> str:
-        return c[self.name].origin
+        return getattr(c, self.name).origin
 
     def point(self, c: ConfigDict) -> Point:
         selected = self._plan(c, sweep=False)
@@ -107,7 +107,7 @@ class MemoryMethod:
         return ""
 
     def beside(self, c: ConfigDict) -> str:
-        return f"with {self.name}.layers = {'+'.join(c[self.name].layers)}"
+        return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
 
     def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
         return self.restored(c, workdir, mesh)

@@ -20,14 +20,19 @@ def sigma_scale(c: ConfigDict) -> float:
 def plan(c: ConfigDict, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     """The product of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one unless
     ``c.select`` says to choose."""
-    of = {**{name: (c[c.method][name],) for name in costly._fields if name != "seed"}, "seed": (c.sweep.seed[0],)}
-    by = {name: (c.score[name],) for name in cheap._fields}
+    own = getattr(c, c.method)
+    of = {**{name: (getattr(own, name),) for name in costly._fields if name != "seed"}, "seed": (c.sweep.seed[0],)}
+    by = {name: (getattr(c.score, name),) for name in cheap._fields}
     selected = Point(_points(c, costly, of)[0], _points(c, cheap, by)[0])
     costlies, cheaps = [selected.costly], [selected.cheap]
     if sweep:
-        costlies = [*_points(c, costly, {name: c.sweep[name] or value for name, value in of.items()}), *costlies]
-        cheaps = [*_points(c, cheap, {name: c.sweep[name] or value for name, value in by.items()}), *cheaps]
+        costlies = [*_points(c, costly, _tried(c, of)), *costlies]
+        cheaps = [*_points(c, cheap, _tried(c, by)), *cheaps]
     return Plan([*dict.fromkeys(costlies)], [*dict.fromkeys(cheaps)], None if c.select else selected)
+
+
+def _tried(c: ConfigDict, axes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: getattr(c.sweep, name) or value for name, value in axes.items()}
 
 
 def _points(c: ConfigDict, kind: type[Any], axes: Mapping[str, Any]) -> list[Any]:
