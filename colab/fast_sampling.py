@@ -50,10 +50,10 @@ from ddad_jax.engine.figures.picture_rows import picture_rows
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.pipeline import run_all
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.solvers import SOLVERS
+from experiments.config import checked
 from experiments.configs import fast_sampling, small
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
@@ -87,7 +87,7 @@ with config.unlocked():
 if SMALL:
     write_folder(cans(32, n_train=24, n_test_good=8, n_defect=8), "pictures")
     config.update_from_flattened_dict(small.CANS)
-check(config)
+config = checked(config)
 
 # %% [markdown]
 # Data and the trained U-Net, as `eps_fn`: a function from a noised picture and a time to the noise in it. The sampler
@@ -95,7 +95,7 @@ check(config)
 
 # %%
 data = load_data(config)
-unet = build_unet(config)
+unet = build_unet(config.model, config.data.size)
 params = trained(config, open_workdir(WORKDIR, config, data), data)
 eps = jax.jit(eps_fn(unet, params))
 alpha_bar = jnp.asarray(schedule.alpha_bar_table())

@@ -53,10 +53,10 @@ from ddad_jax.engine.detector.export import write
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.figures.picture_rows import picture_rows
 from ddad_jax.engine.pipeline import run_all
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.vision.regions import regions
+from experiments.config import checked
 from experiments.configs import folder, small
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
@@ -126,7 +126,7 @@ if SMALL:
             "synthetic_defects": 10,
         }
     )
-check(config)
+config = checked(config)
 
 # %% [markdown]
 # ## Look at them first

@@ -13,18 +13,15 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from ddad_jax.backbones import Backbone
+from ddad_jax.backbones import Backbone, require_sides
 from ddad_jax.data.batches import epoch_order
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.types import Array, Image, Variables
 
-LAYERS = ("layer1", "layer2", "layer3")
-"""J of DDAD Eq. 10."""
-
 
 class AdaptState(NamedTuple):
-    """step: int32 []. params, batch_stats: of the live extractor. opt_state: optax's."""
+    """step: int32 []. params, batch_stats: of the live extractor, {} without BatchNorm. opt_state: optax's."""
 
     step: Array
     params: Any
@@ -34,13 +31,13 @@ class AdaptState(NamedTuple):
     @property
     def variables(self) -> Variables:
         """The live extractor as ``feature_fn`` takes it."""
-        return {"params": self.params, "batch_stats": self.batch_stats}
+        return {"params": self.params, **({"batch_stats": self.batch_stats} if self.batch_stats else {})}
 
 
 def flat_cosine_loss(
     a: Mapping[str, Array],
     b: Mapping[str, Array],
-    layers: Sequence[str] = LAYERS,
+    layers: Sequence[str] | None = None,
     *,
     valid: Array | None = None,
 ) -> Array:
@@ -50,6 +47,7 @@ def flat_cosine_loss(
 
     Args:
       a, b: features [b, h_j, w_j, c_j]; norms below 1e-8 count as 1e-8.
+      layers: J; None: every stage of the backbone, as published.
       valid: bool [b], False for padding that must not count.
 
     Source: DDAD Eq. 10, its inner term; loss of the published feature_extractor.py.
@@ -63,7 +61,7 @@ def flat_cosine_loss(
         d = 1.0 - (x * y).sum(1) / (norms[0] * norms[1])
         return d.mean() if valid is None else jnp.where(valid, d, 0.0).sum() / jnp.maximum(valid.sum(), 1)
 
-    return jnp.stack([distance(a[j], b[j]) for j in layers])
+    return jnp.stack([distance(a[j], b[j]) for j in (a if layers is None else layers)])
 
 
 def adaptation_terms(
@@ -117,6 +115,7 @@ def adaptation_loss(
         raise ValueError("padding would enter the batch's statistics: no `valid` with batch_norm='train'")
     live = {"params": params, "batch_stats": batch_stats}
     x0, y = (x if feature_size is None else resize(x, feature_size) for x in (x0, y))
+    require_sides(backbone, *y.shape[1:3])
     apply, x0, y = backbone.module.apply, backbone.normalise(x0), backbone.normalise(y)
 
     def evaluated(variables: Variables) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -127,7 +126,7 @@ def adaptation_loss(
     if train:
         live_x0, moved = apply(live, x0, train=True, mutable=["batch_stats"])
         live_y, moved = apply({"params": params, **moved}, y, train=True, mutable=["batch_stats"])
-        batch_stats = moved["batch_stats"]
+        batch_stats = moved.get("batch_stats", {})
     else:
         live_x0, live_y = evaluated(live)
     frozen = evaluated(jax.lax.stop_gradient(frozen_variables))
@@ -152,7 +151,7 @@ def optimiser(*, learning_rate: float = 1e-4, weight_decay: float = 0.01) -> opt
 
 def init_adapt(variables: Variables, tx: optax.GradientTransformation) -> AdaptState:
     """The live extractor begins as a copy of the frozen one, so that a step may donate its state."""
-    params, batch_stats = jax.tree.map(jnp.copy, (variables["params"], variables["batch_stats"]))
+    params, batch_stats = jax.tree.map(jnp.copy, (variables["params"], variables.get("batch_stats", {})))
     return AdaptState(jnp.zeros((), jnp.int32), params, batch_stats, tx.init(params))
 
 
@@ -194,7 +193,7 @@ def adapt_step(
       the state as it was, step included.
 
     Raises:
-      InputError: unknown ``batch_norm``.
+      InputError: unknown ``batch_norm``; images of a size that the backbone does not take.
 
     Source: DDAD section 4.4, Eq. 10.
     """

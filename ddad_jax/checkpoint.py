@@ -12,6 +12,9 @@ import orbax.checkpoint as ocp
 
 from ddad_jax.errors import InputError, is_of_disk
 
+_TORN = ".orbax-checkpoint-tmp"
+"""In the name of what is not a whole checkpoint."""
+
 
 class Checkpoints:
     """Numbered checkpoints in one folder; a save is complete or absent, so a kill leaves the one before.
@@ -43,7 +46,7 @@ class Checkpoints:
         target, arrays = self.folder / f"{step}", jax.tree.map(np.asarray, tree)
         try:
             if self.folder.is_dir():
-                for torn in self.folder.glob("*.orbax-checkpoint-tmp*"):  # what a kill during a save left
+                for torn in self.folder.glob(f"*{_TORN}*"):  # what a kill during a save left
                     shutil.rmtree(torn)
             self.folder.mkdir(parents=True, exist_ok=True)
             # Before Orbax begins: its threads go on printing tracebacks when a disk fills under them.
@@ -59,13 +62,19 @@ class Checkpoints:
             mend = "Free space on that disk, or name another folder; checkpoints before it are whole"
             raise InputError(f"{target}: the checkpoint cannot be written ({told}). {mend}") from error
         if self.keep is not None:
-            for old in self.steps()[: -self.keep]:
-                shutil.rmtree(self.folder / f"{old}")
+            self._remove(self.steps()[: -self.keep])
 
     def clear(self) -> None:
         """Remove every checkpoint."""
+        self._remove(self.steps())
         if self.folder.is_dir():
             shutil.rmtree(self.folder)
+
+    def _remove(self, steps: list[int]) -> None:
+        """Under another name first, so that a kill leaves no half of one that counts as complete."""
+        for step in steps:
+            gone = (self.folder / f"{step}").rename(self.folder / f"{step}{_TORN}-old")
+            shutil.rmtree(gone)
 
     def restore(self, template: Any, step: int | None = None) -> Any:
         """The tree saved as ``step`` (default: the newest), in the structure and types of ``template``.

@@ -19,7 +19,7 @@ def patch_descriptors(
 
     Args:
       features: of every layer [b, h_j, w_j, c_j]; other layers are left alone.
-      layers: the first sets the grid; any number, any strides. Published: layer2 and layer3.
+      layers: the first sets the grid; any number, any strides, equal ones too. Published: layer2 and layer3.
       patch: side of a neighbourhood in positions, odd; zeros outside.
       widths: (numbers a layer, numbers in all) of the published pooling (``pooled_neighbourhoods``, then
         ``adaptive_pool``), published (1024, 1024). None: the mean of a neighbourhood, channel by channel, d = sum c_j.

@@ -9,6 +9,7 @@ flattened axis is cut over all devices of all hosts (``ddad_jax.mesh``).
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -26,14 +27,17 @@ from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
+from ddad_jax.spilled import Spilled
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array, FeatureFn
+from ddad_jax.vision.tiles import Tiles, Tiling, stitch
 from ddad_jax.vision.view_mask import masked
 
 
 class Distances(NamedTuple):
-    """Of n images at one grid point, host arrays. x0: float16 [n, h, w, c] or None. pixel: [n, h, w].
-    features: layer -> [n, h_j, w_j]. seconds: [n], of each image's share of its chunk, compilation apart."""
+    """Of n images at one grid point, host arrays, or ``Spilled`` ones. x0: float16 [n, h, w, c], of the images asked
+    for alone, or None. pixel: [n, h, w]. features: layer -> [n, h_j, w_j]. seconds: [n], of each image's share of its
+    chunk, compilation apart."""
 
     x0: np.ndarray | None
     pixel: np.ndarray
@@ -198,28 +202,77 @@ class PairProgram:
 
 def sweep_distances(
     program: PairProgram,
-    images: np.ndarray,
+    images: np.ndarray | Tiles,
     points: Sequence[ReconPoint],
     *,
     chunk: int,
+    keep_x0: bool | np.ndarray = False,
+    spill: Path | None = None,
+    **how: Any,
+) -> Iterator[tuple[ReconPoint, Distances]]:
+    """Distances of all images at every point, one point at a time, in the order of ``points``.
+
+    Args:
+      program, images, points, chunk: as of ``sweep_pieces``; so is everything else.
+      keep_x0: also return reconstructions; an array: of these images, bool [n], in their order.
+      spill: a folder in whose files what grows with the images lies (``Spilled``), a point at a time; None: in memory.
+
+    Raises:
+      InputError: as ``sweep_pieces``; the disk of that folder takes no more.
+    """
+    n = len(images)
+    wanted = np.broadcast_to(np.asarray(keep_x0), (n,))
+    # Of an image without a place of its own that of the next: a slice of images is a slice of places.
+    place = np.concatenate([[0], np.cumsum(wanted)])
+    whole: Distances | None = None
+
+    def room(of: np.ndarray, rows: int) -> Any:
+        shape = (rows, *of.shape[1:])
+        return np.empty(shape, of.dtype) if spill is None else Spilled(shape, of.dtype, spill)
+
+    pieces = sweep_pieces(program, images, points, chunk=chunk, keep_x0=bool(wanted.any()), **how)
+    for point, rows, piece in pieces:
+        if whole is None:
+            x0 = room(piece.x0, int(place[-1])) if piece.x0 is not None else None
+            layers = {name: room(d, n) for name, d in piece.features.items()}
+            whole = Distances(x0, room(piece.pixel, n), layers, np.empty(n))
+        if piece.x0 is not None and whole.x0 is not None:
+            whole.x0[int(place[rows.start]) : int(place[rows.stop])] = piece.x0[wanted[rows]]
+        whole.pixel[rows], whole.seconds[rows] = piece.pixel, piece.seconds
+        for name, d in piece.features.items():
+            whole.features[name][rows] = d
+        if rows.stop == n:
+            yield point, whole
+            whole = None
+
+
+def sweep_pieces(
+    program: PairProgram,
+    images: np.ndarray | Tiles,
+    points: Sequence[ReconPoint],
+    *,
+    chunk: int,
+    piece: int = 0,
     keep_x0: bool = False,
     optimised: Mapping[GridKey, TimeGrid] | None = None,
     starts: Mapping[ReconPoint, np.ndarray] | None = None,
     watched: np.ndarray | None = None,
     timer: Callable[[], float],
     progress: Callable[[int], None] = lambda pairs: None,
-) -> Iterator[tuple[ReconPoint, Distances]]:
-    """Distances of all images at every point, one point at a time, in the order of ``points``.
+) -> Iterator[tuple[ReconPoint, slice, Distances]]:
+    """Distances of neighbouring images, a piece at a time: (point, which images, their distances); in the order of
+    ``points``, and of each from the first image to the last.
 
     The flattened (point, image) list of each compilation (solver, step count, reuse, mask) is cut into chunks of
-    equal size (the last one padded), so memory holds one chunk and at most the points it touches, however many points
-    there are.
+    equal size (the last one padded), so memory holds one chunk and one piece, however many points and images there
+    are.
     Every process of the program's mesh calls this with the same arguments, puts its share of each chunk on its own
     devices, and is given everything.
 
     Args:
       images: uint8 [n, h, w, c].
       chunk: pairs in one call, over all devices; rounded up to a multiple of their number.
+      piece: images in a piece, such as the tiles of a picture, the last of a point shorter; 0: as they come.
       keep_x0: also return reconstructions (float16).
       optimised: the grids of points whose ``grid`` is "optimised".
       starts: T' of each image, int [n], for every point with ``rise`` (``first_pass.start_times``).
@@ -241,7 +294,7 @@ def sweep_distances(
         grids = [grids_of(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
-        held, done = 0, 0
+        held, given_away = 0, 0
         for first in range(0, total, chunk):
             flat = np.minimum(np.arange(first, first + chunk), total - 1)
             valid = min(chunk, total - first)
@@ -263,10 +316,14 @@ def sweep_distances(
             parts.append(part)
             held += valid
             progress(valid)
-            while held >= len(images):
-                whole = _joined(parts)
-                yield todo[done], _rows(whole, slice(0, len(images)))
-                parts, held, done = [_rows(whole, slice(len(images), None))], held - len(images), done + 1
+            while held:
+                at_point, begin = divmod(given_away, len(images))
+                ready = min(piece or held, len(images) - begin)
+                if held < ready:
+                    break
+                joined = _joined(parts)
+                yield todo[at_point], slice(begin, begin + ready), _rows(joined, slice(0, ready))
+                parts, held, given_away = [_rows(joined, slice(ready, None))], held - ready, given_away + ready
 
 
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
@@ -300,21 +357,48 @@ def _rows(distances: Distances, rows: slice) -> Distances:
 
 
 def blurred(
-    distances: Distances, layers: tuple[str, ...], sigma: float, *, batch: int = 64
+    distances: Distances,
+    layers: tuple[str, ...],
+    sigma: float,
+    *,
+    tiling: Tiling | None = None,
+    rows: slice = slice(None),
+    batch: int = 64,
 ) -> tuple[np.ndarray, np.ndarray]:
     """(D_p, D_f) of all images, D_f over ``layers`` at the size of D_p, both blurred; float32 [n, h, w].
 
     Blurring is linear, so any v combines these two without another blur.
+
+    Args:
+      tiling: the images are tiles, and the maps those of whole pictures, put together one after another.
+      rows: which of the images, of whole pictures with ``tiling``.
     """
-    n, size = distances.pixel.shape[:2]
-    out_p, out_f = np.empty_like(distances.pixel), np.empty_like(distances.pixel)
-    for first in range(0, n, batch):
-        at = np.minimum(np.arange(first, first + batch), n - 1)
-        part = {k: distances.features[k][at] for k in layers}
-        d_p, d_f = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma)
-        out_p[first : first + batch] = np.asarray(d_p)[: n - first]
-        out_f[first : first + batch] = np.asarray(d_f)[: n - first]
+    size, each = distances.pixel.shape[1], tiling.count if tiling else 1
+    first, last, _ = rows.indices(len(distances.pixel) // each)
+    shape = (max(last - first, 0), *(tiling.picture if tiling else (size, size)))
+    out_p, out_f = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    # A picture of tiles at a time, or as many images as go through at once.
+    step = 1 if tiling else batch
+    for i in range(first, last, step):
+        begin, end = i * each, min(i + step, last) * each
+        d_p, d_f = _maps(distances, layers, sigma, slice(begin, end), batch)
+        at = slice(i - first, min(i + step, last) - first)
+        out_p[at], out_f[at] = (d_p, d_f) if tiling is None else (stitch(d_p, tiling), stitch(d_f, tiling))
     return out_p, out_f
+
+
+def _maps(
+    distances: Distances, layers: tuple[str, ...], sigma: float, rows: slice, batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """``blurred`` of neighbouring images, in calls of ``batch`` of them, the last one padded."""
+    size, parts = distances.pixel.shape[1], []
+    for first in range(rows.start, rows.stop, batch):
+        at = np.minimum(np.arange(first, first + batch), rows.stop - 1)
+        part = {k: distances.features[k][at] for k in layers}
+        maps = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma)
+        parts.append([np.asarray(d)[: rows.stop - first] for d in maps])
+    d_p, d_f = (np.concatenate(of) for of in zip(*parts, strict=True))
+    return d_p, d_f
 
 
 @functools.partial(jax.jit, static_argnames=("layers", "size", "sigma"))

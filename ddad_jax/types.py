@@ -18,7 +18,8 @@ NoiseFn = Callable[[Array], Array]
 """i -> standard normal noise [b, h, w, c] of draw i; i = 0 is the start, i = 1, 2, ... the steps."""
 
 FeatureFn = Callable[[Image], dict[str, Array]]
-"""images -> {"layer1": [b, h/4, w/4, c1], "layer2": [b, h/8, w/8, c2], "layer3": [b, h/16, w/16, c3]}."""
+"""images -> stage of the backbone (``backbones.Backbone.stages``) -> its features [b, h/stride, w/stride, c]."""
 
 Variables = Any
-"""A plain tree of arrays as Flax's ``init`` returns it: {"params": ..., "batch_stats": ...}."""
+"""A plain tree of arrays as Flax's ``init`` returns it: {"params": ..., "batch_stats": ...}, the second where it
+has BatchNorm."""

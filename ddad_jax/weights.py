@@ -48,7 +48,8 @@ def torch_key(path: tuple[str, ...]) -> str:
     names = {"kernel": "weight", "scale": "weight", "mean": "running_mean", "var": "running_var"}
     modules = ".".join(path[1:-1])
     modules = re.sub(r"(^|\.)linear_(\d+)", r"\1\2", modules)
-    return f"{re.sub(r'_(?=[0-9])', '.', modules)}.{names.get(path[-1], path[-1])}"
+    leaf = names.get(path[-1], path[-1])
+    return f"{re.sub(r'_(?=[0-9])', '.', modules)}.{leaf}" if modules else leaf
 
 
 def _kernel(weight: np.ndarray, rank: int) -> np.ndarray:

@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import ConfigDict
 
-from ddad_jax.engine.cost.benchmarks import changed, time_detector, time_sweep, time_unet
+from ddad_jax.engine.cost.benchmarks import against, time_detector, time_sweep, time_unet
 from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, drift
 from ddad_jax.engine.cost.profile_figure import profile_figure
 from ddad_jax.engine.cost.profiling import COLUMNS, profile
 from ddad_jax.engine.cost.untrained import time_train
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import format_table, plain, require_writable, write_text
 from ddad_jax.engine.workdir import environment
@@ -47,7 +47,7 @@ REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     require_method(config, "ddad", "experiments.benchmark")
     if JSON.value:
         require_writable(JSON.value, "--json")
@@ -56,18 +56,18 @@ def main(config: ConfigDict, workdir: Path) -> None:
     def add(*rows: dict[str, Any]) -> None:
         tables.extend(([row], list(row)) for row in rows)
 
-    other = changed(config, AGAINST.value) if AGAINST.value else None
+    other = against(config, AGAINST.value) if AGAINST.value else None
     for batch in map(int, BATCHES.value):
         if "detector" in WHAT.value:
             add(*time_detector(config, other, batch, REPEATS.value, workdir))
         if "profile" in WHAT.value:
             tables.append((profile(config, batch, REPEATS.value, workdir), COLUMNS))
         if "unet" in WHAT.value:
-            add(time_unet(config, batch, REPEATS.value))
+            add(time_unet(config.model, config.data.size, batch, REPEATS.value))
     if "drift" in WHAT.value:
         tables.append((drift(config, workdir, REPEATS.value), DRIFT_COLUMNS))
     if "train" in WHAT.value:
-        add(time_train(config, REPEATS.value))
+        add(time_train(config.model, config.train, config.data.size, REPEATS.value))
     if "metrics" in WHAT.value:
         add({"what": "AUPRO, 100 maps of 256 x 256", "seconds": time_aupro().aupro})
     if "sweep" in WHAT.value:

@@ -1,10 +1,12 @@
 """What config files begin from, those of ``experiments/configs`` and a user's own: ``base()``, ``reference(c)``."""
 
-from dataclasses import asdict
+from collections.abc import Collection
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.methods.settings import FIRST, of_method
+from ddad_jax.engine.methods.settings import FIRST, of_method, settings_from
+from ddad_jax.engine.setting_checks import check
 
 
 def base(method: str = FIRST) -> ConfigDict:
@@ -13,7 +15,18 @@ def base(method: str = FIRST) -> ConfigDict:
     Raises:
       InputError: there is no such method.
     """
-    return ConfigDict(asdict(of_method(method).settings())).lock()
+    return ConfigDict(of_method(method).settings().to_dict()).lock()
+
+
+def checked(c: ConfigDict, given: Collection[str] = ()) -> Any:
+    """The settings of a config as the engine takes them: typed, and of the method that it names.
+
+    given: dotted names of the settings that a user set beside the config's file.
+
+    Raises:
+      InputError: naming the first flag whose value cannot be used.
+    """
+    return check(settings_from(c.to_dict()), given)
 
 
 def reference(c: ConfigDict) -> ConfigDict:

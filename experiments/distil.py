@@ -6,12 +6,11 @@
 
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.table import require_method
@@ -20,18 +19,18 @@ from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     require_method(config, "ddad", "experiments.distil")
     with held(workdir):
         _main(config, workdir)
 
 
-def _main(config: ConfigDict, workdir: Path) -> None:
+def _main(config: DDADSettings, workdir: Path) -> None:
     # Settings that cannot be trained for are better refused now than after the teacher's training.
-    trained_for(config)
+    trained_for(config.student, t_max=config.train.t_max)
     data = load_data(config)
     folder = open_workdir(workdir, config, data)
-    write = tracking.writer_of(folder, entry.trackers(), config, SETTINGS)
+    write = tracking.writer_of(folder, entry.trackers(), config.to_dict(), SETTINGS)
     params = trained(config, folder, data, write)
     hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
     write.close()

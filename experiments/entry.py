@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import absl.logging
 import jax
@@ -22,10 +22,10 @@ from ml_collections import ConfigDict, config_flags
 from ddad_jax.data.file_names import shown
 from ddad_jax.engine import hosts, stopping, tracking
 from ddad_jax.engine.methods.settings import METHODS
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import no_such
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
-from experiments.config import base
+from experiments.config import base, checked
 
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Address of process 0 as host:port, where one run has several processes; auto on a TPU pod or "
@@ -126,8 +126,8 @@ def trackers() -> list[str]:
     return TRACK.value if flags.FLAGS.is_parsed() else []
 
 
-def run(main: Callable[[ConfigDict, Path], None]) -> None:
-    """Parse the flags, check the config and call ``main(config, workdir)``.
+def run(main: Callable[[Any, Path], None]) -> None:
+    """Parse the flags, check the config and call ``main(settings, workdir)``.
 
     An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; so are failures of
     the machine (``failures``), and signals end it as ``stopping`` says. Other exceptions keep their traceback. Of
@@ -145,7 +145,7 @@ def run(main: Callable[[ConfigDict, Path], None]) -> None:
         try:
             _require_named("workdir")
             workdir = Path(WORKDIR.value or "")
-            config = check(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
+            config = checked(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
             tracking.require(TRACK.value)
             _reuse_memory()
             numbers = NUM_PROCESSES.value, PROCESS_ID.value
@@ -264,13 +264,15 @@ def _refuse(error: BaseException) -> NoReturn:
 
 def _parse(argv: list[str]) -> list[str]:
     """What is left of the command line behind its flags; a flag that cannot be used ends the program."""
-    known = [base(method) for method in METHODS]
+    known, of_some = [base(method) for method in METHODS], []
     for flag in argv[1:]:
-        named = re.match(r"--?(?:no)?config\.([\w.]+)", flag)
-        if named and not any(_has(config, named[1]) for config in known):
-            _refuse(
-                InputError(f"--config.{named[1]}: there is no such setting; the page of settings (docs) has them all")
-            )
+        if not (named := re.match(r"--?(?:no)?config\.([\w.]+)", flag)):
+            continue
+        there = [_has(config, named[1]) for config in known]
+        if not any(there):
+            _refuse(no_such(named[1]))
+        if not all(there):
+            of_some.append(f"--config.{named[1]}")
     parts = [flag for flag in argv[1:] if "config.sweep.parts." in flag]
     try:
         left = flags.FLAGS(argv)
@@ -282,6 +284,9 @@ def _parse(argv: list[str]) -> list[str]:
         _refuse(cause or error)
     except (KeyError, AttributeError, TypeError) as error:
         # What ml_collections raises for a name below a section that it does not know.
+        if of_some and not parts:
+            told = f"{', '.join(of_some)}: a setting that not every method has, and the method of the config has not"
+            _refuse(InputError(f"{told} ({error}); take a config of a method that has it"))
         if not parts:
             raise
         told = f"{' '.join(parts)}: the config has no such part of a sweep, or no such setting in it ({error})"

@@ -5,13 +5,12 @@ With ``select = synthetic`` that is the point kept in chosen.json; where none wa
 
 from pathlib import Path
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
 from experiments import entry
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     run_all(config, workdir, sweep=False, track=entry.trackers())
 
 

@@ -11,12 +11,12 @@ in chosen.json, where ``experiments.evaluate --config.select=synthetic`` finds i
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 from ml_collections.config_flags import get_config_filename, get_override_values
 
 from ddad_jax.engine.methods.table import METHODS, method_of
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
+from ddad_jax.engine.settings.sections import Settings
 from experiments import entry
 
 NAMES = "; of ".join(f"{method.title} {', '.join(method.axes)}" for method in METHODS.values())
@@ -34,7 +34,7 @@ MINUTES = flags.DEFINE_float("timeout_minutes", 0.0, "No trial begins after so m
 STORAGE = flags.DEFINE_string("storage", "", "URL of the study's database; empty: sqlite:///WORKDIR/search.db.")
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: Settings, workdir: Path) -> None:
     how = Search(
         OVER.value or method_of(config).searched,
         TRIALS.value,

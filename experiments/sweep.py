@@ -12,8 +12,8 @@ Several machines without a network between them share a grid in three stages, ea
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all, run_shard
 from ddad_jax.engine.sweep import shards
 from ddad_jax.errors import InputError
@@ -26,7 +26,7 @@ SHARD = flags.DEFINE_string(
 )  # fmt: skip
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     if SHARD.value is None:
         run_all(config, workdir, sweep=True, models_only=MODELS_ONLY.value, track=entry.trackers())
     elif MODELS_ONLY.value:

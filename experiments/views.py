@@ -14,8 +14,8 @@ Source: line clearance thesis, sections 3.4 and 5.3 (configurations, tables), 5.
 from pathlib import Path
 
 from absl import flags
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.workdir import held
 from ddad_jax.errors import InputError
 from experiments import entry
@@ -24,7 +24,7 @@ from experiments.papers.line_clearance import eight_of, report, require_workdirs
 VIEWS = flags.DEFINE_list("views", None, "Names of the views, each a category folder; empty: data.category alone.")
 
 
-def main(config: ConfigDict, workdir: Path) -> None:
+def main(config: DDADSettings, workdir: Path) -> None:
     views = [name.strip() for name in VIEWS.value or [config.data.category]]
     if len(set(views)) < len(views) or not all(views):
         raise InputError(f"--views={','.join(views)}: expected names of folders in data.root, each once")

@@ -8,18 +8,17 @@ import json
 import sys
 from pathlib import Path
 
-from ddad_jax.engine.sweep.plan import plan
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from experiments import entry
 
 
 def main(program: str, arguments: list[str]) -> None:
     importlib.import_module(program)  # its flags
 
-    def told(config: ConfigDict, _: Path) -> None:
+    def told(config: DDADSettings, _: Path) -> None:
         todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
-        print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.recon)}))
+        print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.costly)}))
 
     sys.argv = [program, *arguments]
     entry.run(told)

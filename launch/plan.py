@@ -20,8 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
-from ddad_jax.engine.sweep.plan import plan
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.costs import Found, Networks, device_kind, from_run, networks, of_point
@@ -29,6 +27,8 @@ from ddad_jax.engine.cost.measuring import compiled_here, measure, scoring, time
 from ddad_jax.engine.cost.planning import Pictures
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import view_of
+from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import plain, require_writable, write_text
 from ddad_jax.errors import InputError
@@ -97,7 +97,7 @@ def require_sound() -> None:
         require_writable(SAVE.value, "--save")
 
 
-def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
+def pictures(c: DDADSettings) -> tuple[Pictures, Data | None]:
     """Those of the config's data, or as many as ``--pictures`` says.
 
     Raises:
@@ -122,7 +122,7 @@ def pictures(c: ConfigDict) -> tuple[Pictures, Data | None]:
 
 
 def known_costs(
-    c: ConfigDict, have: Pictures, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
+    c: DDADSettings, have: Pictures, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
 ) -> Found | None:
     """Of the source that the flags name; None where they name none."""
     if MEASURE.value:
@@ -150,7 +150,7 @@ def known_costs(
     return Found(costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(said)}")
 
 
-def main(config: ConfigDict, program: str) -> None:
+def main(config: DDADSettings, program: str) -> None:
     require_sound()
     require_method(config, "ddad", "launch.plan")
     started = time.perf_counter()
@@ -158,8 +158,8 @@ def main(config: ConfigDict, program: str) -> None:
     around = AROUND_S + (time.perf_counter() - started if data else 0.0)
     todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
     stages, known = STAGES[program], networks(config)
-    found = known_costs(config, have, todo.recon, stages, known)
-    on_host = scoring(config, data, have, todo.score) if "sweep" in stages else {}
+    found = known_costs(config, have, todo.costly, stages, known)
+    on_host = scoring(config, data, have, todo.cheap) if "sweep" in stages else {}
     if found:
         found = found._replace(costs=found.costs._replace(**on_host))
     prospect = Prospect(

@@ -42,9 +42,9 @@ def _asked(p: Prospect) -> str:
         share = planning.useful(p.c, have, todo, p.devices)
         lines += [
             f"at every point: {n} ({have.test} to test, {have.calibration} to calibrate{synthetic}{of_tiles})",
-            f"{len(todo.recon)} reconstruction points x {len(todo.score)} score points = "
-            f"{len(todo.recon) * len(todo.score)} rows",
-            f"{len(todo.recon)} points x {n} = {len(todo.recon) * n} reconstructions, {p.chunk} at a time "
+            f"{len(todo.costly)} reconstruction points x {len(todo.cheap)} score points = "
+            f"{len(todo.costly) * len(todo.cheap)} rows",
+            f"{len(todo.costly)} points x {n} = {len(todo.costly) * n} reconstructions, {p.chunk} at a time "
             f"({100 * share:.1f} % of what is computed, the rest fills up last chunks)",
         ]
     return "\n".join(lines)
@@ -139,11 +139,11 @@ def _why(p: Prospect) -> list[str]:
         part = max(by_cost, key=lambda name: by_cost[name])
         said[0] += f", {100 * by_cost[part] / sum(by_cost.values()):.0f} % of that {KINDS[part]}"
     said[0] += ")."
-    if "sweep" in p.stages and p.todo.recon:
+    if "sweep" in p.stages and p.todo.costly:
         sweep = planning.sweep(p.c, p.have, p.todo, p.devices)
         device = sum(s for name, s in spent(sweep, costs).items() if name not in ON_HOST)
-        more = duration(device / len(p.todo.recon), True)
-        row = duration(len(p.todo.recon) * costs.row, True)
+        more = duration(device / len(p.todo.costly), True)
+        row = duration(len(p.todo.costly) * costs.row, True)
         said.append(f"Another reconstruction point takes {more} more, another value of v {row} for all points.")
         if p.devices > 1 and p.c.sample.batch_size < 8 * p.devices:
             few = f"One run cuts {p.c.sample.batch_size} pairs over {p.devices} devices"

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from ddad_jax.engine.sweep.plan import Plan
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.costs import Found, Networks, at_rate
 from ddad_jax.engine.cost.planning import Pictures, shards, works
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.method import Plan
 from launch import accelerators
 from launch.accelerators import ASSUMED_SHARE
 
@@ -19,7 +18,7 @@ class Prospect(NamedTuple):
     where no source was named. on_host: of scoring. around: seconds of the rest on the host. asked: names of
     accelerators. price: an hour of a device, 0 for none; memory_gib: of a device, 0 for not asked."""
 
-    c: ConfigDict
+    c: DDADSettings
     program: str
     data: str
     have: Pictures
@@ -133,10 +132,10 @@ def figures(p: Prospect) -> dict[str, Any]:
     return {
         "program": p.program,
         "pictures": p.have._asdict(),
-        "reconstruction_points": len(p.todo.recon),
-        "score_points": len(p.todo.score),
-        "rows": len(p.todo.recon) * len(p.todo.score),
-        "reconstructions": len(p.todo.recon) * p.have.reconstructed,
+        "reconstruction_points": len(p.todo.costly),
+        "score_points": len(p.todo.cheap),
+        "rows": len(p.todo.costly) * len(p.todo.cheap),
+        "reconstructions": len(p.todo.costly) * p.have.reconstructed,
         "work": [work._asdict() for work in works(p.c, p.have, p.todo, p.stages)],
         "device": p.found.device if p.found else None,
         "source": p.found.source if p.found else None,

@@ -96,7 +96,7 @@ def sweep() -> dict[str, Any]:
 def placed() -> dict[str, Any]:
     """Where a chunk of a real U-Net and its results lie, and what its devices say to each other."""
     c = tiny_runs.config(Path(), data__size=8, model__base=8, model__attention_sizes=(8,), backbone__feature_size=32)
-    unet, features = build_unet(c), feature_fn(tiny_runs.BACKBONE, tiny_runs.variables())
+    unet, features = build_unet(c.model, c.data.size), feature_fn(tiny_runs.BACKBONE, tiny_runs.variables())
     program = PairProgram(
         lambda weights: (eps_fn(unet, weights), features),
         init_params(unet, 0),

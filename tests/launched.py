@@ -24,7 +24,7 @@ import tiny_runs
 def get_config():
     tiny_runs.small_predictor()
     tiny_runs.small_backbone()
-    return tiny_runs.config(Path(%r), **%r)
+    return tiny_runs.config_dict(Path(%r), **%r)
 """
 DEVICES = 4
 

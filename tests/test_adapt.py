@@ -11,7 +11,6 @@ import optax
 import pytest
 
 from ddad_jax.adapt import (
-    LAYERS,
     adapt_step,
     adaptation_loss,
     adaptation_terms,
@@ -20,7 +19,7 @@ from ddad_jax.adapt import (
     optimiser,
     pairs,
 )
-from ddad_jax.backbones import Backbone, feature_fn, get_backbone
+from ddad_jax.backbones import Backbone, Stage, feature_fn, get_backbone
 from ddad_jax.backbones.batch_norm import TorchBatchNorm
 from ddad_jax.errors import InputError
 from ddad_jax.types import Array, Variables
@@ -40,7 +39,9 @@ class Tiny(nn.Module):
         return outputs | {"layer3": nn.avg_pool(x, (2, 2), (2, 2))}
 
 
-TINY = Backbone("tiny", Tiny(), lambda x: 0.5 * x, 8)
+STAGES = {"layer1": Stage(2, 4), "layer2": Stage(4, 6), "layer3": Stage(8, 6)}
+LAYERS = tuple(STAGES)
+TINY = Backbone("tiny", Tiny(), lambda x: 0.5 * x, 8, STAGES)
 
 
 @pytest.fixture(scope="module")
@@ -307,7 +308,7 @@ def _lite() -> tuple[Variables, Any]:
 def test_a_step_of_the_offline_default_keeps_every_shape_and_type() -> None:
     frozen, step = _lite()
     state = init_adapt(frozen, TX)
-    new, metrics = jax.eval_shape(step, state, _images(1), _images(2), frozen)
+    new, metrics = jax.eval_shape(step, state, _images(1, size=32), _images(2, size=32), frozen)
     # Equal in structure, shape and type: the next step compiles nothing.
     assert jax.tree.map(lambda a: (a.shape, a.dtype), new) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert metrics["terms"].shape == (3, len(LAYERS))

@@ -1,5 +1,6 @@
 """A checkpoint comes back as it went or is refused; a kill leaves the one before."""
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,6 +81,27 @@ def test_what_a_kill_left_is_no_checkpoint_and_goes_with_the_next_save(tmp_path:
     assert found.restore({"x": np.asarray(0)})["x"] == 1
     found.save(3, {"x": np.asarray(3)})
     assert found.steps() == [1, 3] and not torn.exists() and (tmp_path / "notes.txt").exists()
+
+
+def test_a_kill_while_one_is_removed_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the next run would take it for a whole one."""
+    found = Checkpoints(tmp_path / "c", keep=1)
+    found.save(1, {"x": np.asarray(1)})
+    rmtree = shutil.rmtree
+
+    def killed(path: Path) -> None:
+        if "1" in path.name:
+            next(file for file in path.rglob("*") if file.is_file()).unlink()
+            raise KeyboardInterrupt
+        rmtree(path)
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        found.save(2, {"x": np.asarray(2)})
+    assert found.steps() == [2]
+    monkeypatch.undo()
+    found.save(3, {"x": np.asarray(3)})
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["3"]
 
 
 def test_nothing_to_restore_is_said(tmp_path: Path) -> None:

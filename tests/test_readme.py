@@ -15,9 +15,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.solvers import SOLVERS
-from experiments.config import base
+from experiments.config import base, checked
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -151,7 +150,7 @@ def test_configs_load(document: str) -> None:
         module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py')}")
         config = module.get_config(*([argument] if argument else []))
         config.data.root = config.data.root or "."
-        check(config)
+        checked(config)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

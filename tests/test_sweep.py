@@ -4,6 +4,8 @@ count."""
 import functools
 import itertools
 import math
+import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -22,9 +24,11 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import Distances, PairProgram, blurred, sweep_distances
+from ddad_jax.spilled import Spilled
+from ddad_jax.sweep import Distances, PairProgram, blurred, sweep_distances, sweep_pieces
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
+from ddad_jax.vision.tiles import stitch, tiling
 
 ALPHA_BAR = jnp.asarray(alpha_bar_table())
 SIZE, N = 16, 5
@@ -289,3 +293,84 @@ def test_the_grid_is_the_product_in_groups_of_one_step_count() -> None:
     assert [steps for steps, _ in itertools.groupby(GRID, key=lambda p: p.steps)] == [1, 3]
     repeated = recon_grid(w=(1, 1.0), t_prime=(50, 50), steps=(2,), eta=(0,), grid=("trailing",), seed=(0,))
     assert repeated == [ReconPoint(1.0, 50, 2, 0.0, "trailing", 0)]
+
+
+@pytest.mark.parametrize("piece", [0, 2, 5, 99])
+@pytest.mark.parametrize("chunk", [1, 4, 7])
+def test_pieces_put_together_are_the_whole(piece: int, chunk: int) -> None:
+    points, images = GRID[-3:], pictures()
+    whole, parts = swept(images, points, chunk), dict[ReconPoint, list[Distances]]()
+    how: dict[str, Any] = {"keep_x0": True, "timer": itertools.count().__next__}
+    for point, rows, part in sweep_pieces(program(), images, points, chunk=chunk, piece=piece, **how):
+        own = parts.setdefault(point, [])
+        assert rows.start == sum(len(one.pixel) for one in own) and rows.stop - rows.start == len(part.pixel)
+        assert not piece or rows.stop == min(rows.start + piece, N)
+        own.append(part)
+    assert list(parts) == points
+    for point, own in parts.items():
+        joined = jax.tree.map(lambda *rows: np.concatenate(rows), *own)
+        np.testing.assert_array_equal(joined.x0, whole[point].x0)
+        np.testing.assert_array_equal(joined.pixel, whole[point].pixel)
+        for layer in LAYERS:
+            np.testing.assert_array_equal(joined.features[layer], whole[point].features[layer])
+
+
+def test_reconstructions_of_some_images_are_kept_alone() -> None:
+    points, images, asked = GRID[-2:], pictures(), np.array([True, False, False, True, True])
+    how: dict[str, Any] = {"chunk": 4, "timer": lambda: 0.0}
+    some = dict(sweep_distances(program(), images, points, keep_x0=asked, **how))
+    for point, distances in swept(images, points, 4).items():
+        np.testing.assert_array_equal(reconstructed(some[point]), reconstructed(distances)[asked])
+        np.testing.assert_array_equal(some[point].pixel, distances.pixel)
+    none = dict(sweep_distances(program(), images, points, keep_x0=np.zeros(N, bool), **how))
+    assert all(distances.x0 is None for distances in none.values())
+
+
+def test_distances_in_files_are_the_same_and_leave_nothing_behind(tmp_path: Path) -> None:
+    points, images = GRID[-2:], pictures()
+    in_files = sweep_distances(
+        program(), images, points, chunk=4, keep_x0=True, spill=tmp_path, timer=itertools.count().__next__
+    )
+    for (_, lies), (_, whole) in zip(in_files, swept(images, points, 4).items(), strict=True):
+        assert isinstance(lies.pixel, Spilled) and isinstance(lies.x0, Spilled)
+        assert_same(lies, whole)
+        np.testing.assert_array_equal(np.asarray(lies.x0), whole.x0)
+        for read, kept in zip(blurred(lies, LAYERS, 1.5), blurred(whole, LAYERS, 1.5), strict=True):
+            np.testing.assert_array_equal(read, kept)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("n", "piece"), [(8, 0), (64, 0), (64, 4)])
+def test_memory_of_a_sweep_does_not_grow_with_its_images(n: int, piece: int, tmp_path: Path) -> None:
+    points, images, chunk = GRID[-2:], pictures(n), 4
+    for _ in sweep_distances(program(), images[:4], points, chunk=chunk, keep_x0=True, timer=lambda: 0.0):
+        pass  # compiled outside of what is measured
+    tracemalloc.start()
+    try:
+        how: dict[str, Any] = {"chunk": chunk, "keep_x0": True, "timer": lambda: 0.0}
+        if piece:
+            for _ in sweep_pieces(program(), images, points, piece=piece, **how):
+                pass
+        else:
+            for _ in sweep_distances(program(), images, points, spill=tmp_path, **how):
+                pass
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    one = (
+        SIZE * SIZE * (3 * 4 + 3 * 4 + 3 * 2 + 4)
+    )  # bytes of a pair: seen twice as float32, kept as float16, distances
+    assert peak < 8 * chunk * one + n * 1000, f"{peak} bytes for {n} images"
+
+
+def test_maps_of_tiles_are_put_together_picture_by_picture() -> None:
+    t = tiling((2 * SIZE - 4, 3 * SIZE - 8), SIZE, 4)
+    found = distances(3 * t.count)
+    tiles_p, tiles_f = blurred(found, LAYERS, 1.0)
+    whole_p, whole_f = blurred(found, LAYERS, 1.0, tiling=t)
+    np.testing.assert_allclose(whole_p, stitch(tiles_p, t), rtol=1e-6)
+    np.testing.assert_allclose(whole_f, stitch(tiles_f, t), rtol=1e-6)
+    second = blurred(found, LAYERS, 1.0, tiling=t, rows=slice(1, 2))
+    np.testing.assert_array_equal(second, (whole_p[1:2], whole_f[1:2]))
+    np.testing.assert_allclose(blurred(found, LAYERS, 1.0, rows=slice(2, 5))[1], tiles_f[2:5], rtol=1e-6)
+    assert blurred(found, LAYERS, 1.0, rows=slice(0, 0))[0].shape == (0, SIZE, SIZE)

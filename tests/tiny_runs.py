@@ -12,19 +12,24 @@ import numpy as np
 from ml_collections import ConfigDict
 from trees import mvtec
 
-from ddad_jax.backbones import Backbone
+from ddad_jax.backbones import Backbone, Stage
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
+from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.types import Array, EpsFn
-from experiments.config import base
+from experiments.config import base, checked
 
 
-def config(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
+def config(root: Path, method: str = "ddad", **changes: Any) -> Any:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
+    return checked(config_dict(root, method, **changes))
+
+
+def config_dict(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
+    """The same as a config file gives them, unchecked."""
     c = base(method)
     with c.unlocked():
         c.data.update(root=str(root), category="bolt", size=32)
@@ -33,7 +38,13 @@ def config(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
         for name, value in changes.items():
             *sections, last = name.split("__")
             functools.reduce(lambda at, section: at[section], sections, c)[last] = value
-    return check(c)
+    return c
+
+
+def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> FittedDDAD:
+    """DDAD with that program in the place of its networks, whatever else was learnt as ``more`` says; without one, for
+    what asks nothing of the networks."""
+    return FittedDDAD(c, workdir, **{"params": None, "variables": None, "epoch": 0, "program": program, **more})
 
 
 def _small_ddad(c: ConfigDict) -> None:
@@ -105,7 +116,7 @@ class Layers(nn.Module):
         return found
 
 
-BACKBONE = Backbone("layers", Layers(), lambda x: x, 16)
+BACKBONE = Backbone("layers", Layers(), lambda x: x, 16, {f"layer{i + 1}": Stage(4 * 2**i, 6) for i in range(3)})
 Set = Callable[[Any, str, Any], None]
 
 

@@ -7,7 +7,7 @@ runs without this package; ``tests/data/test_odd_pictures.py`` sends odd files t
 import io
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -24,10 +24,14 @@ MOST_PIXELS = 10**9
 
 
 class Encoded(NamedTuple):
-    """A picture's file in memory, and what messages call it."""
+    """A picture's file in memory, or what gets it there whenever it is read, and what messages call it."""
 
     name: str
-    data: bytes
+    held: bytes | Callable[[], bytes]
+
+    @property
+    def data(self) -> bytes:
+        return self.held if isinstance(self.held, bytes) else self.held()
 
     def __str__(self) -> str:
         return self.name
@@ -66,10 +70,11 @@ def opened(source: Path | Encoded) -> Iterator[Image.Image]:
     # Pillow takes a picture of 179 million pixels for an attack; ours is the limit that is checked below.
     if Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < 2 * MOST_PIXELS:
         Image.MAX_IMAGE_PIXELS = 2 * MOST_PIXELS
+    data = source.data if isinstance(source, Encoded) else None  # what fails to get it says so itself
     with ExitStack() as stack:
         try:
             # Not by its name: Pillow 13 would map the file of a TIFF into memory with the sides of the turned picture.
-            file = io.BytesIO(source.data) if isinstance(source, Encoded) else stack.enter_context(source.open("rb"))
+            file = stack.enter_context(source.open("rb")) if isinstance(source, Path) else io.BytesIO(data or b"")
             picture = stack.enter_context(Image.open(file, formats=FORMATS))
         except Image.DecompressionBombError:  # more than four times as many as we take
             raise _too_large(source, "far more") from None

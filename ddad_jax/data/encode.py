@@ -6,12 +6,15 @@ cut off, transparency kept, the EXIF turn ignored, TIFF and WebP unknown): it be
 """
 
 import io
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.decode import opened, orientation
+from ddad_jax.data.load import GOOD, Picture, Pictures
 from ddad_jax.data.read import Encoded, Source, image_size, read_full, read_mask_float
 
 _BIT_DEPTH = 24  # of a PNG: the byte of its header that holds the bits of a channel
@@ -67,3 +70,24 @@ def _is_plain(source: Encoded, orient: bool, modes: tuple[str, ...] = ("L", "RGB
             and getattr(picture, "n_frames", 1) == 1
             and not (orient and orientation(picture) != 1)
         )
+
+
+def as_files(data: DataSet) -> Pictures:
+    """Pictures that were never files, as the PNG they would be: ``load`` of them gives the data set at its own size.
+
+    They are encoded whenever they are read, so that the arrays are all that is in memory.
+    """
+
+    def pictures(part: ImageSet) -> list[Picture]:
+        found = []
+        for i, (name, defect) in enumerate(zip(part.names, part.defects, strict=True)):
+            mask = Encoded(f"mask of {name}", partial(_png_of_mask, part.masks[i]))
+            known = defect != GOOD and part.has_mask[i]
+            found.append(Picture(Encoded(name, partial(png, part.images[i])), name, defect, (mask,) if known else ()))
+        return found
+
+    return Pictures(data.name, pictures(data.train), pictures(data.test), data.recordings, data.notes)
+
+
+def _png_of_mask(mask: np.ndarray) -> bytes:
+    return png(mask.astype(np.uint8) * 255)

@@ -19,7 +19,7 @@ from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.file_names import require_utf8
 from ddad_jax.data.folder_notes import Kind, folder_notes
 from ddad_jax.data.listing import entries, is_folder, listed, part_of, picture_files, require_folder, subfolders
-from ddad_jax.data.load import GOOD, Picture, Pictures, load
+from ddad_jax.data.load import GOOD, Picture, Pictures, data_set
 from ddad_jax.data.mask_files import FOLDERS, FORMS, Candidate, are_masks, candidates, matched, parted, readings
 from ddad_jax.data.names import NORMAL_NAMES, folded, is_normal_name, require_inside
 from ddad_jax.data.read import SUFFIXES, Size
@@ -55,9 +55,7 @@ def mvtec_folder(
 
     Source: Bergmann et al., MVTec AD, CVPR 2019 (layout).
     """
-    found = mvtec_pictures(root, category, require_masks=require_masks)
-    train, test = (load(pictures, size, orient=orient) for pictures in (found.train, found.test))
-    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
+    return data_set(mvtec_pictures(root, category, require_masks=require_masks), size, orient=orient)
 
 
 def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = False) -> Pictures:
@@ -82,8 +80,8 @@ def mvtec_pictures(root: str | Path, category: str, *, require_masks: bool = Fal
         )
     name = base.resolve().name if Path(category) == Path() else Path(category).as_posix()
     recordings = recordings_of(base, [picture.name for picture in train]) or ()
-    used = {path for picture in (*train, *test) for path in (picture.path, *picture.masks)}
     kinds = (*learnt, *tested)
+    used = {path for kind in kinds for path in kind.pictures} | {path for files in masks.values() for path in files}
     notes = folder_notes(base, truth, kinds, used)
     return Pictures(name, train, test, recordings, notes)
 

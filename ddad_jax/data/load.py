@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddad_jax.data import ImageSet
+from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.mask_values import Rule
-from ddad_jax.data.read import Size, read_mask_values, read_sized
+from ddad_jax.data.read import Encoded, Size, read_mask_values, read_sized
 from ddad_jax.errors import InputError
 
 GOOD = "good"
@@ -18,13 +18,13 @@ GOOD = "good"
 
 
 class Picture(NamedTuple):
-    """Where one picture lies and what is known of it before it is opened."""
+    """Where one picture lies and what is known of it before it is opened; what is in no file of its own, as one."""
 
-    path: Path
+    path: Path | Encoded
     name: str
     """As in `ImageSet.names`."""
     defect: str = GOOD
-    masks: tuple[Path, ...] = ()
+    masks: tuple[Path | Encoded, ...] = ()
     """Files whose defective pixels together are the mask; none: it is not known, or the picture is normal."""
 
 
@@ -37,6 +37,8 @@ class Pictures(NamedTuple):
     recordings: tuple[str, ...] = ()
     """As in `DataSet`, and so are the notes."""
     notes: tuple[str, ...] = ()
+    any_nonzero: bool = False
+    """As of ``load``, of all its masks."""
 
 
 class Loaded(NamedTuple):
@@ -51,6 +53,12 @@ class Mask(NamedTuple):
 
     pixels: np.ndarray
     rules: tuple[Rule, ...]
+
+
+def data_set(found: Pictures, size: Size, *, orient: bool) -> DataSet:
+    """Both parts in memory; what is said of masks is said of the test's, where all are. Arguments as of ``load``."""
+    train, test = (load(part, size, orient=orient, any_nonzero=found.any_nonzero) for part in (found.train, found.test))
+    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
 
 
 def load(
@@ -137,7 +145,7 @@ def mask_notes(pictures: Sequence[Picture], masks: Mapping[str, Mask]) -> tuple[
     return tuple(notes)
 
 
-def mask_note(rule: Rule, files: Sequence[Path], n: int) -> str:
+def mask_note(rule: Rule, files: Sequence[Path | Encoded], n: int) -> str:
     """That so many of ``n`` masks were understood by a rule other than the plain one."""
     return f"{len(files)} of {n} masks {_RULES[rule]} ({files[0]} for one)"
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.listing import entries, listed, picture_files, require_folder, walked
-from ddad_jax.data.load import Picture, Pictures, load
-from ddad_jax.data.read import JPEG_SUFFIXES
+from ddad_jax.data.load import Picture, Pictures, data_set
+from ddad_jax.data.read import JPEG_SUFFIXES, Size
 from ddad_jax.data.unused import DEEPER, Reason, pictures_elsewhere, unused_notes
 from ddad_jax.errors import InputError
 
@@ -17,7 +17,7 @@ ELSEWHERE: Reason = ("pictures beside the published folders", f"Move them into I
 DEFECTS = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 
 
-def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0.8) -> DataSet:
+def mtd(root: str | Path, size: Size, *, seed: int = 0, train_fraction: float = 0.8) -> DataSet:
     """MTD under the DDAD paper's rule: learn from 80 % of the defect-free pictures, test on everything else.
 
     No list of the 80 % was published, so it is drawn here: a permutation of the sorted names by ``seed``, its
@@ -33,7 +33,8 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
     Args:
       root: the folder that holds ``MT_Free``, ``MT_Blowhole``, ``MT_Break``, ``MT_Crack``, ``MT_Fray`` and
         ``MT_Uneven``.
-      size: side in pixels every picture is resized to (they are grey, about 100 to 600 a side).
+      size: in pixels, what every picture is resized to (they are grey, about 100 to 600 a side); the side of a square
+        or (height, width).
       seed: of the draw.
       train_fraction: in (0, 1); at least one defect-free picture stays on either side.
 
@@ -46,9 +47,7 @@ def mtd(root: str | Path, size: int, *, seed: int = 0, train_fraction: float = 0
 
     Source: Huang, Qiu and Yuan, The Visual Computer 2020 (data); DDAD, section 5.1 (rule).
     """
-    found = mtd_pictures(root, seed=seed, train_fraction=train_fraction)
-    train, test = (load(part, size, orient=False) for part in (found.train, found.test))
-    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
+    return data_set(mtd_pictures(root, seed=seed, train_fraction=train_fraction), size, orient=False)
 
 
 def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8) -> Pictures:
@@ -89,7 +88,8 @@ def _defective(root: Path, path: Path) -> Picture:
 
 def _unused(root: Path, pictures: list[Picture]) -> list[str]:
     """Of normal pictures the masks, which are black, count as used."""
-    used = {file for p in pictures for file in (p.path, p.path.with_suffix(".png"), *p.masks)}
+    files = [root / p.name for p in pictures]
+    used = {*files, *(file.with_suffix(".png") for file in files)}
     folders = [root / folder for folder in (FREE, *DEFECTS)]
 
     def reason(path: Path) -> Reason:

@@ -7,11 +7,13 @@ ROOT/OBJECT/Data/Masks/Anomaly/*              as its "mask" column says; empty f
 
 import csv
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.listing import listed, require_folder, walked
-from ddad_jax.data.load import GOOD, Picture, Pictures, load
+from ddad_jax.data.load import GOOD, Picture, Pictures, data_set
 from ddad_jax.data.names import require_inside
+from ddad_jax.data.read import Size
 from ddad_jax.data.unused import unused_notes
 from ddad_jax.errors import InputError
 
@@ -20,7 +22,7 @@ _SPLITS = ("train", "test")
 _LABELS = ("normal", "anomaly")
 
 
-def visa(root: str | Path, category: str, size: int) -> DataSet:
+def visa(root: str | Path, category: str, size: Size) -> DataSet:
     """One object of VisA in its one-class split.
 
     Masks hold the class numbers of the defects; every value but 0 is defective. Pictures keep the pixel order
@@ -29,7 +31,7 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
     Args:
       root: the folder that holds ``split_csv``.
       category: an object of the table: "candle", "capsules", "cashew", ...
-      size: side in pixels every picture is resized to.
+      size: in pixels, what every picture is resized to; the side of a square or (height, width).
 
     Returns:
       The data set, sorted by name; kinds are "good" and "anomaly" (the table does not say more).
@@ -41,9 +43,7 @@ def visa(root: str | Path, category: str, size: int) -> DataSet:
 
     Source: Zou et al., SPot-the-Difference, ECCV 2022.
     """
-    found = visa_pictures(root, category)
-    train, test = (load(part, size, any_nonzero=True, orient=False) for part in (found.train, found.test))
-    return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
+    return data_set(visa_pictures(root, category), size, orient=False)
 
 
 def visa_pictures(root: str | Path, category: str) -> Pictures:
@@ -69,11 +69,11 @@ def visa_pictures(root: str | Path, category: str) -> Pictures:
             f"Training takes normal pictures only: use the published one-class table."
         )
     train, test = (sorted(pictures[split], key=lambda p: p.name) for split in _SPLITS)
-    used = {file for picture in (*train, *test) for file in (picture.path, *picture.masks)}
+    used: set[Any] = {file for picture in (*train, *test) for file in (picture.path, *picture.masks)}
     folder = root / category / "Data"
     there = (path for part in ("Images", "Masks") if (folder / part).is_dir() for path in walked(folder / part))
     notes = unused_notes(root, there, used, lambda path: (f"not named by {table.name}", "Add a line for each to it."))
-    return Pictures(category, train, test, notes=tuple(notes))
+    return Pictures(category, train, test, notes=tuple(notes), any_nonzero=True)
 
 
 def _picture(root: Path, row: dict[str, str]) -> Picture:

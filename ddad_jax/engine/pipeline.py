@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
@@ -17,7 +15,7 @@ from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, co
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
-from ddad_jax.engine.settings.sections import LABEL_FREE
+from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import Chosen, best_on_synthetic, load_chosen, save_chosen
@@ -35,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def run_all(
-    config: ConfigDict, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
+    config: Settings, workdir: Path, *, sweep: bool, models_only: bool = False, track: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
     """Fit the method, measure, score and report; the rows of all points.
 
@@ -51,7 +49,7 @@ def run_all(
 
 
 def _run_all(
-    config: ConfigDict, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
+    config: Settings, workdir: Path, sweep: bool, models_only: bool, track: Sequence[str]
 ) -> list[dict[str, Any]]:
     method = method_of(config)
     todo = method.plan(config, sweep=sweep or bool(config.select))
@@ -70,8 +68,8 @@ def _run_all(
     mesh, mend = device_mesh(), "Sweep more settings (--config.sweep) or give more pictures to test"
     require_work(len(todo.costly) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
-    hosts.first("maps and overlays", lambda: verdicts.require_outputs(config, folder, data.test.names))
-    write = tracking.writer_of(folder, track, config, columns_of(method))
+    hosts.first("maps and overlays", lambda: verdicts.require_outputs(config.output, folder, data.test.names))
+    write = tracking.writer_of(folder, track, config.to_dict(), columns_of(method))
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
     for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
@@ -98,7 +96,7 @@ def _run_all(
         return []
     rows = sweep_rows.run(config, folder, data, fitted, todo, write=write)
     if todo.selected is None:
-        best, worth = best_on_synthetic(todo, rows, columns_of(method), method.cost(config, data))
+        best, worth = best_on_synthetic(todo, rows, method.cost(config, data))
         chosen = Chosen(best, made_with, fitted.asks(best.costly), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
@@ -106,7 +104,7 @@ def _run_all(
         rows = sweep_rows.run(config, folder, data, fitted, todo)
     assert todo.selected is not None
     fitted.keep_steps(data, todo.selected)
-    selection = _chosen_on(config, data) if data.choice else method.origin(config)
+    selection = _chosen_on(config, data) if data.choice else method.origin(config) or LABEL_FREE
     hosts.first("the report", lambda: results.write(config, folder, data, rows, fitted, selection=selection))
     tracking.end(write, folder)
     return rows
@@ -120,20 +118,20 @@ def _masking(method: Method) -> str:
     return f"--config.sample.mask_before=True or {after}, or one of them in the sweep"
 
 
-def _chosen_on(c: ConfigDict, data: Data) -> str:
+def _chosen_on(c: Settings, data: Data) -> str:
     """How the selected point was come by, as the report says it; what the config knows of its values belongs to it."""
     assert data.choice
     held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
     pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
     origin = method_of(c).origin(c)
-    known = "" if origin == LABEL_FREE else f"; the rest of the settings {origin}"
+    known = f"; the rest of the settings {origin}" if origin else ""
     return f"chosen on {len(data.choice.defects.labels)} synthetic defects painted on {pictures}{known}"
 
 
 # --- One shard of a sweep: its points of the grid reconstructed and judged with the models that the workdir holds.
 
 
-def run_shard(config: ConfigDict, workdir: Path, shard: Shard) -> None:
+def run_shard(config: Settings, workdir: Path, shard: Shard) -> None:
     """Reconstruct and judge the points of ``shard`` that no journal holds; their rows go to a journal of its own.
 
     Nothing is trained, and of what the shards share only what the report shows of the selected point is written, by the

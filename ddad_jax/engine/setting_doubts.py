@@ -1,26 +1,26 @@
 """Settings that can be used but hardly do what was meant: one sentence each, said before a run begins."""
 
 import jax
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.settings import of_method
 from ddad_jax.engine.settings.need import without_effect
+from ddad_jax.engine.settings.sections import Settings
 
 
-def doubts(c: ConfigDict) -> list[str]:
+def doubts(c: Settings) -> list[str]:
     """What to say of ``c``, each naming its flags and the cure. It has passed ``setting_checks.check``."""
     return [*of_method(c.method).doubts(c), *_twice(c), *_idle(c), *_arithmetic()]
 
 
-def _twice(c: ConfigDict) -> list[str]:
+def _twice(c: Settings) -> list[str]:
     return [
         f"--config.sweep.{flag}={tuple(values)}: a value stands twice; it is computed once"
-        for flag, values in c.sweep.items()
+        for flag, values in getattr(c, "sweep", {}).items()
         if flag != "parts" and len(set(values)) < len(values)
     ]
 
 
-def _idle(c: ConfigDict) -> list[str]:
+def _idle(c: Settings) -> list[str]:
     rule, pixels = c.threshold.rule, c.threshold.pixel_rule
     conformal = rule in ("conformal", "conformal_pac")
     tiled = bool(c.data.picture), "--config.data.picture=(HEIGHT, WIDTH)"

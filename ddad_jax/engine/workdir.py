@@ -9,24 +9,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-from ml_collections import ConfigDict
 
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.settings import FIRST, METHODS
+from ddad_jax.engine.methods.settings import FIRST, METHODS, settings_from
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.settings.sections import LOCATIONS
-from ddad_jax.engine.store import lock
+from ddad_jax.engine.settings.sections import LOCATIONS, Settings
+from ddad_jax.engine.store import kept, lock
 from ddad_jax.engine.store.file_contents import same_file, why_another
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep import shards
@@ -43,6 +40,8 @@ _PACKAGES = (
     "pillow",
 )
 
+
+_AGAIN = "Delete the workdir to start again"
 
 _ARITHMETIC = (
     "jax_enable_x64",
@@ -75,7 +74,7 @@ def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
         yield
 
 
-def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
+def open_workdir(path: Path | str, config: Settings, data: Data) -> Path:
     """Make or reopen the folder; writes config.json, data.json and environment.json.
 
     What has not been made yet binds nobody (``Method.bound``).
@@ -94,7 +93,7 @@ def open_workdir(path: Path | str, config: ConfigDict, data: Data) -> Path:
     return folder
 
 
-def _open(folder: Path, config: ConfigDict, data: Data) -> None:
+def _open(folder: Path, config: Settings, data: Data) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".writable").touch()
@@ -105,16 +104,16 @@ def _open(folder: Path, config: ConfigDict, data: Data) -> None:
         _write(folder, config, data)
 
 
-def _write(folder: Path, config: ConfigDict, data: Data) -> None:
+def _write(folder: Path, config: Settings, data: Data) -> None:
     settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
     require_same(folder, config, data)
     # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
-    write_text(folder / "data.json", json.dumps({**used, "below": first_below(folder, config)}, indent=1))
+    kept.save(folder / "data.json", {**used, "below": first_below(folder, config.data)}, {})
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
-    write_text(folder / "environment.json", json.dumps(environment(), indent=1))
+    kept.save(folder / "environment.json", environment(), {})
 
 
-def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
+def require_same(folder: Path, config: Settings, data: Data) -> None:
     """What the folder holds must have been made with these settings and normal images; nothing is written.
 
     Raises:
@@ -124,7 +123,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
-    before = _then(_read(saved))
+    before = _then(kept.read(saved, mend=_AGAIN)[0])
     method = method_of(config)
     if before["method"] != method.name:
         raise InputError(
@@ -140,7 +139,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         if not (name in LOCATIONS and (folder / "data.json").exists())
         and not (name == "backbone.weights" and same_file(old, new))
     ]
-    made_of = _read(folder / "data.json") if (folder / "data.json").exists() else used
+    made_of = kept.read(folder / "data.json", mend=_AGAIN)[0] if (folder / "data.json").exists() else used
     if bound and any(made_of.get(name) != used[name] for name in used):
         changed = f"the normal images of {data.name}: pictures were added, removed or changed"
         differing.append((next(iter(bound)), changed))
@@ -154,7 +153,7 @@ def require_same(folder: Path, config: ConfigDict, data: Data) -> None:
         )
 
 
-def saved_config(folder: Path) -> ConfigDict:
+def saved_config(folder: Path) -> Any:
     """The settings in the folder's config.json; what did not exist yet when it was written has its default.
 
     Raises:
@@ -163,19 +162,16 @@ def saved_config(folder: Path) -> ConfigDict:
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
-    saved = _read(path)
+    saved = kept.read(path, mend=_AGAIN)[0]
     if (method := saved.get("method", FIRST)) not in METHODS:
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no method {method}")
-    known, c = _defaults(method), ConfigDict(asdict(METHODS[method].settings()))
-    if unknown := _unknown(saved, known):
+    if unknown := _unknown(saved, _defaults(method)):
         told = ", ".join(unknown[:5])
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
     try:
-        with c.unlocked():
-            c.update(ConfigDict(_tuples(_then(saved))))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: settings that this version of ddad_jax cannot take ({error})") from None
-    return check(c)
+        return check(settings_from(_tuples(_then(saved))))
+    except InputError as error:
+        raise InputError(f"{path}: settings that this version of ddad_jax cannot take: {error}") from None
 
 
 def _unknown(saved: dict[str, Any], known: dict[str, Any], at: str = "") -> list[str]:
@@ -196,8 +192,10 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
-def _used(folder: Path, c: ConfigDict, data: Data) -> dict[str, str]:
-    return {name: fingerprint_in(folder, c, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))}
+def _used(folder: Path, c: Settings, data: Data) -> dict[str, str]:
+    return {
+        name: fingerprint_in(folder, c.data, part) for name, part in (("fit", data.fit), ("held_out", data.held_out))
+    }
 
 
 def environment() -> dict[str, Any]:
@@ -241,7 +239,7 @@ def _differences(name: str, old: Any, new: Any) -> list[tuple[str, Any, Any]]:
 
 def _defaults(method: str) -> dict[str, Any]:
     """As JSON has them."""
-    return json.loads(json.dumps(asdict(METHODS[method].settings())))
+    return json.loads(json.dumps(METHODS[method].settings().to_dict()))
 
 
 def _then(saved: dict[str, Any]) -> dict[str, Any]:
@@ -259,13 +257,3 @@ def _filled(settings: dict[str, Any], default: dict[str, Any]) -> dict[str, Any]
         else value
         for name, value in filled.items()
     }
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        found = parsed(path.read_bytes(), constants=True)
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); delete the workdir to start again") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: expected the settings of a run; delete the workdir to start again")
-    return found

@@ -2,9 +2,10 @@
 
 Only a score that some positive holds can move a curve upwards. So the negatives are sorted once, the
 few positives are looked up among them, and AUROC, AP, max-F1 and AUPRO are all read from the result:
-millions of pixels cost one sort of float32 numbers without any index beside them.
+millions of pixels cost one sort of float32 numbers without any index beside them, and may come in parts.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,19 +25,20 @@ class Curve(NamedTuple):
     n_neg: int
 
 
-def operating_points(positive: np.ndarray, negative: np.ndarray, weight: np.ndarray | None = None) -> Curve:
+def operating_points(
+    positive: np.ndarray, negative: np.ndarray | Iterable[np.ndarray], weight: np.ndarray | None = None
+) -> Curve:
     """Every threshold at which a positive is added, with the negatives above and at it.
 
     tp_i = #{p >= u_i}, fp_i = #{n >= u_i}, coverage_i = sum of weight_j over positives p_j >= u_i
 
     Args:
         positive: finite scores of the positives [p].
-        negative: finite scores of the negatives [q].
+        negative: finite scores of the negatives [q], or parts of them [q_j], of which one is held at a time.
         weight: what each positive adds to ``coverage``, float64 [p]; None: 1/p each, which is recall.
 
     Source: Fawcett, "An introduction to ROC analysis" (2006), Algorithm 1, ties entering together.
     """
-    negative = np.sort(negative)
     if weight is None:
         positive = np.sort(positive)[::-1]
     else:
@@ -46,14 +48,20 @@ def operating_points(positive: np.ndarray, negative: np.ndarray, weight: np.ndar
     ends = np.flatnonzero(np.append(positive[1:] != positive[:-1], positive.size > 0))
     threshold, tp = positive[ends], ends + 1
     coverage = tp / max(positive.size, 1) if weight is None else np.cumsum(weight)[ends]
+    n_neg, fp, fp_above = 0, np.zeros(ends.size, np.int64), np.zeros(ends.size, np.int64)
+    for part in [negative] if isinstance(negative, np.ndarray) else negative:
+        rising = np.sort(part)
+        n_neg += rising.size
+        fp += rising.size - np.searchsorted(rising, threshold, side="left")
+        fp_above += rising.size - np.searchsorted(rising, threshold, side="right")
     return Curve(
         threshold=threshold,
         tp=tp,
-        fp=negative.size - np.searchsorted(negative, threshold, side="left"),
-        fp_above=negative.size - np.searchsorted(negative, threshold, side="right"),
+        fp=fp,
+        fp_above=fp_above,
         coverage=coverage,
         n_pos=positive.size,
-        n_neg=negative.size,
+        n_neg=n_neg,
     )
 
 

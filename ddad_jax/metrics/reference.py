@@ -67,8 +67,7 @@ def reference_pro(maps: Any, masks: Any) -> ReferencePRO:
     thresholds = np.arange(scaled.min(), scaled.max(), (scaled.max() - scaled.min()) / N_THRESHOLDS)
     # A pixel above the j smallest thresholds is predicted at each of them: count by j, sum from the top.
     passed = np.searchsorted(thresholds, scaled.reshape(-1), side="left")
-    inside = regions.ids.reshape(-1) > 0
-    false = np.bincount(passed[~inside], minlength=thresholds.size + 1)
+    false = np.bincount(passed[regions.normal], minlength=thresholds.size + 1)
     caught = np.bincount(passed[regions.defect], regions.weight, minlength=thresholds.size + 1)
     fpr = np.cumsum(false[::-1])[::-1][1:] / normal
     overlap = np.cumsum(caught[::-1])[::-1][1:]

@@ -16,16 +16,17 @@ from ddad_jax.metrics.curve import Curve, area_up_to, checked_scores, operating_
 LIMITS = (0.3, 0.05)
 """FPR limits reported by default: the customary one, and a strict one nearer to what a line tolerates."""
 
-# Neighbours in the same image, diagonals included; never across images.
-_EIGHT = np.zeros((3, 3, 3), bool)
-_EIGHT[1] = True
+_EIGHT = np.ones((3, 3), bool)
+"""Neighbours in the same image, diagonals included."""
+
+_AT_ONCE = 2**22
+"""Pixels, about, whose scores are sorted at a time: all of them once more, and sorted, would be twice the maps."""
 
 
 class Regions(NamedTuple):
     """Masks prepared once for any number of map sets."""
 
     shape: tuple[int, ...]  # (n, h, w)
-    ids: np.ndarray  # int32 [n, h, w]: 0 = normal or unknown, 1..r = region
     size: np.ndarray  # int64 [r], pixels
     defect: np.ndarray  # int64 [p], flat places of the pixels in a region
     weight: np.ndarray  # float64 [p], 1 / (r * size of the pixel's region): sums to 1
@@ -57,12 +58,14 @@ def label_regions(masks: Any, known: Any = None) -> Regions:
         if known.shape != masks.shape[:1]:
             raise InputError(f"known: expected one flag for each of {masks.shape[0]} masks, got {known.shape}")
         masks, normal = masks & known[:, None, None], normal & known[:, None, None]
-    ids = np.zeros(masks.shape, np.int32)
-    count = scipy.ndimage.label(masks, _EIGHT, output=ids)
-    defect = np.flatnonzero(masks)
-    region = ids.reshape(-1)[defect] - 1
-    size = np.bincount(region, minlength=count)
-    return Regions(masks.shape, ids, size, defect, 1.0 / (count * size[region]), normal.reshape(-1))
+    count, region = 0, [np.empty(0, np.int64)]
+    for mask in masks:  # one after another: numbers of all pixels would be the largest array of a run
+        ids, found = scipy.ndimage.label(mask, _EIGHT)
+        region.append(ids[mask].astype(np.int64) + (count - 1))
+        count += found
+    of_pixel = np.concatenate(region)
+    size = np.bincount(of_pixel, minlength=count)
+    return Regions(masks.shape, size, np.flatnonzero(masks), 1.0 / (count * size[of_pixel]), normal.reshape(-1))
 
 
 def pixel_curve(maps: Any, regions: Regions) -> Curve:
@@ -79,7 +82,8 @@ def pixel_curve(maps: Any, regions: Regions) -> Curve:
     if maps.shape != regions.shape:
         raise InputError(f"maps: expected shape {regions.shape} as the masks have, got {maps.shape}")
     flat = maps.reshape(-1)
-    return operating_points(flat[regions.defect], flat[regions.normal], regions.weight)
+    parts = [slice(first, first + _AT_ONCE) for first in range(0, flat.size, _AT_ONCE)]
+    return operating_points(flat[regions.defect], (flat[at][regions.normal[at]] for at in parts), regions.weight)
 
 
 def aupro(maps: Any, masks: Any, limits: Sequence[float] = LIMITS) -> AUPRO:

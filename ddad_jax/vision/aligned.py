@@ -1,4 +1,4 @@
-"""L1. Picture files brought onto a reference picture before they are resized, with their masks."""
+"""L1. Pictures brought onto a reference picture before they are resized, with their masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.load import Mask, Picture, image_set, mask_notes, mask_of
-from ddad_jax.data.read import Size, image_size, read_full, read_image, resized
+from ddad_jax.data.read import Size, read_full, resized
 from ddad_jax.vision.registration import Reference, Registration, register, warped
 
 
@@ -20,7 +20,12 @@ class Aligned(NamedTuple):
 
 
 def load_aligned(
-    pictures: Sequence[Picture], size: Size, reference: Reference, reference_size: tuple[int, int]
+    pictures: Sequence[Picture],
+    size: Size,
+    reference: Reference,
+    *,
+    orient: bool,
+    any_nonzero: bool = False,
 ) -> Aligned:
     """``load`` with registration in between: picture and mask are warped at their own size, then resized.
 
@@ -28,8 +33,8 @@ def load_aligned(
       Deviation: the thesis warps whatever homography comes out.
 
     Args:
-      pictures, size: as of ``load``.
-      reference: what they are brought onto, and its (height, width).
+      pictures, size, orient, any_nonzero: as of ``load``.
+      reference: what they are brought onto.
 
     Raises:
       InputError: as ``load``.
@@ -42,19 +47,19 @@ def load_aligned(
     def mask(picture: Picture, size: Size) -> np.ndarray | None:
         if not picture.masks:
             return None
-        masks[picture.name] = own = mask_of(picture, size)
+        masks[picture.name] = own = mask_of(picture, size, any_nonzero=any_nonzero, orient=orient)
         return own.pixels
 
     def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
-        full = read_full(picture.path)
+        full = read_full(picture.path, orient=orient)
         found[picture.name] = registration = register(full, reference)
         if not registration.accepted:
-            return read_image(picture.path, size), mask(picture, size)
-        image = resized(warped(full, registration, reference_size), size)
-        own = mask(picture, image_size(picture.path))
+            return resized(full, size), mask(picture, size)
+        image = resized(warped(full, registration, reference.size), size)
+        own = mask(picture, (full.shape[0], full.shape[1]))
         if own is None:
             return image, None
-        moved = warped(own, registration, reference_size)
+        moved = warped(own, registration, reference.size)
         return image, resized(moved.astype(np.uint8) * 255, size) > 127
 
     images = image_set(pictures, size, read)

@@ -4,7 +4,7 @@ A 24-pixel defect of a 2048 x 3072 picture is 2 pixels once the picture is shrun
 keeps its size. Order everywhere: picture by picture, in each from top to bottom, in a row from left to right.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
@@ -94,6 +94,40 @@ def cut(images: np.ndarray, t: Tiling) -> np.ndarray:
         for j, tile in enumerate(tiles(image, t)):
             found[i * t.count + j] = tile
     return found
+
+
+class Tiles:
+    """``cut`` of which only what is asked for is in memory: by places, by a slice, or one after another.
+
+    Attributes:
+      shape: of what ``cut`` gives. dtype: of the images.
+
+    Args:
+      images: [n, H, W, ...], or n >= 1 pictures that lie apart; none is copied.
+    """
+
+    def __init__(self, images: Sequence[np.ndarray] | np.ndarray, t: Tiling) -> None:
+        self._images, self._tiling = images, t
+        self.shape = (len(images) * t.count, t.size, t.size, *images[0].shape[2:])
+        self.dtype = images[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (tile for image in self._images for tile in tiles(image, self._tiling))
+
+    def __getitem__(self, places: np.ndarray | slice) -> np.ndarray:
+        """A copy [m, s, s, ...] of the tiles at these places."""
+        found = np.arange(len(self))[places]
+        out, (origins, size) = (
+            np.empty((len(found), *self.shape[1:]), self.dtype),
+            (self._tiling.origins, self.shape[1]),
+        )
+        for row, place in enumerate(found):
+            image, (y, x) = self._images[place // len(origins)], origins[place % len(origins)]
+            out[row] = image[y : y + size, x : x + size]
+        return out
 
 
 def stitch_one(maps: Iterable[np.ndarray], t: Tiling) -> np.ndarray:

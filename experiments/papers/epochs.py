@@ -10,23 +10,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.data.json_file import read_object
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.noise_predictor import restored
 from ddad_jax.engine.methods.ddad.points import UNSAID
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows
 from ddad_jax.mesh import device_mesh
 from ddad_jax.weights import load_backbone
 
 
-def judge_epochs(c: ConfigDict, workdir: Path, data: Data, todo: Plan) -> None:
+def judge_epochs(c: DDADSettings, workdir: Path, data: Data, todo: Plan) -> None:
     """Rows of the plan's points for every epoch that the adaptation in ``workdir`` ran, those there are kept."""
     original = load_backbone(c.backbone.name, c.backbone.weights or None)
     epochs, params = Checkpoints(workdir / "adapt" / "epochs", keep=None), restored(c, workdir)
@@ -57,5 +57,5 @@ def rows_by_epoch(workdir: Path) -> dict[int, list[dict[str, Any]]]:
 
 def _epochs_run(workdir: Path) -> int:
     path = workdir / "adapt" / "chosen.json"
-    found = read_object(path, mend="Name another --workdir, or delete this one to start again", constants=True)
-    return int(found["epochs_run"])
+    mend = "Name another --workdir, or delete this one to start again"
+    return int(kept.read(path, {"epochs_run": int}, mend=mend)[0]["epochs_run"])

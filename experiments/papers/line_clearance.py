@@ -1,23 +1,23 @@
 """The eight configurations of a view: masked before or after, or not at all, of registered pictures or as they are."""
 
-import copy
 import itertools
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
-from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.names import require_inside
+from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.data.view import read_registered, reference_picture
 from ddad_jax.engine.figures.views import ViewCurves, curves_of, views_figure
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, SweepSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report.views import write_views
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import format_table, plain, write_csv, write_text
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.workdir import environment
@@ -71,7 +71,7 @@ def require_workdirs(views: Sequence[str], *, register: str) -> None:
             taken[name] = repr(view)
 
 
-def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] = ()) -> Eight:
+def eight_of(config: DDADSettings, workdir: Path, view: str, track: Sequence[str] = ()) -> Eight:
     """Train the view's model where WORKDIR/VIEW has none, and score every configuration of it.
 
     Raises:
@@ -81,11 +81,10 @@ def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] 
     own, rows = c.view.register, dict[str, dict[str, Any]]()
     # The config's own comes last, so that the workdir's report is of it.
     for register in ("scored", "") if own == "" else ("", own):
-        with c.unlocked():
-            c.view.register = register
+        c = changed(c, {"view.register": register})
         if register and register != own:
             try:
-                reference_picture(c, mvtec_pictures(c.data.root, c.data.category).train)
+                reference_picture(c, KINDS[c.data.kind].pictures(c).train)
             except InputError as error:
                 log.warning("view %s without its configurations R: %s", view, error)
                 continue
@@ -93,8 +92,7 @@ def eight_of(config: ConfigDict, workdir: Path, view: str, track: Sequence[str] 
         apart = UNREGISTERED if own == "all" and not register else ""
         found = run_all(c, workdir / f"{view}{apart}", sweep=True, track=track)
         rows |= {name: row for row in found for name in names_of(row, bool(register))}
-    with c.unlocked():
-        c.view.register = own
+    c = changed(c, {"view.register": own})
     data, shown = load_data(c), load_selected(workdir / view)
     curves = curves_of(shown["maps"], shown["scores"], data.test, crop=c.score.crop)
     kept = {name: rows[name] for name in CONFIGURATIONS if name in rows}
@@ -111,26 +109,18 @@ def names_of(row: Mapping[str, Any], registered: bool) -> list[str]:
     return [f"{'PRE' if row['mask_before'] else 'PO'}+M+{moved}"]
 
 
-def _of_view(config: ConfigDict, view: str) -> ConfigDict:
+def _of_view(config: DDADSettings, view: str) -> DDADSettings:
     """The config at its one point, with masks and registration as the only things swept."""
-    c = copy.deepcopy(config)
-    if c.sample.mask_before and c.score.mask_after:
+    if config.sample.mask_before and config.score.mask_after:
         raise InputError("--config.sample.mask_before and --config.score.mask_after: expected one of them at most")
-    with c.unlocked():
-        c.data.category = view
-        c.view.name = config.view.name or view
-        c.at_threshold, c.select, c.teacher = True, "", 0
-        c.sweep.seed = c.sweep.seed[:1]
-        for name in c.sweep:
-            if name not in ("parts", "seed"):
-                c.sweep[name] = ()
-        c.sweep.parts = ConfigDict()
-        if c.view.mask:
-            c.sweep.update(mask_before=(False, True), mask_after=(False, True))
-    return check(c)
+    both = (False, True) if config.view.mask else ()
+    sweep = SweepSettings(seed=config.sweep.seed[:1], mask_before=both, mask_after=both)
+    own = {"data.category": view, "view.name": config.view.name or view}
+    point = {"at_threshold": True, "select": "", "teacher": 0}
+    return check(replace(changed(config, {**own, **point}), sweep=sweep))
 
 
-def report(config: ConfigDict, workdir: Path, views: Mapping[str, Eight]) -> None:
+def report(config: DDADSettings, workdir: Path, views: Mapping[str, Eight]) -> None:
     """eight.csv, eight.json, views.html and the printed tables."""
     rows = [
         {"view": view, "configuration": name, **{metric: row.get(metric) for metric in METRICS},

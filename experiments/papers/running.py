@@ -13,19 +13,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import restored, trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS, UNSAID, plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, TRAINED_WITH
 from ddad_jax.engine.methods.method import key_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.workdir import held, open_workdir, require_same
 from ddad_jax.errors import InputError
@@ -40,7 +39,7 @@ from experiments.papers.table import Run, Table
 # them: a training that has ended writes no file again. Adaptation, journal and report are the new workdir's own.
 
 
-def begin_with_training(folder: Path, source: Path, config: ConfigDict, data: Data) -> None:
+def begin_with_training(folder: Path, source: Path, config: DDADSettings, data: Data) -> None:
     """``folder`` holds the training that ``source`` holds; one that it holds already must be the same.
 
     Complete or absent: a kill in between leaves no training in ``folder``.
@@ -153,7 +152,7 @@ def states(table: Table, ask: Ask, *, download: bool = False) -> list[State]:
                 name = run.config.backbone.name
                 if name not in absent:
                     absent[name] = _absent(name, ask, download=download)
-                check(run.config)
+                check(run.settings)
                 folder = folder_of(ask, run)
                 missing = _missing(run, folder, epochs=table.epochs)
                 begun = (folder.parent / "unet" / "train").is_dir()
@@ -192,11 +191,11 @@ def make(table: Table, ask: Ask) -> list[State]:
 
 
 def _make(table: Table, ask: Ask, state: State) -> None:
-    config, unet = state.run.config, state.folder.parent / "unet"
+    config, unet = state.run.settings, state.folder.parent / "unet"
     data = load_data(config)
     with held(unet):
         open_workdir(unet, config, data)
-        write = tracking.writer_of(unet, ask.track, config, SETTINGS)
+        write = tracking.writer_of(unet, ask.track, config.to_dict(), SETTINGS)
         trained(config, unet, data, write)
         write.close()
         with held(state.folder):
@@ -285,12 +284,9 @@ def weights_of(given: list[str]) -> dict[str, Path]:
 
 def _same_settings(state: State) -> bool:
     """Whether the folder's config.json is of these settings, as far as they bind a workdir."""
-    path = state.folder / "config.json"
-    if not path.exists():
-        return False
     try:
-        before = parsed(path.read_bytes(), constants=True)
-    except (OSError, ValueError):
+        before, _ = kept.read(state.folder / "config.json")
+    except InputError:
         return False
     now = json.loads(json.dumps(state.run.config.to_dict()))
     sections = {name.partition(".")[0] for name in (*TRAINED_WITH, *ADAPTED_WITH)}

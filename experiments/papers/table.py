@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point, key_of
 from ddad_jax.engine.methods.method import settings_of as row_settings
 from ddad_jax.errors import InputError
@@ -104,8 +105,13 @@ class Run(NamedTuple):
         """The folder beside this one whose training all runs of the network begin with."""
         return f"{self.name.partition('/')[0]}/unet"
 
+    @property
+    def settings(self) -> DDADSettings:
+        """As the engine takes them, unchecked."""
+        return DDADSettings.of(self.config.to_dict())
+
     def point(self, line: Line) -> Point:
-        recon, score = config_point(self.config)
+        recon, score = config_point(self.settings)
         for_recon = {name: value for name, value in line.point.items() if name in ReconPoint._fields}
         for_score = {name: value for name, value in line.point.items() if name not in ReconPoint._fields}
         return Point(recon._replace(**for_recon), score._replace(**for_score))

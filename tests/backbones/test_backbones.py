@@ -1,4 +1,4 @@
-"""Battery over every backbone: strides, types, names of what is asked for, and modes."""
+"""Battery over every backbone: types, names of what is asked for, and modes; its stages are in ``test_stages``."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,6 @@ from ddad_jax.errors import InputError
 from ddad_jax.types import Variables
 from ddad_jax.weights import random_backbone
 
-WIDTHS = dict.fromkeys(BACKBONES, (256, 512, 1024)) | {"efficientnet_lite0": (24, 40, 112)}
 MILLIONS = {
     "efficientnet_lite0": 0.701,
     "resnet50": 8.543,
@@ -36,12 +35,10 @@ SHALLOW = {
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_strides_widths_types_and_sizes(name: str) -> None:
+def test_types_and_sizes(name: str) -> None:
     backbone = get_backbone(name, dtype=jnp.bfloat16)
     image = jax.ShapeDtypeStruct((2, 64, 96, 3), jnp.float32)
     outputs, variables = jax.eval_shape(backbone.module.init_with_output, jax.random.key(0), image)
-    expected = zip((4, 8, 16), WIDTHS[name], strict=True)
-    assert [v.shape for v in outputs.values()] == [(2, 64 // s, 96 // s, c) for s, c in expected]
     assert {v.dtype for v in outputs.values()} == {jnp.dtype(jnp.bfloat16)}
     assert {v.dtype for v in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     millions = sum(p.size for p in jax.tree.leaves(variables["params"])) / 1e6
@@ -84,7 +81,7 @@ def test_unknown_name_lists_those_that_exist() -> None:
 
 
 def test_too_small_an_image_is_refused() -> None:
-    with pytest.raises(InputError, match="at least 32 px, these are 64 x 16"):
+    with pytest.raises(InputError, match="sides of at least 32 px, these are 64 x 16"):
         feature_fn(get_backbone("resnet50"), {})(jnp.zeros((1, 64, 16, 3)))
 
 

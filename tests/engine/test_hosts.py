@@ -54,7 +54,7 @@ def get_config():
     tiny_runs.small_backbone()
     ways = {"none": no_pictures, "slow": slow_pictures, "other": other_pictures}
     pipeline.load_data = ways.get(os.environ.get("PICTURES"), load_data)
-    return tiny_runs.config(Path(%r), **%r)
+    return tiny_runs.config_dict(Path(%r), **%r)
 """
 
 

@@ -1,13 +1,9 @@
-"""From a folder of pictures to the report: everything is left behind, reused, and the same after kill -9."""
+"""From a folder of pictures to the report: everything is left behind, and reused."""
 
 import csv
 import json
 import logging
-import os
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +16,6 @@ import tiny_runs
 from PIL import Image
 from trees import pixels, save, square_mask
 
-from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine.methods.ddad import extractor, noise_predictor
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
@@ -28,7 +23,6 @@ from ddad_jax.errors import InputError
 from ddad_jax.metrics import IMAGE_METRICS, METRICS, PIXEL_METRICS
 from ddad_jax.sweep import PairProgram
 
-ROOT = Path(__file__).parents[2]
 MEASURED = ("ms_per_image",)
 
 
@@ -302,77 +296,3 @@ def test_the_limit_in_minutes_ends_training_and_the_rest_goes_on(tmp_path: Path)
     assert time.perf_counter() - started < 120
     (row,) = table(tmp_path / "w")
     assert 1 <= int(row["train_steps"]) < 10**6
-
-
-# --- kill -9 ---------------------------------------------------------------------------------------------------
-
-KILLED: dict[str, Any] = {
-    "train__steps": 60, "train__checkpoint_every": 5, "train__log_every": 20, "train__validate_every": 60,
-    "adapt__epochs": 6, "adapt__choose": "last", "adapt__patience": 0,
-    "sweep__w": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0), "sweep__t_prime": (100, 250), "sweep__v": (0.0, 1.0),
-    "sample__batch_size": 3,
-}  # fmt: skip
-
-
-def until(process: subprocess.Popen, seen: Callable[[], bool]) -> None:
-    """Kill the process as soon as ``seen`` says so."""
-    while not seen():
-        assert process.poll() is None, f"it ended before it could be killed:\n{process.communicate()[1]}"
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
-
-
-@pytest.mark.usefixtures("quick")
-def test_kill_9_at_every_stage_changes_nothing(tmp_path: Path, compiled_once: str) -> None:
-    root, workdir = tiny_runs.folder(tmp_path / "data"), tmp_path / "killed"
-    run_all(tiny_runs.config(root, **KILLED), tmp_path / "unbroken", sweep=True)
-
-    settings = tmp_path / "settings.py"
-    settings.write_text(
-        "from pathlib import Path\nimport tiny_runs\n\n\n"
-        "def get_config():\n    tiny_runs.small_predictor()\n    tiny_runs.small_backbone()\n"
-        f"    return tiny_runs.config(Path({str(root)!r}), **{KILLED!r})\n"
-    )
-    environment = {
-        **os.environ,
-        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1",
-        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "data"))),
-        "JAX_COMPILATION_CACHE_DIR": compiled_once,
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-    }
-    command = [sys.executable, "-m", "experiments.sweep", f"--config={settings}", f"--workdir={workdir}"]
-
-    def start() -> subprocess.Popen:
-        return subprocess.Popen(
-            command, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-
-    steps, epochs = Checkpoints(workdir / "train").steps, Checkpoints(workdir / "adapt" / "epochs").steps
-    journal = workdir / "journal.jsonl"
-
-    until(start(), lambda: len(steps()) > 1)
-    assert 0 < steps()[-1] < 60
-
-    until(start(), lambda: len(epochs()) > 1)
-    assert epochs()[-1] < 6 and not (workdir / "adapt" / "chosen.json").exists()
-
-    until(start(), lambda: journal.exists() and journal.read_bytes().count(b"\n") >= 3)
-    half = journal.read_bytes()
-    half = half[: half.rfind(b"\n") + 1]
-    assert 3 <= half.count(b"\n") < 24 and not (workdir / "results.csv").exists()
-
-    last = start()
-    printed, errors = last.communicate(timeout=600)
-    assert last.returncode == 0, errors
-    assert "report:" in printed
-    assert journal.read_bytes().startswith(half), "finished points were computed again"
-    assert len(read_jsonl(journal)) == 24
-
-    found, expected = table(workdir), table(tmp_path / "unbroken")
-    assert len(found) == len(expected) == 24
-    measured = sorted({*METRICS, "ratio"})
-    for a, b in zip(found, expected, strict=True):
-        assert [float(a.pop(k)) for k in measured] == pytest.approx([float(b.pop(k)) for k in measured], abs=1e-6)
-        assert a == b

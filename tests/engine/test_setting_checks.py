@@ -8,8 +8,9 @@ import pytest
 from ml_collections import ConfigDict
 from tiny_runs import config
 
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.sweep.plan import plan
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
 
 
@@ -148,7 +149,7 @@ def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
         "many": {"steps": (200,)}, "found": {"grid": ("optimised",), "steps": (3,)},
     }  # fmt: skip
     c = config(tmp_path, sweep__parts=ConfigDict(parts), train__t_max=300)
-    assert len(plan(c, sweep=True).recon) == 5
+    assert len(plan(c, sweep=True).costly) == 5
 
 
 @pytest.mark.parametrize(
@@ -171,10 +172,7 @@ def test_of_two_settings_that_do_not_go_together_the_one_that_was_given_is_named
     tmp_path: Path, changes: dict[str, Any], given: str, culprit: str, other: str
 ) -> None:
     c = config(tmp_path)
-    with c.unlocked():
-        for name, value in changes.items():
-            section, _, last = name.partition("__")
-            c[section][last] = value
+    c = changed(c, {name.replace("__", "."): value for name, value in changes.items()})
     with pytest.raises(InputError) as refused:
         check(c, given=[given])
     assert str(refused.value).startswith(f"--config.{culprit}:"), refused.value
@@ -198,7 +196,6 @@ def test_steps_that_do_not_fit_are_named_with_their_times(tmp_path: Path, change
 
 def test_where_both_were_given_both_are_named(tmp_path: Path) -> None:
     c = config(tmp_path)
-    with c.unlocked():
-        c.data.size, c.model.patch = 34, 4
+    c = changed(c, {"data.size": 34, "model.patch": 4})
     with pytest.raises(InputError, match=r"^--config\.model\.patch=4 with --config\.data\.size=34: expected"):
         check(c, given=["data.size", "model.patch"])

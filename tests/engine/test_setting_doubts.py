@@ -7,6 +7,7 @@ import jax
 import pytest
 import tiny_runs
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.setting_doubts import doubts
 from experiments.configs import demo, folder, mtd, mvtec, visa
 
@@ -51,7 +52,7 @@ def test_a_setting_without_effect_is_named(changes: dict[str, Any], says: str) -
 @pytest.mark.parametrize(("config", "argument"), [(demo, "lemon_soda"), (folder, "cpu"), (folder, "gpu"), (mtd, "cpu"),
     (mvtec, "screw"), (mvtec, "screw,s,reference"), (visa, "candle,reference")])  # fmt: skip
 def test_no_config_file_of_ours_is_doubted(config: Any, argument: str) -> None:
-    assert doubts(config.get_config(argument)) == []
+    assert doubts(DDADSettings.of(config.get_config(argument).to_dict())) == []
 
 
 def test_a_setting_that_is_used_is_not_called_idle() -> None:

@@ -13,7 +13,8 @@ from trees import pixels, save
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import workdir
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.sweep.journal import made_with, measured_with
+from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.workdir import environment, open_workdir, saved_config
 from ddad_jax.errors import InputError
 
@@ -136,7 +137,7 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path, root: Path
 def test_a_broken_config_is_refused(tmp_path: Path, root: Path, content: str) -> None:
     folder = opened(tmp_path / "w", root)
     (folder / "config.json").write_text(content)
-    with pytest.raises(InputError, match=r"config\.json.*delete the workdir"):
+    with pytest.raises(InputError, match=r"config\.json.*Delete the workdir"):
         opened(folder, root)
 
 
@@ -171,8 +172,8 @@ def _spelled(folder: Path, root: Path, category: str) -> dict:
     c = tiny_runs.config(root, data__category=category)
     data = load_data(c)
     open_workdir(folder, c, data)
-    measured = measured_with(c, folder, data, 0)
-    return made_with(c, folder, data, measured, [], {}, {}).teacher
+    point = config_point(c).costly
+    return made_with(c, folder, data, tiny_runs.fitted(c, folder), [point])[point]
 
 
 @pytest.mark.parametrize("first", [("", "bolt"), ("bolt", "")])

@@ -127,6 +127,7 @@ CASES = {
         "--config=experiments/configs/fast_sampling.py --config.sweep.parts.ddim.steps=(1,300)",
         r"sweep\.parts\.ddim: steps = 300",
     ),
+    "unknown method": Case(BOLT + "--config.method=ouija", r"--config\.method='ouija': expected ddad"),
     "unknown part of a sweep": Case(
         "--config=experiments/configs/fast_sampling.py --config.sweep.parts.dim.steps=(1,)",
         r"parts\.dim\.steps=.*no such part",

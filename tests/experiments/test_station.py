@@ -12,8 +12,8 @@ from ddad_jax.engine.captures.filming import make, recordings
 from ddad_jax.engine.captures.frame_choice import Wanted
 from ddad_jax.engine.captures.recording import read_capture, read_manifest
 from ddad_jax.engine.captures.writing import Asked, capture
-from ddad_jax.engine.setting_checks import check
 from ddad_jax.errors import InputError
+from experiments.config import checked
 from experiments.configs.station import get_config
 
 TINY = Wanted(train=6, per_defect=4, test_good=4)
@@ -91,5 +91,5 @@ def test_what_cannot_be_filmed_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("product", ["winter_melon", "lemon_soda", "coffee"])
 def test_the_config_is_sound(product: str) -> None:
-    c = check(get_config(product))
+    c = checked(get_config(product))
     assert (c.data.kind, c.data.category, c.data.size) == ("folder", product, 64)

@@ -13,11 +13,12 @@ import pytest
 import tiny_runs
 from absl import flags
 from absl.testing import flagsaver
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import costs, measuring
 from ddad_jax.engine.cost.costs import Networks, at_rate, device_kind, from_run, of_point
 from ddad_jax.engine.cost.memory import Memory, live_bytes
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
@@ -79,7 +80,7 @@ def test_what_cannot_be_planned_ends_with_one_line(tmp_path: Path) -> None:
         assert printed.startswith("error:") and printed.count("\n") == 1 and says in printed, (name, printed)
 
 
-def test_a_file_that_cannot_be_written_is_found_before_anything_is_timed(small: ConfigDict, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_found_before_anything_is_timed(small: DDADSettings, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "plan.json"):
         with (
@@ -97,7 +98,7 @@ def test_the_command_is_what_stands_behind_the_dashes() -> None:
 
 
 @pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ConfigDict:
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> DDADSettings:
     """A config of two points, with networks that compile in no time."""
     tiny_runs.small_backbone(monkeypatch.setattr)
     for module in (costs, measuring):
@@ -110,10 +111,10 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ConfigDict:
 
 
 def test_a_measured_plan_marks_what_it_estimates(
-    small: ConfigDict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+    small: DDADSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     file = tmp_path / "plan.json"
-    monkeypatch.setattr(measuring, "time_train", lambda c, repeats: {"ms_per_step": 8.0})
+    monkeypatch.setattr(measuring, "time_train", lambda *how: {"ms_per_step": 8.0})
     with flagsaver.flagsaver(
         measure=True, devices=2, accelerator=["H100"], price_per_hour=2.0, memory_gib=1.0, save=str(file)
     ):
@@ -137,7 +138,7 @@ def test_a_measured_plan_marks_what_it_estimates(
     assert sweep["seconds"] == pytest.approx(expected)
 
 
-def test_without_a_source_every_time_is_an_estimate(small: ConfigDict, capsys: pytest.CaptureFixture) -> None:
+def test_without_a_source_every_time_is_an_estimate(small: DDADSettings, capsys: pytest.CaptureFixture) -> None:
     with flagsaver.flagsaver(pictures=["50", "40"], accelerator=["all"]):
         main(small, "experiments.sweep")
     printed = capsys.readouterr().out
@@ -147,7 +148,7 @@ def test_without_a_source_every_time_is_an_estimate(small: ConfigDict, capsys: p
     assert len(rows) == len(accelerators.TABLE) and all("~" in row for row in rows)
 
 
-def test_a_training_alone_plans_no_sweep(small: ConfigDict, capsys: pytest.CaptureFixture) -> None:
+def test_a_training_alone_plans_no_sweep(small: DDADSettings, capsys: pytest.CaptureFixture) -> None:
     with flagsaver.flagsaver(ms_per_call=2.0, measured_on="H100", devices=2):
         main(small, "experiments.train")
     printed = capsys.readouterr().out
@@ -174,7 +175,7 @@ def test_a_point_is_split_by_multiply_adds_where_nothing_else_is_known() -> None
 # --- Rows of a run -----------------------------------------------------------------------------------------------
 
 
-def run_of(c: ConfigDict, workdir: Path, times: dict[int, float], **said: Any) -> Path:
+def run_of(c: DDADSettings, workdir: Path, times: dict[int, float], **said: Any) -> Path:
     """A workdir whose points of so many steps took so many milliseconds a picture; ``said``: of the environment."""
     workdir.mkdir()
     (workdir / "config.json").write_text(json.dumps(plain(c.to_dict())))
@@ -190,7 +191,7 @@ def run_of(c: ConfigDict, workdir: Path, times: dict[int, float], **said: Any) -
     return workdir
 
 
-def test_rows_of_one_point_or_of_several_numbers_of_calls(small: ConfigDict, tmp_path: Path) -> None:
+def test_rows_of_one_point_or_of_several_numbers_of_calls(small: DDADSettings, tmp_path: Path) -> None:
     one = from_run(small, run_of(small, tmp_path / "one", {2: 28.0}), KNOWN, tiles=1)
     assert (one.costs.unet, one.costs.beside) == pytest.approx((8e-3, 12e-3))
     assert one.device == device_kind() and "of 1 point of" in one.source
@@ -199,20 +200,19 @@ def test_rows_of_one_point_or_of_several_numbers_of_calls(small: ConfigDict, tmp
     assert not {"unet", "beside"} & more.costs.estimated
 
 
-def test_four_devices_took_a_quarter_of_the_time_each(small: ConfigDict, tmp_path: Path) -> None:
+def test_four_devices_took_a_quarter_of_the_time_each(small: DDADSettings, tmp_path: Path) -> None:
     run = run_of(small, tmp_path / "run", {2: 7.0}, device="4 x NVIDIA L4 (gpu)")
     found = from_run(small, run, KNOWN, tiles=1, measured_on="l4")
     assert found.costs.unet == pytest.approx(8e-3) and found.device == "NVIDIA L4"
 
 
-def test_a_run_of_something_else_is_refused(small: ConfigDict, tmp_path: Path) -> None:
+def test_a_run_of_something_else_is_refused(small: DDADSettings, tmp_path: Path) -> None:
     run = run_of(small, tmp_path / "run", {2: 28.0}, device="1 x NVIDIA L4 (gpu)")
     with pytest.raises(InputError, match="measured on 'NVIDIA L4', not on the device here.*='NVIDIA L4'"):
         from_run(small, run, KNOWN, tiles=1)
     with pytest.raises(InputError, match="not on --measured_on=T4"):
         from_run(small, run, KNOWN, tiles=1, measured_on="T4")
-    other = ConfigDict(small.to_dict())
-    other.model.base, other.sample.batch_size = 32, 5
+    other = changed(small, {"model.base": 32, "sample.batch_size": 5})
     with pytest.raises(InputError, match="model: there .*sample.batch_size: there 8, here 5.*or --measure"):
         from_run(other, run, KNOWN, tiles=1, measured_on="L4")
     (run / "journal.jsonl").write_text("")
@@ -226,7 +226,7 @@ def test_a_run_of_something_else_is_refused(small: ConfigDict, tmp_path: Path) -
 # --- Networks, memory, accelerators ------------------------------------------------------------------------------
 
 
-def test_networks_are_counted_without_being_run(small: ConfigDict) -> None:
+def test_networks_are_counted_without_being_run(small: DDADSettings) -> None:
     found = costs.networks(small)
     assert 0 < found.shallow < found.unet and found.feature > 0
     assert at_rate(found, found.unet).unet == pytest.approx(1.0)

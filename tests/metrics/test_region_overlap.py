@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from ddad_jax.errors import InputError
-from ddad_jax.metrics import aupro, auroc, iou, label_regions, time_aupro
+from ddad_jax.metrics import aupro, auroc, iou, label_regions, region_overlap, time_aupro
 
 
 def brute_force(maps: np.ndarray, masks: np.ndarray, limit: float) -> tuple[float, float]:
@@ -54,6 +54,15 @@ def test_is_its_definition(levels):
             area, height = brute_force(maps, masks, limit)
             assert math.isclose(found.area[limit], area, abs_tol=1e-12)
             assert math.isclose(found.pro_at[limit], height, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 5, 168, 10**6])
+def test_pixels_sorted_in_parts_give_the_same_curve(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, masks = draw(3, levels=7)
+    whole = region_overlap.pixel_curve(maps, label_regions(masks))
+    monkeypatch.setattr(region_overlap, "_AT_ONCE", at_once)
+    for part, same in zip(region_overlap.pixel_curve(maps, label_regions(masks)), whole, strict=True):
+        np.testing.assert_array_equal(part, same)
 
 
 def test_limit_that_falls_on_a_point_of_the_curve():
@@ -108,7 +117,7 @@ def test_regions_join_diagonally_and_never_across_images():
     masks[2, 0, 0] = masks[2, 0, 2] = True
     regions = label_regions(masks)
     assert sorted(regions.size.tolist()) == [1, 1, 1, 2]
-    assert np.array_equal(regions.ids > 0, masks)
+    assert np.array_equal(regions.defect, np.flatnonzero(masks))
     assert math.isclose(regions.weight.sum(), 1.0)
 
 

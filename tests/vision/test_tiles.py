@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.vision.tiles import cut, stitch, stitch_one, tile_names, tiles, tiling
+from ddad_jax.vision.tiles import Tiles, cut, stitch, stitch_one, tile_names, tiles, tiling
 
 CASES = [
     ((32, 32), 32, 8),
@@ -21,6 +21,18 @@ def test_tiles_of_a_map_give_it_back(picture: tuple[int, int], size: int, overla
     maps = np.random.default_rng(0).normal(size=(2, *picture)).astype(np.float32)
     plan = tiling(picture, size, overlap)
     np.testing.assert_allclose(stitch(cut(maps, plan), plan), maps, atol=1e-5)
+
+
+@pytest.mark.parametrize(("picture", "size", "overlap"), CASES)
+def test_tiles_that_are_cut_when_asked_for_are_the_same(picture: tuple[int, int], size: int, overlap: int) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, *picture, 3), np.uint8)
+    plan = tiling(picture, size, overlap)
+    whole, lazy = cut(images, plan), Tiles(list(images), plan)
+    assert (lazy.shape, lazy.dtype, len(lazy)) == (whole.shape, whole.dtype, len(whole))
+    places = np.random.default_rng(1).integers(0, len(whole), 5)
+    for at in (slice(None), slice(1, None, 2), places, np.zeros(0, int)):
+        np.testing.assert_array_equal(lazy[at], whole[at])
+    np.testing.assert_array_equal(np.stack(list(lazy)), whole)
 
 
 @pytest.mark.parametrize(("side", "size", "overlap"), [(100, 16, 4), (2048, 256, 32), (3072, 256, 32), (31, 16, 1)])

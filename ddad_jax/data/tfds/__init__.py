@@ -25,6 +25,6 @@ except ImportError as error:
     ) from error
 
 from ddad_jax.data.tfds.builders import KINDS, Cans, Folder, Mtd, Mvtec, Visa, builder_of
-from ddad_jax.data.tfds.reading import from_tfds
+from ddad_jax.data.tfds.reading import from_tfds, tfds_pictures
 
-__all__ = ["KINDS", "Cans", "Folder", "Mtd", "Mvtec", "Visa", "builder_of", "from_tfds"]
+__all__ = ["KINDS", "Cans", "Folder", "Mtd", "Mvtec", "Visa", "builder_of", "from_tfds", "tfds_pictures"]

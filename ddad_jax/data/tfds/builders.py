@@ -11,12 +11,13 @@ import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 
 from ddad_jax.data.cans import PRODUCTS, cans
+from ddad_jax.data.encode import as_files
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.listing import listed
 from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.names import require_name
 from ddad_jax.data.tfds import facts
-from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_arrays, of_files
+from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_files
 from ddad_jax.data.tfds.reading import damaged, require_whole
 from ddad_jax.data.visa import visa_pictures
 from ddad_jax.errors import InputError
@@ -202,7 +203,7 @@ class Cans(Prepared):
             raise InputError(f"ddad_cans/{self.category}: expected at least one can to learn from and one to test on.")
         seed = int(of[3] or 0)
         counts = {"n_train": n_train, "n_test_good": n_test_good, "n_defect": n_defect}
-        return of_arrays(cans(int(of[2]), product=of[1], seed=seed, **counts))
+        return of_files(as_files(cans(int(of[2]), product=of[1], seed=seed, **counts)))
 
 
 USUAL = (300, 60, 60)

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow_datasets as tfds
 
-from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.encode import plain_image, plain_mask, png
 from ddad_jax.data.load import GOOD, Picture, Pictures, mask_of
 from ddad_jax.data.read import Encoded, encoded, image_size
@@ -60,21 +59,6 @@ def _mask(picture: Picture, orient: bool) -> Path | Encoded | None:
         return picture.masks[0] if picture.masks else None
     pixels = mask_of(picture, image_size(picture.path, orient=orient), orient=orient).pixels
     return None if picture.defect == GOOD else Encoded(f"mask of {picture.path}", png(pixels.astype(np.uint8) * 255))
-
-
-def of_arrays(data: DataSet) -> Listing:
-    """Pictures that were never files, as PNG."""
-
-    def items(part: ImageSet, recordings: tuple[str, ...]) -> list[Item]:
-        found = []
-        for i, (name, defect) in enumerate(zip(part.names, part.defects, strict=True)):
-            known = defect != GOOD and part.has_mask[i]
-            mask = Encoded(f"mask of {name}", png(part.masks[i].astype(np.uint8) * 255)) if known else None
-            recording = recordings[i] if recordings else ""
-            found.append(Item(name, defect, Encoded(name, png(part.images[i])), mask, recording))
-        return found
-
-    return Listing(data.name, items(data.train, data.recordings), items(data.test, ()))
 
 
 def fingerprint(listing: Listing) -> str:

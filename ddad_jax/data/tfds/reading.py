@@ -1,19 +1,19 @@
 """L1. From prepared records to the `DataSet` that the loader of the files themselves gives."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import tensorflow_datasets as tfds
 from google.protobuf.json_format import ParseError
 from google.protobuf.message import DecodeError
 
 from ddad_jax.data import DataSet
 from ddad_jax.data.listing import listed
-from ddad_jax.data.load import GOOD, Loaded, Mask, Picture, image_set, mask_notes
+from ddad_jax.data.load import GOOD, Picture, Pictures, data_set
 from ddad_jax.data.names import require_inside
-from ddad_jax.data.read import Encoded, Size, read_mask_values, read_sized
+from ddad_jax.data.read import Encoded, Size
 from ddad_jax.data.tfds.examples import LABELS
 from ddad_jax.data.tfds.facts import VERSION
 from ddad_jax.errors import InputError
@@ -33,19 +33,10 @@ _UNREADABLE = (
 _NAME_ONE = "Name a prepared data set, such as ddad_mvtec/bottle"
 
 
-class _Records(NamedTuple):
-    """One split: what its pictures are, and how to get one."""
-
-    source: Any
-    pictures: list[Picture]
-    recordings: list[str]
-    where: dict[str, int]
-
-
 def from_tfds(data_dir: str | Path, name: str, size: Size) -> DataSet:
     """A data set that was prepared by a builder of this package.
 
-    Every picture is decoded and resized by `ddad_jax.data.read`, as if it came from its file: images, masks, labels,
+    Every picture is decoded and resized by `ddad_jax.data.load`, as if it came from its file: images, masks, labels,
     kinds, names and their order are those of `mvtec_folder`, `visa`, `mtd` and, at the size it was rendered at,
     `cans`.
 
@@ -57,11 +48,13 @@ def from_tfds(data_dir: str | Path, name: str, size: Size) -> DataSet:
     Raises:
       InputError: nothing of that name and version is there, or its files are damaged; a size below 1.
     """
-    folder = _prepared(Path(data_dir).expanduser(), name)  # builders expand it, too
-    known, records = _opened(folder)
-    train, test = (_images(folder, part, size, known["any_nonzero"]) for part in records)
-    recordings = tuple(records[0].recordings) if any(records[0].recordings) else ()
-    return DataSet(known["name"], train.image_set, test.image_set, recordings, test.notes)
+    return data_set(tfds_pictures(data_dir, name), size, orient=False)
+
+
+def tfds_pictures(data_dir: str | Path, name: str) -> Pictures:
+    """The records that ``from_tfds`` reads, in its order, each read from its place whenever it is decoded; arguments
+    and errors are its own."""
+    return _opened(_prepared(Path(data_dir).expanduser(), name))  # builders expand it, too
 
 
 def require_whole(folder: str | Path) -> None:
@@ -76,8 +69,8 @@ def require_whole(folder: str | Path) -> None:
     _opened(Path(folder))
 
 
-def _opened(folder: Path) -> tuple[dict[str, Any], list[_Records]]:
-    """The metadata, and every record of "train" and "test", read once."""
+def _opened(folder: Path) -> Pictures:
+    """Every record of "train" and "test", read once."""
     undecoded = {"image": tfds.decode.SkipDecoding(), "mask": tfds.decode.SkipDecoding()}
     try:
         builder = tfds.builder_from_directory(folder)
@@ -87,45 +80,33 @@ def _opened(folder: Path) -> tuple[dict[str, Any], list[_Records]]:
         raise damaged(folder, error) from error
     if not {"name", "any_nonzero"} <= known.keys() or set(builder.info.features) != _FIELDS.keys():
         raise InputError(f"{folder} was not prepared by a builder of ddad_jax. Prepare it with experiments/prepare.py.")
-    return known, [_records(folder, sources[split]) for split in ("train", "test")]
+    (train, recordings), (test, _) = (_records(folder, sources[split]) for split in ("train", "test"))
+    recordings = recordings if any(recordings) else []
+    return Pictures(known["name"], train, test, tuple(recordings), any_nonzero=known["any_nonzero"])
 
 
-def _records(folder: Path, source: Any) -> _Records:
-    """What is known of every record; its pictures are read again, one by one, when they are decoded."""
-    found = _Records(source, [], [], {})
+def _records(folder: Path, source: Any) -> tuple[list[Picture], list[str]]:
+    """What is known of every record, and its recording."""
+
+    def held(i: int, field: str) -> Callable[[], bytes]:
+        return lambda: _example(folder, source, i)[field]
+
+    pictures: list[Picture] = []
+    recordings, where = [], dict[str, int]()
     for i in range(len(source)):
         example = _example(folder, source, i)
         name, defect = example["name"].decode(), example["defect"].decode()
-        masks = (Path(name),) if defect != GOOD and example["has_mask"] else ()
-        found.pictures.append(Picture(Path(name), name, defect, masks))
-        found.recordings.append(example["recording"].decode())
+        image = Encoded(f"{name} in {folder}", held(i, "image"))
+        masks = (Encoded(f"of {image}", held(i, "mask")),) if defect != GOOD and example["has_mask"] else ()
+        pictures.append(Picture(image, name, defect, masks))
+        recordings.append(example["recording"].decode())
         try:
             require_inside(name, f"record {i}")
         except InputError as error:
             raise damaged(folder, error) from error
-        if found.where.setdefault(name, i) != i:
-            raise damaged(folder, f"records {found.where[name]} and {i} are both named {name!r}")
-    return found
-
-
-def _images(folder: Path, records: _Records, size: Size, any_nonzero: bool) -> Loaded:
-    masks: dict[str, Mask] = {}
-    sizes: dict[str, tuple[int, int]] = {}
-
-    def read(picture: Picture) -> tuple[np.ndarray, np.ndarray | None]:
-        example = _example(folder, records.source, records.where[picture.name])
-        image = Encoded(f"{picture.name} in {folder}", example["image"])
-        pixels, sizes[picture.name] = read_sized(image, size, orient=False)
-        if not picture.masks:
-            return pixels, None
-        mask = Encoded(f"of {image}", example["mask"])
-        share, rule = read_mask_values(mask, size, image=image, any_nonzero=any_nonzero, orient=False)
-        masks[picture.name] = Mask(share > 0.5, (rule,))
-        return pixels, masks[picture.name].pixels
-
-    images = image_set(records.pictures, size, read)
-    images = images._replace(sizes=tuple(sizes[name] for name in images.names))
-    return Loaded(images, mask_notes(records.pictures, masks))
+        if where.setdefault(name, i) != i:
+            raise damaged(folder, f"records {where[name]} and {i} are both named {name!r}")
+    return pictures, recordings
 
 
 def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:

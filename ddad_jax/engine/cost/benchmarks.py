@@ -3,13 +3,13 @@
 import ast
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost.macs import counted
@@ -19,40 +19,40 @@ from ddad_jax.engine.data.splits import split
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, SweepSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.need import value_at
+from ddad_jax.engine.settings.section import Section, changed
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from ddad_jax.sweep import sweep_distances
 
 
-def changed(c: ConfigDict, settings: str) -> ConfigDict:
-    """A copy of ``c`` with "name=value name=value" applied, checked.
+def against(c: DDADSettings, settings: str) -> DDADSettings:
+    """``c`` with "name=value name=value" applied, checked.
 
     Raises:
       InputError: no such setting, or a value it cannot take.
     """
-    other = ConfigDict(c.to_dict())
     for part in settings.split():
-        name, found, value = part.partition("=")
-        section, _, key = name.rpartition(".")
-        holder = other.get(section, other)
-        if not found or not isinstance(holder, ConfigDict) or isinstance(holder.get(key), (ConfigDict, type(None))):
+        name, equals, value = part.partition("=")
+        there = value_at(c, name)
+        if not equals or there is None or isinstance(there, Section):
             raise InputError(f"--against={part}: expected name=value with the name of a setting")
         try:
-            new = value if isinstance(holder[key], str) else ast.literal_eval(value)
-            if new is None:  # which a ConfigDict would take for anything
-                raise ValueError
-            holder[key] = new
-        except (TypeError, ValueError, SyntaxError) as error:
-            raise InputError(f"--against={part}: {holder[key]!r} cannot become {value!r}") from error
-    plan(check(other), sweep=False)
-    return other
+            c = changed(c, {name: value if isinstance(there, str) else ast.literal_eval(value)})
+        except (ValueError, SyntaxError) as error:
+            raise InputError(f"--against={part}: {there!r} cannot become {value!r}") from error
+        if type(value_at(c, name)) is not type(there):
+            raise InputError(f"--against={part}: {there!r} cannot become {value!r}")
+    plan(check(c), sweep=False)
+    return c
 
 
 def time_detector(
-    c: ConfigDict, other: ConfigDict | None, batch: int, repeats: int, workdir: Path = Path()
+    c: DDADSettings, other: DDADSettings | None, batch: int, repeats: int, workdir: Path = Path()
 ) -> list[dict[str, Any]]:
     """Milliseconds an image of the whole detector; with ``other``, both in turns and their ratio."""
     made = [untrained(settings, batch, workdir) for settings in ([c, other] if other else [c])]
@@ -70,21 +70,21 @@ def time_detector(
     return rows
 
 
-def time_unet(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
+def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str, Any]:
     """One call of the noise predictor: milliseconds, multiply-adds, and their rate against a matrix product's."""
-    unet = build_unet(c)
+    unet = build_unet(m, size)
     params = init_params(unet, 0)
-    x, t = jnp.zeros((batch, c.data.size, c.data.size, 3)), jnp.full(batch, 100)
+    x, t = jnp.zeros((batch, size, size, 3)), jnp.full(batch, 100)
     started = time.perf_counter()
     run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
     compile_s = time.perf_counter() - started
     (seconds,) = repeated([lambda: run({"params": params}, x, t)], repeats)
     spent, macs = timed(seconds), sum(counted(unet.apply, {"params": params}, x, t).values()) / batch
-    memory, peak = peak_memory(), matmul_peak(jnp.dtype(c.model.dtype))
+    memory, peak = peak_memory(), matmul_peak(jnp.dtype(m.dtype))
     return {
-        "what": f"U-Net, {c.data.size} px, base {c.model.base}",
+        "what": f"U-Net, {size} px, base {m.base}",
         "batch": batch,
-        "dtype": c.model.dtype,
+        "dtype": m.dtype,
         "ms_per_image": 1e3 * spent.median / batch,
         "p95_ms": 1e3 * spent.p95 / batch,
         "compile_s": compile_s,
@@ -97,21 +97,21 @@ def time_unet(c: ConfigDict, batch: int, repeats: int) -> dict[str, Any]:
     }
 
 
-def time_sweep(c: ConfigDict) -> dict[str, Any]:
+def time_sweep(c: DDADSettings) -> dict[str, Any]:
     """Seconds of w(5) x T'(3) x steps(2) x eta(2) x v(5) = 300 points, against their 60 reconstructions alone, with
     the networks, sizes, start and score of ``c``."""
-    c = ConfigDict(c.to_dict())
-    c.select, c.teacher = "", 0
-    c.sweep.update({name: () for name in c.sweep if name not in ("parts", "seed")}, seed=c.sweep.seed[:1])
-    c.sweep.parts = ConfigDict()
-    c.sweep.update(w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0))
-    c.sweep.update(v=(0.0, 0.5, 1.0, 2.0, 4.0))
+    sweep = SweepSettings(
+        w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0), seed=c.sweep.seed[:1],
+        v=(0.0, 0.5, 1.0, 2.0, 4.0),
+    )  # fmt: skip
     # The warm-up knows of no first pass, and there is no model that times could be found for.
-    c.sample.update(w=3.0, t_prime=250, steps=5, eta=1.0, solver="ddim", model="teacher", rise=0.0, reuse=1)
-    c.sample.update(grid=adaptation_grid(c.sample.grid))
-    c.score.update(v=1.0)
+    sample = replace(
+        c.sample, w=3.0, t_prime=250, steps=5, eta=1.0, solver="ddim", model="teacher", rise=0.0, reuse=1,
+        grid=adaptation_grid(c.sample.grid),
+    )  # fmt: skip
+    c = replace(c, select="", teacher=0, sweep=sweep, sample=sample, score=replace(c.score, v=1.0))
     data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
-    params = init_params(build_unet(c), 0)
+    params = init_params(build_unet(c.model, c.data.size), 0)
     todo = plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
     program = random_program(c, params)

@@ -10,15 +10,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone, feature_fn
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.cost.macs import counted
 from ddad_jax.engine.cost.memory import Memory, live_bytes, tree_bytes
 from ddad_jax.engine.cost.work import Costs
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, layered
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import plain, read_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
@@ -53,9 +53,10 @@ class Found(NamedTuple):
     memory: Memory | None = None
 
 
-def networks(c: ConfigDict) -> Networks:
+def networks(c: DDADSettings) -> Networks:
     """Traced and counted; nothing is computed."""
-    unet, backbone, size, pairs = build_unet(c), build_backbone(c), c.data.size, c.sample.batch_size
+    size, pairs = c.data.size, c.sample.batch_size
+    unet, backbone = build_unet(c.model, size), build_backbone(c.backbone)
     images, side = jax.ShapeDtypeStruct((pairs, size, size, 3), jnp.float32), c.backbone.feature_size or size
     t = jax.ShapeDtypeStruct((pairs,), jnp.int32)
     params = jax.eval_shape(unet.init, jax.random.key(0), images, t)["params"]
@@ -132,7 +133,7 @@ def device_kind() -> str:
     return f"cpu, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
 
 
-def from_run(c: ConfigDict, workdir: Path, known: Networks, *, tiles: int, measured_on: str = "") -> Found:
+def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, measured_on: str = "") -> Found:
     """From ms_per_image in the rows of a run, the median of its points; of points of several numbers of calls the line
     through them tells the calls from the rest.
 
@@ -143,14 +144,8 @@ def from_run(c: ConfigDict, workdir: Path, known: Networks, *, tiles: int, measu
     Raises:
       InputError: no run, no rows that can be used, a run of other settings, on another device than was said.
     """
-    said = {}
-    for name in ("config.json", "environment.json"):
-        try:
-            said[name] = dict(parsed((workdir / name).read_bytes(), constants=True))
-        except (OSError, ValueError, TypeError) as error:
-            raise InputError(
-                f"--from_run={workdir}: {name} cannot be read ({error}); expected the workdir of a sweep"
-            ) from None
+    mend = f"Expected --from_run={workdir} to be the workdir of a sweep"
+    said = {name: kept.read(workdir / name, mend=mend)[0] for name in ("config.json", "environment.json")}
     here, there = json.loads(json.dumps(plain(c.to_dict()))), said["config.json"]
     other = [
         f"{name}: there {_at(there, name)}, here {_at(here, name)}"

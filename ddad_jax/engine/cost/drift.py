@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
@@ -25,9 +24,11 @@ from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import point_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Mapped, Point
 from ddad_jax.engine.methods.scored import judged_maps
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.sweep.selected import load_selected
@@ -73,7 +74,7 @@ class Made(NamedTuple):
     x0: np.ndarray
 
 
-def drift(c: ConfigDict, workdir: Path, repeats: int) -> list[dict[str, Any]]:
+def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     """A row each of VARIANTS, over the test pictures.
 
     map_rms: RMS difference of the maps from those of float32, over the RMS of the latter. x0_rms: of the
@@ -152,7 +153,7 @@ def differences(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
     }
 
 
-def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
+def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
     """(the config with what the run's calibration settles, the run); nothing is trained and nothing is written.
 
     Raises:
@@ -168,8 +169,8 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     try:
         said = parsed(path.read_bytes(), constants=True)
         point, method = point_of(said), DDAD()
-        threshold, settled = float(said["threshold"]), method.settled(c, said)
-        settled.sample.model = point.costly.model
+        threshold = float(said["threshold"])
+        settled = changed(method.settled(c, said), {"sample.model": point.costly.model})
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: cannot be read ({type(error).__name__}: {error}); {mend}") from None
     row, steps = next(iter(read_jsonl(workdir / "results.jsonl")), {}), trained_steps(workdir)
@@ -181,7 +182,7 @@ def finished(c: ConfigDict, workdir: Path) -> tuple[ConfigDict, Finished]:
     fitted = method.fit(settled, workdir, data, silent)
     now = {
         **measured_with(settled, workdir, data, fitted),
-        "test_set": fingerprint_in(workdir, settled, data.test)[:16],
+        "test_set": fingerprint_in(workdir, settled.data, data.test)[:16],
     }
     row = {"method": "ddad", **row}
     # What only tells how a point was chosen is no matter of its scores.

@@ -13,10 +13,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.interpreters.partial_eval import dce_jaxpr
-from ml_collections import ConfigDict
 
 from ddad_jax.detector import Detection, Detector, detection
 from ddad_jax.distance import feature_distance
+from ddad_jax.engine.methods.ddad.sections import ModelSettings
 from ddad_jax.sweep import PairInput
 from ddad_jax.types import Array
 from ddad_jax.unet import CHANNEL_MULT
@@ -102,13 +102,13 @@ def _walk(jaxpr: Any, above: str) -> Iterator[tuple[str, str, int]]:
                 yield from ((below, dtype, times * count) for below, dtype, count in _walk(inner, path))
 
 
-def by_level(c: ConfigDict, layers: Counter[str]) -> dict[str, int]:
+def by_level(m: ModelSettings, size: int, layers: Counter[str]) -> dict[str, int]:
     """The U-Net's ``layers`` summed over its levels, finest first, then the embeddings: "64 px" -> multiply-adds.
 
     A level is named by the side of its features; what halves or doubles them belongs to the level it leads to.
     """
-    inner, blocks = c.data.size // c.model.patch, c.model.res_blocks + 1
-    levels = len(c.model.channel_mult or CHANNEL_MULT[inner])
+    inner, blocks = size // m.patch, m.res_blocks + 1
+    levels = len(m.channel_mult or CHANNEL_MULT[inner])
     found = {f"{inner >> level} px": 0 for level in range(levels)} | {"embeddings": 0}
     for path, count in layers.items():
         stage, end = _STAGE.search(path), _ENDS.search(path)

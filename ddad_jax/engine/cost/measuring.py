@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data import ImageSet
@@ -25,6 +24,7 @@ from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.sweep.judge import metrics_of, truth_of
@@ -49,11 +49,11 @@ class OnePoint(NamedTuple):
     memory: Memory | None
 
 
-def compiled_here(c: ConfigDict, devices: int) -> OnePoint:
+def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     """For the default device, and as many pairs as one of ``devices`` would be given."""
     point, pairs, size = timed_point(c), -(-c.sample.batch_size // devices), c.data.size
     variables = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
-    program = evidence.program_of(c, init_params(build_unet(c), 0), variables)
+    program = evidence.program_of(c, init_params(build_unet(c.model, c.data.size), 0), variables)
     images = np.random.default_rng(0).integers(0, 256, (pairs, size, size, 3), np.uint8)
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     placed = program.place(pair_input([point] * pairs, [time_grid(point)] * pairs, images, seeds))
@@ -63,7 +63,7 @@ def compiled_here(c: ConfigDict, devices: int) -> OnePoint:
     return OnePoint(program, point, images, spent, of_compiled(compiled.func, program.weights, pairs))
 
 
-def measure(c: ConfigDict, devices: int, *, reuse: bool, train: bool, repeats: int = 5) -> Found:
+def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats: int = 5) -> Found:
     """``compiled_here``, timed.
 
     The whole program as a sweep runs it, from pictures on the host to distances there, takes turns with a U-Net call
@@ -92,7 +92,7 @@ def measure(c: ConfigDict, devices: int, *, reuse: bool, train: bool, repeats: i
     estimated = {"feature_update"}
     update = UPDATE * unet
     if train and update * c.train.batch_size < 10.0:
-        update = 1e-3 * time_train(c, 3)["ms_per_step"] / c.train.batch_size
+        update = 1e-3 * time_train(c.model, c.train, c.data.size, 3)["ms_per_step"] / c.train.batch_size
     else:
         estimated.add("update")
     costs = Costs(
@@ -102,14 +102,14 @@ def measure(c: ConfigDict, devices: int, *, reuse: bool, train: bool, repeats: i
     return Found(costs, device_kind(), f"measured here, {pairs} pairs at a time, random weights", memory)
 
 
-def timed_point(c: ConfigDict) -> ReconPoint:
+def timed_point(c: DDADSettings) -> ReconPoint:
     """The config's point by the noise predictor itself, with one T' for all and every layer at each step; an optimised
     grid takes as long as the trailing one, a student's call about as long as its teacher's."""
     point = config_point(c)[0]
     return point._replace(model="teacher", rise=0.0, reuse=1, mask_before=False, grid=adaptation_grid(point.grid))
 
 
-def scoring(c: ConfigDict, data: Data | None, have: Pictures, points: list[ScorePoint]) -> dict[str, Any]:
+def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[ScorePoint]) -> dict[str, Any]:
     """Seconds on this host of a row, {"row", "side"}: of random maps of the set's size, or of a part of a large set
     and in proportion. side: preparing layers and blur for the rows that share them."""
     first, side = points[0], c.data.size
@@ -125,7 +125,7 @@ def scoring(c: ConfigDict, data: Data | None, have: Pictures, points: list[Score
     assert truth_data is not None
     truth = truth_of(c, truth_data)
     pictures = sum(len(s.labels) for s in truth_data.sets) * truth.view.tiles
-    backbone, rng = build_backbone(c), np.random.default_rng(0)
+    backbone, rng = build_backbone(c.backbone), np.random.default_rng(0)
     image = jax.ShapeDtypeStruct((1, *(2 * [c.backbone.feature_size or side]), 3), jnp.float32)
     layers = jax.eval_shape(lambda v, x: feature_fn(backbone, v)(x), shapes_of(backbone), image)
     maps = {name: rng.random((pictures, *layer.shape[1:3]), np.float32) for name, layer in layers.items()}
@@ -148,7 +148,7 @@ def scoring(c: ConfigDict, data: Data | None, have: Pictures, points: list[Score
     return {"row": part * row, "side": part * max(one - row, 0.0)}
 
 
-def _blank(c: ConfigDict, have: Pictures) -> Data:
+def _blank(c: DDADSettings, have: Pictures) -> Data:
     """Grey pictures, half of those to test with a square defect, in the numbers of ``have``."""
     view = view_of(c)
     shape = view.tiling.picture if view.tiling else (c.data.size, c.data.size)

@@ -4,8 +4,6 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.adapt import pairs
 from ddad_jax.data.split import spread
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
@@ -16,6 +14,7 @@ from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
 from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
@@ -53,7 +52,7 @@ def pictures_of(data: Data) -> Pictures:
     )  # fmt: skip
 
 
-def assumed_pictures(c: ConfigDict, n_test: int, n_train: int, tiles: int = 1) -> Pictures:
+def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1) -> Pictures:
     """As many as ``ddad_jax.engine.data.splits.split`` makes of ``n_train`` >= 2 normal pictures without known
     recordings."""
     held_out = min(max(round(c.data.held_out * n_train), 4), n_train // 2)
@@ -66,7 +65,7 @@ def assumed_pictures(c: ConfigDict, n_test: int, n_train: int, tiles: int = 1) -
     return Pictures(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
 
 
-def _synthetic(c: ConfigDict, calibration: int, fit: int) -> int:
+def _synthetic(c: DDADSettings, calibration: int, fit: int) -> int:
     """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the calibration pictures, and the
     defects."""
     trained = min(max(c.synthetic_normals - calibration, 0), fit)
@@ -74,7 +73,7 @@ def _synthetic(c: ConfigDict, calibration: int, fit: int) -> int:
     return trained + normal * min(math.ceil(c.synthetic_defects / normal), len(DEFECTS) * len(STRENGTHS))
 
 
-def _examined(s: ConfigDict) -> int:
+def _examined(s: TrainingSettings) -> int:
     """How often a training looks at held-out pictures: every so many steps, and at the end."""
     often = {n for every in (s.validate_every, s.checkpoint_every) for n in range(every, s.steps + 1, every)}
     return len(often | {s.steps})
@@ -84,8 +83,7 @@ def _padded(n: int, size: int) -> int:
     return -(-n // size) * size
 
 
-def training(c: ConfigDict, have: Pictures, devices: int = 1) -> Work:
-    s = c.train
+def training(s: TrainSettings, have: Pictures, devices: int = 1) -> Work:
     seen = _padded(have.validation, _padded(min(s.batch_size, have.validation), devices))
     return Work(
         "training", update=s.steps * s.batch_size, unet=_examined(s) * seen * VALIDATED_AT, programs=2,
@@ -93,7 +91,7 @@ def training(c: ConfigDict, have: Pictures, devices: int = 1) -> Work:
     )  # fmt: skip
 
 
-def adaptation(c: ConfigDict, have: Pictures) -> Work:
+def adaptation(c: DDADSettings, have: Pictures) -> Work:
     """Every epoch; early stopping (``adapt.patience``) can only make it shorter."""
     a = c.adapt
     if not a.epochs:
@@ -114,8 +112,7 @@ def adaptation(c: ConfigDict, have: Pictures) -> Work:
     return work
 
 
-def student(c: ConfigDict, have: Pictures) -> Work:
-    s = c.student
+def student(s: StudentSettings, have: Pictures) -> Work:
     lessons = len({lesson_number(step, s.reuse) for step in range(s.steps)})
     taught = s.teacher_steps * SOLVERS[s.teacher_solver].calls + 1
     seen = _padded(2 * have.validation, min(s.batch_size, 2 * have.validation))
@@ -125,7 +122,7 @@ def student(c: ConfigDict, have: Pictures) -> Work:
     )  # fmt: skip
 
 
-def optimised_grids(c: ConfigDict, have: Pictures, points: Sequence[ReconPoint]) -> Work:
+def optimised_grids(c: DDADSettings, have: Pictures, points: Sequence[ReconPoint]) -> Work:
     """At most: a search that finds nothing to try makes fewer calls."""
     keys = {grid_key(p) for p in points if p.grid == OPTIMISED}
     images = min(c.grid.images, have.validation)
@@ -154,7 +151,7 @@ def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
     return {(model, p.steps, p.solver, p.reuse, p.mask_before) for p in points}
 
 
-def sweep(c: ConfigDict, have: Pictures, todo: Plan, devices: int = 1) -> Work:
+def sweep(c: DDADSettings, have: Pictures, todo: Plan, devices: int = 1) -> Work:
     """First passes, teachers and points, and what they are scored for."""
     n, chunk = have.reconstructed, _padded(c.sample.batch_size, devices)
     models = {model: [p for p in todo.costly if p.model == model] for model in ("student", "teacher")}
@@ -175,7 +172,7 @@ def sweep(c: ConfigDict, have: Pictures, todo: Plan, devices: int = 1) -> Work:
     return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides, cut=devices)
 
 
-def shards(c: ConfigDict, have: Pictures, todo: Plan, number: int) -> list[Plan]:
+def shards(c: DDADSettings, have: Pictures, todo: Plan, number: int) -> list[Plan]:
     """The points of each of ``number`` runs that share the grid, as ``--shard=K/N`` takes them; of fewer runs where
     there are fewer points."""
     compared = len(spread(have.test, c.teacher_images))
@@ -184,20 +181,20 @@ def shards(c: ConfigDict, have: Pictures, todo: Plan, number: int) -> list[Plan]
     return [todo._replace(costly=own) for own in every]
 
 
-def useful(c: ConfigDict, have: Pictures, todo: Plan, devices: int) -> float:
+def useful(c: DDADSettings, have: Pictures, todo: Plan, devices: int) -> float:
     """Share of the computed pairs that is asked for; the rest fills up the last chunk of each program."""
     asked = have.reconstructed * len(todo.costly)
     return asked / _reconstructions(todo.costly, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
 
 
-def works(c: ConfigDict, have: Pictures, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
+def works(c: DDADSettings, have: Pictures, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
     """Of the stages of a program, those that have something to do, in the order they run."""
     asks_student = any(point.model == "student" for point in todo.costly)
     made = {
-        "training": lambda: training(c, have, devices),
+        "training": lambda: training(c.train, have, devices),
         "adaptation": lambda: adaptation(c, have),
         # On its own a student is trained whether a point asks for it or not.
-        "student": lambda: student(c, have) if asks_student or "adaptation" not in stages else Work("student"),
+        "student": lambda: student(c.student, have) if asks_student or "adaptation" not in stages else Work("student"),
         "optimised grids": lambda: optimised_grids(c, have, todo.costly),
         "sweep": lambda: sweep(c, have, todo, devices),
     }

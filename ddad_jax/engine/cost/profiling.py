@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.detector import Detection, detection
@@ -21,6 +20,7 @@ from ddad_jax.engine.cost.macs import by_level, counted
 from ddad_jax.engine.cost.timing import matmul, peak_memory, repeated, timed
 from ddad_jax.engine.cost.untrained import Untrained, untrained
 from ddad_jax.engine.methods.ddad.networks import alpha_bar
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.image import resize
 from ddad_jax.reuse import Layered
 from ddad_jax.sampler import reconstruct
@@ -43,7 +43,7 @@ class Piece(NamedTuple):
     dtype: str
 
 
-def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict[str, Any]]:
+def profile(c: DDADSettings, batch: int, repeats: int, workdir: Path) -> list[dict[str, Any]]:
     """A row a piece, in the order they run; below the U-Net its levels, with multiply-adds alone; the sum; the whole.
 
     Pieces, the whole and the matrix product that share_of_peak refers to take turns, so that a busy machine slows all
@@ -79,7 +79,7 @@ def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict
             row["share_of_peak"] = macs / spent.median / peaks[part.dtype]
         rows.append(head | row)
         if part.name == UNET:
-            for level, count in by_level(c, part.layers).items():
+            for level, count in by_level(c.model, c.data.size, part.layers).items():
                 name, calls = f"  of it {level}", part.calls
                 rows.append(head | {"name": name, "calls": calls, "gmac_per_image": calls * count / batch / 1e9})
     timed_rows = [row for row in rows if "ms_per_image" in row]
@@ -92,7 +92,7 @@ def profile(c: ConfigDict, batch: int, repeats: int, workdir: Path) -> list[dict
     return rows
 
 
-def pieces(c: ConfigDict, subject: Untrained, repeats: int) -> list[Piece]:
+def pieces(c: DDADSettings, subject: Untrained, repeats: int) -> list[Piece]:
     """The parts of ``subject``, each compiled, with arrays of their own that the part before would have made."""
     detector = subject.detector
     program, point, score = detector.program, detector.point, detector.score

@@ -1,5 +1,6 @@
 """The detector and a training step of a config with random weights, for timings: time does not depend on them."""
 
+import functools
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -9,7 +10,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.cost.macs import of_detector
@@ -18,6 +18,7 @@ from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
 from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key, time_grid
@@ -49,11 +50,11 @@ class Untrained(NamedTuple):
         return sum(count / peaks[dtype] for dtype, count in self.macs.items())
 
 
-def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
+def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
     """The whole detector of ``c`` for ``batch`` noisy pictures.
 
     Raises:
-      InputError: a point whose start time is found for each picture; grids.json of ``workdir`` is not one of ours.
+      InputError: a point whose start time is found for each picture.
     """
     todo = plan(c, sweep=False)
     (wanted, *_), (score, *_) = todo.costly, todo.cheap
@@ -63,7 +64,7 @@ def untrained(c: ConfigDict, batch: int, workdir: Path) -> Untrained:
             "finds it is a detector of one step: time it with --config.sample.steps=1"
         )
     point, grids, said = _visited(wanted, workdir)
-    params = init_params(build_unet(c), 0)
+    params = init_params(build_unet(c.model, c.data.size), 0)
     images = np.random.default_rng(0).integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
     spread = Spread(*(np.full(images.shape[1:3], value) for value in (0.0, 1.0))) if score.standardise else None
     program = random_program(c, params)
@@ -96,34 +97,34 @@ def parameters(weights: Any) -> int:
     return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(weights))
 
 
-def random_program(c: ConfigDict, params: Any) -> PairProgram:
+def random_program(c: DDADSettings, params: Any) -> PairProgram:
     """The networks of ``c`` with ``params`` of the noise predictor and random weights of everything else."""
     extractor = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
     if c.sample.model == "student":
-        student = init_student(build_student(c), params, jax.random.key(0))
+        student = init_student(build_student(c.model, c.data.size), params, jax.random.key(0))
         return evidence.student_of(c, student, extractor, made_with={}).program
     return evidence.program_of(c, params, extractor)
 
 
-def time_train(c: ConfigDict, repeats: int) -> dict[str, Any]:
+def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> dict[str, Any]:
     """One update of the noise predictor, data already on the device."""
-    unet = build_unet(c)
-    tx = optimiser(learning_rate=c.train.learning_rate, clip_norm=c.train.clip_norm)
+    unet = build_unet(m, size)
+    tx = optimiser(learning_rate=s.learning_rate, clip_norm=s.clip_norm)
     state = init_state(init_params(unet, 0), tx)
-    x, batch, key = jnp.zeros((c.train.batch_size, c.data.size, c.data.size, 3)), c.train.batch_size, jax.random.key(0)
+    x, key = jnp.zeros((s.batch_size, size, size, 3)), jax.random.key(0)
     apply, table = train_apply(unet), alpha_bar()
-    step = jax.jit(lambda s: train_step(s, x, key, apply=apply, tx=tx, alpha_bar=table, min_snr=c.train.min_snr))
+    step = jax.jit(functools.partial(train_step, apply=apply, tx=tx, alpha_bar=table, min_snr=s.min_snr))
     started = time.perf_counter()
-    run = step.lower(state).compile()
+    run = step.lower(state, x, key).compile()
     compile_s = time.perf_counter() - started
-    (seconds,) = repeated([lambda: run(state)], repeats)
+    (seconds,) = repeated([lambda: run(state, x, key)], repeats)
     spent = timed(seconds)
     return {
-        "what": f"training step, {c.data.size} px, base {c.model.base}",
-        "batch": batch,
-        "dtype": c.model.dtype,
+        "what": f"training step, {size} px, base {m.base}",
+        "batch": s.batch_size,
+        "dtype": m.dtype,
         "ms_per_step": 1e3 * spent.median,
-        "images_per_s": batch / spent.median,
+        "images_per_s": s.batch_size / spent.median,
         "compile_s": compile_s,
         **peak_memory(),
     }

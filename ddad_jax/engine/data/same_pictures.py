@@ -4,14 +4,15 @@ Names of pictures are relative to ``data.root``, so ``root=sets, category=part``
 files differently. A workdir counts them under the names that its first run gave them, which data.json notes as "below".
 """
 
+import contextlib
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.data import ImageSet
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
+from ddad_jax.engine.settings.sections import DataSettings
+from ddad_jax.engine.store import kept
+from ddad_jax.errors import InputError
 
 
 def below(kind: str, category: str) -> str:
@@ -24,33 +25,31 @@ def below(kind: str, category: str) -> str:
     return f"{folder}/" if kind == "folder" and folder.parts else ""
 
 
-def first_below(workdir: Path, c: ConfigDict) -> str:
-    """``below`` of the run that first opened the workdir; that of ``c`` where nobody did."""
-    own = below(c.data.kind, c.data.category)
+def first_below(workdir: Path, data: DataSettings) -> str:
+    """``below`` of the run that first opened the workdir; that of ``data`` where nobody did."""
+    own = below(data.kind, data.category)
     known = _read(workdir / "data.json")
-    if known is None or c.data.kind != "folder":
+    if not known or data.kind != "folder":
         return own
     if isinstance(known.get("below"), str):
         return known["below"]
     # Before names were counted so, the config beside it had the category that they began with.
-    data = (_read(workdir / "config.json") or {}).get("data")
-    if not isinstance(data, dict):
+    saved = _read(workdir / "config.json").get("data")
+    if not isinstance(saved, dict):
         return own
-    return below(str(data.get("kind", "folder")), str(data.get("category", "")))
+    return below(str(saved.get("kind", "folder")), str(saved.get("category", "")))
 
 
-def fingerprint_in(workdir: Path, c: ConfigDict, images: ImageSet) -> str:
-    """``fingerprint`` of pictures of a run of ``c`` as the workdir counts them."""
-    own, first = below(c.data.kind, c.data.category), first_below(workdir, c)
+def fingerprint_in(workdir: Path, data: DataSettings, images: ImageSet) -> str:
+    """``fingerprint`` of pictures of a run of ``data`` as the workdir counts them."""
+    own, first = below(data.kind, data.category), first_below(workdir, data)
     if own == first:
         return fingerprint(images)
     return fingerprint(images._replace(names=tuple(first + name.removeprefix(own) for name in images.names)))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """None where there is no such file, or nothing readable in it: ``workdir`` refuses that by name."""
-    try:
-        known = parsed(path.read_bytes(), constants=True)
-    except (OSError, ValueError):
-        return None
-    return known if isinstance(known, dict) else None
+def _read(path: Path) -> dict[str, Any]:
+    """Empty where there is no such file, or nothing readable in it: ``workdir`` refuses that by name."""
+    with contextlib.suppress(InputError):
+        return kept.read(path)[0]
+    return {}

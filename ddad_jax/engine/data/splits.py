@@ -2,19 +2,21 @@
 
 import logging
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.load import Pictures, data_set
 from ddad_jax.data.split import hold_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
-from ddad_jax.engine.data.data_sets import KINDS
-from ddad_jax.engine.data.view import View, folder_of_view, scored_onto_reference, tiles_of, view_of
+from ddad_jax.engine.data.data_sets import KINDS, picture_size
+from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
+from ddad_jax.engine.settings.need import value_at, values_at
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
-from ddad_jax.vision.tiles import cut
+from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)
 
@@ -59,9 +61,12 @@ class Data(NamedTuple):
 
     @property
     def shown(self) -> np.ndarray:
-        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each."""
-        images = np.concatenate([s.images for s in self.sets])
-        return cut(images, self.view.tiling) if self.view.tiling else images
+        """The pictures of ``sets`` as the network takes them: uint8 [n, s, s, 3], or [n k, s, s, 3] of k tiles each,
+        which are cut when they are looked at (``Tiles``)."""
+        if self.view.tiling is None:
+            return np.concatenate([s.images for s in self.sets])
+        as_tiles: Any = Tiles([image for s in self.sets for image in s.images], self.view.tiling)
+        return as_tiles
 
     @property
     def watched(self) -> np.ndarray | None:
@@ -70,23 +75,27 @@ class Data(NamedTuple):
         return np.tile(tiles, (sum(len(s.labels) for s in self.sets), 1, 1)) if tiles is not None else None
 
 
-def load_data(c: ConfigDict) -> Data:
+def load_data(c: Settings) -> Data:
     """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
     what is odd about the pictures is logged before anything is refused."""
-    if c.view.register == "all":
-        dataset, view = folder_of_view(c)
+    kind = KINDS[c.data.kind]
+    found = kind.pictures(c) if c.view.register else None
+    if found is None:
+        dataset, view = kind.load(c), view_of(c)
+    elif c.view.register == "all":
+        dataset, view = all_onto_reference(c, found)
     else:
-        dataset, view = KINDS[c.data.kind].load(c), view_of(c)
+        dataset, view = data_set(found, picture_size(c), orient=kind.upright), view_of(c)
     notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
     for note in notes:
         log.warning("%s", note)
     dataset = dataset._replace(notes=notes)
-    if c.view.register == "scored":
-        return _scored_registered(c, split(c, dataset, view))
+    if found and c.view.register == "scored":
+        return _scored_registered(c, split(c, dataset, view), found)
     return split(c, dataset, view)
 
 
-def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
+def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
 
     Raises:
@@ -95,11 +104,16 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     recordings = dataset.recordings if c.data.hold_out == "recording" else ()
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *values_at(c, "sweep.standardise")):
         raise InputError(
             f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
+        )
+    if value_at(c, "adapt.epochs") and len(fit.labels) < 2:
+        raise InputError(
+            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
+            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
@@ -109,15 +123,14 @@ def split(c: ConfigDict, dataset: DataSet, view: View | None = None) -> Data:
     return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
 
 
-def _scored_registered(c: ConfigDict, data: Data) -> Data:
+def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:
     """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
-    (calibration, test), reference, registered = scored_onto_reference(c, data.calibration, data.test)
+    view, (calibration, test) = scored_onto_reference(c, found, data.view, data.calibration, data.test)
     choice = choice_of(c, data.fit, calibration) if data.choice else None
-    view = data.view._replace(reference=reference, registered=registered)
     return data._replace(calibration=calibration, test=test, choice=choice, view=view)
 
 
-def choice_of(c: ConfigDict, fit: ImageSet, calibration: ImageSet) -> Choice:
+def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> Choice:
     """Synthetic defects on the calibration images and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
     # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is

@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import DataSet, ImageSet
-from ddad_jax.data.folder import mvtec_pictures
-from ddad_jax.data.load import Picture
-from ddad_jax.data.read import expanded, image_size, read_full
+from ddad_jax.data.encode import png
+from ddad_jax.data.load import Picture, Pictures
+from ddad_jax.data.read import Encoded, expanded, image_size, read_full
 from ddad_jax.data.split import spread
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import write_csv
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
@@ -29,12 +29,12 @@ log = logging.getLogger(__name__)
 
 class View(NamedTuple):
     """watched: bool [h, w] at the pictures' size, False where the mask leaves out; None for no mask. tiling: None for
-    no tiles. reference: name of the picture that others are brought onto, "" for none. registered: what became of
-    each picture that was to be, by its name."""
+    no tiles. reference: the picture that others are brought onto, its file or its bytes, to be read upright; "" for
+    none. registered: what became of each picture that was to be, by its name."""
 
     watched: np.ndarray | None = None
     tiling: Tiling | None = None
-    reference: str = ""
+    reference: str | Encoded = ""
     registered: Mapping[str, Registration] = {}  # noqa: RUF012 - a tuple's default, never written to
 
     @property
@@ -50,7 +50,7 @@ class View(NamedTuple):
         return cut(self.watched[None], self.tiling) if self.tiling else self.watched[None]
 
 
-def view_of(c: ConfigDict) -> View:
+def view_of(c: Settings) -> View:
     """The mask and the tiles of ``c.view`` and ``c.data``; nothing is registered yet.
 
     Raises:
@@ -68,7 +68,7 @@ def view_of(c: ConfigDict) -> View:
     return View(watched, tiling(size, c.data.size, c.data.overlap) if c.data.picture else None)
 
 
-def _name_of(c: ConfigDict) -> str:
+def _name_of(c: Settings) -> str:
     """Of the view in a file of polygons: that of the category's folder, however its path is spelled."""
     if c.view.name or c.data.kind != "folder":
         return c.view.name or c.data.category
@@ -76,20 +76,20 @@ def _name_of(c: ConfigDict) -> str:
     return str(category) if category.parts else Path(c.data.root).resolve().name
 
 
-def _taken(c: ConfigDict) -> tuple[int, int] | None:
+def _taken(c: Settings) -> tuple[int, int] | None:
     """The size the camera's pictures have, all of them: a mask drawn for another would cover another place. None where
-    they are in no files.
+    they are rendered, at whatever size is asked for.
 
     Raises:
       InputError: pictures of several sizes.
     """
     kind = KINDS[c.data.kind]
-    if kind.pictures is None:
+    if kind.rendered:
         return None
     found = kind.pictures(c)
     if c.view.register:
         # What is scored lies in the reference's frame, and so does the mask.
-        return image_size(_reference_path(c, found.train))
+        return image_size(_reference_source(c, found.train), orient=kind.upright)
     first = found.train[0].path
     size = image_size(first, orient=kind.upright)
     for picture in (*found.train, *found.test):
@@ -111,8 +111,12 @@ def made_of(view: View) -> dict[str, str]:
         rows, columns = view.tiling.rows, view.tiling.columns
         said["tiles"] = f"{len(rows)} x {len(columns)} of {view.tiling.size} px"
     if view.reference:
-        said["reference"] = Path(view.reference).name
+        said["reference"] = _name_of_reference(view)
     return said
+
+
+def _name_of_reference(view: View) -> str:
+    return Path(str(view.reference)).name
 
 
 def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
@@ -127,63 +131,66 @@ def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
     if view.registered:
         refused = sum(not found.accepted for found in view.registered.values())
         told = f"{refused} were refused and taken as they are" if refused else "none was refused"
-        said.append(f"Of {len(view.registered)} pictures to be brought onto {Path(view.reference).name}, {told}.")
+        said.append(f"Of {len(view.registered)} pictures to be brought onto {_name_of_reference(view)}, {told}.")
     return said
 
 
 class OnReference(NamedTuple):
-    """The picture that others are brought onto, ready for it."""
+    """The picture that others are brought onto, ready for it; source: as of ``View.reference``."""
 
-    path: Path
+    source: str | Encoded
     reference: Reference
-    size: tuple[int, int]
 
 
-def reference_picture(c: ConfigDict, trained_on: Sequence[Picture]) -> OnReference:
+def reference_picture(c: Settings, trained_on: Sequence[Picture]) -> OnReference:
     """``c.view.reference``, or the first of the training pictures.
 
     Raises:
       InputError: it cannot be read or has no texture.
     """
-    path = _reference_path(c, trained_on)
-    whole = read_full(path)
+    source, upright = _reference_source(c, trained_on), KINDS[c.data.kind].upright
+    whole = read_full(source, orient=upright)
+    # Of pictures that are not turned the reference is not turned either, by whoever reads it.
+    name = str(source) if isinstance(source, Path) else trained_on[0].name
+    kept = name if upright and isinstance(source, Path) else Encoded(name, png(whole))
     try:
-        return OnReference(path, reference_of(whole), image_size(path))
+        return OnReference(kept, reference_of(whole))
     except InputError as error:
         told = "" if c.view.reference else " (where it names none, the first of the training pictures)"
-        raise InputError(f"--config.view.reference: {path}{told}: {error}") from None
+        raise InputError(f"--config.view.reference: {source}{told}: {error}") from None
 
 
-def _reference_path(c: ConfigDict, trained_on: Sequence[Picture]) -> Path:
+def _reference_source(c: Settings, trained_on: Sequence[Picture]) -> Path | Encoded:
     return expanded(c.view.reference, "--config.view.reference") if c.view.reference else trained_on[0].path
 
 
-def folder_of_view(c: ConfigDict) -> tuple[DataSet, View]:
-    """The MVTec layout folder of the config, every picture brought onto the reference (``view.register`` = all)."""
-    found, view = mvtec_pictures(c.data.root, c.data.category), view_of(c)
-    onto = reference_picture(c, found.train)
-    train, test = (_aligned(c, pictures, onto) for pictures in (found.train, found.test))
-    view = view._replace(reference=str(onto.path), registered={**train.found, **test.found})
+def all_onto_reference(c: Settings, found: Pictures) -> tuple[DataSet, View]:
+    """A data set with every picture brought onto the reference (``view.register`` = all)."""
+    onto, view = reference_picture(c, found.train), view_of(c)
+    train, test = (_aligned(c, found, pictures, onto) for pictures in (found.train, found.test))
+    view = view._replace(reference=onto.source, registered={**train.found, **test.found})
     notes = (*found.notes, *test.notes)
     return DataSet(found.name, train.images, test.images, found.recordings, notes), view
 
 
-def scored_onto_reference(c: ConfigDict, *sets: ImageSet) -> tuple[list[ImageSet], str, dict[str, Registration]]:
-    """The pictures of sets of that folder brought onto the reference; and its name, and what became of each."""
-    found = mvtec_pictures(c.data.root, c.data.category)
+def scored_onto_reference(c: Settings, found: Pictures, view: View, *sets: ImageSet) -> tuple[View, list[ImageSet]]:
+    """Sets of a data set's pictures brought onto the reference, and the view that says so (``view.register`` =
+    scored)."""
     onto = reference_picture(c, found.train)
     by_name = {picture.name: picture for picture in (*found.train, *found.test)}
-    parts = [_aligned(c, [by_name[name] for name in images.names], onto) for images in sets]
-    return [part.images for part in parts], str(onto.path), {k: v for part in parts for k, v in part.found.items()}
+    parts = [_aligned(c, found, [by_name[name] for name in images.names], onto) for images in sets]
+    registered = {name: how for part in parts for name, how in part.found.items()}
+    return view._replace(reference=onto.source, registered=registered), [part.images for part in parts]
 
 
-def _aligned(c: ConfigDict, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
-    aligned = load_aligned(pictures, picture_size(c), onto.reference, onto.size)
+def _aligned(c: Settings, of: Pictures, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
+    how: Any = {"orient": KINDS[c.data.kind].upright, "any_nonzero": of.any_nonzero}
+    aligned = load_aligned(pictures, picture_size(c), onto.reference, **how)
     refused = [name for name, r in aligned.found.items() if not r.accepted]
     if refused:
         log.warning(
             "%d of %d pictures could not be brought onto %s and are taken as they are, %s first: %s",
-            len(refused), len(pictures), onto.path, refused[0], aligned.found[refused[0]].reason,
+            len(refused), len(pictures), onto.source, refused[0], aligned.found[refused[0]].reason,
         )  # fmt: skip
     return aligned
 

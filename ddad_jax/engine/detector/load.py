@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data.json_file import parsed
@@ -26,6 +25,9 @@ from ddad_jax.engine.methods.method import (
     is_number,
 )
 from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.sweep import journal
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Kept, load_constants
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
@@ -40,7 +42,7 @@ class Finished(NamedTuple):
     """
 
     workdir: Path
-    config: ConfigDict
+    config: Settings
     point: Point
     fitted: Fitted
     calibration: Mapping[str, Any]
@@ -60,8 +62,8 @@ def finished(workdir: Path) -> Finished:
     c, again = saved_config(workdir), evaluation(workdir)
     method = method_of(c)
     said = _calibration(workdir, method, c.data.size, again)
-    kept, point = _constants(workdir, again), _point(workdir, method, said, again)
-    _require_view(c, workdir, kept.constants, again)
+    calibrated, point = _constants(workdir, again), _point(workdir, method, said, again)
+    _require_view(c, workdir, calibrated.constants, again)
     c = method.settled(c, said)
     try:
         fitted = method.restored_at(c, workdir, point, said)
@@ -70,14 +72,13 @@ def finished(workdir: Path) -> Finished:
     # Each file for itself: one of them may be of another run.
     now = {**fitted.columns, "crop": said["crop"]}
     _require_same(workdir, {name: now[name] for name in now if name in said}, said, again)
-    _require_same(workdir, now, {**said, **kept.made_with}, again)
+    _require_same(workdir, now, {**said, **calibrated.made_of}, again)
     _require_weights(workdir, fitted, again)
     asks = {name: value for name, value in fitted.asks(point.costly).items() if name != "times"}
     of_point = {name: said[name] for name in columns_of(method)}
-    settings = {**defaults_of(method), **kept.settings}
-    _require_same(workdir, {**asks, **of_point}, {**settings, **kept.made_with}, again)
-    own_id = _model_id(c, method, fitted, said, kept.constants)
-    return Finished(workdir, c, point, fitted, said, kept.constants, own_id)
+    _require_same(workdir, {**asks, **of_point}, {**defaults_of(method), **calibrated.made_of}, again)
+    own_id = _model_id(c, method, fitted, said, calibrated.constants)
+    return Finished(workdir, c, point, fitted, said, calibrated.constants, own_id)
 
 
 def evaluation(workdir: Path) -> str:
@@ -119,7 +120,7 @@ def _constants(workdir: Path, again: str) -> Kept:
         raise InputError(f"{error}; {again}") from None
 
 
-def _require_view(c: ConfigDict, workdir: Path, kept: Constants, again: str) -> None:
+def _require_view(c: Settings, workdir: Path, kept: Constants, again: str) -> None:
     """A later run that was broken off may have left its config.json beside what was kept of another."""
     path, size = workdir / CONSTANTS_FILE, picture_size(c)
     if bool(c.view.register) != (kept.reference is not None):
@@ -148,15 +149,13 @@ def _require_same(workdir: Path, now: Mapping[str, Any], there: Mapping[str, Any
 
 def _require_weights(workdir: Path, fitted: Fitted, again: str) -> None:
     """``journal.claim`` said whose the scores are."""
-    try:
-        owner = parsed((workdir / "journal_of.json").read_bytes(), constants=True)["weights"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        owner = None
+    path = workdir / journal.OWNER
+    owner = kept.read(path, mend=again)[0].get("weights") if path.exists() else None
     if owner != fingerprint(fitted.weights):
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")
 
 
-def _model_id(c: ConfigDict, method: Method, fitted: Fitted, said: Mapping[str, Any], constants: Constants) -> str:
+def _model_id(c: Settings, method: Method, fitted: Fitted, said: Mapping[str, Any], constants: Constants) -> str:
     """12 hexadecimal digits."""
     numbers = ("threshold", "pixel_threshold", "crop", *method.needed(said), "ratio", "times")
     told = {

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import hosts, stopping
+from ddad_jax.engine.methods.ddad.sections import TrainingSettings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
@@ -50,19 +50,19 @@ class Begun(NamedTuple):
     finished: bool
 
 
-def optimiser_of(s: ConfigDict) -> optax.GradientTransformation:
+def optimiser_of(s: TrainingSettings) -> optax.GradientTransformation:
     """``train.optimiser`` of a section of the config."""
     names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate")
     return optimiser(**{name: s[name] for name in names})
 
 
-def learning_rate(s: ConfigDict, step: int) -> float:
+def learning_rate(s: TrainingSettings, step: int) -> float:
     """That of step ``step`` (from 0), as ``train.optimiser`` has it: an update is of ``accumulate`` steps."""
     warmed = (step // s.accumulate) / s.warmup_steps if s.warmup_steps else 1.0
     return float(s.learning_rate * min(1.0, warmed))
 
 
-def used(s: ConfigDict, state: TrainState) -> Any:
+def used(s: TrainingSettings, state: TrainState) -> Any:
     """The parameters to sample with: the moving average where there is one."""
     return state.ema if s.ema_decay else state.params
 
@@ -85,7 +85,7 @@ def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False
 
 def descend(
     course: Course,
-    s: ConfigDict,
+    s: TrainingSettings,
     at: Begun,
     checkpoints: Checkpoints,
     history: Path,
@@ -114,7 +114,7 @@ def descend(
 
 def _descend(
     course: Course,
-    s: ConfigDict,
+    s: TrainingSettings,
     at: Begun,
     checkpoints: Checkpoints,
     history: Path,

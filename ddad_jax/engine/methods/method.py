@@ -15,7 +15,6 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.tracking import Write, silent
@@ -23,6 +22,8 @@ from ddad_jax.picture_program import PictureProgram
 from ddad_jax.score import Spread
 from ddad_jax.vision.tiles import Tiling
 
+Own = Any
+"""The settings of a run of the method: ``settings.sections.Settings`` and its own sections."""
 Costly = Any
 """A NamedTuple of plain values, hashable, with ``seed``. ``mask_before``, where it has that: what the view's mask
 leaves out is put out of sight before anything is measured."""
@@ -201,7 +202,7 @@ class Fitted(Protocol):
         pictures: Pictures,
         points: Sequence[Costly],
         *,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] = lambda _: None,
         judged: Mapping[Costly, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:
@@ -277,7 +278,7 @@ class Method(Protocol):
     @property
     def apart(self) -> Sequence[str]: ...
 
-    def point(self, c: ConfigDict) -> Point:
+    def point(self, c: Own) -> Point:
         """That of the config.
 
         Raises:
@@ -285,19 +286,19 @@ class Method(Protocol):
         """
         ...
 
-    def usual(self, c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+    def usual(self, c: Own, name: str, names: Sequence[str]) -> tuple[float, float]:
         """Where a search of ``names`` looks for ``name`` unless the user says."""
         ...
 
-    def refused(self, c: ConfigDict, name: str) -> str:
+    def refused(self, c: Own, name: str) -> str:
         """Why a search cannot vary ``name`` with this config, as the end of a sentence; "" where it can."""
         ...
 
-    def beside(self, c: ConfigDict) -> str:
+    def beside(self, c: Own) -> str:
         """The settings that most decide which others matter, in words, such as "with solver = ddim"."""
         ...
 
-    def plan(self, c: ConfigDict, *, sweep: bool) -> Plan:
+    def plan(self, c: Own, *, sweep: bool) -> Plan:
         """The grids of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one
         unless ``c.select`` says to choose.
 
@@ -314,11 +315,11 @@ class Method(Protocol):
         """
         ...
 
-    def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Fitted:
+    def fit(self, c: Own, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Fitted:
         """Learn what all points share, or take it from the workdir: resumes after a kill."""
         ...
 
-    def restored(self, c: ConfigDict, workdir: Path, mesh: Mesh | None = None) -> Fitted:
+    def restored(self, c: Own, workdir: Path, mesh: Mesh | None = None) -> Fitted:
         """What ``fit`` returned, without any picture.
 
         Raises:
@@ -326,7 +327,7 @@ class Method(Protocol):
         """
         ...
 
-    def restored_at(self, c: ConfigDict, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Fitted:
+    def restored_at(self, c: Own, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Fitted:
         """``restored`` and ready for one point, without any picture. numbers: calibration.json.
 
         Raises:
@@ -334,11 +335,23 @@ class Method(Protocol):
         """
         ...
 
+    def seeds(self, c: Own) -> Sequence[int]:
+        """Of a sweep; the first is that of the point."""
+        ...
+
+    def published(self, c: Own) -> bool:
+        """Whether rows have the published code's own metrics besides."""
+        ...
+
+    def origin(self, c: Own) -> str:
+        """How the point's values were come by, as a report says it; "" for without looking at test labels."""
+        ...
+
     def random(self, costly: Costly) -> bool:
         """Whether another seed is another result."""
         ...
 
-    def cost(self, c: ConfigDict, data: Data) -> Cost: ...
+    def cost(self, c: Own, data: Data) -> Cost: ...
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
         """What calibration.json must hold for a verdict besides the point's settings: name -> (whether a value will do,
@@ -355,17 +368,8 @@ class Method(Protocol):
         names: they may not change. settings: as config.json has them."""
         ...
 
-    def settled(self, c: ConfigDict, numbers: Mapping[str, Any]) -> ConfigDict:
+    def settled(self, c: Own, numbers: Mapping[str, Any]) -> Own:
         """The config of a workdir with what its calibration says, which an interrupted later run may have changed."""
-        ...
-
-    def origin(self, c: ConfigDict) -> str:
-        """How the values of the config's point were come by, as a report says it."""
-        ...
-
-    def published(self, c: ConfigDict, maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-        """What rows say besides where the config follows published code: metrics as that takes them, of maps and masks
-        [n, h, w] of test pictures; {} else."""
         ...
 
     def steps(self, workdir: Path) -> Steps | None:

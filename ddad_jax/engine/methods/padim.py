@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax import padim as core
 from ddad_jax.embedding import channel_choice, patch_descriptors, position_embedding
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import (
     BATCH,
-    LAYERS,
     PATCH,
     SEED,
     MapScoreSettings,
     swept,
 )
 from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
-from ddad_jax.engine.settings.setting import TEXT, number, one_of, setting, several, whole
+from ddad_jax.engine.settings.setting import LAYERS, TEXT, number, one_of, setting, several, whole
 from ddad_jax.errors import InputError
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
@@ -58,7 +57,7 @@ ORIGIN = f"{LABEL_FREE}, but for the embedding, which was settled with results o
 
 
 @dataclass(frozen=True)
-class GaussianSettings:
+class GaussianSettings(Section):
     """The Gaussians that a verdict uses."""
 
     origin: str = setting(ORIGIN, TEXT, "how its values were come by, as the report says it")
@@ -85,7 +84,7 @@ class GaussianSettings:
 
 
 @dataclass(frozen=True)
-class GaussianSweepSettings:
+class GaussianSweepSettings(Section):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone."""
 
@@ -114,7 +113,7 @@ class PaDiMSettings(Settings):
     sweep: GaussianSweepSettings = GaussianSweepSettings()
 
 
-def doubts(c: ConfigDict) -> list[str]:
+def doubts(c: PaDiMSettings) -> list[str]:
     """As of ``OfMethod.doubts``."""
     if not c.data.picture:
         return []

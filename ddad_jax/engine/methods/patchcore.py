@@ -16,15 +16,15 @@ from ddad_jax.embedding import patch_descriptors
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import (
     BATCH,
-    LAYERS,
     PATCH,
     SEED,
     MapScoreSettings,
     swept,
 )
 from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
-from ddad_jax.engine.settings.setting import BOOL, TEXT, Range, is_number, one_of, setting, several, whole
+from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_number, one_of, setting, several, whole
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
 
@@ -63,7 +63,7 @@ class Nearness(NamedTuple):
 
 
 @dataclass(frozen=True)
-class BankSettings:
+class BankSettings(Section):
     """The bank of patch descriptors that a verdict uses."""
 
     origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
@@ -102,7 +102,7 @@ class NearnessSettings(MapScoreSettings):
 
 
 @dataclass(frozen=True)
-class BankSweepSettings:
+class BankSweepSettings(Section):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone."""
 

@@ -1,9 +1,7 @@
 """The settings of a run, by its method: one literal table."""
 
-from collections.abc import Callable
-from typing import NamedTuple
-
-from ml_collections import ConfigDict
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ddad_jax.engine.methods import padim
 from ddad_jax.engine.methods.ddad import checks, doubts
@@ -21,8 +19,8 @@ class OfMethod(NamedTuple):
     doubts: what to say of those that can be used but hardly do what was meant."""
 
     settings: type[Settings]
-    together: Callable[[ConfigDict, Need], None] = lambda c, need: None
-    doubts: Callable[[ConfigDict], list[str]] = lambda c: []
+    together: Callable[[Any, Need], None] = lambda c, need: None
+    doubts: Callable[[Any], list[str]] = lambda c: []
 
 
 METHODS = {
@@ -44,3 +42,20 @@ def of_method(name: object) -> OfMethod:
     if not isinstance(name, str) or name not in METHODS:
         raise InputError(f"--config.method={name!r}: expected {' or '.join(METHODS)}")
     return METHODS[name]
+
+
+def settings_from(values: Mapping[str, Any]) -> Any:
+    """The settings of the method that ``values`` name, unchecked.
+
+    Raises:
+      InputError: there is no such method, no such setting of it, or they are another method's.
+    """
+    settings = of_method(name := values.get("method", FIRST)).settings
+    own = set(settings().to_dict())
+    others = {each for of in METHODS.values() for each in of.settings().to_dict()} - own
+    if elsewhere := [each for each in values if each in others]:
+        raise InputError(
+            f"--config.method={name!r}: the config has settings of another method ({', '.join(elsewhere)}); expected "
+            f"one whose file begins with base({name!r})"
+        )
+    return settings.of(values)

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax import metrics
 from ddad_jax.data.json_file import read_object
@@ -25,6 +24,7 @@ from ddad_jax.engine.methods.method import Fitted, Method, columns_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, Seen
 from ddad_jax.engine.report.run import Alarms, Report, write_report
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts import shown as verdicts_shown
@@ -48,7 +48,7 @@ RULES = {
 
 
 def report_of(
-    c: ConfigDict,
+    c: Settings,
     workdir: Path,
     data: Data,
     rows: list[dict[str, Any]],
@@ -67,7 +67,7 @@ def report_of(
     drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
     wrong = {
         outcome: verdict_figure(
-            verdicts.cards(c, found.judged, found.verdicts, outcome, of_pixels), drawn / f"{name}.png"
+            verdicts.cards(found.judged, found.verdicts, outcome, of_pixels, c.output.examples), drawn / f"{name}.png"
         )
         for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
     }
@@ -139,7 +139,7 @@ def _drawn(method: Method) -> list[str]:
     return [*(name for name in PARAMETERS if name in names), *(name for name in names if name not in PARAMETERS)]
 
 
-def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
+def _examples(c: Settings, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:
     """A few of every kind, evenly over its ranks of the score: the easy, the middling and the missed."""
     kinds = sorted(set(data.test.defects), key=lambda kind: (kind == "good", kind))
     each = max(1, c.output.examples // len(kinds))
@@ -151,7 +151,7 @@ def _examples(c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], threshol
     return [_example(c, data, chosen, i, threshold) for i in picked]
 
 
-def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
+def browser_of(c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
@@ -165,7 +165,7 @@ def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.nd
     pictures = []
     for i, visited in zip(at.tolist(), steps, strict=True):
         one, row = _example(c, data, chosen, i), found.verdicts[i]
-        height, width = verdicts.drawn_size(c, found.judged, i)
+        height, width = verdicts.drawn_size(found.judged, i)
         largest = row["largest_region"] / (height * width)
         pictures.append(
             Seen(
@@ -180,15 +180,13 @@ def browser_of(c: ConfigDict, workdir: Path, data: Data, chosen: dict[str, np.nd
     return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
 
 
-def _inner(c: ConfigDict) -> slice:
+def _inner(c: Settings) -> slice:
     """Rows, and columns, that the crop leaves."""
     edge = (c.data.size - c.score.crop) // 2
     return slice(edge, edge + c.score.crop) if c.score.crop else slice(None)
 
 
-def _example(
-    c: ConfigDict, data: Data, chosen: dict[str, np.ndarray], i: int, threshold: float | None = None
-) -> Example:
+def _example(c: Settings, data: Data, chosen: dict[str, np.ndarray], i: int, threshold: float | None = None) -> Example:
     """Test picture i with all that was computed of it, as large as a page needs it."""
     inner = _inner(c)
 
@@ -218,7 +216,7 @@ METRICS = (*FIRST, *(name for name in metrics.METRICS if name not in FIRST))
 
 
 def write(
-    c: ConfigDict, workdir: Path, data: Data, rows: list[dict[str, Any]], fitted: Fitted, *, selection: str
+    c: Settings, workdir: Path, data: Data, rows: list[dict[str, Any]], fitted: Fitted, *, selection: str
 ) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
 
@@ -238,9 +236,9 @@ def write(
     write_csv(workdir / "per_defect.csv", found.defects)
     write_csv(workdir / "thresholds.csv", found.rules)
     if c.output.maps:
-        verdicts.write_maps(c, workdir / verdicts.MAPS, found.judged)
+        verdicts.write_maps(workdir / verdicts.MAPS, found.judged)
     if c.output.overlays:
-        verdicts.write_overlays(c, workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
+        verdicts.write_overlays(workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
     report = report_of(c, workdir, data, rows, chosen, found, fitted, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.method import Cheap, Costly, Fitted, Measured, Point
 from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep.judge import scored, truth_of
 from ddad_jax.engine.sweep.rows import pictures_of
 from ddad_jax.errors import InputError
@@ -31,7 +31,7 @@ def without_test(data: Data) -> Data:
     return data._replace(test=subset(data.test, []))
 
 
-def judge_of(c: ConfigDict, data: Data, fitted: Fitted, *, heard: bool = True) -> Judge:
+def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> Judge:
     """Measures the held-out pictures, those trained on that fill them up, and the defects, at every point.
 
     What was measured last is kept: a batch that only differs in cheap settings measures nothing.
@@ -51,7 +51,7 @@ def judge_of(c: ConfigDict, data: Data, fitted: Fitted, *, heard: bool = True) -
             kept[measured.costly] = measured
 
     def judge(points: Sequence[Point]) -> list[dict[str, float]]:
-        each = [[Point(seeded, cheap) for seeded in _seeds(c, costly)] for costly, cheap in points]
+        each = [[Point(seeded, cheap) for seeded in seeds_of(c, costly)] for costly, cheap in points]
         measure([costly for own in each for costly, _ in own])
         if not heard:
             return [{} for _ in points]
@@ -72,11 +72,11 @@ def judge_of(c: ConfigDict, data: Data, fitted: Fitted, *, heard: bool = True) -
     return judge
 
 
-def _seeds(c: ConfigDict, point: Costly) -> list[Costly]:
+def seeds_of(c: Settings, point: Costly) -> list[Costly]:
     """The point with every seed of the sweep; once where nothing is random."""
     if not method_of(c).random(point):
         return [point]
-    return [point._replace(seed=seed) for seed in dict.fromkeys(c.sweep.seed)]
+    return [point._replace(seed=seed) for seed in dict.fromkeys(method_of(c).seeds(c))]
 
 
 def worth_of(metrics: Mapping[str, float], quantum: float) -> float:
@@ -87,8 +87,8 @@ def worth_of(metrics: Mapping[str, float], quantum: float) -> float:
     return metrics["synthetic_image_auroc"] + 0.999 * quantum * metrics["synthetic_aupro_30"]
 
 
-def quantum_of(c: ConfigDict, data: Data) -> float:
+def quantum_of(c: Settings, data: Data) -> float:
     """Of ``worth_of``: with P defects, N normal pictures and S seeds an AUROC is a multiple of 1 / (2 P N S)."""
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     positive = int(labels.sum())
-    return 1.0 / (2 * positive * (len(labels) - positive) * len(set(c.sweep.seed)))
+    return 1.0 / (2 * positive * (len(labels) - positive) * len(set(method_of(c).seeds(c))))

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.figures.search import search_figure
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search.space import Axis
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.errors import InputError
 
@@ -34,7 +34,7 @@ def ranked(told: Mapping[int, float]) -> list[int]:
 
 
 def report(
-    c: ConfigDict,
+    c: Settings,
     axes: Sequence[Axis],
     folder: Path,
     rows: Mapping[int, Mapping[str, Any]],

@@ -6,19 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.method import Fitted, Point, columns_of, settings_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search import study as studies
-from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, without_test, worth_of
+from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, seeds_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation, ranked, report
 from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
 from ddad_jax.engine.search.study import Trial
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
@@ -62,7 +62,7 @@ class Subject(NamedTuple):
 
 
 def search(
-    config: ConfigDict, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
+    config: Settings, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
 ) -> dict[str, Any]:
     """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
 
@@ -79,7 +79,7 @@ def search(
         return _search(config, workdir, how, track, evaluate)
 
 
-def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
+def _search(config: Settings, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
     c = _config_of(config)
     _require_sound(how)
     axes = parse(c, how.over)
@@ -127,12 +127,9 @@ def _search(config: ConfigDict, workdir: Path, how: Search, track: Sequence[str]
     return hosts.first("the end of the search", lambda: _end(c, axes, subject, study, command))
 
 
-def _config_of(config: ConfigDict) -> ConfigDict:
+def _config_of(config: Settings) -> Settings:
     """Where a point is chosen by synthetic defects, as an evaluation of it has to be told, too."""
-    c = ConfigDict(config.to_dict())
-    with c.unlocked():
-        c.select = "synthetic"
-    return check(c.lock())
+    return check(changed(config, {"select": "synthetic"}))
 
 
 def _require_sound(how: Search) -> None:
@@ -145,17 +142,17 @@ def _require_sound(how: Search) -> None:
         raise InputError(f"--timeout_minutes={how.minutes}: expected 0 (no limit) or more")
 
 
-def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
+def _subject(c: Settings, workdir: Path, track: Sequence[str]) -> Subject:
     """The workdir's model, made where it is not."""
     data, method = without_test(load_data(c)), method_of(c)
     load_backbone(c.backbone.name, c.backbone.weights or None)
     mesh, point = device_mesh(), method.point(c)
     require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
     folder = open_workdir(workdir, c, data)
-    write = tracking.writer_of(folder, track, c, columns_of(method))
+    write = tracking.writer_of(folder, track, c.to_dict(), columns_of(method))
     learnt = method.fit(c, folder, data, write, mesh)
     made_with = {"weights": weights_fingerprint(learnt.weights), **measured_with(c, folder, data, learnt)}
-    fitted = learnt.ready([point.costly], data, write)
+    fitted = learnt.ready(seeds_of(c, point.costly), data, write)
     judge = judge_of(c, data, fitted, heard=hosts.is_first())
 
     def asked_now(point: Point) -> dict[str, Any] | None:
@@ -169,16 +166,16 @@ def _subject(c: ConfigDict, workdir: Path, track: Sequence[str]) -> Subject:
     return Subject(folder, judge, made_with, asks, asked_now, quantum_of(c, data), fitted, write)
 
 
-def _identity(c: ConfigDict, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
+def _identity(c: Settings, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
     settings = settings_of(*method_of(c).point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
     # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
-    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
+    seeds = {"seeds": list(method_of(c).seeds(c)), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
     over = {"over": {axis.name: [axis.low, axis.high] for axis in axes}}
     return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
 
 
-def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
+def _firsts(c: Settings, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
     kept = _kept(c, subject)
     known = [method_of(c).point(c), *([kept.point] if kept else [])]
@@ -186,7 +183,7 @@ def _firsts(c: ConfigDict, axes: Sequence[Axis], subject: Subject) -> list[dict[
     return [values for values in found if values]
 
 
-def _kept(c: ConfigDict, subject: Subject) -> Chosen | None:
+def _kept(c: Settings, subject: Subject) -> Chosen | None:
     """The point chosen before, where the student and the grid that it asks are those of now."""
     kept = load_chosen(subject.folder, method_of(c), subject.made_with)
     if kept and kept.asks != subject.asked_now(kept.point):
@@ -227,7 +224,7 @@ def _answer(
     studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
 
 
-def _end(c: ConfigDict, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
+def _end(c: Settings, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
     """Keep the best point, and say what the search found."""
     told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
     order = ranked(told)

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.methods import method as methods
 from ddad_jax.engine.methods.method import Point, settings_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 
 
@@ -34,7 +34,7 @@ class Axis(NamedTuple):
         return self.low <= value <= self.high and abs(steps - round(steps)) < 1e-9
 
 
-def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
+def parse(c: Settings, asked: Sequence[str]) -> list[Axis]:
     """``--over``: names, or name:low:high.
 
     Raises:
@@ -58,7 +58,7 @@ def parse(c: ConfigDict, asked: Sequence[str]) -> list[Axis]:
     return axes
 
 
-def point_at(c: ConfigDict, values: Mapping[str, float]) -> Point:
+def point_at(c: Settings, values: Mapping[str, float]) -> Point:
     """The point of ``sample`` and ``score`` with ``values`` in the place of the config's.
 
     Raises:
@@ -67,7 +67,7 @@ def point_at(c: ConfigDict, values: Mapping[str, float]) -> Point:
     return method_of(c).point(_config_at(c, values))
 
 
-def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
+def values_of(c: Settings, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
     """The inverse of ``point_at`` on ``axes``; None for a point that the search cannot reach."""
     scale = 256.0 / c.data.size
     row = settings_of(*point)
@@ -76,16 +76,12 @@ def values_of(c: ConfigDict, axes: Sequence[Axis], point: Point) -> dict[str, fl
     return values if within and point_at(c, values) == point else None
 
 
-def _config_at(c: ConfigDict, values: Mapping[str, float]) -> ConfigDict:
-    axes, c = method_of(c).axes, ConfigDict(c.to_dict())
-    with c.unlocked():
-        for name, value in values.items():
-            section, _, own = axes[name].flag.rpartition(".")
-            c[section][own] = int(value) if axes[name].whole else float(value)
-    return c
+def _config_at(c: Settings, values: Mapping[str, float]) -> Settings:
+    axes = method_of(c).axes
+    return changed(c, {axes[name].flag: int(v) if axes[name].whole else float(v) for name, v in values.items()})
 
 
-def _axis(c: ConfigDict, text: str, names: Sequence[str]) -> Axis:
+def _axis(c: Settings, text: str, names: Sequence[str]) -> Axis:
     name, *ends = text.split(":")
     if name not in method_of(c).axes:
         raise InputError(
@@ -105,7 +101,7 @@ def _axis(c: ConfigDict, text: str, names: Sequence[str]) -> Axis:
     return Axis(name, low, high, method.axes[name])
 
 
-def _require_use(c: ConfigDict, axis: Axis, others: Mapping[str, float]) -> None:
+def _require_use(c: Settings, axis: Axis, others: Mapping[str, float]) -> None:
     """Raises InputError where the axis reaches values that the config refuses, or makes no difference to it; others:
     values of other axes."""
     method = method_of(c)
@@ -122,5 +118,5 @@ def _require_use(c: ConfigDict, axis: Axis, others: Mapping[str, float]) -> None
         raise InputError(f"--over={axis.name}: makes no difference {method.beside(c)}; leave it out")
 
 
-def _listed(c: ConfigDict) -> str:
+def _listed(c: Settings) -> str:
     return ", ".join(method_of(c).axes)

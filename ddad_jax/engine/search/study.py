@@ -6,13 +6,14 @@ the seed, its number and the answers to the batches before, so that a resumed se
 """
 
 import contextlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ddad_jax.engine.search.space import Axis
+from ddad_jax.engine.store.kept import differences
+from ddad_jax.engine.store.tables import plain
 from ddad_jax.errors import InputError, first_line
 
 STARTUP = 6
@@ -54,17 +55,11 @@ def opened(storage: str, identity: Mapping[str, Any]) -> Any:
     """
     with reported(storage):
         study = _study(storage)
-        now, before = json.loads(json.dumps(identity)), study.user_attrs.get("identity")
+        now, before = plain(identity), study.user_attrs.get("identity")
         if before is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("identity", now)
             return study
-    before = before if isinstance(before, dict) else {}
-    differing = [
-        f"{name}: there {_short(before.get(name))}, now {_short(now.get(name))}"
-        for name in sorted(now.keys() | before.keys())
-        if before.get(name) != now.get(name)
-    ]
-    if differing:
+    if differing := differences(before if isinstance(before, dict) else {}, now):
         told = "\n  ".join(differing[:10])
         raise InputError(
             f"--storage={storage}: holds a search of something else:\n  {told}\nDelete it to search anew, or name "
@@ -180,8 +175,3 @@ def _suggest(trial: Any, axes: Sequence[Axis]) -> None:
         else:
             step = axis.step or None
             trial.suggest_float(axis.name, axis.low, axis.high, step=step)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 100 else text[:99] + "…"

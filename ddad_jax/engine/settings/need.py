@@ -6,8 +6,7 @@ Of two that do not go together it is the one that was given.
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import settings_in
 from ddad_jax.errors import InputError
 
@@ -18,7 +17,7 @@ class Need(Protocol):
     def __call__(self, flag: str, good: bool, expected: str, of: Collection[str] = ()) -> None: ...
 
 
-def needing(c: ConfigDict, given: Collection[str] = ()) -> Need:
+def needing(c: Settings, given: Collection[str] = ()) -> Need:
     """Of the settings ``c``.
 
     Args:
@@ -39,20 +38,21 @@ def needing(c: ConfigDict, given: Collection[str] = ()) -> Need:
     return need
 
 
-def value_at(c: ConfigDict, flag: str) -> Any:
-    """Of a setting by its dotted name; None where a config file took it away."""
+def value_at(c: Settings, flag: str) -> Any:
+    """Of a setting by its dotted name; None where there is none."""
+    at: Any = c
     for name in flag.split("."):
-        c = None if c is None else c.get(name)
-    return c
+        at = at.get(name) if isinstance(at, Mapping) else getattr(at, name, None)
+    return at
 
 
-def values_at(c: ConfigDict, flag: str) -> tuple[Any, ...]:
+def values_at(c: Settings, flag: str) -> tuple[Any, ...]:
     """Of a setting, or of a sweep over it."""
     value = value_at(c, flag)
     return value if isinstance(value, tuple) else (value,)
 
 
-def without_effect(c: ConfigDict, usual: type, needs: Mapping[str, tuple[bool, str]]) -> list[str]:
+def without_effect(c: Settings, usual: type, needs: Mapping[str, tuple[bool, str]]) -> list[str]:
     """What to say of settings that differ from their defaults and that nothing looks at, as another one says so.
 
     needs: flag -> whether it is used, and what would make use of it.

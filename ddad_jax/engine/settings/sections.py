@@ -7,23 +7,23 @@ import math
 from dataclasses import dataclass
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
     DTYPE,
     LONGEST_SIDE,
-    MOST_WEIGHT,
     NONE_OR_MORE,
     SHARE,
     TEXT,
     Range,
     is_whole,
-    number,
+    none_or_more,
     one_of,
     setting,
     whole,
 )
-from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
+from ddad_jax.engine.settings.threshold import ThresholdSettings
 
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
 """Of data sets; how each is read, ``ddad_jax/engine/data/data_sets.py`` says."""
@@ -33,6 +33,9 @@ LABEL_FREE = "fixed without looking at test labels"
 
 LOCATIONS = ("data.root", "data.category")
 """Where pictures lie, in words: which pictures they are, their fingerprints say (data.json)."""
+
+LABEL_FREE = "fixed without looking at test labels"
+"""What a report says of a point by default; a config that knows more of its own says that."""
 
 _MOST_PIXELS = 10**9  # of a picture that is cut into tiles, as of one that is read
 _PICTURE = Range(
@@ -46,11 +49,10 @@ _PICTURE = Range(
 )
 _SIDE = whole(1, LONGEST_SIDE, f"a side in pixels, from 1 to {LONGEST_SIDE}")
 _OWN_OR_SIDE = whole(0, LONGEST_SIDE, f"0 (the pictures' own size) or a side of at most {LONGEST_SIDE}")
-_K = number(0, MOST_WEIGHT, f"a number from 0 to {MOST_WEIGHT:g}, usually 3")
 
 
 @dataclass(frozen=True)
-class DataSettings:
+class DataSettings(Section):
     """The pictures, and how normal ones are parted."""
 
     kind: str = setting("folder", one_of(*KINDS), "folder (MVTec AD layout) | visa | mtd | cans | tfds (prepared)")
@@ -58,11 +60,7 @@ class DataSettings:
     category: str = setting("", TEXT, "which of its sets, or which product")
     size: int = setting(256, _SIDE, "side in pixels, aspect ratio not kept")
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
-    hold_out: str = setting(
-        "recording",
-        one_of("recording", "picture"),
-        'whole ones, where the data say which picture is of which; | "picture"',
-    )
+    hold_out: str = setting("recording", one_of("recording", "picture"), "whole ones, where the data say so | picture")
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")
     picture: tuple[int, ...] = setting(
         (), _PICTURE, "(height, width) to which pictures larger than the network's are brought and cut into tiles of "
@@ -70,18 +68,14 @@ class DataSettings:
     )  # fmt: skip
     overlap: int = setting(32, NONE_OR_MORE, "pixels by which tiles overlap at least")
     train_tiles: int = setting(4096, COUNT, "at most so many tiles, evenly over the training pictures, are trained on")
-    flips: str = setting(
-        "", one_of("", "h", "v", "hv"), '"", "h", "v" or "hv": random flips in training; the papers use none'
-    )
+    flips: str = setting("", one_of("", "h", "v", "hv"), "h, v, hv: random flips in training; the papers use none")
 
 
 @dataclass(frozen=True)
-class ViewSettings:
+class ViewSettings(Section):
     """What happens to the pictures of a camera's view before the model sees them."""
 
-    mask: str = setting(
-        "", TEXT, "JSON of polygons or an image, white = watched; used where mask_before or mask_after says so"
-    )
+    mask: str = setting("", TEXT, "JSON of polygons or an image, white = watched; for mask_before and mask_after")
     name: str = setting("", TEXT, "of the polygons in that file; empty: data.category")
     register: str = setting(
         "", one_of("", "scored", "all"),
@@ -91,59 +85,40 @@ class ViewSettings:
 
 
 @dataclass(frozen=True)
-class BackboneSettings:
+class BackboneSettings(Section):
     """The network of the features."""
 
-    name: str = setting("efficientnet_lite0", one_of(*sorted(BACKBONES)), "as README says them")
+    name: str = setting("efficientnet_lite0", one_of(*sorted(BACKBONES)), "of its features; the README lists them")
     weights: str = setting("", TEXT, "path; empty: the usual place")
     feature_size: int = setting(0, _OWN_OR_SIDE, "side at which pictures enter it; 0: their own")
     dtype: str = setting("float32", DTYPE, "| bfloat16: what it computes in")
 
 
 @dataclass(frozen=True)
-class ScoreSettings:
+class ScoreSettings(Section):
     """From a map to the score of a picture."""
 
-    standardise: bool = setting(
-        False, BOOL, "measure each pixel in the normal spread there: for parts in a fixed position"
-    )
+    standardise: bool = setting(False, BOOL, "measure pixels in the normal spread there: for parts in a fixed position")
     mask_after: bool = setting(False, BOOL, "the map is silent where the view's mask leaves out")
     crop: int = setting(0, NONE_OR_MORE, "side of the centre that is scored, 0: everything")
 
 
 @dataclass(frozen=True)
-class ThresholdSettings:
-    """Above what a score is anomalous, and which pixels of a map are: from held-out normal pictures alone."""
-
-    rule: str = setting("max", one_of(*RULES), "of scores: max | quantile | sigma | conformal | conformal_pac")
-    level: float = setting(
-        0.05, SHARE, "share of normal pictures that may raise a false alarm, for the conformal rules"
-    )
-    delta: float = setting(
-        0.05, SHARE, "conformal_pac: probability that the drawn calibration pictures break that level"
-    )
-    p: float = setting(0.99, SHARE, "quantile")
-    k: float = setting(3.0, _K, "sigma: mean + k standard deviations; of pixels, too")
-    pixel_rule: str = setting("max", one_of(*PIXEL_RULES), "of pixels: max | quantile | sigma")
-    pixel_p: float = setting(0.995, SHARE, "quantile of pixels")
-
-
-@dataclass(frozen=True)
-class OutputSettings:
+class OutputSettings(Section):
     """What is written besides tables and report."""
 
     maps: bool = setting(False, BOOL, "also float32 .tiff anomaly maps at the size of the original pictures")
     overlays: bool = setting(False, BOOL, "also every test picture at its own size with the contours of what was found")
     examples: int = setting(12, COUNT, "rows of the picture grid")
     browser: int = setting(
-        120, whole(0, expected="0 (no picture browser in the report) or more, a whole number"),
+        120, none_or_more("no picture browser in the report"),
         "at most so many test pictures are in the report's browser, each with what is predicted at every visited time "
         "(trajectory.npz); 0: no browser",
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(Section):
     """Of a run of any method: what a method's own settings begin from."""
 
     method: str = setting("", TEXT, "what is learnt, and what it measures; the sections of a config are this method's")

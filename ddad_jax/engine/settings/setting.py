@@ -14,8 +14,6 @@ from dataclasses import MISSING, field, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
-from ml_collections import ConfigDict
-
 MOST_COUNTED = 2**31 - 1
 """Of steps and other counts: JAX counts in 32 bits."""
 LONGEST_SIDE = 8192
@@ -79,6 +77,11 @@ def range_of(section: type, name: str) -> Range:
 def whole(low: int, high: int = MOST_COUNTED, expected: str = "") -> Range:
     between = f"from {low} to {high}" if high < MOST_COUNTED else f"at least {low}"
     return Range(lambda v: is_whole(v) and low <= v <= high, expected or f"a whole number, {between}")
+
+
+def none_or_more(none: str) -> Range:
+    """none: what 0 stands for."""
+    return whole(0, expected=f"0 ({none}) or more, a whole number")
 
 
 def number(low: float, high: float = LARGEST, expected: str = "") -> Range:
@@ -146,4 +149,9 @@ def is_number(value: Any) -> bool:
 
 
 def is_section(value: Any) -> bool:
-    return isinstance(value, (Mapping, ConfigDict))
+    return isinstance(value, Mapping)
+
+
+_STAGE = Range(lambda v: isinstance(v, str) and v.isidentifier(), "the name of a stage of the backbone")
+LAYERS = several(_STAGE, least=1)
+"""Which stages there are depends on the backbone (``methods.backbone.need_stages``)."""

@@ -1,8 +1,8 @@
 """A file that is kept with what made it: one way to write it, to know it again, and to do without it.
 
 By its ending a file holds arrays (``.npz``, what made it as JSON in the array ``made_of``) or, for people to read,
-values of JSON (``.json``, what made it under ``made_with``; a file whose whole content says what something was made
-with needs none). Files are replaced as a whole, so that a kill leaves the old one or the new.
+values of JSON (``.json``, what made it under ``made_with``, or beside the other values where there is no such part).
+Files are replaced as a whole, so that a kill leaves the old one or the new.
 """
 
 import json
@@ -74,6 +74,7 @@ def load(
     made_with: Mapping[str, Any],
     holds: Holds = (),
     *,
+    usual: Mapping[str, Any] | None = None,
     more: bool = False,
     otherwise: str = "it is made anew",
 ) -> Content | None:
@@ -82,6 +83,7 @@ def load(
 
     Args:
       holds: what the content must have; a file without is of something else.
+      usual: what a file was made with that says nothing of these names, as one from before a setting existed.
       more: ``made_with`` may say more than the file does, as the row of a table.
       otherwise: what happens now, for the log.
     """
@@ -96,7 +98,11 @@ def load(
     if lacking := _lacking(content, holds):
         _say_once(path, logging.INFO, f"{path}: is of something else (it has no {lacking}): {otherwise}")
         return None
-    now = json.loads(json.dumps(plain(made_with)))
+    now = plain(made_with)
+    if not there and path.suffix == ".json":
+        there = {name: plain(content.pop(name)) for name in now if name in content}
+    if there and usual:
+        there, now = ({**plain(usual), **one} for one in (there, now))
     if more and there:
         now = {name: value for name, value in now.items() if name in there}
     if differing := differences(there, now):
@@ -141,7 +147,7 @@ def forget(*paths: Path) -> None:
 
 def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Of two ``made_with`` that are values of JSON: "name: there 1, now 2" for each name that tells them apart."""
-    names = [name for name in {**now, **there} if there.get(name) != now.get(name)]
+    names = [name for name in sorted({**now, **there}) if there.get(name) != now.get(name)]
     return [f"{name}: there {_short(there.get(name))}, now {_short(now.get(name))}" for name in names]
 
 

@@ -1,20 +1,14 @@
 """chosen.json: the point that synthetic defects chose, kept with the model, so an evaluation need not sweep."""
 
 import itertools
-import json
-import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.data.json_file import parsed
 from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, settings_of
-from ddad_jax.engine.store.tables import write_text
+from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
-
-log = logging.getLogger(__name__)
 
 
 class Chosen(NamedTuple):
@@ -27,14 +21,16 @@ class Chosen(NamedTuple):
     worth: float
 
 
+FILE = "chosen.json"
+
+
 def save_chosen(workdir: Path, chosen: Chosen) -> None:
-    said = {
+    content = {
         "point": settings_of(*chosen.point),
         "synthetic_image_auroc": chosen.worth,
-        "made_with": chosen.made_with,
         "asks": chosen.asks,
     }
-    write_text(workdir / "chosen.json", json.dumps(said, indent=1))
+    kept.save(workdir / FILE, content, chosen.made_with)
 
 
 def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Chosen | None:
@@ -43,26 +39,21 @@ def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Cho
     Raises:
       InputError: chosen.json is not what ``save_chosen`` writes.
     """
-    path = workdir / "chosen.json"
+    path, again = workdir / FILE, "Delete it to choose again"
     if not path.exists():
         return None
+    holds: dict[str, type] = {"point": dict, "asks": dict, "synthetic_image_auroc": float}
+    content, there = kept.read(path, holds, mend=again)
     try:
-        said = parsed(path.read_bytes(), constants=True)
-        worth = float(said["synthetic_image_auroc"])
-        chosen = Chosen(method.point_of(said["point"]), dict(said["made_with"]), dict(said["asks"]), worth)
-    except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: does not say which point was chosen ({error!r}). Delete it to choose again"
-        ) from None
-    if {"method": "ddad", **chosen.made_with} != json.loads(json.dumps(made_with)):
-        log.info("%s: another model or other pictures chose that point, so one is chosen anew", path)
+        point = method.point_of(content["point"])
+    except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: does not say which point was chosen ({error!r}). {again}") from None
+    if kept.load(path, made_with, usual={"method": "ddad"}, otherwise="a point is chosen anew") is None:
         return None
-    return chosen
+    return Chosen(point, there, content["asks"], content["synthetic_image_auroc"])
 
 
-def best_on_synthetic(
-    todo: Plan, rows: list[dict[str, Any]], columns: Sequence[str], cost: Cost
-) -> tuple[Point, float]:
+def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tuple[Point, float]:
     """The point of the plan that tells the synthetic defects best from normal pictures, and its worth: the greatest
     image AUROC on them, mean of the seeds; of equals the one with the greater AUPRO, then the one that costs least,
     then the first.
@@ -74,6 +65,7 @@ def best_on_synthetic(
     """
     worth: dict[Point, list[tuple[float, float]]] = {}
     first_of: dict[Costly, Costly] = {}
+    columns = (*todo.costly[0]._fields, *todo.cheap[0]._fields)
     by_key = {key_of(row, columns): row for row in rows}
     for point, score in itertools.product(todo.costly, todo.cheap):
         row = by_key[key_of(settings_of(point, score), columns)]

@@ -2,38 +2,39 @@
 
 import json
 import logging
-import shutil
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.checkpoint import fingerprint as weights_fingerprint
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
 from ddad_jax.engine.methods.method import Costly, Fitted, Method, columns_of, defaults_of, key_of, settings_of
+from ddad_jax.engine.settings.sections import Settings
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.file_contents import checksum
-from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_text
+from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl
 from ddad_jax.engine.sweep import selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 
 log = logging.getLogger(__name__)
 
+OWNER = "journal_of.json"
+"""Beside a journal: whose it is."""
 BESIDE = "side_by_side"
 """Folder of pictures that belong to rows."""
 
 
-def measured_with(c: ConfigDict, workdir: Path, data: Data, fitted: Fitted) -> dict[str, Any]:
+def measured_with(c: Settings, workdir: Path, data: Data, fitted: Fitted) -> dict[str, Any]:
     """What the scores of a point depend on besides its own settings, whatever they are taken of."""
     return {
-        "method": c.get("method", "ddad"),
-        "trained_on": fingerprint_in(workdir, c, data.fit)[:16],
-        "held_out": fingerprint_in(workdir, c, data.calibration)[:16],
+        "method": c.method,
+        "trained_on": fingerprint_in(workdir, c.data, data.fit)[:16],
+        "held_out": fingerprint_in(workdir, c.data, data.calibration)[:16],
         **fitted.columns,
         "backbone_weights": checksum(c.backbone.weights),
         "crop": c.score.crop,
@@ -43,7 +44,7 @@ def measured_with(c: ConfigDict, workdir: Path, data: Data, fitted: Fitted) -> d
 
 
 def made_with(
-    c: ConfigDict, workdir: Path, data: Data, fitted: Fitted, points: Sequence[Costly]
+    c: Settings, workdir: Path, data: Data, fitted: Fitted, points: Sequence[Costly]
 ) -> dict[Costly, dict[str, Any]]:
     """What the rows of each point, for which ``fitted`` is ready, say of how they were made.
 
@@ -52,7 +53,7 @@ def made_with(
     """
     every = {
         **measured_with(c, workdir, data, fitted),
-        "test_set": fingerprint_in(workdir, c, data.test)[:16],
+        "test_set": fingerprint_in(workdir, c.data, data.test)[:16],
         **({f"threshold_{name}": value for name, value in c.threshold.items()} if c.at_threshold else {}),
     }
     return {point: {**every, **fitted.columns_at(point)} for point in points}
@@ -65,26 +66,18 @@ def claim(journal: Path, weights: Any) -> None:
     Raises:
       InputError: journal_of.json does not say whose the journal is.
     """
-    own, said = weights_fingerprint(weights), journal.with_name("journal_of.json")
-    try:
-        before = parsed(said.read_bytes(), constants=True)["weights"] if said.exists() else own
-        int(before, 16)  # part of a file's name below
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{said}: does not say which parameters {journal.name} was made with ({error!r}). Delete it to take the "
-            f"rows as made with those here, or delete both to begin anew"
-        ) from None
+    own, said = weights_fingerprint(weights), journal.with_name(OWNER)
+    before = _owner(journal) if said.exists() else own
     if before != own and journal.exists():
-        kept = journal.with_name(f"journal-{before}.jsonl")
-        log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, kept.name)
-        journal.replace(kept)
-        journal.with_name("selected.npz").unlink(missing_ok=True)
-        selected.forget_constants(journal.parent)
-        shutil.rmtree(journal.with_name(BESIDE), ignore_errors=True)
+        aside = journal.with_name(f"journal-{before}.jsonl")
+        log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, aside.name)
+        journal.replace(aside)
+        selected.forget(journal.parent)
+        kept.forget(journal.with_name(BESIDE))
     if before != own and (own_aside := journal.with_name(f"journal-{own}.jsonl")).exists():
         log.info("%s was made with the parameters here: taken up again", own_aside)
         own_aside.replace(journal)
-    write_text(said, json.dumps({"weights": own}))
+    kept.save(said, {"weights": own}, {})
 
 
 def require_own(journal: Path, weights: Any) -> None:
@@ -93,13 +86,24 @@ def require_own(journal: Path, weights: Any) -> None:
     Raises:
       InputError: it is of others, or nobody has claimed it yet.
     """
-    said = journal.with_name("journal_of.json")
-    try:
-        before = parsed(said.read_bytes(), constants=True)["weights"]
-    except (OSError, ValueError, KeyError, TypeError):
-        before = None
-    if before != weights_fingerprint(weights):
-        raise InputError(f"{said}: does not say that {journal.name} is of the parameters here")
+    if not journal.with_name(OWNER).exists() or _owner(journal) != weights_fingerprint(weights):
+        raise InputError(f"{journal.with_name(OWNER)}: does not say that {journal.name} is of the parameters here")
+
+
+def _owner(journal: Path) -> str:
+    """Fingerprint of the parameters that the journal is of.
+
+    Raises:
+      InputError: the file beside it does not say.
+    """
+    path = journal.with_name(OWNER)
+    mend = (
+        f"Delete it to take the rows of {journal.name} as made with the parameters here, or delete both to begin anew"
+    )
+    owner = str(kept.read(path, {"weights": str}, mend=mend)[0]["weights"])
+    if not re.fullmatch("[0-9a-f]+", owner):  # part of a file's name
+        raise InputError(f"{path}: weights = {owner!r}: expected the fingerprint of parameters. {mend}")
+    return owner
 
 
 def finished(

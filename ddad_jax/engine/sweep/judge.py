@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, own_normal
@@ -23,10 +22,11 @@ from ddad_jax.engine.methods.method import (
 )
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep import selected
 from ddad_jax.engine.verdicts.thresholds import Normal, thresholds_of
 from ddad_jax.image import centre_crop
-from ddad_jax.metrics import METRICS, evaluate_maps, label_regions
+from ddad_jax.metrics import METRICS, evaluate_maps, label_regions, reference_pixel_auroc, reference_pro
 from ddad_jax.metrics.at_threshold import at_threshold, iou_at
 
 log = logging.getLogger(__name__)
@@ -58,18 +58,17 @@ class Truth(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What the report shows of the selected point: the file, the point, and what made it."""
+    """What the report shows of the selected point: its workdir, the point, and what made it."""
 
-    path: Path
+    workdir: Path
     point: Point
     made_with: dict[str, Any]
 
     def is_there(self) -> bool:
-        kept = selected.holds_constants(self.path.parent, self.point, self.made_with)
-        return kept and selected.holds_selected(self.path, self.point, self.made_with)
+        return selected.holds_selected(*self)
 
 
-def truth_of(c: ConfigDict, data: Data) -> Truth:
+def truth_of(c: Settings, data: Data) -> Truth:
     masks, known = centre_crop(data.test.masks, c.score.crop), data.test.has_mask
     return Truth(
         n_held_out=len(data.calibration.labels),
@@ -85,14 +84,14 @@ def truth_of(c: ConfigDict, data: Data) -> Truth:
 
 
 def scored(
-    c: ConfigDict, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
+    c: Settings, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
     for mapped in fitted.maps(evidence, points, pictures):
         yield judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
 
 
-def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+def metrics_of(c: Settings, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
     """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
 
     before: whether the distances were masked.
@@ -102,7 +101,8 @@ def metrics_of(c: ConfigDict, truth: Truth, found: Scored, *, before: bool = Fal
     metrics = dict.fromkeys(METRICS, float("nan"))
     if found.finite:
         metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
-        metrics |= method_of(c).published(c, maps[known], truth.masks[known])
+        if method_of(c).published(c):
+            metrics |= published_metrics(maps[known], truth.masks[known])
     if c.at_threshold:
         metrics |= _at_threshold(c, truth, found, before)
     if truth.on_synthetic:
@@ -124,7 +124,7 @@ AT_THRESHOLD = (
 """What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
 
 
-def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+def _at_threshold(c: Settings, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
     """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
     if not found.finite:
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
@@ -140,7 +140,7 @@ def _at_threshold(c: ConfigDict, truth: Truth, found: Scored, before: bool) -> d
 
 
 def row_of(
-    c: ConfigDict, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
+    c: Settings, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The row of one point.
 
@@ -165,20 +165,18 @@ def shown_of(
     # The settings say what times it visits, but those of grids that were found.
     own = {name: value for name, value in made[point.costly].items() if name != "times"}
     times = {"times": made[point.costly]["times"]} if "times" in fitted.asks(point.costly) else {}
-    return Shown(workdir / "selected.npz", point, {**own, **times})
+    return Shown(workdir, point, {**own, **times})
 
 
 def show(shown: Shown, truth: Truth, fitted: Fitted, pictures: Pictures, measured: Measured, found: Scored) -> None:
     """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged."""
     if not found.finite:
-        selected.forget_constants(shown.path.parent)
-        shown.path.unlink(missing_ok=True)
+        selected.forget(shown.workdir)
         return
     view = truth.view
     watched = view.watched if shown.point.masks else None
     reference = read_full(view.reference) if view.reference else None
-    kept = Constants(found.spread, measured.constants, watched, reference)
-    selected.save_constants(shown.path.parent, shown.point, shown.made_with, kept)
+    selected.save_constants(*shown, Constants(found.spread, measured.constants, watched, reference))
     beside = fitted.shown(measured.evidence, shown.point, pictures)
     selected.save_selected(*shown, found.maps, found.scores, beside, truth.n_held_out, truth.first_test)
 
@@ -187,7 +185,7 @@ SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
 """Metrics that a row also has on the synthetic defects, as ``synthetic_...``."""
 
 
-def synthetic_judge(c: ConfigDict, data: Data) -> Any:
+def synthetic_judge(c: Settings, data: Data) -> Any:
     """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
 
     Not numbers where one of these diverged; what test images do is not looked at.
@@ -205,3 +203,14 @@ def synthetic_judge(c: ConfigDict, data: Data) -> Any:
         return {f"synthetic_{name}": found.get(name, float("nan")) for name in SYNTHETIC}
 
     return judge
+
+
+def published_metrics(maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
+    """The published code's pixel AUROC and PRO beside ours, in the ``reference`` behaviour.
+
+    Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
+    """
+    return {
+        "published_pixel_auroc": reference_pixel_auroc(maps, masks),
+        "published_pro": reference_pro(maps, masks).pro,
+    }

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import fingerprint
@@ -23,6 +22,7 @@ from ddad_jax.engine.methods.method import (
     settings_of,
 )
 from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep.judge import row_of, scored, show, shown_of, truth_of
 from ddad_jax.engine.sweep.shards import Shard
@@ -36,7 +36,7 @@ def pictures_of(data: Data) -> Pictures:
 
 
 def run(
-    c: ConfigDict,
+    c: Settings,
     workdir: Path,
     data: Data,
     fitted: Fitted,

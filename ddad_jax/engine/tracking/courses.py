@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 
 from ddad_jax.data.json_file import read_object
@@ -57,9 +56,9 @@ def values_of_row(section: str, row: Mapping[str, Any]) -> dict[str, Value]:
             if isinstance(v, str) or is_number(v)}  # fmt: skip
 
 
-def begin(write: Write, workdir: Path, config: ConfigDict) -> None:
+def begin(write: Write, workdir: Path, config: Mapping[str, Any]) -> None:
     """Settings and environment, and what the histories hold already."""
-    settings = json.dumps(config.to_dict(), indent=1, sort_keys=True, default=str)
+    settings = json.dumps(config, indent=1, sort_keys=True, default=str)
     texts: dict[str, Value] = {"run/config": settings}
     if (workdir / "environment.json").exists():
         found = read_object(workdir / "environment.json", mend="Delete it and run again", constants=True)

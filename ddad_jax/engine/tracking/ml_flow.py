@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.tracking.given import ROWS, Given, Value
 from ddad_jax.engine.tracking.writer import Tracker
@@ -27,7 +26,7 @@ QUICK = {
 """Unless the user says otherwise: a server that is gone costs a minute and not many, and nobody else is told."""
 
 
-def opened(workdir: Path, config: ConfigDict, settings: Collection[str]) -> Tracker:
+def opened(workdir: Path, config: Mapping[str, Any], settings: Collection[str]) -> Tracker:
     """settings: as of ``writer_of``. Raises InputError where the store cannot be reached or does not take the run."""
     for name, value in QUICK.items():
         os.environ.setdefault(name, value)
@@ -50,7 +49,7 @@ def opened(workdir: Path, config: ConfigDict, settings: Collection[str]) -> Trac
             given.run = ""
         run = given.run or client.create_run(within, run_name=workdir.name).info.run_id
         client.update_run(run, status="RUNNING")
-        params = [Param(name, str(value)[:500]) for name, value in _flat(config.to_dict())]
+        params = [Param(name, str(value)[:500]) for name, value in _flat(config)]
         known = client.get_run(run).data.params
         for first in range(0, len(params), 100):
             # A parameter of MLflow is written once; what a later stage of the run changed is in its artifacts.

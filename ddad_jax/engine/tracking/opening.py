@@ -1,9 +1,8 @@
 """Who listens to a run: opened once a process, before the work begins."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-
-from ml_collections import ConfigDict
+from typing import Any
 
 from ddad_jax.engine import hosts
 from ddad_jax.engine.tracking import tensorboard
@@ -11,7 +10,7 @@ from ddad_jax.engine.tracking.courses import begin
 from ddad_jax.engine.tracking.writer import Tracker, Writer, require
 
 
-def writer_of(workdir: Path, names: Sequence[str], config: ConfigDict, settings: Collection[str]) -> Writer:
+def writer_of(workdir: Path, names: Sequence[str], config: Mapping[str, Any], settings: Collection[str]) -> Writer:
     """The writer of a run: TensorBoard files in WORKDIR/tensorboard, and the trackers of ``names``.
 
     Every process of a run calls this; the first one writes, what the others say goes nowhere. What the workdir's
@@ -31,7 +30,7 @@ def writer_of(workdir: Path, names: Sequence[str], config: ConfigDict, settings:
     return writer
 
 
-def _opened(workdir: Path, names: Sequence[str], config: ConfigDict, settings: Collection[str]) -> list[Tracker]:
+def _opened(workdir: Path, names: Sequence[str], config: Mapping[str, Any], settings: Collection[str]) -> list[Tracker]:
     found = [tensorboard.opened(workdir, settings)]
     # Imported where they are asked for: each takes a second or more, and is an extra.
     if "wandb" in names:

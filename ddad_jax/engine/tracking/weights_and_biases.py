@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.tracking.given import ROWS, SERIES, Given, Value
 from ddad_jax.engine.tracking.writer import Tracker
@@ -28,7 +27,7 @@ NOBODY_SECONDS = 3
 """That its beginning may wait where nobody listens at the server's address: it would try for all of ``SECONDS``."""
 
 
-def opened(workdir: Path, config: ConfigDict) -> Tracker:
+def opened(workdir: Path, config: Mapping[str, Any]) -> Tracker:
     """Raises InputError where the user is not logged in, no server answers, or a WANDB_* has a value that it cannot."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # of its own crashes, to its makers
     import wandb
@@ -45,7 +44,7 @@ def opened(workdir: Path, config: ConfigDict) -> Tracker:
             id=given.run or uuid.uuid4().hex[:8],
             name=os.environ.get("WANDB_NAME", workdir.name),
             dir=str(workdir),
-            config=config.to_dict(),
+            config=dict(config),
             resume="allow",
             settings=wandb.Settings(
                 console="off",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.settings.threshold import ThresholdSettings
 from ddad_jax.engine.store.tables import plain, write_text
 from ddad_jax.metrics.thresholds import (
     PIXEL_RULES,
@@ -44,20 +44,20 @@ class Thresholds(NamedTuple):
     of_pixels: Threshold
 
 
-def thresholds_of(asked: ConfigDict, normal: Normal) -> Thresholds:
+def thresholds_of(asked: ThresholdSettings, normal: Normal) -> Thresholds:
     """By every rule; ``asked``: section ``threshold`` of the config.
 
     Raises:
       InputError: no held-out normal picture, or one whose map is not finite.
     """
-    how = {"level": asked.level, "delta": asked.delta, "p": asked.p, "k": asked.k}
+    how: dict[str, Any] = {"level": asked.level, "delta": asked.delta, "p": asked.p, "k": asked.k}
     image = {rule: image_threshold(normal.scores, rule, **how) for rule in RULES}
-    of_pixels = {"watched": normal.watched, "p": asked.pixel_p, "k": asked.k}
+    of_pixels: dict[str, Any] = {"watched": normal.watched, "p": asked.pixel_p, "k": asked.k}
     pixel = {rule: pixel_threshold(normal.maps, rule, **of_pixels) for rule in PIXEL_RULES}
     return Thresholds(image, pixel, image[asked.rule], pixel[asked.pixel_rule])
 
 
-def warned(asked: ConfigDict, found: Thresholds, normal: Normal) -> list[str]:
+def warned(asked: ThresholdSettings, found: Thresholds, normal: Normal) -> list[str]:
     """Sentences on what the configured thresholds do not hold, and the flags that mend it; often none."""
     said = []
     for what, one in (("image", found.score), ("pixel", found.of_pixels)):
@@ -71,7 +71,7 @@ def warned(asked: ConfigDict, found: Thresholds, normal: Normal) -> list[str]:
     return said
 
 
-def shortage(asked: ConfigDict, scored: int, available: int) -> list[str]:
+def shortage(asked: ThresholdSettings, scored: int, available: int) -> list[str]:
     """What ``warned`` will say of the image threshold for want of pictures, to be known before a training.
 
     Args:
@@ -84,7 +84,7 @@ def shortage(asked: ConfigDict, scored: int, available: int) -> list[str]:
     return warned(asked, found._replace(of_pixels=found.of_pixels._replace(warning="")), normal)
 
 
-def calibration(made: Mapping[str, Any], asked: ConfigDict, found: Thresholds, normal: Normal) -> dict[str, Any]:
+def calibration(made: Mapping[str, Any], asked: ThresholdSettings, found: Thresholds, normal: Normal) -> dict[str, Any]:
     """The content of calibration.json; made: the point and how its score is made."""
     return {
         **made,
@@ -104,7 +104,9 @@ def calibration(made: Mapping[str, Any], asked: ConfigDict, found: Thresholds, n
     }
 
 
-def calibrate(path: Path, made: Mapping[str, Any], asked: ConfigDict, normal: Normal) -> tuple[Thresholds, list[str]]:
+def calibrate(
+    path: Path, made: Mapping[str, Any], asked: ThresholdSettings, normal: Normal
+) -> tuple[Thresholds, list[str]]:
     """Write calibration.json; the thresholds, and what ``warned`` says of them. Of that, what ``shortage`` does not say
     is logged: the rest was before the training.
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import tifffile
-from ml_collections import ConfigDict
 from scipy.stats import mannwhitneyu
 from skimage.transform import resize
 
@@ -18,6 +17,7 @@ from ddad_jax.data.read import image_size, read_full
 from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.figures.verdicts import Card
+from ddad_jax.engine.settings.sections import DataSettings, OutputSettings, Settings, ViewSettings
 from ddad_jax.engine.store.output_files import inside, output_names, require_told_apart
 from ddad_jax.engine.store.tables import write_bytes
 from ddad_jax.engine.verdicts.overlay import overlay
@@ -33,41 +33,47 @@ LONGEST = 480
 """Side of a picture in the report: a camera's has more pixels than a page shows."""
 
 
+class Files(NamedTuple):
+    """Of test pictures. paths: None for one that is in no file or whose map does not lie over its file. upright:
+    whether they are turned as their EXIF tag says."""
+
+    paths: tuple[Path | None, ...]
+    upright: bool
+
+
 class Judged(NamedTuple):
     """Test pictures with what was found. scores: [n]; maps: [n, h, w], masks: bool [n, h, w], both cropped as
-    configured."""
+    configured. files: None for pictures without."""
 
     test: ImageSet
     scores: np.ndarray
     maps: np.ndarray
     masks: np.ndarray
+    files: Files | None = None
 
 
-def picture_file(c: ConfigDict, name: str) -> Path | None:
-    """The file a test picture was read from, where its map lies over it; None otherwise.
+def files_of(data: DataSettings, view: ViewSettings, names: Sequence[str]) -> Files:
+    """Those that pictures of these names were read from. A registered picture's map lies over the reference, not over
+    its file."""
+    paths = [Path(data.root) / name for name in names]
+    over_files = bool(data.root) and not view.register
+    return Files(tuple(path if over_files and path.is_file() else None for path in paths), KINDS[data.kind].upright)
 
-    A registered picture's map lies over the reference, not over the file.
-    """
-    path = Path(c.data.root) / name
-    return path if c.data.root and not c.view.register and path.is_file() else None
 
-
-def drawn_size(c: ConfigDict, judged: Judged, i: int) -> tuple[int, int]:
+def drawn_size(judged: Judged, i: int) -> tuple[int, int]:
     """(height, width) at which picture i is drawn on: that of its file, or its own, enlarged if it is small."""
-    path = picture_file(c, judged.test.names[i])
-    if path is not None:
-        return image_size(path, orient=KINDS[c.data.kind].upright)
+    if judged.files and (path := judged.files.paths[i]):
+        return image_size(path, orient=judged.files.upright)
     height, width = judged.test.images.shape[1:3]
     times = max(1, -(-LEAST_SIDE // max(height, width)))
     return times * height, times * width
 
 
-def original(c: ConfigDict, judged: Judged, i: int) -> np.ndarray:
+def original(judged: Judged, i: int) -> np.ndarray:
     """Picture i as it was taken, or as the network sees it where there is no file: uint8 [H, W, 3]."""
-    path = picture_file(c, judged.test.names[i])
-    if path is not None:
-        return read_full(path, orient=KINDS[c.data.kind].upright)
-    height, width = drawn_size(c, judged, i)
+    if judged.files and (path := judged.files.paths[i]):
+        return read_full(path, orient=judged.files.upright)
+    height, width = drawn_size(judged, i)
     return np.asarray(cv2.resize(judged.test.images[i], (width, height), interpolation=cv2.INTER_CUBIC))
 
 
@@ -80,12 +86,12 @@ def whole(judged: Judged, cropped: np.ndarray, fill: Any) -> np.ndarray:
     return padded
 
 
-def drawn(c: ConfigDict, judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
+def drawn(judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
     """``overlay`` of picture i with the true mask where it is known, at ``drawn_size``.
 
     longest: sides are at most so many pixels; 0: as long as they are.
     """
-    picture = original(c, judged, i)
+    picture = original(judged, i)
     scale = longest / max(picture.shape[:2])
     if 0 < scale < 1:
         # Before anything is drawn, or its contours would become too thin to see.
@@ -97,13 +103,13 @@ def drawn(c: ConfigDict, judged: Judged, i: int, pixel_threshold: float, *, long
     return overlay(picture, anomaly_map, pixel_threshold, found, mask)
 
 
-def verdict_rows(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+def verdict_rows(judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
     """A row a test picture, in their order; areas in pixels of the picture as ``drawn_size`` has it."""
     test, threshold = judged.test, thresholds.score.value
     rows = []
     for i, outcome in enumerate(outcomes(judged.scores, test.labels, threshold)):
         score, anomaly_map = float(judged.scores[i]), whole(judged, judged.maps[i], -np.inf)
-        found = regions(anomaly_map, thresholds.of_pixels.value, size=drawn_size(c, judged, i))
+        found = regions(anomaly_map, thresholds.of_pixels.value, size=drawn_size(judged, i))
         rows.append(
             {
                 "name": test.names[i],
@@ -128,12 +134,12 @@ def worst_first(rows: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: (rank[rows[i]["outcome"]], signed[i]))
 
 
-def cards(c: ConfigDict, judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float) -> list[Card]:
-    """Of the pictures with this outcome, the worst first, at most ``output.examples``; threshold: of pixels."""
-    chosen = [i for i in worst_first(rows) if rows[i]["outcome"] == outcome][: c.output.examples]
+def cards(judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float, most: int) -> list[Card]:
+    """Of the pictures with this outcome, the worst first, at most so many; threshold: of pixels."""
+    chosen = [i for i in worst_first(rows) if rows[i]["outcome"] == outcome][:most]
     kept = ("name", "defect", "label", "score", "threshold")
     return [
-        Card(**{name: rows[i][name] for name in kept}, image=drawn(c, judged, i, threshold, longest=LONGEST))
+        Card(**{name: rows[i][name] for name in kept}, image=drawn(judged, i, threshold, longest=LONGEST))
         for i in chosen
     ]
 
@@ -190,7 +196,7 @@ _ROOM = len("..1234567.part")
 """Bytes that ``write_bytes`` puts around a name."""
 
 
-def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
+def require_outputs(output: OutputSettings, workdir: Path, names: Sequence[str]) -> None:
     """Before anything is computed: every test picture can have a map and an overlay of its own, where they are asked
     for.
 
@@ -201,29 +207,29 @@ def require_outputs(c: ConfigDict, workdir: Path, names: Sequence[str]) -> None:
     Raises:
       InputError: as ``output_names`` and ``require_told_apart``.
     """
-    if c.output.maps:
+    if output.maps:
         require_told_apart(workdir, output_names(names, ".tiff", room=_ROOM))
-    if c.output.overlays:
+    if output.overlays:
         require_told_apart(workdir, output_names(names, ".png", room=_ROOM))
 
 
-def write_maps(c: ConfigDict, folder: Path, judged: Judged) -> None:
+def write_maps(folder: Path, judged: Judged) -> None:
     """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size.
 
     Raises:
       InputError: as ``output_names`` and ``inside``; nothing is written then.
     """
     targets = [inside(folder, output) for output in output_names(judged.test.names, ".tiff", room=_ROOM)]
-    for i, (name, anomaly, target) in enumerate(zip(judged.test.names, judged.maps, targets, strict=True)):
+    for i, (anomaly, target) in enumerate(zip(judged.maps, targets, strict=True)):
         size = anomaly.shape
-        if picture_file(c, name) and not c.score.crop:
-            size = drawn_size(c, judged, i)
+        if judged.files and judged.files.paths[i] and size == judged.test.images.shape[1:3]:
+            size = drawn_size(judged, i)
         content = io.BytesIO()
         tifffile.imwrite(content, resize(anomaly, size, order=1, mode="edge").astype(np.float32))
         write_bytes(target, content.getvalue())
 
 
-def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold: float) -> None:
+def write_overlays(folder: Path, judged: Judged, pixel_threshold: float) -> None:
     """``drawn`` of every test picture as PNG, named as ``output_names`` says.
 
     Raises:
@@ -231,7 +237,7 @@ def write_overlays(c: ConfigDict, folder: Path, judged: Judged, pixel_threshold:
     """
     targets = [inside(folder, output) for output in output_names(judged.test.names, ".png", room=_ROOM)]
     for i, target in enumerate(targets):
-        image = drawn(c, judged, i, pixel_threshold)
+        image = drawn(judged, i, pixel_threshold)
         content = cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes()
         write_bytes(target, content)
 
@@ -266,7 +272,7 @@ class Found(NamedTuple):
 
 
 def found_of(
-    c: ConfigDict,
+    c: Settings,
     workdir: Path,
     data: Data,
     chosen: dict[str, np.ndarray],
@@ -285,7 +291,8 @@ def found_of(
     normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
-    judged = Judged(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop))
+    files = files_of(c.data, c.view, test.names)
+    judged = Judged(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop), files)
     truth = (test.labels, judged.masks, test.has_mask, test.defects)
     image, pixel = thresholds.score.value, thresholds.of_pixels.value
     unlike = unlike_held_out(judged, chosen["normal_scores"])
@@ -295,7 +302,7 @@ def found_of(
         judged,
         thresholds,
         [*warnings, *unlike],
-        verdict_rows(c, judged, thresholds),
+        verdict_rows(judged, thresholds),
         per_defect(judged.maps, judged.scores, *truth, threshold=image, pixel_threshold=pixel),
         rule_rows(judged, thresholds),
     )

@@ -185,31 +185,6 @@ def test_stopped_and_taken_up_again_it_is_the_unbroken_capture(tmp_path: Path) -
     assert written == {path: path.stat().st_mtime_ns for path in parts.rglob("*")}, "nothing was left to do"
 
 
-@pytest.mark.parametrize("torn", ["row", "picture", "before the first row"])
-def test_killed_at_any_moment_it_can_be_taken_up(tmp_path: Path, torn: str) -> None:
-    whole, killed = tmp_path / "whole/paint", tmp_path / "killed/paint"
-    capture(Asked(STATION, whole))
-    process = (
-        "import os; from pathlib import Path; from ddad_jax.engine.captures.writing import *\n"
-        f"capture(Asked({STATION!r}, Path({str(killed)!r})), tell=lambda n: n['seen'] == 4 and os._exit(9))"
-    )
-    assert subprocess.run([sys.executable, "-c", process], cwd=ROOT).returncode == 9
-    assert read_manifest(killed)["ended"] == "running"
-    rows = (killed / "frames.csv").read_bytes()
-    if torn == "row":
-        (killed / "frames.csv").write_bytes(rows[:-20])
-    elif torn == "picture":
-        (killed / "frames/.000004.png.part").write_bytes(b"half a picture")
-    else:
-        (killed / "frames.csv").unlink()
-        assert len(list((killed / "frames").iterdir())) == 4
-    if torn != "before the first row":
-        assert len(read_capture(killed, unfinished=True).frames) == (3 if torn == "row" else 4)
-    capture(Asked(STATION, killed, resume=True))
-    (killed / "frames/.000004.png.part").unlink(missing_ok=True)
-    assert contents(killed) == contents(whole)
-
-
 def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     stop, tell = stopping(3)

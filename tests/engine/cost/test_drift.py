@@ -12,12 +12,13 @@ import pytest
 import tiny_runs
 from absl import flags
 from absl.testing import flagsaver
-from ml_collections import ConfigDict
 
 from ddad_jax.backbones import Backbone
 from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, VARIANTS, Made, differences, drift
 from ddad_jax.engine.methods.ddad import evidence, extractor
 from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import BackboneSettings
 from ddad_jax.engine.store.tables import format_table, write_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.types import EpsFn
@@ -29,8 +30,8 @@ def eps_fn(unet: Any, params: Any) -> EpsFn:
     return lambda x_t, t: jnp.tanh(tiny_runs.predict(params, x_t, t).astype(unet.dtype)).astype(jnp.float32)
 
 
-def backbone(c: ConfigDict) -> Backbone:
-    dtype = jnp.dtype(c.backbone.dtype)
+def backbone(b: BackboneSettings) -> Backbone:
+    dtype = jnp.dtype(b.dtype)
     return tiny_runs.BACKBONE._replace(normalise=lambda x: x.astype(dtype).astype(jnp.float32))
 
 
@@ -128,8 +129,7 @@ def test_a_half_finished_run_is_refused(run: Run, tmp_path: Path, name: str) -> 
 def test_a_folder_that_is_none_or_was_not_adapted_is_refused(run: Run, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"config\.json is missing"):
         drift(run.config, tmp_path / "none", 1)
-    c = ConfigDict(run.config.to_dict())
-    c.adapt.epochs = 1
+    c = changed(run.config, {"adapt.epochs": 1})
     with pytest.raises(InputError, match=r"adapt/chosen\.json is missing"):
         drift(c, run.workdir, 1)
 
@@ -143,12 +143,10 @@ def test_a_calibration_that_is_none_is_refused(run: Run, tmp_path: Path, text: s
 
 
 def test_a_model_of_other_settings_or_steps_is_refused(run: Run, tmp_path: Path) -> None:
-    c = ConfigDict(run.config.to_dict())
-    c.model.base = 24
+    c = changed(run.config, {"model.base": 24})
     with pytest.raises(InputError, match=r"model\.base: there 16, now 24"):
         drift(c, run.workdir, 1)
-    c = ConfigDict(run.config.to_dict())
-    c.backbone.feature_size = 48
+    c = changed(run.config, {"backbone.feature_size": 48})
     with pytest.raises(InputError, match="backbone_feature_size: there 0, now 48"):
         drift(c, run.workdir, 1)
     folder = damaged(run, tmp_path)

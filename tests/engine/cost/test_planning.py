@@ -18,9 +18,10 @@ from ddad_jax.engine.cost.work import Costs, Work, is_estimate, seconds, spent
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
+from ddad_jax.engine.methods.ddad.calls import Calls
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import best_on_synthetic
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.points import ReconPoint
 from ddad_jax.reuse import Layered
 
@@ -98,13 +99,14 @@ def test_the_calls_of_a_sweep_are_those_that_networks_receive(
     params = jax.tree.map(np.asarray, tiny_runs.init_params(None, 0))
     program = evidence.program_of(c, params, tiny_runs.variables())
     student = None
-    if any(point.model == "student" for point in todo.recon):
+    if any(point.model == "student" for point in todo.costly):
         taught = tiny_runs.init_student(None, params, jax.random.key(0))
         student = evidence.student_of(c, taught, tiny_runs.variables(), made_with={})
-    rows = sweep_rows.run(c, tmp_path, data, program, 0, todo, student=student)
+    fitted = tiny_runs.fitted(c, tmp_path, program, student=student)
+    rows = sweep_rows.run(c, tmp_path, data, fitted, todo)
     if todo.selected is None:
-        chosen, _ = best_on_synthetic(todo, rows)
-        sweep_rows.run(c, tmp_path, data, program, 0, todo._replace(selected=chosen), student=student)
+        chosen, _ = best_on_synthetic(todo, rows, Calls(1))
+        sweep_rows.run(c, tmp_path, data, fitted, todo._replace(selected=chosen))
     found, calls = planning.sweep(c, pictures_of(data), todo), counted.settled()
     compilations = program.compilations + (student.program.compilations if student else 0)
     assert (found.unet, found.shallow, found.features) == (calls["sweep"], calls["shallow"], calls["feature"])
@@ -126,14 +128,14 @@ def test_the_calls_of_the_models_before_it_are_those_that_networks_receive(
     params = noise_predictor.trained(c, workdir, data)
     extractor.adapted(c, workdir, data, params)
     ddad_student.distilled(c, workdir, data, params)
-    grids.optimised_grids(c, workdir, data, params, todo.recon)
+    grids.optimised_grids(c, workdir, data, params, todo.costly)
     calls, have = counted.settled(), pictures_of(data)
-    work = {"training": planning.training(c, have), "adaptation": planning.adaptation(c, have)}
-    for name, found in (work | {"student": planning.student(c, have)}).items():
+    work = {"training": planning.training(c.train, have), "adaptation": planning.adaptation(c, have)}
+    for name, found in (work | {"student": planning.student(c.student, have)}).items():
         # A gradient goes through the network once.
         assert found.unet + found.update == calls[name], name
     # The search tries no place twice, so it may need less than there is room for.
-    most = planning.optimised_grids(c, have, todo.recon).unet
+    most = planning.optimised_grids(c, have, todo.costly).unet
     assert 0.5 * most <= calls["grids"] <= most
 
 
@@ -177,8 +179,8 @@ def test_shards_have_every_point_once_and_no_more_runs_than_points(tmp_path: Pat
     todo, have = plan(c, sweep=True), planning.Pictures(9, 4, 4, 0, 5)
     for number in (1, 2, 4, 100):
         parts = planning.shards(c, have, todo, number)
-        assert len(parts) == min(number, len(todo.recon))
-        assert sorted(point for part in parts for point in part.recon) == sorted(todo.recon)
+        assert len(parts) == min(number, len(todo.costly))
+        assert sorted(point for part in parts for point in part.costly) == sorted(todo.costly)
 
 
 def test_devices_share_the_pairs_and_fill_up_the_chunk(tmp_path: Path) -> None:

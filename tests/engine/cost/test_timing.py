@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost import benchmarks, timing
-from ddad_jax.engine.cost.benchmarks import changed, time_detector, time_sweep, time_unet
+from ddad_jax.engine.cost.benchmarks import against, time_detector, time_sweep, time_unet
 from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.errors import InputError
@@ -61,7 +61,7 @@ def test_memory_is_in_gib() -> None:
 
 def test_a_second_setting_is_a_checked_copy(tmp_path) -> None:
     c = tiny_runs.config(tmp_path)
-    other = changed(c, "sample.steps=1 sample.solver=dpm2m")
+    other = against(c, "sample.steps=1 sample.solver=dpm2m")
     assert (other.sample.steps, other.sample.solver) == (1, "dpm2m")
     assert c.sample.steps != 1
     for wrong in (
@@ -74,10 +74,10 @@ def test_a_second_setting_is_a_checked_copy(tmp_path) -> None:
         "sweep=5",
     ):
         with pytest.raises(InputError):
-            changed(c, wrong)
+            against(c, wrong)
     for none in ("sample.steps=None", "score.layers=None", "train.ema_decay=(None)"):
         with pytest.raises(InputError, match=rf"--against={re.escape(none)}: .* cannot become"):
-            changed(c, none)
+            against(c, none)
 
 
 @pytest.mark.parametrize("sizes", [[], ["²"], ["0"], ["4", ""], ["-1"]])
@@ -119,7 +119,7 @@ def test_the_faster_of_two_detectors_says_how_much(
 ) -> None:
     monkeypatch.setattr(benchmarks, "matmul_peak", lambda dtype: 4e9)
     c = tiny_runs.config(tmp_path)
-    first, second = time_detector(c, changed(c, "sample.steps=1"), 3, 2)
+    first, second = time_detector(c, against(c, "sample.steps=1"), 3, 2)
     assert (first["unet_calls"], second["unet_calls"]) == (2, 1)
     assert first["ms_per_image"] > 0 and "times_faster" not in first
     assert np.isfinite(second["times_faster"]) and second["times_faster"] > 0
@@ -146,11 +146,11 @@ def test_a_sweep_has_its_300_points_whatever_the_config_sweeps(
 
 def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
     c = tiny_runs.config(tmp_path)
-    row = time_unet(c, 2, 1)
+    row = time_unet(c.model, c.data.size, 2, 1)
     size, base = c.data.size, c.model.base
     # The two convolutions of one block at full size alone.
     assert row["gmac_per_image"] > 2 * 9 * base * base * size * size / 1e9
     assert 0 < row["share_of_peak"] < 2
-    assert row["parameters"] == sum(p.size for p in jax.tree.leaves(init_params(build_unet(c), 0)))
-    assert time_train(c, 1)["images_per_s"] > 0
+    assert row["parameters"] == sum(p.size for p in jax.tree.leaves(init_params(build_unet(c.model, c.data.size), 0)))
+    assert time_train(c.model, c.train, c.data.size, 1)["images_per_s"] > 0
     assert jax.default_backend() in ("cpu", "gpu", "tpu")

@@ -1,71 +1,38 @@
 """What holds for every kind of data set, whoever added it."""
 
-import functools
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
+import kinds
 import numpy as np
 import pytest
-import tiny_runs
-import trees
-from ml_collections import ConfigDict
+from kinds import written
 from PIL import Image
 from trees import save, square_mask
 
-from ddad_jax.data.cans import cans
-from ddad_jax.data.load import Pictures
+from ddad_jax.data.load import Pictures, data_set
 from ddad_jax.data.read import image_size, read_full, read_image
-from ddad_jax.engine.data import data_sets
+from ddad_jax.data.split import fingerprint
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings import sections
 from ddad_jax.engine.settings.sections import DataSettings
 from ddad_jax.engine.settings.setting import settings_in
-from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, original
+from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, files_of, original
 from ddad_jax.errors import InputError
 
-
-def prepared(root: Path) -> None:
-    pytest.importorskip("tensorflow_datasets", reason="pip install 'ddad-jax[datasets]'")
-    from ddad_jax.data.tfds import builder_of
-
-    pictures = tiny_runs.folder(root / "pictures")
-    builder_of("folder", root, root=pictures, category="bolt").download_and_prepare()
-
-
-TREES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "folder": (tiny_runs.folder, "bolt"),
-    "visa": (trees.visa, "candle"),
-    "mtd": (trees.mtd, ""),
-    "cans": (lambda root: None, "coffee"),
-    "tfds": (prepared, "ddad_folder/bolt"),
-}
-"""``data.kind`` -> what writes a small one into a folder, and its ``data.category``."""
-
-FILES = [name for name, kind in KINDS.items() if kind.pictures]
+FILES = ["folder", "visa", "mtd"]
+"""Of which each picture is a file below ``data.root``."""
 
 
 @pytest.fixture(autouse=True)
 def few_cans(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The usual number takes a while to render."""
-    monkeypatch.setattr(data_sets, "cans", functools.partial(cans, n_train=4, n_test_good=2, n_defect=1))
+    kinds.few_cans(monkeypatch)
 
 
-def written(root: Path, name: str, **changes: Any) -> ConfigDict:
-    """The settings of a small data set of this kind, which is written first."""
-    tree, category = TREES[name]
-    tree(root)
-    # Of VisA's there are three pictures to learn from: no spread to standardise with.
-    changes |= {"score__standardise": False, "sweep__standardise": ()}
-    return tiny_runs.config(root, data__kind=name, data__category=category, **changes)
-
-
-def listed(c: ConfigDict) -> Pictures:
-    of = KINDS[c.data.kind].pictures
-    assert of is not None
-    return of(c)
+def listed(c: DDADSettings) -> Pictures:
+    return KINDS[c.data.kind].pictures(c)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -75,13 +42,27 @@ def test_every_kind_is_read_from_the_config(name: str, tmp_path: Path) -> None:
     assert data.n_fit and data.n_held_out and {*data.fit.labels, *data.held_out.labels} == {0}
     assert {*data.test.labels} == {0, 1}, "good and defective pictures to test on"
     found = KINDS[name].load(c)
-    in_files = [(tmp_path / picture).is_file() for picture in (*found.train.names, *found.test.names)]
-    if KINDS[name].pictures is None:
-        assert not any(in_files), "its pictures lie in files: Kind.pictures must list them"
-    else:
-        assert all(in_files)
-        assert found.train.names == tuple(picture.name for picture in listed(c).train)
-        assert found.test.names == tuple(picture.name for picture in listed(c).test)
+    in_files = {(tmp_path / picture).is_file() for picture in (*found.train.names, *found.test.names)}
+    assert in_files == {name in FILES}
+
+
+@pytest.mark.parametrize("size", [(32, 32), (40, 56)], ids=str)
+@pytest.mark.parametrize("name", KINDS)
+def test_what_is_listed_is_what_is_loaded(name: str, size: tuple[int, int], tmp_path: Path) -> None:
+    c = written(tmp_path, name, **({"data__picture": size, "data__overlap": 8} if size != (32, 32) else {}))
+    of_list = data_set(listed(c), size, orient=KINDS[name].upright)
+    loaded = KINDS[name].load(c)
+    assert loaded.train.images.shape[1:] == (*size, 3)
+    for part, other in ((of_list.train, loaded.train), (of_list.test, loaded.test)):
+        assert fingerprint(part) == fingerprint(other)
+    assert (of_list.name, of_list.recordings, of_list.notes) == (loaded.name, loaded.recordings, loaded.notes)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_pictures_of_every_kind_are_cut_into_tiles(name: str, tmp_path: Path) -> None:
+    data = load_data(written(tmp_path, name, data__picture=(48, 64), data__overlap=8))
+    assert data.view.tiles == 6 and data.fit.images.shape == (6 * data.n_fit, 32, 32, 3)
+    assert data.test.images.shape[1:] == (48, 64, 3) and data.test.masks.shape[1:] == (48, 64)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -89,18 +70,19 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     """A wrong ``Kind.upright`` would put every contour on a picture that lies on its side."""
     c, exif = written(tmp_path, name), Image.Exif()
     exif[0x0112] = 6
-    at, path = next((i, p.path) for i, p in enumerate(listed(c).test) if not p.masks)
+    at, path = next((i, Path(str(p.path))) for i, p in enumerate(listed(c).test) if not p.masks)
     with Image.open(path) as picture:
         picture.save(path, exif=exif)
     test, upright = KINDS[name].load(c).test, KINDS[name].upright
     np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c), orient=upright))
     none = np.zeros(len(test.labels))
-    judged = Judged(test, none, test.masks.astype(np.float32), test.masks)
-    assert drawn_size(c, judged, at) == image_size(path, orient=upright)
-    np.testing.assert_array_equal(original(c, judged, at), read_full(path, orient=upright))
+    files = files_of(c.data, c.view, test.names)
+    judged = Judged(test, none, test.masks.astype(np.float32), test.masks, files)
+    assert drawn_size(judged, at) == image_size(path, orient=upright)
+    np.testing.assert_array_equal(original(judged, at), read_full(path, orient=upright))
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", [*FILES, "tfds"])
 def test_a_view_mask_drawn_for_pictures_of_another_size_is_refused(name: str, tmp_path: Path) -> None:
     c = written(tmp_path, name, view__mask=str(save(square_mask(40, 56), tmp_path / "mask.png")))
     with pytest.raises(InputError, match="is for pictures of 40 x 56|expected pictures of one size"):

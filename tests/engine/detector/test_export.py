@@ -9,6 +9,7 @@ import pytest
 from test_exported import MEANING, SIZE, rising
 
 from ddad_jax.engine.detector import export, run_exported
+from ddad_jax.engine.methods.method import Point
 from ddad_jax.errors import InputError
 from ddad_jax.exported import lowered, packed
 from ddad_jax.score import Spread
@@ -18,9 +19,10 @@ class Stand:
     """A detector as ``experiments.export`` uses one; off: what its scores lie beside those of the program."""
 
     def __init__(self, scores: Any = None, off: float = 0.0, threshold: float = 0.5, spread: Any = None) -> None:
-        point = (None, SimpleNamespace(layers=("layer2", "layer3"), standardise=spread is not None))
+        point = Point(None, SimpleNamespace(standardise=spread is not None))
         constants = SimpleNamespace(spread=spread)
         self.run = SimpleNamespace(workdir="w", point=point, constants=constants)
+        self.detector = rising()  # of two layers
         self.batch, self.size, self.model_id, self.threshold = 2, SIZE, "abc", threshold
         self.scores, self.off = scores, off
 

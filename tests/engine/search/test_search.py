@@ -17,8 +17,12 @@ from ddad_jax.checkpoint import fingerprint
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.method import key_of, point_of, settings_of
+from ddad_jax.engine.methods.ddad import method as ddad_method
+from ddad_jax.engine.methods.ddad.method import DDAD
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, point_of
+from ddad_jax.engine.methods.ddad.search import AXES
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.method import key_of, settings_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
 from ddad_jax.engine.search import search as search_search
@@ -26,7 +30,8 @@ from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import quantum_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation
 from ddad_jax.engine.search.search import Search, search
-from ddad_jax.engine.search.space import RANGES, Axis, parse, point_at, values_of
+from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
 from ddad_jax.errors import InputError
@@ -58,17 +63,18 @@ def programs() -> Iterator[Any]:
             made[key] = made.get(key) or program_of(c, params, variables, mesh)
             return made[key]
 
-        patch.setattr(evidence, "program_of", shared)
+        for module in (evidence, ddad_method):
+            patch.setattr(module, "program_of", shared)
         yield made.values()
 
 
 @pytest.fixture(scope="module")
-def config(root: Path) -> ConfigDict:
+def config(root: Path) -> DDADSettings:
     return tiny_runs.config(root, **CHANGES)
 
 
 @pytest.fixture(scope="module")
-def done(programs: Any, config: ConfigDict, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def done(programs: Any, config: DDADSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     workdir = tmp_path_factory.mktemp("search") / "run"
     return workdir, search(config, workdir, HOW)
 
@@ -94,7 +100,7 @@ def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 # --- A whole search ---------------------------------------------------------------------------------------------
 
 
-def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: ConfigDict) -> None:
+def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: DDADSettings) -> None:
     workdir, best = done
     rows = read_jsonl(workdir / "search.jsonl")
     assert [row["trial"] for row in rows] == list(range(12))
@@ -112,21 +118,20 @@ def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, 
 
 
 def test_the_objective_is_the_sweeps(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the evaluation takes the kept point, without a sweep."""
     workdir, best = done
-    c = ConfigDict(config.to_dict())
-    c.select = "synthetic"
+    c = changed(config, {"select": "synthetic"})
     monkeypatch.setattr(pipeline.results, "write", lambda *a, **k: None)
     (row,) = run_all(c, workdir, sweep=False)
-    assert row["selected"] and key_of(row) == key_of({**settings_of(*point_of(best))})
+    assert row["selected"] and key_of(row, SETTINGS) == key_of(settings_of(*point_of(best)), SETTINGS)
     for name in ("synthetic_image_auroc", "synthetic_aupro_30", "synthetic_pixel_auroc"):
         assert row[name] == pytest.approx(best[name], abs=1e-9)
 
 
 def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, best = done
     before = (workdir / "search.jsonl").read_bytes()
@@ -144,11 +149,11 @@ def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
 
 
 def test_labels_and_pictures_of_the_test_set_decide_nothing(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workdir, best = done
 
-    def poisoned(c: ConfigDict) -> Any:
+    def poisoned(c: DDADSettings) -> Any:
         data = load_data(c)
         test = data.test
         flipped = test._replace(labels=1 - test.labels, masks=~test.masks, images=255 - test.images)
@@ -166,32 +171,6 @@ def _chosen_of(workdir: Path) -> bytes:
     return (workdir / "chosen.json").read_bytes()
 
 
-def test_a_killed_search_ends_as_an_unbroken_one(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Killed after the row of a trial and before its answer."""
-    workdir, _ = done
-    answer, left = search_search._answer, [4]
-
-    def killed(study: Any, subject: Any, trial: Any, *more: Any) -> None:
-        left[0] -= 1
-        if left[0] < 0:
-            monkeypatch.setattr(studies, "tell", tell)
-            raise KeyboardInterrupt
-        answer(study, subject, trial, *more)
-
-    tell = studies.tell
-    monkeypatch.setattr(search_search, "_answer", killed)
-    for lives in (4, 3):
-        left[0] = lives
-        with pytest.raises(KeyboardInterrupt):
-            search(config, model, HOW)
-    monkeypatch.setattr(search_search, "_answer", answer)
-    search(config, model, HOW)
-    rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
-    assert rows[0] == rows[1]
-
-
 def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]], programs: Any) -> None:
     recons = {point_of(row)[0] for row in read_jsonl(done[0] / "search.jsonl")}
     (program,) = programs
@@ -199,24 +178,22 @@ def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]
 
 
 def test_what_works_on_kept_distances_reconstructs_once(
-    config: ConfigDict, model: Path, monkeypatch: pytest.MonkeyPatch
+    config: DDADSettings, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ddad_jax.engine.search import judge
-
     asked: list[Any] = []
-    run = judge.sweep_distances
+    run = evidence.sweep_distances
 
     def watched(program: Any, images: Any, points: Any, **how: Any) -> Any:
         asked.extend(points)
         return run(program, images, points, **how)
 
-    monkeypatch.setattr(judge, "sweep_distances", watched)
+    monkeypatch.setattr(evidence, "sweep_distances", watched)
     search(config, model, Search(["v"], trials=6, scores=3))
     assert asked == [config_point(config)[0]]
 
 
 def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     workdir, best = done
     made_with = json.loads((workdir / "chosen.json").read_text())["made_with"]
@@ -225,14 +202,14 @@ def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
     search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
     rows = read_jsonl(model / "search.jsonl")
     assert [point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
-    kept = load_chosen(model, made_with)
+    kept = load_chosen(model, DDAD(), made_with)
     said = capsys.readouterr().out
     assert kept and kept.point == before and "keeps a better point" in said and "best is kept" not in said
     assert "experiments.evaluate --config=CONFIG --workdir=" + str(model) in said
 
 
 def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_stay(
-    done: tuple[Path, dict[str, Any]], config: ConfigDict, model: Path, capsys: pytest.CaptureFixture[str]
+    done: tuple[Path, dict[str, Any]], config: DDADSettings, model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made_with = json.loads((done[0] / "chosen.json").read_text())["made_with"]
     recon, score = point_at(config, {"w": 0.5})
@@ -240,14 +217,14 @@ def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_sta
     for at, (asks, point) in enumerate(gone.items()):
         save_chosen(model, Chosen((point, score), made_with, {asks: [250, 125]}, 1.0))
         best = search(config, model, Search(["v"], trials=2 + at, scores=3))
-        kept = load_chosen(model, made_with)
+        kept = load_chosen(model, DDAD(), made_with)
         assert kept and kept.point == point_of(best) and kept.asks == {}
         assert "The best is kept in" in capsys.readouterr().out
 
 
 # --- The study alone --------------------------------------------------------------------------------------------
 
-AXES = [Axis("w", 0.0, 4.0), Axis("t_prime", 20, 300), Axis("v", 0.0, 9.0)]
+SPACE = [Axis("w", 0.0, 4.0, AXES["w"]), Axis("t_prime", 20, 300, AXES["t_prime"]), Axis("v", 0.0, 9.0, AXES["v"])]
 
 
 def worth(values: dict[str, float]) -> float:
@@ -270,7 +247,7 @@ def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, di
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(studies, "_suggest", dying)
         patch.setattr(studies, "STARTUP", 1)  # so that what was told decides what is asked
-        while trials := studies.ask(study, AXES, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
+        while trials := studies.ask(study, SPACE, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
             for trial in trials:
                 found[trial.number] = trial.values
                 studies.tell(study, trial.number, worth(trial.values))
@@ -292,17 +269,16 @@ def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path
 
 def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
     study = studies.opened(f"sqlite:///{tmp_path / 'a.db'}", {})
-    trials = studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+    trials = studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
     studies.tell(study, trials[0].number, float("nan"))
     studies.tell(study, trials[1].number, 0.25)
     told = studies.answered(study)
     assert np.isnan(told[0]) and told[1] == 0.25 == study.best_value
-    assert not studies.ask(study, AXES, [], groups=1, scores=2, most=2, seed=0)
+    assert not studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
 
 
-def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
-    c = ConfigDict(config.to_dict())
-    c.select = "synthetic"
+def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
+    c = changed(config, {"select": "synthetic"})
     data = load_data(c)
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     positive = int(labels.sum())
@@ -342,7 +318,7 @@ def test_no_aupro_outweighs_an_auroc(config: ConfigDict) -> None:
         (["v:-1:2"], r"--over=v:-1:2: --config.score.v"),
     ],
 )
-def test_ranges_that_cannot_be_searched_name_their_flag(config: ConfigDict, over: list[str], says: str) -> None:
+def test_ranges_that_cannot_be_searched_name_their_flag(config: DDADSettings, over: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
         parse(config, over)
 
@@ -356,9 +332,9 @@ def test_settings_that_make_no_difference_are_refused(root: Path) -> None:
 
 def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
     c = tiny_runs.config(root, train__t_max=300)
-    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299)]
-    every = {axis.name: axis for axis in parse(c, list(RANGES))}
-    assert every.keys() == RANGES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
+    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299, AXES["t_prime"])]
+    every = {axis.name: axis for axis in parse(c, list(AXES))}
+    assert every.keys() == AXES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
     with pytest.raises(InputError, match=r"at their largest values together: --config.train.t_max=300"):
         parse(c, ["t_prime:50:200", "rise:0:0.9"])
     own = point_at(c, {"w": 1.25, "t_prime": 77, "sigma": 3.5})
@@ -371,7 +347,7 @@ def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
     [({"trials": 0}, "--trials=0"), ({"scores": 0}, "--scores=0"), ({"minutes": -1.0}, "--timeout_minutes=-1.0"),
      ({"seed": -1}, "--seed=-1")],
 )  # fmt: skip
-def test_numbers_out_of_range_name_their_flag(config: ConfigDict, changes: dict[str, Any], says: str) -> None:
+def test_numbers_out_of_range_name_their_flag(config: DDADSettings, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         search(config, Path("never"), Search(["w"])._replace(**changes))
 
@@ -394,7 +370,7 @@ def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:
         search_search._keep_told(tmp_path, {0: 1.0, 1: 2.0})
 
 
-def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: ConfigDict, tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: DDADSettings, tmp_path: Path) -> None:
     workdir = tmp_path / "run"
     for url in ("foo", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
         with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
@@ -423,8 +399,8 @@ def test_the_command_that_evaluates_means_the_settings_of_the_search() -> None:
         return own["config"], own.config
 
     flag, config = read(argv)
-    changed = config_flags.get_override_values(flag)
-    command = shlex.split(evaluation(config_flags.get_config_filename(flag), changed, Path("runs/a b")))
+    given = config_flags.get_override_values(flag)
+    command = shlex.split(evaluation(config_flags.get_config_filename(flag), given, Path("runs/a b")))
     assert command[:3] == ["python", "-m", "experiments.evaluate"] and "--workdir=runs/a b" in command
     again = read(command[2:])[1]
     config.select = "synthetic"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.need import value_at
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.setting import settings_in
 from ddad_jax.errors import InputError
-from experiments.config import base
 
 RANGES = {each.flag: each.range for each in settings_in(DDADSettings)}
 ABSURD: tuple[Any, ...] = (
@@ -22,34 +22,15 @@ ABSURD: tuple[Any, ...] = (
 )  # fmt: skip
 
 
-def changed(c: ConfigDict, flag: str, value: Any) -> ConfigDict:
-    """``c`` with the setting, whatever its type was."""
-    *sections, last = flag.split(".")
-    with c.unlocked(), c.ignore_type():
-        at = c
-        for section in sections:
-            at = at[section]
-        at[last] = value
-    return c
+def published() -> DDADSettings:
+    return changed(DDADSettings(), {"data.root": "data", "data.category": "bottle"})
 
 
-def got(c: ConfigDict, flag: str) -> Any:
-    for name in flag.split("."):
-        c = c[name]
-    return c
-
-
-def published() -> ConfigDict:
-    c = base()
-    c.data.root, c.data.category = "data", "bottle"
-    return c
-
-
-def tiny() -> ConfigDict:
+def tiny() -> DDADSettings:
     return tiny_runs.config(Path("data"))
 
 
-def tiled() -> ConfigDict:
+def tiled() -> DDADSettings:
     """With other settings that depend on each other: a mask, tiles, a student, a short range of times."""
     return tiny_runs.config(
         Path("data"), data__picture=(64, 64), data__overlap=8, view__mask="mask.png", sample__mask_before=True,
@@ -61,20 +42,18 @@ def tiled() -> ConfigDict:
 def test_what_is_refused_is_the_setting_that_is_wrong(begin: Any) -> None:
     c = begin()
     for flag in RANGES:
-        sound = got(c, flag)
         for value in ABSURD:
-            changed(c, flag, value)
+            wrong = changed(c, {flag: value})
             try:
-                check(c)
+                check(wrong)
             except InputError as error:
                 first = re.match(r"--config\.([\w.]+)", str(error))
                 assert first and "expected" in str(error), error
                 # Alone it is named first; where only several together are wrong, it is among those the message names.
                 if first[1] != flag:
-                    assert RANGES[flag].good(got(c, flag)), f"{flag}={value!r} blamed on: {error}"
+                    assert RANGES[flag].good(value_at(wrong, flag)), f"{flag}={value!r} blamed on: {error}"
                     own = flag.rpartition(".")[2] if flag.startswith("sweep.") else flag
                     assert re.search(rf"\b{re.escape(own)}\b", str(error)), f"{flag}={value!r} is not named: {error}"
-        changed(c, flag, sound)
 
 
 WRONG = [
@@ -93,12 +72,12 @@ WRONG = [
 def test_a_setting_that_cannot_be_is_named_before_those_that_depend_on_it(flag: str, value: Any) -> None:
     for begin in (published, tiny):
         with pytest.raises(InputError, match=rf"^--config\.{re.escape(flag)}=.*: expected "):
-            check(changed(begin(), flag, value))
+            check(changed(begin(), {flag: value}))
 
 
 def test_a_part_of_a_sweep_is_judged_as_the_sweep_is() -> None:
     for name, values in {"w": (float("inf"),), "t_prime": (0,), "solver": ("none",), "steps": ()}.items():
-        c = changed(tiny(), "sweep.parts", ConfigDict({"few": {name: values}}))
+        c = changed(tiny(), {"sweep.parts": {"few": {name: values}}})
         if values:
             with pytest.raises(InputError, match=rf"^--config\.sweep\.parts\.few\.{name}=.*expected a tuple"):
                 check(c)

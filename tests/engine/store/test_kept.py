@@ -48,7 +48,7 @@ def test_what_was_kept_comes_back_to_who_asks_for_just_that(tmp_path: Path, name
         ({**MADE_WITH, "w": 2.0}, "w: there 3.0, now 2.0"),
         ({**MADE_WITH, "more": 1}, "more: there null, now 1"),
         ({"w": 3.0}, "layers: there"),
-        ({}, "w: there 3.0, now null"),
+        ({}, 'blend: there "inf", now null'),
     ],
 )
 def test_a_file_of_something_else_is_none_and_said_once(
@@ -169,6 +169,10 @@ def test_files_from_before_there_was_one_way(tmp_path: Path) -> None:
     assert kept.load(path, {"w": 3.0, "blend_max": math.inf, "held_out": "ab"})
     np.savez(path, made_of=np.array(json.dumps(["some words", "others"])), maps=[1.0])
     assert kept.load(path, {"w": 3.0}) is None and kept.read(path)[1] == {}
+    kept.save(path, {"maps": np.ones(1)}, {"w": 3.0})
+    assert kept.load(path, {"w": 3.0, "rise": 0.0}, usual={"rise": 0.0, "more": None})
+    assert kept.load(path, {"w": 3.0}, usual={"rise": 0.0})
+    assert kept.load(path, {"w": 3.0, "rise": 0.5}, usual={"rise": 0.0}) is None
     path = tmp_path / "chosen.json"
     path.write_text('{"epoch": 3, "epochs_run": 4}')
     assert kept.read(path) == ({"epoch": 3, "epochs_run": 4}, {})

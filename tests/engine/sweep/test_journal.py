@@ -9,11 +9,13 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.evidence import Taught
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import key_of, settings_of
+from ddad_jax.engine.methods.method import columns_of, key_of, settings_of
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import append_jsonl
-from ddad_jax.engine.sweep.journal import MadeWith, append, claim, finished, made_with, measured_with, warn_of_gaps
+from ddad_jax.engine.sweep.journal import append, claim, finished, made_with, measured_with, warn_of_gaps
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 from ddad_jax.points import ReconPoint, ScorePoint, grid_key
@@ -22,21 +24,25 @@ from ddad_jax.timesteps import TimeGrid
 POINT = ReconPoint(3.0, 250, 2, 0.0, "trailing", 0)
 SCORE = ScorePoint(1.0, ("layer2", "layer3"), 0.5)
 TAUGHT = POINT._replace(model="student")
-MADE = MadeWith({"test_set": "a"}, {"test_set": "a", "student": "s"}, {POINT: "250-125", TAUGHT: "250-125"})
+MADE = {
+    POINT: {"method": "ddad", "test_set": "a", "times": "250-125"},
+    TAUGHT: {"method": "ddad", "test_set": "a", "student": "s", "times": "250-125"},
+}
+METHOD = METHODS["ddad"]
 
 
 def row(point: ReconPoint = POINT, **more: Any) -> dict[str, Any]:
-    return {**settings_of(point, SCORE), "image_auroc": 0.9, "test_set": "a", **more}
+    return {**settings_of(point, SCORE), "image_auroc": 0.9, "method": "ddad", "test_set": "a", **more}
 
 
 def found(tmp_path: Path, *rows: dict[str, Any]) -> list[dict[str, Any]]:
     for one in rows:
         append_jsonl(tmp_path / "journal.jsonl", one)
-    return list(finished(tmp_path / "journal.jsonl", MADE).values())
+    return list(finished(tmp_path / "journal.jsonl", METHOD, MADE).values())
 
 
 def test_a_workdir_without_a_journal_has_no_rows(tmp_path: Path) -> None:
-    assert finished(tmp_path / "journal.jsonl", MADE) == {}
+    assert finished(tmp_path / "journal.jsonl", METHOD, MADE) == {}
 
 
 def test_only_rows_made_the_same_way_are_of_this_run(tmp_path: Path) -> None:
@@ -49,15 +55,20 @@ def test_a_students_rows_are_of_that_student(tmp_path: Path) -> None:
 
 
 def test_other_times_make_another_row_where_a_row_says_them(tmp_path: Path) -> None:
-    known = [row(times="250-125"), row(v=2.0), row(POINT._replace(w=9.0), times="unknown here")]
+    known = [row(times="250-125"), row(v=2.0)]
     assert found(tmp_path, *known, row(v=3.0, times="250-60")) == known
 
 
+def test_rows_of_points_that_the_run_does_not_have_are_left_alone(tmp_path: Path) -> None:
+    assert found(tmp_path, row(POINT._replace(w=9.0)), row(), {"trial": 1}) == [row()]
+
+
 def test_a_row_from_before_a_setting_is_as_it_was_made_then(tmp_path: Path) -> None:
-    old = {name: value for name, value in row().items() if name not in ("rise", "reuse", "model", "standardise")}
+    later = ("rise", "reuse", "model", "standardise", "method")
+    old = {name: value for name, value in row().items() if name not in later}
     (only,) = found(tmp_path, old)
     assert only == row()
-    assert list(finished(tmp_path / "journal.jsonl", MADE)) == [key_of(row())]
+    assert list(finished(tmp_path / "journal.jsonl", METHOD, MADE)) == [key_of(row(), columns_of(METHOD))]
 
 
 def test_rows_from_before_a_metric_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -82,14 +93,19 @@ def test_an_appended_row_is_given_as_it_will_be_read(tmp_path: Path) -> None:
 
 def test_what_a_row_depends_on_is_said_of_it(root: Path, data: Data, tmp_path: Path) -> None:
     c = tiny_runs.config(root, teacher=20, score__normalise="batch")
-    measured = measured_with(c, tmp_path, data, 3)
-    assert measured["adapt_epoch"] == 3 and measured["score_batch"] == c.score.batch and "test_set" not in measured
     optimised = POINT._replace(grid="optimised")
     grid = TimeGrid(np.array(250), np.array([250, 60]), np.array([60, 0]))
-    made = made_with(c, tmp_path, data, measured, [POINT, optimised], {grid_key(optimised): grid}, {"student": "s"})
-    assert measured.items() <= made.teacher.items() and made.teacher["teacher"] == 20 and made.teacher["test_set"]
-    assert made.of("student") == {**made.teacher, "student": "s"} and made.of("teacher") == made.teacher
-    assert made.times[optimised] == "250-60" != made.times[POINT]
+    no_network: Any = None
+    taught = Taught(no_network, {"student": "s"})
+    fitted = tiny_runs.fitted(c, tmp_path, epoch=3, student=taught, grids={grid_key(optimised): grid})
+    measured = measured_with(c, tmp_path, data, fitted)
+    assert measured["adapt_epoch"] == 3 and measured["score_batch"] == c.score.batch and "test_set" not in measured
+    assert measured["method"] == "ddad"
+    made = made_with(c, tmp_path, data, fitted, [POINT, TAUGHT, optimised])
+    plain = made[POINT]
+    assert measured.items() <= plain.items() and plain["teacher"] == 20 and plain["test_set"]
+    assert made[TAUGHT] == {**plain, "student": "s"}
+    assert made[optimised] == {**plain, "times": "250-60"} != plain
 
 
 @pytest.mark.parametrize("beside", ["nothing", "a journal"])

@@ -3,27 +3,26 @@
 import logging
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tiny_runs
 
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.evidence import Starts
-from ddad_jax.engine.methods.method import settings_of
-from ddad_jax.engine.sweep import judge
-from ddad_jax.engine.sweep.journal import MadeWith
-from ddad_jax.engine.sweep.judge import Scored, Truth, metrics_of, row_of, sampling_of, scored, show, shown_of, truth_of
+from ddad_jax.engine.methods.method import Mapped, Measured, Point, settings_of
+from ddad_jax.engine.methods.scored import Scored, judged_maps
+from ddad_jax.engine.sweep.judge import Truth, metrics_of, row_of, scored, show, shown_of, truth_of
+from ddad_jax.engine.sweep.rows import pictures_of
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
-from ddad_jax.points import ReconPoint, ScorePoint
+from ddad_jax.points import ReconPoint, ScorePoint, grid_key
 from ddad_jax.sweep import Distances
+from ddad_jax.timesteps import TimeGrid
 
 POINT = ReconPoint(3.0, 250, 2, 0.0, "trailing", 0)
 SCORE = ScorePoint(1.0, ("layer2",), 0.5)
-MADE = MadeWith({"test_set": "a"}, {"test_set": "a", "student": "s"}, {POINT: "250-125"})
+MADE = {POINT: {"test_set": "a", "times": "250-125"}}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +39,12 @@ def distances(data: Data) -> Distances:
 
 
 def at(truth: Truth, maps: np.ndarray) -> Scored:
-    return Scored(SCORE, maps, maps.max((1, 2)), np.arange(len(maps), dtype=np.float32))
+    return Scored(SCORE, maps, maps.max((1, 2)), {"ratio": 2.0})
+
+
+def measured(data: Data) -> Measured:
+    of = distances(data)
+    return Measured(POINT, of, of.seconds, {"unet_calls": 2, "whole_calls": 2})
 
 
 def perfect(truth: Truth) -> Scored:
@@ -54,28 +58,23 @@ def test_pictures_lie_as_the_sweep_has_them(data: Data, truth: Truth) -> None:
     np.testing.assert_array_equal(truth.masks, data.test.masks)
 
 
-def test_what_v_does_not_touch_is_blurred_once(
-    root: Path, data: Data, truth: Truth, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sides: list[tuple] = []
-    real = judge.prepare
-
-    def counted(c: Any, d: Any, n: int, first: int, layers: tuple[str, ...], sigma: float, **how: Any) -> Any:
-        sides.append((layers, sigma))
-        return real(c, d, n, first, layers, sigma, **how)
-
-    monkeypatch.setattr(judge, "prepare", counted)
-    points = [ScorePoint(v, layers, 0.5) for layers in (("layer1",), ("layer2",)) for v in (0.0, 1.0, 3.0)]
-    found = list(scored(tiny_runs.config(root), truth, distances(data), points))
-    assert [one.point for one in found] == points
-    assert sides == [(("layer1",), 0.5), (("layer2",), 0.5)]
-    for one in found:
-        assert one.finite
+def test_maps_are_scored_at_every_point(root: Path, data: Data, truth: Truth, tmp_path: Path) -> None:
+    c, points = tiny_runs.config(root), [SCORE, SCORE._replace(v=3.0)]
+    each = list(scored(c, truth, tiny_runs.fitted(c, tmp_path), pictures_of(data), distances(data), points))
+    assert [one.point for one in each] == points
+    for one in each:
+        assert one.finite and one.spread is None and one.columns["ratio"] > 0
         np.testing.assert_array_equal(one.scores, one.maps.max((1, 2)))
-    by_v = {(one.point.layers, one.point.v): one.maps for one in found}
-    for layers, _ in sides:
-        none, one, three = (by_v[layers, v] for v in (0.0, 1.0, 3.0))
-        np.testing.assert_allclose(three - none, 3 * (one - none), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("changed", [{}, {"standardise": True}, {"mask_after": True}])
+def test_a_methods_own_score_is_that_of_maps_as_it_made_them(changed: dict[str, bool]) -> None:
+    maps, own = np.random.default_rng(0).random((4, 8, 8), np.float32), np.arange(4.0)
+    mapped = Mapped(SCORE._replace(**changed), maps, {}, scores=own)
+    for crop in (0, 4):
+        judged = judged_maps(mapped, 3, np.arange(3), np.ones((8, 8), bool), crop)
+        expected = own if not changed and not crop else judged.maps.max((1, 2))
+        np.testing.assert_array_equal(judged.scores, expected)
 
 
 def test_maps_that_are_the_masks_are_perfect(root: Path, truth: Truth) -> None:
@@ -87,20 +86,11 @@ def test_maps_that_are_the_masks_are_perfect(root: Path, truth: Truth) -> None:
 
 
 def test_a_row_says_its_settings_its_worth_its_cost_and_what_made_it(root: Path, data: Data, truth: Truth) -> None:
-    starts = Starts({}, {})
-    sampling = sampling_of(POINT, distances(data), starts, "250-125", truth.first_test)
-    assert sampling == {"ms_per_image": 250.0, "unet_calls": 2, "whole_calls": 2, "times": "250-125"}
-    row = row_of(tiny_runs.config(root), truth, POINT, perfect(truth), sampling, MADE.of(POINT.model))
-    assert row.items() >= {**settings_of(POINT, SCORE), **sampling, "test_set": "a"}.items()
-    n = len(truth.labels)
-    assert row["ratio"] == pytest.approx(truth.first_test + (n - 1) / 2), "the mean of the test pictures alone"
-
-
-def test_the_first_pass_is_paid_for(data: Data, truth: Truth) -> None:
-    point, n = POINT._replace(rise=1.0), len(distances(data).pixel)
-    starts = Starts({point: np.where(np.arange(n) < truth.first_test, 250, 400)}, {point: np.full(n, 0.5)})
-    sampling = sampling_of(point, distances(data), starts, "250-125", truth.first_test)
-    assert (sampling["ms_per_image"], sampling["t_prime_mean"]) == (750.0, 400.0)
+    row = row_of(tiny_runs.config(root), truth, measured(data), perfect(truth), 1, MADE[POINT])
+    cost = {"ms_per_image": 250.0, "unet_calls": 2, "whole_calls": 2, "times": "250-125"}
+    assert row.items() >= {**settings_of(POINT, SCORE), **cost, "test_set": "a", "ratio": 2.0}.items()
+    tiled = row_of(tiny_runs.config(root), truth, measured(data), perfect(truth), 4, MADE[POINT])
+    assert tiled["ms_per_image"] == 1000.0
 
 
 def test_a_diverged_point_is_named_and_shows_nothing(
@@ -112,24 +102,28 @@ def test_a_diverged_point_is_named_and_shows_nothing(
     bad = at(truth, maps)
     assert good.finite and not bad.finite
     with caplog.at_level(logging.WARNING):
-        row = row_of(c, truth, POINT, bad, {}, {})
+        row = row_of(c, truth, measured(data), bad, 1, {})
     assert all(math.isnan(row[name]) for name in METRICS) and "published_pro" not in row
     assert "'w': 3.0" in caplog.text and "not finite" in caplog.text
 
-    shown = shown_of(tmp_path, (POINT, SCORE), MADE)
+    fitted = tiny_runs.fitted(c, tmp_path)
+    shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown and not shown.is_there()
-    show(shown, truth, good, distances(data))
+    show(shown, truth, fitted, pictures_of(data), measured(data), good)
     assert shown.is_there() and len(load_selected(tmp_path)["maps"]) == len(truth.labels)
     assert not shown._replace(made_with={"test_set": "b"}).is_there()
-    show(shown, truth, bad, distances(data))
+    show(shown, truth, fitted, pictures_of(data), measured(data), bad)
     assert not shown.path.exists()
 
 
 @pytest.mark.parametrize("at_end", [True, False])
-def test_what_is_shown_and_damaged_is_not_there(data: Data, truth: Truth, tmp_path: Path, at_end: bool) -> None:
-    shown = shown_of(tmp_path, (POINT, SCORE), MADE)
+def test_what_is_shown_and_damaged_is_not_there(
+    root: Path, data: Data, truth: Truth, tmp_path: Path, at_end: bool
+) -> None:
+    fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path)
+    shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown
-    show(shown, truth, perfect(truth), distances(data))
+    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
     whole = shown.path.read_bytes()
     # Cut off, and with other bytes in an array that does not say whose the file is.
     half = len(whole) // 2
@@ -137,14 +131,25 @@ def test_what_is_shown_and_damaged_is_not_there(data: Data, truth: Truth, tmp_pa
     assert not shown.is_there()
     with pytest.raises(InputError, match=r"selected\.npz: cannot be read.*Delete it"):
         load_selected(tmp_path)
-    show(shown, truth, perfect(truth), distances(data))
+    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
     assert shown.is_there()
 
 
-def test_what_is_shown_of_an_optimised_grid_belongs_to_its_times(tmp_path: Path) -> None:
-    found = POINT._replace(grid="optimised")
-    made = MADE._replace(times={POINT: "250-125", found: "250-60"})
-    at_found, trailing = (shown_of(tmp_path, (point, SCORE), made) for point in (found, POINT))
-    assert at_found and at_found.made_with == {"test_set": "a", "times": "250-60"}
+def test_what_is_shown_of_an_optimised_grid_belongs_to_its_times(root: Path, tmp_path: Path) -> None:
+    optimised = POINT._replace(grid="optimised")
+    made = {**MADE, optimised: {"test_set": "a", "times": "250-60"}}
+    grid = TimeGrid(np.array(250), np.array([250, 60]), np.array([60, 0]))
+    fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path).with_grids({grid_key(optimised): grid})
+    of_grid, trailing = (shown_of(tmp_path, Point(point, SCORE), fitted, made) for point in (optimised, POINT))
+    assert of_grid and of_grid.made_with == {"test_set": "a", "times": "250-60"}
     assert trailing and trailing.made_with == {"test_set": "a"}
-    assert shown_of(tmp_path, None, made) is None
+    assert shown_of(tmp_path, None, fitted, made) is None
+
+
+def test_a_file_of_before_there_were_methods_is_of_ddad(root: Path, data: Data, truth: Truth, tmp_path: Path) -> None:
+    fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path)
+    shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
+    assert shown
+    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
+    assert shown._replace(made_with={"method": "ddad", **shown.made_with}).is_there()
+    assert not shown._replace(made_with={"method": "other", **shown.made_with}).is_there()

@@ -8,10 +8,10 @@ import pytest
 import tiny_runs
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.method import point_of, settings_of
+from ddad_jax.engine.methods.ddad.calls import Calls
+from ddad_jax.engine.methods.ddad.points import config_point, plan, point_of
+from ddad_jax.engine.methods.method import Plan, settings_of
 from ddad_jax.engine.sweep.choice import best_on_synthetic
-from ddad_jax.engine.sweep.plan import Plan, plan
 from ddad_jax.errors import InputError
 
 
@@ -19,8 +19,8 @@ def rows_of(todo: Plan, worth: Any) -> list[dict[str, Any]]:
     """A row for every point; ``worth``: (point, score) -> the metric on synthetic defects."""
     return [
         {**settings_of(p, s), "synthetic_image_auroc": float(worth(p, s)), "synthetic_aupro_30": float(worth(p, s))}
-        for p in todo.recon
-        for s in todo.score
+        for p in todo.costly
+        for s in todo.cheap
     ]
 
 
@@ -32,36 +32,38 @@ def test_the_best_over_all_seeds_is_chosen(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__v=(0.0, 2.0), sweep__seed=(0, 1), sample__w=0.0)
     # The luckiest single seed belongs to w = 0, the best mean to w = 1, v = 2.
     value = {(0.0, 0): 0.9, (0.0, 1): 0.1, (1.0, 0): 0.6, (1.0, 1): 0.7}
-    (point, score), worth = best_on_synthetic(todo, rows_of(todo, lambda p, s: value[p.w, p.seed] + 0.01 * s.v))
+    (point, score), worth = best_on_synthetic(
+        todo, rows_of(todo, lambda p, s: value[p.w, p.seed] + 0.01 * s.v), Calls(1)
+    )
     assert (point.w, score.v) == (1.0, 2.0) and worth == pytest.approx(0.67)
 
 
 def test_the_chosen_point_is_one_that_was_computed(tmp_path: Path) -> None:
     """The config's own point exists with the first seed of the sweep alone, whichever number that is."""
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(1, 0), sample__w=3.0)
-    (point, _), _ = best_on_synthetic(todo, rows_of(todo, lambda p, s: p.w))
-    assert point.w == 3.0 and point in todo.recon
+    (point, _), _ = best_on_synthetic(todo, rows_of(todo, lambda p, s: p.w), Calls(1))
+    assert point.w == 3.0 and point in todo.costly
 
 
 def test_a_point_that_diverged_for_one_seed_is_not_chosen(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 1.0), sweep__seed=(0, 1), sample__w=0.0)
     rows = rows_of(todo, lambda p, s: np.nan if (p.w, p.seed) == (1.0, 1) else p.w + 0.1)
-    assert best_on_synthetic(todo, rows)[0][0].w == 0.0
+    assert best_on_synthetic(todo, rows, Calls(1))[0][0].w == 0.0
     with pytest.raises(InputError, match="no point"):
-        best_on_synthetic(todo, rows_of(todo, lambda p, s: np.nan))
+        best_on_synthetic(todo, rows_of(todo, lambda p, s: np.nan), Calls(1))
 
 
 def test_of_equals_the_one_with_fewest_calls(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__steps=(1, 2), sample__steps=2)
-    assert best_on_synthetic(todo, rows_of(todo, lambda p, s: 0.5))[0][0].steps == 1
+    assert best_on_synthetic(todo, rows_of(todo, lambda p, s: 0.5), Calls(1))[0][0].steps == 1
 
 
 def test_parts_of_a_sweep_are_more_sweeps_and_not_its_product(tmp_path: Path) -> None:
     parts = ConfigDict({"solvers": {"solver": ("dpm2m", "heun"), "steps": (1, 2)}, "starts": {"rise": (0.5, 1.0)}})
     c = tiny_runs.config(tmp_path, sweep__parts=parts, sweep__seed=(3, 4), sample__steps=2, sweep__w=(1.0,))
     todo = plan(c, sweep=True)
-    assert len(set(todo.recon)) == len(todo.recon)
-    own = {(p.solver, p.steps, p.rise, p.w, p.seed) for p in todo.recon}
+    assert len(set(todo.costly)) == len(todo.costly)
+    own = {(p.solver, p.steps, p.rise, p.w, p.seed) for p in todo.costly}
     w = todo.selected[0].w  # type: ignore[index]
     seeds = [(*way, seed) for seed in (3, 4) for way in (
         ("ddim", 2, 0.0, 1.0),
@@ -76,13 +78,13 @@ def test_of_equal_verdicts_the_better_outline_is_chosen(tmp_path: Path) -> None:
     rows = [
         {**row, "synthetic_image_auroc": 0.9 if row["v"] else 0.8} for row in rows_of(todo, lambda p, s: 1 - 0.1 * s.v)
     ]
-    assert best_on_synthetic(todo, rows)[0][1].v == 1.0  # the config's own
+    assert best_on_synthetic(todo, rows, Calls(1))[0][1].v == 1.0  # the config's own
 
 
 def test_a_point_is_read_back_from_its_row(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 2.5), sweep__layers=(("layer1", "layer3"),), sweep__standardise=(True,))
-    for point in todo.recon:
-        for score in todo.score:
+    for point in todo.costly:
+        for score in todo.cheap:
             assert point_of(settings_of(point, score)) == (point, score)
 
 
@@ -93,7 +95,7 @@ def test_a_point_is_read_back_from_its_row(tmp_path: Path) -> None:
 )
 def test_a_row_that_is_no_point_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     todo = a_plan(tmp_path)
-    row = {**settings_of(todo.recon[0], todo.score[0]), **changed}
+    row = {**settings_of(todo.costly[0], todo.cheap[0]), **changed}
     with pytest.raises((InputError, ValueError, TypeError, AttributeError)):
         point_of(row)
 
@@ -115,7 +117,7 @@ def test_a_row_of_before_features_had_a_weight_is_of_weight_1(tmp_path: Path) ->
 
 def test_a_sweep_of_both_weights_leaves_out_the_map_of_nothing(tmp_path: Path) -> None:
     c = tiny_runs.config(tmp_path, sweep__v=(0.0, 1.0), sweep__feature_weight=(0.0, 1.0))
-    weights = [(score.v, score.feature_weight) for score in plan(c, sweep=True).score]
+    weights = [(score.v, score.feature_weight) for score in plan(c, sweep=True).cheap]
     assert sorted(weights) == [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
     with pytest.raises(InputError, match=r"--config\.score\.v=0.0: expected above 0 where score.feature_weight is 0"):
         tiny_runs.config(tmp_path, score__v=0.0, score__feature_weight=0.0)

@@ -19,12 +19,13 @@ from absl import flags
 from absl.testing import flagsaver
 
 from ddad_jax.engine import pipeline
+from ddad_jax.engine.methods.ddad.calls import Calls
+from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report import results
 from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_jsonl
 from ddad_jax.engine.sweep import shards
-from ddad_jax.engine.sweep.plan import plan
-from ddad_jax.engine.sweep.shards import Cost, Shard, dealt
+from ddad_jax.engine.sweep.shards import Shard, dealt
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments import sweep
@@ -76,7 +77,7 @@ def point(steps: int = 2, **changes: Any) -> ReconPoint:
 @pytest.mark.parametrize("teacher", [0, 50])
 def test_every_point_is_dealt_once_and_the_work_is_about_equal(count: int, teacher: int) -> None:
     points = [point(steps, w=float(w)) for steps in (1, 2, 5, 10) for w in range(6)]
-    cost = Cost(10, teacher, 5)
+    cost = Calls(10, teacher, 5)
     found = dealt(points, count, cost)
     assert len(found) == count and all(found)
     assert sorted(p for shard in found for p in shard) == sorted(points)
@@ -90,11 +91,11 @@ def test_every_point_is_dealt_once_and_the_work_is_about_equal(count: int, teach
 
 def test_equal_points_are_dealt_evenly() -> None:
     points = [point(w=float(w)) for w in range(10)]
-    assert sorted(map(len, dealt(points, 4, Cost(3)))) == [2, 2, 3, 3]
+    assert sorted(map(len, dealt(points, 4, Calls(3)))) == [2, 2, 3, 3]
 
 
 def test_a_run_of_neighbours_costs_an_equal_part_and_one_point_at_most() -> None:
-    random, cost = np.random.default_rng(0), Cost(3)
+    random, cost = np.random.default_rng(0), Calls(3)
     for _ in range(50):
         n = int(random.integers(1, 40))
         points = [point(int(random.choice([1, 2, 5, 250])), w=float(i)) for i in range(n)]
@@ -109,18 +110,18 @@ def test_a_run_of_neighbours_costs_an_equal_part_and_one_point_at_most() -> None
 def test_beside_one_point_dearer_than_all_others_no_shard_is_empty(dear: int) -> None:
     points = [point(250 if i == dear else 1, w=float(i)) for i in range(10)]
     for count in range(1, 11):
-        assert all(dealt(points, count, Cost(3)))
+        assert all(dealt(points, count, Calls(3)))
 
 
 @pytest.mark.parametrize(
     ("cost", "of_one", "own", "shared"),
     [
-        (Cost(7), [point(2, rise=0.5), point(2, rise=1.0)], 7 * (2 + 2), 7),
-        (Cost(7, 50, 3), [point(2), point(5)], 7 * (2 + 5), 3 * 50),
+        (Calls(7), [point(2, rise=0.5), point(2, rise=1.0)], 7 * (2 + 2), 7),
+        (Calls(7, 50, 3), [point(2), point(5)], 7 * (2 + 5), 3 * 50),
     ],
     ids=["first pass", "fine teacher"],
 )
-def test_what_points_share_is_paid_once_a_shard(cost: Cost, of_one: list[ReconPoint], own: int, shared: int) -> None:
+def test_what_points_share_is_paid_once_a_shard(cost: Calls, of_one: list[ReconPoint], own: int, shared: int) -> None:
     others = [one._replace(w=9.0) for one in of_one]
     assert cost(of_one) == own + shared
     assert cost([*of_one, *of_one]) == 2 * own + shared
@@ -129,7 +130,7 @@ def test_what_points_share_is_paid_once_a_shard(cost: Cost, of_one: list[ReconPo
 
 def test_points_of_one_fine_teacher_stay_together_where_it_costs_more_than_they_do() -> None:
     points = [point(steps, w=float(w)) for steps in (1, 2) for w in range(4)]
-    together = dealt(points, 4, Cost(1, 100, 10))
+    together = dealt(points, 4, Calls(1, 100, 10))
     assert [{p.w for p in shard} for shard in together] == [{0.0}, {1.0}, {2.0}, {3.0}]
 
 
@@ -163,7 +164,7 @@ def test_shards_give_what_one_run_gives(root: Path, tmp_path: Path, alone: Path)
     each = [read_jsonl(path) for path in sorted((workdir / "shards").glob("*/*.jsonl"))]
     assert len(each) == 2 and all(each)
     points = plan(c, sweep=True)
-    assert sum(map(len, each)) == len(points.recon) * len(points.score)
+    assert sum(map(len, each)) == len(points.costly) * len(points.cheap)
 
     rows = run_all(c, workdir, sweep=True)
     assert len(read_jsonl(workdir / "journal.jsonl")) == sum(map(len, each)), "nothing was computed twice"

@@ -19,25 +19,24 @@ import numpy as np
 import optax
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 from PIL import Image
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, plan
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
 from ddad_jax.engine.methods.loop import learning_rate
-from ddad_jax.engine.methods.method import SETTINGS, settings_of
+from ddad_jax.engine.methods.method import settings_of
 from ddad_jax.engine.store.tables import plain, read_jsonl
-from ddad_jax.engine.sweep.journal import made_with, measured_with
-from ddad_jax.engine.sweep.plan import plan
+from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.tracking import Value, course_of, end, writer_of
 from ddad_jax.engine.tracking.writer import TRACKERS
 from ddad_jax.errors import InputError, first_line
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 
-CONFIG = ConfigDict({"seed": 0, "sample": {"w": 3.0, "grid": "trailing"}})
+CONFIG = DDADSettings().to_dict()
 MADE_WITH, WEIGHTS = ("test_set",), "0123"
 ROW = {**settings_of(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
 
@@ -326,9 +325,9 @@ def test_who_is_not_logged_in_is_told_so_before_the_work(tmp_path: Path) -> None
     # In a process of its own: W&B keeps what it found out about the user.
     unset = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB", "NETRC"))}
     code = (
-        "import os; from pathlib import Path; from ml_collections import ConfigDict\n"
+        "import os; from pathlib import Path\n"
         "from ddad_jax.engine.tracking import writer_of\n"
-        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], ConfigDict(), ())\n"
+        f"def begin(): writer_of(Path({str(tmp_path)!r}), ['wandb'], dict(), ())\n"
         "try: begin()\n"
         "except ValueError as error: print(error)\n"
         "del os.environ['WANDB_MODE']\n"
@@ -389,7 +388,7 @@ def test_a_store_that_is_lost_later_costs_a_warning(
 
 @pytest.mark.parametrize("warmup, accumulate", [(0, 1), (5, 1), (3, 2)])
 def test_the_learning_rate_of_a_step_is_the_optimisers(warmup: int, accumulate: int) -> None:
-    s = ConfigDict({"learning_rate": 0.2, "warmup_steps": warmup, "accumulate": accumulate})
+    s = TrainSettings(learning_rate=0.2, warmup_steps=warmup, accumulate=accumulate)
     rate = optax.linear_schedule(0.0, 0.2, warmup) if warmup else optax.constant_schedule(0.2)
     for step in range(12):
         assert learning_rate(s, step) == pytest.approx(float(rate(step // accumulate)))
@@ -426,12 +425,12 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
         features, gains = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables()), jnp.float32(gain)
         return PairProgram(lambda g: (lambda x, t: g * x, features), gains, alpha_bar=jnp.asarray(alpha_bar_table()))
 
-    def told(c: ConfigDict, with_: PairProgram) -> int:
+    def told(c: DDADSettings, with_: PairProgram) -> int:
         """Number of the one row of a sweep, which the same sweep repeated finds and tells as that."""
         said: list[int] = []
         for _ in range(2):
             write = lambda step, values: said.append(step)  # noqa: E731
-            sweep_rows.run(c, tmp_path, data, with_, 0, plan(c, sweep=False), write=write)
+            sweep_rows.run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, with_), plan(c, sweep=False), write=write)
         assert len(said) == 2 and said[0] == said[1]
         return said[0]
 
@@ -442,16 +441,17 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
 
 def test_the_number_of_a_row_is_that_of_all_it_was_made_with(root: Path, data: Data, tmp_path: Path) -> None:
     c = tiny_runs.config(root, synthetic_defects=2, teacher=4, at_threshold=True)
-    measured, point = measured_with(c, tmp_path, data, 3), config_point(c)
-    own = made_with(c, tmp_path, data, measured, [point[0]], {}, {"student": "ab"}).student
+    point = config_point(c)
+    own = made_with(c, tmp_path, data, tiny_runs.fitted(c, tmp_path), [point.costly])[point.costly]
+    own = {**own, "student": "ab"}
     assert {"normalise", "crop", "clip", "dtype", "held_out", "backbone_weights", "teacher", "test_set"} <= own.keys()
-    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0, "times": "250-125"}
+    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0}
 
     def number(row: dict[str, Any], weights: str = "01") -> int:
         return tracking.row_of_sweep(row, (*SETTINGS, *own), weights)[0]
 
     numbers = [number(row), number(row, "02")]
-    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own, "times")]
+    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own)]
     assert len(set(numbers)) == len(numbers)
     assert number({**row, "image_auroc": 0.6, "ms_per_image": 8.0}) == numbers[0]
     assert number(json.loads(json.dumps(plain(row)))) == numbers[0], "as the journal gives it back"

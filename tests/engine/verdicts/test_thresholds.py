@@ -13,14 +13,15 @@ import tiny_runs
 from ddad_jax.data import ImageSet
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.verdicts import thresholds
 from ddad_jax.engine.verdicts.thresholds import Normal, calibrate, shortage, thresholds_of, warned
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
-from experiments.config import base
 
 ROOT = Path(__file__).parents[3]
 
@@ -31,10 +32,8 @@ def normal(n: int = 120, available: int = 120, seed: int = 0) -> Normal:
 
 
 def asked(**changes: Any) -> Any:
-    c = base()
-    c.data.root = "somewhere"
-    c.threshold.update(changes)
-    return check(c).threshold
+    own = {f"threshold.{name}": value for name, value in changes.items()}
+    return check(changed(DDADSettings(), {"data.root": "somewhere", **own})).threshold
 
 
 def test_every_rule_is_written_with_what_it_rests_on(tmp_path: Path) -> None:
@@ -109,14 +108,22 @@ ALLOWED = {
     "ddad_jax/engine/verdicts/thresholds.py": {
         "ddad_jax.metrics.thresholds",
         "ddad_jax.engine.store.tables",
-        "ml_collections",
+        "ddad_jax.engine.settings.threshold",
     },
+    "ddad_jax/engine/settings/threshold.py": {
+        "ddad_jax.metrics.thresholds",
+        "ddad_jax.engine.settings.section",
+        "ddad_jax.engine.settings.setting",
+    },
+    "ddad_jax/engine/settings/section.py": {"ddad_jax.errors", "ddad_jax.engine.settings.setting"},
+    "ddad_jax/engine/settings/setting.py": set(),
     "ddad_jax/metrics/thresholds.py": {"ddad_jax.errors", "ddad_jax.metrics.curve"},
     "ddad_jax/metrics/curve.py": {"ddad_jax.errors"},
     "ddad_jax/engine/store/tables.py": {"ddad_jax.errors"},
 }
 """What the code that sets thresholds imports, all the way down, besides the standard library, NumPy and SciPy."""
 PLAIN = {
+    "contextlib",
     "json",
     "tempfile",
     "logging",
@@ -125,6 +132,8 @@ PLAIN = {
     "io",
     "os",
     "collections",
+    "dataclasses",
+    "numbers",
     "pathlib",
     "typing",
     "fractions",

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 from PIL import Image
 from trees import pixels, save
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.overlay import FOUND, TRUTH
 from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, thresholds_of
@@ -22,28 +23,29 @@ from ddad_jax.metrics.at_threshold import OUTCOMES
 
 
 @pytest.fixture
-def c(root: Path) -> ConfigDict:
+def c(root: Path) -> DDADSettings:
     return tiny_runs.config(root)
 
 
 @pytest.fixture
-def judged(data: Data) -> Judged:
+def judged(c: DDADSettings, data: Data) -> Judged:
     """bent, bent, good, good, rust: the first bent and the rust get through, the second good one is stopped."""
     maps = np.full((5, 32, 32), 0.1, np.float32)
     for i, peak in enumerate((0.5, 3.0, 0.2, 2.0, 0.4)):
         maps[i, 10:14, 8:16] = peak
-    return Judged(data.test, maps.max((1, 2)), maps, data.test.masks)
+    files = verdicts.files_of(c.data, c.view, data.test.names)
+    return Judged(data.test, maps.max((1, 2)), maps, data.test.masks, files)
 
 
 @pytest.fixture
-def thresholds(c: ConfigDict) -> Thresholds:
+def thresholds(c: DDADSettings) -> Thresholds:
     maps = np.random.default_rng(0).random((40, 32, 32)).astype(np.float32)
     maps[0, 0, 0] = 1.25
     return thresholds_of(c.threshold, Normal(maps.max((1, 2)), maps, 40))
 
 
-def test_rows_say_what_became_of_each_picture(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
-    rows = verdicts.verdict_rows(c, judged, thresholds)
+def test_rows_say_what_became_of_each_picture(judged: Judged, thresholds: Thresholds) -> None:
+    rows = verdicts.verdict_rows(judged, thresholds)
     assert [row["name"] for row in rows] == list(judged.test.names)
     assert [row["outcome"] for row in rows] == ["missed", "found", "passed", "false alarm", "missed"]
     assert all(row["threshold"] == 1.25 and row["margin"] == row["score"] - 1.25 for row in rows)
@@ -53,47 +55,39 @@ def test_rows_say_what_became_of_each_picture(c: ConfigDict, judged: Judged, thr
     assert rows[1]["largest_region"] == pytest.approx(32 * (20 / 32) * (28 / 32)) and rows[0]["largest_region"] == 0
 
 
-def test_the_worst_come_first(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
-    rows = verdicts.verdict_rows(c, judged, thresholds)
+def test_the_worst_come_first(judged: Judged, thresholds: Thresholds) -> None:
+    rows = verdicts.verdict_rows(judged, thresholds)
     assert verdicts.worst_first(rows) == [4, 0, 3, 1, 2]
-    with c.unlocked():
-        c.output.examples = 12
-    missed = verdicts.cards(c, judged, rows, "missed", thresholds.of_pixels.value)
+    missed = verdicts.cards(judged, rows, "missed", thresholds.of_pixels.value, 12)
     assert [card.defect for card in missed] == ["rust", "bent"] and missed[0].score < missed[1].score
-    with c.unlocked():
-        c.output.examples = 1
-    assert len(verdicts.cards(c, judged, rows, "missed", thresholds.of_pixels.value)) == 1
+    assert len(verdicts.cards(judged, rows, "missed", thresholds.of_pixels.value, 1)) == 1
 
 
-def test_contours_are_drawn_on_the_picture_as_it_was_taken(c: ConfigDict, judged: Judged, tmp_path: Path) -> None:
-    assert (verdicts.original(c, judged, 1) == pixels(201)).all()  # 20 x 28, as in the file
-    verdicts.write_overlays(c, tmp_path, judged, 1.0)
+def test_contours_are_drawn_on_the_picture_as_it_was_taken(judged: Judged, tmp_path: Path) -> None:
+    assert (verdicts.original(judged, 1) == pixels(201)).all()  # 20 x 28, as in the file
+    verdicts.write_overlays(tmp_path, judged, 1.0)
     for name in judged.test.names:
         assert Image.open((tmp_path / name).with_suffix(".png")).size == (28, 20)
-    drawn = verdicts.drawn(c, judged, 1, 1.0)
+    drawn = verdicts.drawn(judged, 1, 1.0)
     for colour in (FOUND, TRUTH):
         assert (np.abs(drawn.astype(int) - colour) <= 40).all(-1).any()
-    assert (verdicts.drawn(c, judged, 2, 1.0) == pixels(100)).all()  # good, and nothing found
-    assert verdicts.drawn(c, judged, 1, 1.0, longest=14).shape == (10, 14, 3)
+    assert (verdicts.drawn(judged, 2, 1.0) == pixels(100)).all()  # good, and nothing found
+    assert verdicts.drawn(judged, 1, 1.0, longest=14).shape == (10, 14, 3)
 
 
 @pytest.mark.parametrize("write", ["maps", "overlays"])
-def test_pictures_of_one_stem_have_files_of_their_own(
-    c: ConfigDict, judged: Judged, tmp_path: Path, write: str
-) -> None:
+def test_pictures_of_one_stem_have_files_of_their_own(judged: Judged, tmp_path: Path, write: str) -> None:
     bent = "bolt/test/bent/000"
     names = (f"{bent}.png", f"{bent}.bmp", f"{bent}.bmp.png", "bolt/test/good/000.png", "bolt/test/rust/000.png")
     alike, suffix = judged._replace(test=judged.test._replace(names=names)), {"maps": "tiff", "overlays": "png"}[write]
 
     def run(one: Judged) -> None:
         if write == "maps":
-            verdicts.write_maps(c, tmp_path / "out", one)
+            verdicts.write_maps(tmp_path / "out", one)
         else:
-            verdicts.write_overlays(c, tmp_path / "out", one, 1.0)
+            verdicts.write_overlays(tmp_path / "out", one, 1.0)
 
-    with c.unlocked():
-        c.data.root = ""  # no files: each picture is as the network saw it
-    run(alike)
+    run(alike._replace(files=None))  # each picture is as the network saw it
     made = sorted(str(file.relative_to(tmp_path / "out")) for file in (tmp_path / "out").rglob("*.*"))
     kept = [f"bolt/test/{name}/000.{suffix}" for name in ("good", "rust")]
     assert made == sorted([f"{bent}.png.{suffix}", f"{bent}.bmp.{suffix}", f"{bent}.bmp.png.{suffix}", *kept])
@@ -119,24 +113,22 @@ def test_pictures_that_can_have_no_files_are_refused_before_anything_is_computed
         assert not (tmp_path / flag / "train").exists()
 
 
-def test_pictures_without_a_file_are_enlarged(c: ConfigDict, judged: Judged) -> None:
+def test_pictures_without_a_file_are_enlarged(c: DDADSettings, judged: Judged) -> None:
     for changes in ({"data.root": ""}, {"data.root": "elsewhere"}, {"view.register": "all"}):
-        other = ConfigDict(c.to_dict())
-        other.update_from_flattened_dict(changes)
-        assert verdicts.original(other, judged, 0).shape == (256, 256, 3)
-        assert verdicts.drawn(other, judged, 0, 1.0).shape == (256, 256, 3)
+        other = changed(c, changes)
+        without = judged._replace(files=verdicts.files_of(other.data, other.view, judged.test.names))
+        assert verdicts.original(without, 0).shape == (256, 256, 3)
+        assert verdicts.drawn(without, 0, 1.0).shape == (256, 256, 3)
 
 
-def test_cropped_maps_lie_in_the_middle(c: ConfigDict, judged: Judged, thresholds: Thresholds) -> None:
+def test_cropped_maps_lie_in_the_middle(judged: Judged, thresholds: Thresholds) -> None:
     inner = judged._replace(maps=judged.maps[:, 8:24, 8:24], masks=judged.masks[:, 8:24, 8:24])
     assert np.isneginf(verdicts.whole(inner, inner.maps[1], -np.inf)).sum() == 32**2 - 16**2
-    rows = [verdicts.verdict_rows(c, one, thresholds)[1] for one in (judged, inner)]
+    rows = [verdicts.verdict_rows(one, thresholds)[1] for one in (judged, inner)]
     assert rows[0] == rows[1]
 
 
-def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(
-    c: ConfigDict, judged: Judged, thresholds: Thresholds
-) -> None:
+def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(judged: Judged, thresholds: Thresholds) -> None:
     rows = verdicts.rule_rows(judged, thresholds)
     free = [row for row in rows if not row["uses_test_labels"]]
     assert [row["rule"] for row in free] == ["max", "quantile", "sigma", "conformal", "conformal_pac"]

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.points import SETTINGS, plan
 from ddad_jax.engine.methods.method import key_of, settings_of
 from ddad_jax.engine.setting_checks import check
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from experiments.papers.overview import FIGURES, TABLES, described
 from experiments.papers.settings import DATA
@@ -54,7 +54,7 @@ def test_every_run_of_a_table_passes_its_checks_and_holds_its_points(name: str, 
             runs = table.runs(data, category, word, root=".", published=bool(published))
             for run in runs:
                 todo = plan(check(run.config), sweep=True)
-                there = {key_of(settings_of(point, score)) for point in todo.recon for score in todo.score}
+                there = {key_of(settings_of(point, score), SETTINGS) for point in todo.costly for score in todo.cheap}
                 assert {run.key(line) for line in run.lines} <= there
             assert sum(len(run.lines) for run in runs) == len(table.lines(data))
             assert len({run.name for run in runs}) == len(runs)

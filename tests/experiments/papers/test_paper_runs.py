@@ -14,6 +14,8 @@ from trees import mvtec
 
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import noise_predictor
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 from experiments import paper
@@ -49,7 +51,7 @@ class Counts(NamedTuple):
 
 
 def tiny(named: Named) -> ConfigDict:
-    return tiny_runs.config(Path(), score__v=3.0)
+    return tiny_runs.config_dict(Path(), score__v=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +69,7 @@ def small() -> Iterator[Counts]:
             counts.trainings.append(1)
             return descend(*args, **kwargs)
 
-        def noted(config: ConfigDict, folder: Path, **kwargs: Any) -> Any:
+        def noted(config: DDADSettings, folder: Path, **kwargs: Any) -> Any:
             counts.runs.append(folder)
             return run_all(config, folder, **kwargs)
 
@@ -182,7 +184,7 @@ def test_a_training_is_taken_over_whole_or_not_at_all(made: Made, tmp_path: Path
 
 def test_another_training_or_other_settings_are_refused(made: Made, tmp_path: Path) -> None:
     (state,) = states(described("12").table, made.ask)
-    config, unet, folder = state.run.config, tmp_path / "unet", tmp_path / "variant"
+    config, unet, folder = state.run.settings, tmp_path / "unet", tmp_path / "variant"
     data = running.load_data(config)
     shutil.copytree(state.folder.parent / "unet", unet)
     begin_with_training(folder, unet, config, data)
@@ -192,8 +194,7 @@ def test_another_training_or_other_settings_are_refused(made: Made, tmp_path: Pa
     file.write_bytes(content + b" ")
     with pytest.raises(InputError, match=f"{folder}: began with another training than {unet}"):
         begin_with_training(folder, unet, config, data)
-    with config.unlocked():
-        config.train.steps = 7
+    config = changed(config, {"train.steps": 7})
     with pytest.raises(InputError, match="train.steps: there 6, now 7"):
         begin_with_training(folder, unet, config, data)
 

@@ -1,7 +1,7 @@
 """What DDAD's settings can only break together."""
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.backbone import need_stages
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid, products
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.errors import InputError
@@ -12,7 +12,7 @@ WIDEST = 2**16
 """Channels of a level: a convolution between two such already has more parameters than 32 bits count."""
 
 
-def together(c: ConfigDict, need: Need) -> None:
+def together(c: DDADSettings, need: Need) -> None:
     """Each has passed by itself.
 
     Raises:
@@ -22,7 +22,7 @@ def together(c: ConfigDict, need: Need) -> None:
         part(c, need)
 
 
-def _view(c: ConfigDict, need: Need) -> None:
+def _view(c: DDADSettings, need: Need) -> None:
     # Their synthetic defects are painted on calibration and on training pictures alike.
     mixed = c.view.register == "scored" and c.adapt.choose == "synthetic"
     need("view.register", not mixed, "all where synthetic defects choose an epoch (adapt.choose)", ["adapt.choose"])
@@ -40,7 +40,7 @@ def _view(c: ConfigDict, need: Need) -> None:
         need("sample.rise", not any(of["rise"]), "0, and none in sweep.rise, with --config.data.picture", picture)
 
 
-def _model(c: ConfigDict, need: Need) -> None:
+def _model(c: DDADSettings, need: Need) -> None:
     m, size = c.model, c.data.size
     need("model.patch", size % m.patch == 0, f"a divisor of data.size = {size}", ["data.size"])
     inner = size // m.patch
@@ -61,19 +61,21 @@ def _model(c: ConfigDict, need: Need) -> None:
     need("model.heads", all(w % m.heads == 0 for w in widths), divisor, ["model.base", "model.channel_mult"])
 
 
-def _grid(c: ConfigDict, need: Need) -> None:
+def _grid(c: DDADSettings, need: Need) -> None:
     most = max([1, *(max(of["steps"]) for of in products(c, "steps", "grid") if OPTIMISED in of["grid"])])
     found = f"{most} (the steps to find times for: sample.steps, sweep.steps) to 999"
     of = ["sample.steps", "sweep.steps", "sample.grid", "sweep.grid"]
     need("grid.teacher_steps", most <= c.grid.teacher_steps, found, of)
 
 
-def _score(c: ConfigDict, need: Need) -> None:
+def _score(c: DDADSettings, need: Need) -> None:
+    swept = [name for layers in c.sweep.layers for name in layers]
+    need_stages(c.backbone, need, {"score.layers": c.score.layers, "sweep.layers": swept})
     something = c.score.v > 0 or c.score.feature_weight > 0
     need("score.v", something, "above 0 where score.feature_weight is 0", ["score.feature_weight"])
 
 
-def _joint(c: ConfigDict, need: Need) -> None:
+def _joint(c: DDADSettings, need: Need) -> None:
     """What settings of several sections can break together."""
     a = c.adapt
     try:

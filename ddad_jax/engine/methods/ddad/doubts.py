@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainingSettings
 from ddad_jax.engine.settings.need import without_effect
 from ddad_jax.unet import CHANNEL_MULT
 
 
-def doubts(c: ConfigDict) -> list[str]:
+def doubts(c: DDADSettings) -> list[str]:
     """What to say of ``c``, each naming its flags and the cure."""
     return [*_network(c), *_training(c), *_layers(c), *_idle(c)]
 
 
-def _network(c: ConfigDict) -> list[str]:
+def _network(c: DDADSettings) -> list[str]:
     m, usual, sentences = c.model, DDADSettings().model, []
     inner = c.data.size // m.patch
     multipliers = m.channel_mult or CHANNEL_MULT[inner]
@@ -35,7 +33,7 @@ def _network(c: ConfigDict) -> list[str]:
     return sentences
 
 
-def _training(c: ConfigDict) -> list[str]:
+def _training(c: DDADSettings) -> list[str]:
     trainings: dict[str, tuple[Any, TrainingSettings]] = {"train": (c.train, DDADSettings().train)}
     sentences = []
     if "student" in (c.sample.model, *c.sweep.model):
@@ -54,7 +52,7 @@ def _training(c: ConfigDict) -> list[str]:
     return sentences
 
 
-def _layers(c: ConfigDict) -> list[str]:
+def _layers(c: DDADSettings) -> list[str]:
     asked = (("score.layers", c.score.layers), *(("sweep.layers", layers) for layers in c.sweep.layers))
     return [
         f"--config.{flag}: {tuple(layers)} names a layer twice, so that it counts twice"
@@ -63,7 +61,7 @@ def _layers(c: ConfigDict) -> list[str]:
     ]
 
 
-def _idle(c: ConfigDict) -> list[str]:
+def _idle(c: DDADSettings) -> list[str]:
     synthetic = "synthetic" in (c.select, c.adapt.choose)
     chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
     needs = {

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.backbones import feature_fn
@@ -21,6 +20,7 @@ from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, eps_fn, layered, student_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
 from ddad_jax.points import ReconPoint
@@ -91,7 +91,7 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
     return plain._replace(steps=steps, mask_before=False)
 
 
-def compared_pictures(c: ConfigDict, test: ImageSet) -> np.ndarray:
+def compared_pictures(c: DDADSettings, test: ImageSet) -> np.ndarray:
     """Which of the test pictures are reconstructed by the teacher, too; rising indices."""
     return spread(len(test.labels), c.teacher_images)
 
@@ -136,9 +136,9 @@ def rmse(x0: np.ndarray, teacher: np.ndarray) -> float:
     return float(np.sqrt(np.mean((x0.astype(np.float32) - teacher.astype(np.float32)) ** 2)))
 
 
-def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
+def program_of(c: DDADSettings, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
     """The networks of a run as the one program that reconstructs and measures, on the devices of ``mesh``."""
-    unet = build_unet(c)
+    unet = build_unet(c.model, c.data.size)
 
     def network(params: Any) -> Layered:
         return layered(unet, params, eps_fn(unet, params))
@@ -146,8 +146,8 @@ def program_of(c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | No
     return _program(c, network, (params, variables), mesh=mesh)
 
 
-def _program(c: ConfigDict, network: Callable[[Any], Any], weights: Any, **how: Any) -> PairProgram:
-    backbone = build_backbone(c)
+def _program(c: DDADSettings, network: Callable[[Any], Any], weights: Any, **how: Any) -> PairProgram:
+    backbone = build_backbone(c.backbone)
     return PairProgram(
         lambda weights: (network(weights[0]), feature_fn(backbone, weights[1])),
         jax.tree.map(jnp.asarray, weights),
@@ -166,10 +166,10 @@ class Taught(NamedTuple):
 
 
 def student_of(
-    c: ConfigDict, params: Any, variables: Variables, mesh: Mesh | None = None, *, made_with: dict[str, Any]
+    c: DDADSettings, params: Any, variables: Variables, mesh: Mesh | None = None, *, made_with: dict[str, Any]
 ) -> Taught:
     """``program_of`` a student; made_with: what tells it from others (``student.Distilled``)."""
-    apply = student_apply(build_student(c))
+    apply = student_apply(build_student(c.model, c.data.size))
     how: Any = {"mesh": mesh, "reconstruct": reconstruct_by_student}
     program = _program(c, lambda params: functools.partial(apply, params), (params, variables), **how)
     return Taught(program, made_with)

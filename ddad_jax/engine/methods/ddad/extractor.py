@@ -6,7 +6,6 @@ that does not help switches itself off.
 """
 
 import functools
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 from tqdm import tqdm
 
 from ddad_jax.adapt import adapt_step, init_adapt, optimiser, pairs
@@ -25,7 +23,6 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.contrast import contrast, cut_paste, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import fingerprint
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.engine import stopping
@@ -35,10 +32,12 @@ from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
 from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.method import Mapped, Point, settings_of
 from ddad_jax.engine.methods.scored import judged_maps
-from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl, write_text
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
@@ -48,6 +47,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
+from ddad_jax.unet import UNet
 from ddad_jax.vision.view_mask import masked
 from ddad_jax.weights import load_backbone
 
@@ -55,7 +55,7 @@ from ddad_jax.weights import load_backbone
 
 
 def synthetic_auroc(
-    c: ConfigDict, data: Data, params: Any, point: ReconPoint, score: ScorePoint
+    c: DDADSettings, data: Data, params: Any, point: ReconPoint, score: ScorePoint
 ) -> Callable[[Variables], float]:
     """(variables of the extractor) -> image AUROC on ``data.choice`` at the point; not a number where it diverges.
 
@@ -63,7 +63,8 @@ def synthetic_auroc(
     """
     images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
-    unet, backbone, size = build_unet(c), build_backbone(c), c.backbone.feature_size or c.data.size
+    unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
+    size = c.backbone.feature_size or c.data.size
 
     def networks(params: Any) -> Any:
         return layered(unet, params, eps_fn(unet, params)), lambda x: {}
@@ -104,7 +105,7 @@ def synthetic_auroc(
 log = logging.getLogger(__name__)
 
 
-def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
+def adapted(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
     """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
 
     Raises:
@@ -117,7 +118,7 @@ def adapted(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write 
     return restored(c, workdir)
 
 
-def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
+def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
     """What ``adapted`` returns where nothing is missing; no data are needed.
 
     Raises:
@@ -131,12 +132,7 @@ def restored(c: ConfigDict, workdir: Path) -> tuple[Variables, int]:
         raise InputError(
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
         )
-    try:
-        chosen = int(parsed(chosen_file.read_bytes(), constants=True)["epoch"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{chosen_file}: does not say which epoch was chosen ({error!r}). Delete it to choose again"
-        ) from None
+    chosen = int(kept.read(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
     if not chosen:
         return original, 0
     return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
@@ -158,9 +154,9 @@ def _saved(workdir: Path) -> str:
 
 
 def _adapt(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
+    c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
-    backbone = build_backbone(c)
+    backbone = build_backbone(c.backbone)
     tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = jax.jit(
         functools.partial(
@@ -172,7 +168,7 @@ def _adapt(
             feature_size=c.backbone.feature_size or None,
         )
     )
-    sample = _sampler(c, params)
+    sample = _sampler(build_unet(c.model, c.data.size), params, clip=c.sample.clip)
     states = _states(workdir)
     measure = {"contrast": _contrast(c, data, sample)}
     if c.adapt.choose == "synthetic":
@@ -245,23 +241,22 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    write_text(workdir / "adapt" / "chosen.json", json.dumps({"epoch": best, "epochs_run": rows[-1]["epoch"]}))
+    kept.save(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
 
 
-def _judged_by(c: ConfigDict, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
+def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
     """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
     judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
     judged |= made_of(data.view)
-    now = json.dumps(judged, indent=1)
-    if states.steps() and (not file.exists() or file.read_text() != now):
+    if states.steps() and kept.load(file, judged) is None:
         log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
         states.clear()
-    write_text(file, now)
+    kept.save(file, {}, judged)
 
 
-def _with_choice(c: ConfigDict, data: Data) -> Data:
+def _with_choice(c: DDADSettings, data: Data) -> Data:
     return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
 
 
@@ -270,20 +265,19 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(c: ConfigDict, params: Any) -> Any:
+def _sampler(unet: UNet, params: Any, *, clip: bool) -> Any:
     """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
-    unet = build_unet(c)
 
     @jax.jit
     def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
         network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
         x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
-        return jnp.clip(x0, -1.0, 1.0) if c.sample.clip else x0
+        return jnp.clip(x0, -1.0, 1.0) if clip else x0
 
     return functools.partial(sample, jax.tree.map(jnp.asarray, params))
 
 
-def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
+def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     """variables -> contrast on held-out normal images, which are reconstructed once, here.
 
     A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
@@ -292,7 +286,7 @@ def _contrast(c: ConfigDict, data: Data, sample: Any) -> Any:
     probes, masks = cut_paste(normal, seed=c.seed)
     grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
-    backbone, size = build_backbone(c), c.data.size
+    backbone, size = build_backbone(c.backbone), c.data.size
     sigma = c.score.sigma * size / 256.0
     batch = min(c.sample.batch_size, len(normal))
     x0 = np.empty(normal.shape, np.float32)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
@@ -29,10 +28,12 @@ from ddad_jax.engine.methods.ddad.evidence import (
 )
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.maps import mapped, whole_maps
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
@@ -48,7 +49,7 @@ class FittedDDAD:
     epochs; program: both. student, grids: those that the points it is ready for ask. test: the test pictures, for what
     a report shows of them; None where nothing is to be shown."""
 
-    c: ConfigDict
+    c: DDADSettings
     workdir: Path
     params: Any
     variables: Variables
@@ -97,7 +98,7 @@ class FittedDDAD:
         return {
             "train_steps": trained_steps(self.workdir),
             "adapt_epoch": self.epoch,
-            **backbone_columns(c),
+            **backbone_columns(c.backbone),
             "dtype": c.model.dtype,
             "normalise": c.score.normalise,
             "clip": c.sample.clip,
@@ -123,7 +124,7 @@ class FittedDDAD:
         pictures: Pictures,
         points: Sequence[ReconPoint],
         *,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] = lambda _: None,
         judged: Mapping[ReconPoint, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:
@@ -138,9 +139,7 @@ class FittedDDAD:
             fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
         keep = keeper(c, self.workdir, self.test, selected) if asked and self.test else None
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": bool(judged or selected)}
-        for point, distances in reconstructed(
-            self.program, self.student, images, points, progress=progress or _unheard, **how
-        ):
+        for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
             if fine_x0 and point in judged and hosts.is_first():
                 assert distances.x0 is not None
@@ -186,11 +185,15 @@ class FittedDDAD:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"model": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+        return {"model": self.c.model.to_dict(), "backbone": backbone_settings(self.c.backbone)}
 
     @property
     def networks(self) -> dict[str, Any]:
-        return {"size": self.c.data.size, "unet": self.c.model.to_dict(), "backbone": backbone_settings(self.c)}
+        return {
+            "size": self.c.data.size,
+            "unet": self.c.model.to_dict(),
+            "backbone": backbone_settings(self.c.backbone),
+        }
 
     @property
     def compilations(self) -> int:
@@ -204,8 +207,7 @@ class FittedDDAD:
 
     def in_types(self, unet: str, backbone: str) -> "FittedDDAD":
         """The same, computing in other types ("float32" | "bfloat16"); parameters stay as they are."""
-        c = ConfigDict(self.c.to_dict())
-        c.model.dtype, c.backbone.dtype = unet, backbone
+        c = changed(self.c, {"model.dtype": unet, "backbone.dtype": backbone})
         own = replace(self, c=c, program=program_of(c, self.params, self.variables))
         if self.student is None:
             return own
@@ -215,7 +217,3 @@ class FittedDDAD:
     def keep_steps(self, data: Data, point: Point) -> None:
         student = self.student.program if self.student else None
         keep_trajectories(self.c, self.workdir, data, point, self.program, student, self.grids)
-
-
-def _unheard(images: int) -> None:
-    """Nobody asks how far it is."""

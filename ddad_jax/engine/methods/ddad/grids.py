@@ -1,8 +1,8 @@
 """Optimised time grids of a trained model: found once on held-out normal pictures, kept in the workdir's grids.json."""
 
+import contextlib
 import functools
 import itertools
-import json
 import logging
 import math
 import time
@@ -13,16 +13,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
-from ddad_jax.data.json_file import parsed
 from ddad_jax.data.split import spread
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
-from ddad_jax.engine.store.tables import plain, write_text
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
 from ddad_jax.optimised_grid import grid_of, search
@@ -40,7 +39,7 @@ TRIALS = 8
 
 
 def optimised_grids(
-    c: ConfigDict, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint], *, find: bool = True
+    c: DDADSettings, workdir: Path, data: Data, params: Any, points: Sequence[ReconPoint], *, find: bool = True
 ) -> dict[GridKey, TimeGrid]:
     """The grids that those of ``points`` with grid = "optimised" visit, finding and saving the ones that are missing.
 
@@ -48,8 +47,7 @@ def optimised_grids(
     config w, start, blend and clip of ``sample``, the seed and the section ``grid``. Others stay in the file.
 
     Raises:
-      InputError: grids.json is of another schedule, or is not what this function writes; the teacher diverges; a grid
-        is missing and shall not be found here (``find``).
+      InputError: the teacher diverges; a grid is missing and shall not be found here (``find``).
     """
     wanted = list(dict.fromkeys(grid_key(p) for p in points if p.grid == OPTIMISED))
     if not wanted:
@@ -94,43 +92,31 @@ def optimised_grids(
                 key.steps, key.solver, t_prime, "-".join(map(str, times)), distance["optimised"], others, seconds,
             )  # fmt: skip
             entries.append({**key._asdict(), **found_with, "times": times, "distance": distance, "seconds": seconds})
-            write_text(path, json.dumps(plain({"alpha_bar": _schedule(), "grids": entries}), indent=1))
+            kept.save(path, {"alpha_bar": _schedule(), "grids": entries}, {})
     return {key: grid for key in wanted if (grid := saved(key))}
 
 
 def load_entries(path: Path) -> list[dict[str, Any]]:
-    """What grids.json holds, each entry checked; nothing where there is no file.
+    """What grids.json holds of this schedule (of another, the times mean other noise); an entry whose times its T' and
+    steps do not allow is left out, with a warning."""
+    there = kept.load(path, {"alpha_bar": _schedule()}, {"grids": list}, otherwise="grids are found anew")
+    entries = there["grids"] if there else []
+    for entry in entries:
+        if not _fits(entry):
+            log.warning("%s: %.80s: expected `steps` whole numbers that fall from T': found anew", path, entry)
+    return [entry for entry in entries if _fits(entry)]
 
-    Raises:
-      InputError: it is of another schedule, no JSON of ours, or has times that its T' and steps do not allow.
-    """
-    if not path.exists():
-        return []
-    try:
-        saved = parsed(path.read_bytes(), constants=True)
-        schedule, entries = str(saved["alpha_bar"]), list(saved["grids"])
-        keys = [GridKey(*(entry[name] for name in GridKey._fields)) for entry in entries]
-        times = [entry["times"] for entry in entries]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}: {error}); expected the grids that a run saved. Delete it "
-            "and they are found again"
-        ) from None
-    if schedule != _schedule():
-        raise InputError(
-            f"{path}: a grid saved for another schedule (alpha_bar {schedule}, here {_schedule()}): its times mean "
-            "other noise. Delete it and the grids are found again"
-        )
-    for key, visited in zip(keys, times, strict=True):
-        try:
-            good = isinstance(visited, list) and len(visited) == key.steps and visited[0] == key.t_prime
-            grid_of(visited if good else [])
-        except (InputError, IndexError):
-            raise InputError(
-                f"{path}: times {visited!r}: expected {key.steps} whole numbers that fall from T' = {key.t_prime}, "
-                "none below 0. Delete it and the grids are found again"
-            ) from None
-    return entries
+
+def _fits(entry: Any) -> bool:
+    if not isinstance(entry, dict) or not {*GridKey._fields, "times"} <= entry.keys():
+        return False
+    key, times = GridKey(*(entry[name] for name in GridKey._fields)), entry["times"]
+    if not isinstance(times, list) or len(times) != key.steps or times[:1] != [key.t_prime]:
+        return False
+    with contextlib.suppress(ValueError):
+        grid_of(times)
+        return True
+    return False
 
 
 class _Programs(NamedTuple):
@@ -141,10 +127,10 @@ class _Programs(NamedTuple):
     measure: Callable[[Array, str], Callable[[np.ndarray], Array]]
 
 
-def _programs(c: ConfigDict, data: Data, params: Any) -> _Programs:
+def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
-    unet, table, s = build_unet(c), alpha_bar(), c.sample
+    unet, table, s = build_unet(c.model, c.data.size), alpha_bar(), c.sample
     images = data.validation.images[spread(len(data.validation.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)

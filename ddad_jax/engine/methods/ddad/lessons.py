@@ -14,17 +14,18 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.data.split import spread
 from ddad_jax.distil import Lesson, squared_errors, teach
 from ddad_jax.engine.data.splits import Data, painted
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, eps_fn
+from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array
+from ddad_jax.unet import UNet
 
 SEED = 11
 """Added to the run's seed, so that a student's draws are not those of training, adaptation or selection."""
@@ -44,15 +45,14 @@ def damaged(images: np.ndarray, about: int, seed: int) -> np.ndarray:
     return painted(images[spread(len(images), about)], about, seed).images
 
 
-def questions(c: ConfigDict, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:
+def questions(s: StudentSettings, seed: int, images: np.ndarray, defects: np.ndarray, number: int) -> Questions:
     """Batch ``number`` (from 0), a function of it and the seed alone.
 
     Args:
       images: normal pictures, uint8 [n, h, w, 3]; defects: damaged ones [m, h, w, 3].
     """
-    s = c.student
-    rng = np.random.default_rng([c.seed + SEED, number])
-    x = images[batch_indices(number, len(images), s.batch_size, c.seed + SEED)]
+    rng = np.random.default_rng([seed + SEED, number])
+    x = images[batch_indices(number, len(images), s.batch_size, seed + SEED)]
     hurt = rng.random(s.batch_size) < s.damaged
     x[hurt] = defects[rng.integers(len(defects), size=int(hurt.sum()))]
     other = rng.random(s.batch_size) < s.paired
@@ -70,19 +70,18 @@ def lesson_number(step: int, reuse: int) -> int:
     return step // reuse**2 * reuse + step % reuse
 
 
-def steering(c: ConfigDict) -> dict[str, Any]:
+def steering(s: StudentSettings) -> dict[str, Any]:
     """Keywords of ``distil.answers``."""
-    return {"alpha_bar": alpha_bar(), "fade": c.student.fade, "blend_max": c.student.blend_max or math.inf}
+    return {"alpha_bar": alpha_bar(), "fade": s.fade, "blend_max": s.blend_max or math.inf}
 
 
-def teacher_fn(c: ConfigDict, params: Any) -> Callable[[Questions, Array], Lesson]:
+def teacher_fn(unet: UNet, s: StudentSettings, params: Any) -> Callable[[Questions, Array], Lesson]:
     """(questions, keys of the noise [b]) -> the lesson; ``params``: of the noise predictor."""
-    unet, s = build_unet(c), c.student
 
     @jax.jit
     def answer(params: Any, x: Array, y: Array, w: Array, keys: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
-        how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(c)}
+        how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(s)}
         return teach(eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how)
 
     def lesson(asked: Questions, keys: Array) -> Lesson:
@@ -94,10 +93,12 @@ def teacher_fn(c: ConfigDict, params: Any) -> Callable[[Questions, Array], Lesso
     return lesson
 
 
-def lessons(c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson]) -> Callable[[int], Lesson]:
+def lessons(
+    s: StudentSettings, seed: int, data: Data, teacher: Callable[[Questions, Array], Lesson]
+) -> Callable[[int], Lesson]:
     """step -> its lesson. The last ``reuse`` of them are kept, no more are in memory."""
-    defects = damaged(data.fit.images, c.student.defects, c.seed + SEED)
-    run_key, reuse = jax.random.key(c.seed + SEED), c.student.reuse
+    defects = damaged(data.fit.images, s.defects, seed + SEED)
+    run_key, reuse = jax.random.key(seed + SEED), s.reuse
     kept: dict[int, Lesson] = {}
 
     def at(step: int) -> Lesson:
@@ -105,15 +106,15 @@ def lessons(c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Les
         if number not in kept:
             for old in [k for k in kept if k // reuse != number // reuse]:
                 del kept[old]
-            keys = jax.random.split(jax.random.fold_in(run_key, number), c.student.batch_size)
-            kept[number] = teacher(questions(c, data.fit.images, defects, number), keys)
+            keys = jax.random.split(jax.random.fold_in(run_key, number), s.batch_size)
+            kept[number] = teacher(questions(s, seed, data.fit.images, defects, number), keys)
         return kept[number]
 
     return at
 
 
 def examination(
-    c: ConfigDict, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
+    s: StudentSettings, seed: int, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
 ) -> Callable[[Any], dict[str, float]]:
     """params -> root mean squared distance to the teacher after each call, in units of [-1, 1], and for comparison
     that of the teacher's own one-call answer.
@@ -122,20 +123,20 @@ def examination(
     with itself for target, as when it is tested.
     """
     normal = data.validation.images
-    x = np.concatenate([normal, damaged(normal, len(normal), c.seed + SEED)])
-    rng = np.random.default_rng(c.seed + SEED)
-    low, high = c.student.t_prime
-    w = rng.uniform(c.student.w[0], c.student.w[1], len(x)).astype(np.float32)
+    x = np.concatenate([normal, damaged(normal, len(normal), seed + SEED)])
+    rng = np.random.default_rng(seed + SEED)
+    low, high = s.t_prime
+    w = rng.uniform(s.w[0], s.w[1], len(x)).astype(np.float32)
     asked = Questions(x, x, w, rng.integers(low, high + 1, len(x)))
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in x], jnp.uint32))
     batches = [
         (teacher(jax.tree.map(lambda rows, at=at: rows[at], asked), keys[at]), valid)
-        for at, valid in padded_batches(len(x), min(c.student.batch_size, len(x)))
+        for at, valid in padded_batches(len(x), min(s.batch_size, len(x)))
     ]
 
     @jax.jit
     def errors(params: Any, lesson: Lesson) -> Array:
-        return squared_errors(functools.partial(apply, params), lesson, **steering(c))
+        return squared_errors(functools.partial(apply, params), lesson, **steering(s))
 
     def rmse(found: list[np.ndarray]) -> float:
         return float(np.sqrt(np.concatenate(found).mean()))
@@ -144,7 +145,7 @@ def examination(
 
     def examine(params: Any) -> dict[str, float]:
         found = [np.asarray(errors(params, lesson))[:, valid] for lesson, valid in batches]
-        own = {f"validation_rmse_{k + 1}": rmse([e[k] for e in found]) for k in range(c.student.calls)}
+        own = {f"validation_rmse_{k + 1}": rmse([e[k] for e in found]) for k in range(s.calls)}
         return {**own, "teacher_one_call": one_call}
 
     return examine

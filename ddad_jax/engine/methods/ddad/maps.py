@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Mapped, Pictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    c: ConfigDict,
+    c: DDADSettings,
     distances: Distances,
     n_held_out: int,
     first_test: int,
@@ -77,7 +77,7 @@ def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
     return combine(prepared.pixel, prepared.feature, v=v, ratio=ratio[:, None, None], feature_weight=weight)
 
 
-def mapped(c: ConfigDict, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+def mapped(c: DDADSettings, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
     """As of ``method.Fitted.maps``: what v does not touch is kept for the points that follow."""
     prepared: dict[tuple, Prepared] = {}
     for point in points:

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
@@ -15,11 +14,13 @@ from ddad_jax.engine.methods.ddad import extractor, noise_predictor, points, rep
 from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures, program_of
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
 from ddad_jax.engine.methods.method import Axis, Plan, Point, Steps, at_dotted, is_count, is_number
+from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import LABEL_FREE
 from ddad_jax.engine.tracking import Write
 from ddad_jax.errors import InputError
-from ddad_jax.metrics import reference_pixel_auroc, reference_pro
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 
@@ -40,41 +41,36 @@ class DDAD:
     printed = ("w", "t_prime", "steps", "eta", "v", "layers")
     apart = ("student",)
 
-    def plan(self, c: ConfigDict, *, sweep: bool) -> Plan:
+    def plan(self, c: DDADSettings, *, sweep: bool) -> Plan:
         return points.plan(c, sweep=sweep)
 
-    def point(self, c: ConfigDict) -> Point:
+    def point(self, c: DDADSettings) -> Point:
         return points.config_point(c)
 
     def point_of(self, row: Mapping[str, Any]) -> Point:
         return points.point_of(row)
 
-    def usual(self, c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+    def usual(self, c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, float]:
         return search.usual(c, name, names)
 
-    def refused(self, c: ConfigDict, name: str) -> str:
+    def refused(self, c: DDADSettings, name: str) -> str:
         return search.refused(c, name)
 
-    def beside(self, c: ConfigDict) -> str:
+    def beside(self, c: DDADSettings) -> str:
         return f"with model = {c.sample.model}, solver = {c.sample.solver}"
 
-    def fit(self, c: ConfigDict, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedDDAD:
-        if c.adapt.epochs and data.n_fit < 2:
-            raise InputError(
-                f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
-                "ones: expected at least 3 normal pictures in all, or --config.adapt.epochs=0"
-            )
+    def fit(self, c: DDADSettings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedDDAD:
         params = noise_predictor.trained(c, workdir, data, write)
         adapted = hosts.in_turn("adaptation", lambda: extractor.adapted(c, workdir, data, params, write))
         return _fitted(c, workdir, params, *adapted, mesh)
 
-    def restored(self, c: ConfigDict, workdir: Path, mesh: Mesh | None = None) -> FittedDDAD:
+    def restored(self, c: DDADSettings, workdir: Path, mesh: Mesh | None = None) -> FittedDDAD:
         params = noise_predictor.restored(c, workdir)
         # As ``fit`` has them where there are several devices.
         params = params if mesh is None else jax.tree.map(np.asarray, params)
         return _fitted(c, workdir, params, *extractor.restored(c, workdir), mesh)
 
-    def restored_at(self, c: ConfigDict, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedDDAD:
+    def restored_at(self, c: DDADSettings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedDDAD:
         if numbers["normalise"] != "held_out":
             raise InputError(
                 f"{workdir}: normalise = {numbers['normalise']!r} takes the scale of a score from the pictures of its "
@@ -94,7 +90,7 @@ class DDAD:
     def random(self, costly: ReconPoint) -> bool:
         return not (costly.eta == 0 and costly.start_noise == 0)
 
-    def cost(self, c: ConfigDict, data: Data) -> Calls:
+    def cost(self, c: DDADSettings, data: Data) -> Calls:
         images = data.view.tiles * sum(len(s.labels) for s in data.sets)
         return Calls(images, c.teacher, len(compared_pictures(c, data.test)))
 
@@ -114,11 +110,18 @@ class DDAD:
         more = [*(["times"] if "times" in row else []), *(["ratio"] if row["normalise"] == "held_out" else [])]
         return {name: row[name] for name in (*NUMBERS, *more)}
 
-    def settled(self, c: ConfigDict, numbers: Mapping[str, Any]) -> ConfigDict:
-        c = ConfigDict(c.to_dict())
-        c.score.update(crop=numbers["crop"], normalise=numbers["normalise"])
-        c.sample.clip = numbers["clip"]
-        return c
+    def settled(self, c: DDADSettings, numbers: Mapping[str, Any]) -> DDADSettings:
+        own = {"score.crop": "crop", "score.normalise": "normalise", "sample.clip": "clip"}
+        return changed(c, {flag: numbers[name] for flag, name in own.items()})
+
+    def seeds(self, c: DDADSettings) -> tuple[int, ...]:
+        return c.sweep.seed
+
+    def published(self, c: DDADSettings) -> bool:
+        return c.score.normalise == "batch"
+
+    def origin(self, c: DDADSettings) -> str:
+        return "" if c.sample.origin == LABEL_FREE else c.sample.origin
 
     def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """What has not been made yet binds nobody: the noise predictor's settings count once it has a checkpoint, the
@@ -132,21 +135,6 @@ class DDAD:
         parts = {"train": TRAINED_WITH, "adapt": ADAPTED_WITH, "student": STUDENT_WITH}
         return {folder: of(names) for folder, names in parts.items() if (workdir / folder).exists()}
 
-    def origin(self, c: ConfigDict) -> str:
-        return c.sample.origin
-
-    def published(self, c: ConfigDict, maps: np.ndarray, masks: np.ndarray) -> dict[str, float]:
-        """Pixel AUROC and PRO as the published code has them, beside ours.
-
-        Deviation: its masks keep grey rims, which our loaders do not: both metrics see binarised masks here.
-        """
-        if c.score.normalise != "batch":
-            return {}
-        return {
-            "published_pixel_auroc": reference_pixel_auroc(maps, masks),
-            "published_pro": reference_pro(maps, masks).pro,
-        }
-
     def steps(self, workdir: Path) -> Steps | None:
         return trajectories.load(workdir)
 
@@ -154,5 +142,5 @@ class DDAD:
         return report.explained(n_train, subject)
 
 
-def _fitted(c: ConfigDict, workdir: Path, params: Any, variables: Any, epoch: int, mesh: Mesh | None) -> FittedDDAD:
+def _fitted(c: DDADSettings, workdir: Path, params: Any, variables: Any, epoch: int, mesh: Mesh | None) -> FittedDDAD:
     return FittedDDAD(c, workdir, params, variables, epoch, program_of(c, params, variables, mesh))

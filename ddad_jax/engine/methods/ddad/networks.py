@@ -5,8 +5,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
 
+from ddad_jax.engine.methods.ddad.sections import ModelSettings
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
@@ -14,14 +14,14 @@ from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 
 
-def build_unet(c: ConfigDict) -> UNet:
-    m = c.model
+def build_unet(m: ModelSettings, size: int) -> UNet:
+    """size: side of its pictures."""
     return UNet(
-        image_size=c.data.size,
+        image_size=size,
         base=m.base,
-        channel_mult=tuple(m.channel_mult),
+        channel_mult=m.channel_mult,
         res_blocks=m.res_blocks,
-        attention_sizes=tuple(m.attention_sizes),
+        attention_sizes=m.attention_sizes,
         heads=m.heads,
         dropout=m.dropout,
         patch=m.patch,
@@ -64,8 +64,8 @@ def layered(unet: UNet, params: Any, plain: EpsFn) -> Layered:
     return Layered(plain, call, lambda x_t, t, deep: call(x_t, t, deep)[0])
 
 
-def build_student(c: ConfigDict) -> Student:
-    return Student(build_unet(c))
+def build_student(m: ModelSettings, size: int) -> Student:
+    return Student(build_unet(m, size))
 
 
 def student_apply(student: Student) -> Callable[..., tuple[Array, Array]]:

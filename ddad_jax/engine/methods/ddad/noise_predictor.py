@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
@@ -18,6 +17,7 @@ from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
 from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, used
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
@@ -26,7 +26,7 @@ from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
 
 
-def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> Any:
+def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -> Any:
     """The parameters to sample with (the moving average where there is one), training first what is missing.
 
     Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
@@ -36,11 +36,11 @@ def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> 
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
         has a finite validation loss, the first of them before the first step.
     """
-    unet, s, checkpoints = build_unet(c), c.train, Checkpoints(workdir / "train")
+    unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        course = _course(c, data, train_apply(unet), tx, mesh)
+        course = _course(s, c.seed, c.data.flips, data, train_apply(unet), tx, mesh)
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
         at = at._replace(state=descend(course, s, at, checkpoints, workdir / "train.jsonl", **how))
@@ -49,21 +49,21 @@ def trained(c: ConfigDict, workdir: Path, data: Data, write: Write = silent) -> 
     return params if mesh is None else jax.tree.map(np.asarray, params)
 
 
-def restored(c: ConfigDict, workdir: Path) -> Any:
+def restored(c: DDADSettings, workdir: Path) -> Any:
     """The parameters that ``trained`` returned when the training ended; nothing is trained, no data are needed.
 
     Raises:
       InputError: it has not ended, or its checkpoint is of another network.
     """
-    unet, tx, checkpoints = build_unet(c), optimiser_of(c.train), Checkpoints(workdir / "train")
+    unet, tx, checkpoints = build_unet(c.model, c.data.size), optimiser_of(c.train), Checkpoints(workdir / "train")
     at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
     if not at.finished:
         raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")
     return used(c.train, at.state)
 
 
-def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
-    size, n = c.train.batch_size, len(data.fit.labels)
+def _course(s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
+    size, n = s.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
         raise InputError(
             f"--config.train.batch_size={size}: expected a multiple of the number of devices, which is "
@@ -76,32 +76,32 @@ def _course(c: ConfigDict, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -
             state,
             x,
             # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
-            jax.random.key(c.seed + 1),
+            jax.random.key(seed + 1),
             apply=apply,
             tx=tx,
             alpha_bar=alpha_bar(),
-            t_max=c.train.t_max,
-            ema_decay=c.train.ema_decay,
-            reduce=c.train.reduce,
-            min_snr=c.train.min_snr,
+            t_max=s.t_max,
+            ema_decay=s.ema_decay,
+            reduce=s.reduce,
+            min_snr=s.min_snr,
         )
 
     kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
     step_fn = jax.jit(step_on_batch, donate_argnums=0, **kept)
 
     def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
-        images = data.fit.images[batch_indices(step, n, size, c.seed)[own]]
-        x = to_float(_flipped(images, c.data.flips, c.seed, step, own, size))
+        images = data.fit.images[batch_indices(step, n, size, seed)[own]]
+        x = to_float(_flipped(images, flips, seed, step, own, size))
         return step_fn(state, split(x, mesh))
 
-    validate = _validator(c, apply, data.validation.images, mesh)
+    validate = _validator(s, apply, data.validation.images, mesh)
     return Course(
         names=("train", "training", "trained"),
         update=update,
         told=lambda metrics: {"mse": float(metrics["mse"])},
         examine=lambda params: {"validation_loss": validate(params)},
         judged=("validation_loss", "validation loss"),
-        mend=f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir",
+        mend=f"Lower --config.train.learning_rate (now {s.learning_rate}) in a new workdir",
     )
 
 
@@ -124,16 +124,16 @@ def _flipped(
     return out
 
 
-def _validator(c: ConfigDict, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
+def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
-    times = np.linspace(0, c.train.t_max - 1, 8).astype(np.int32)
+    times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
     def errors_of(params: Any, x: Array, valid: Array, seeds: Array) -> Array:
         keys = jax.vmap(jax.random.key)(seeds)
         return validation_loss(params, x, valid, keys, apply=apply, alpha_bar=alpha_bar(), times=jnp.asarray(times))
 
     loss = jit_rows(errors_of, mesh)
-    size = rounded_up(min(c.train.batch_size, len(chosen)), mesh)
+    size = rounded_up(min(s.batch_size, len(chosen)), mesh)
     own = own_rows(size, mesh)
     seeds = np.array([image_seed(image) for image in chosen], np.uint32)
 

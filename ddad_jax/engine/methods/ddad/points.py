@@ -4,15 +4,15 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
+from ddad_jax.backbones import BACKBONES
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
 from ddad_jax.engine.methods.method import Plan, Point
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
 
 
-def config_point(c: ConfigDict) -> Point:
+def config_point(c: DDADSettings) -> Point:
     """The point of ``sample`` and ``score``, with the first seed of the sweep.
 
     Raises:
@@ -24,18 +24,18 @@ def config_point(c: ConfigDict) -> Point:
     return Point(recon_points(c, point_axes(c), "sample")[0], score)
 
 
-def point_axes(c: ConfigDict) -> dict[str, Any]:
+def point_axes(c: DDADSettings) -> dict[str, Any]:
     """The axes of a grid of that point alone."""
     one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
     return {**one, "seed": (c.sweep.seed[0],)}
 
 
-def sigma_scale(c: ConfigDict) -> float:
+def sigma_scale(c: DDADSettings) -> float:
     """Deviation: the papers' sigma belongs to 256 px; it scales with the picture."""
     return c.data.size / 256.0
 
 
-def recon_points(c: ConfigDict, axes: dict[str, Any], section: str) -> list[ReconPoint]:
+def recon_points(c: DDADSettings, axes: dict[str, Any], section: str) -> list[ReconPoint]:
     """The product of ``axes``, where a student takes of them what it was trained for.
 
     Raises:
@@ -48,7 +48,7 @@ def recon_points(c: ConfigDict, axes: dict[str, Any], section: str) -> list[Reco
         raise InputError(said if said.startswith("--config.") else f"{_flags(c, section, said)}: {said}") from None
 
 
-def _flags(c: ConfigDict, section: str, said: str) -> str:
+def _flags(c: DDADSettings, section: str, said: str) -> str:
     """What a message of ``recon_grid`` speaks of, by its flags: the one that it names first, and T' with the steps."""
     name = said.partition(" ")[0]
     names = ("steps", "t_prime") if name in ("steps", "T'") else (name,)
@@ -58,20 +58,20 @@ def _flags(c: ConfigDict, section: str, said: str) -> str:
     return " with ".join(f"--config.{part}.{name}={c[part][name]!r}" for name, part in of.items())
 
 
-def recon_product(c: ConfigDict, axes: dict[str, Any]) -> list[ReconPoint]:
+def recon_product(c: DDADSettings, axes: dict[str, Any]) -> list[ReconPoint]:
     points = []
     for model in dict.fromkeys(axes["model"]):
-        own = student_axes(c, axes) if model == "student" else axes
+        own = student_axes(c.student, axes) if model == "student" else axes
         points += recon_grid(**{**own, "model": (model,)})
     if "student" in axes["model"]:
-        trained = trained_for(c)
+        trained = trained_for(c.student, t_max=c.train.t_max)
         for point in points:
             if point.model == "student":
                 require_point(trained, point)
     return points
 
 
-def plan(c: ConfigDict, *, sweep: bool) -> Plan:
+def plan(c: DDADSettings, *, sweep: bool) -> Plan:
     """The grids of ``c.sweep`` and its parts (with ``sweep``) and always the point of ``c.sample`` and ``c.score``,
     which is the selected one unless ``c.select`` says to choose.
 
@@ -124,7 +124,9 @@ def point_of(row: Mapping[str, Any]) -> Point:
     row = {**UNSAID, **row}
     (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
     layers = tuple(row["layers"].split("+"))
-    if not set(layers) <= {"layer1", "layer2", "layer3"}:
-        raise InputError(f"layers = {row['layers']!r}: expected layer1, layer2, layer3, joined by +")
+    stages = {stage: None for backbone in BACKBONES.values() for stage in backbone.stages}
+    if not set(layers) <= set(stages):
+        listed = ", ".join(stages)
+        raise InputError(f"layers = {row['layers']!r}: expected stages of a backbone ({listed}), joined by +")
     flags = bool(row["standardise"]), bool(row["mask_after"])
     return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"])))

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
@@ -19,6 +17,7 @@ from ddad_jax.engine.figures import (
 from ddad_jax.engine.figures.frontier import best_spots, frontier
 from ddad_jax.engine.figures.side_by_side import Column
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures, teacher_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import MOST, load, shown
 from ddad_jax.engine.store.tables import Row, read_jsonl
 from ddad_jax.points import ReconPoint
@@ -45,7 +44,7 @@ def explained(n_train: int, subject: str) -> str:
     )
 
 
-def notes(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
+def notes(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
     """On the networks; row: of the selected point."""
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
     learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
@@ -55,12 +54,12 @@ def notes(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _seen(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> float:
+def _seen(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> float:
     """How often the noise predictor has met each training picture, or tile, on average."""
     return row["train_steps"] * c.train.batch_size / len(data.fit.labels)
 
 
-def warnings(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
+def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
     """A warning where the results say how long the training was, and not what the method can do."""
     seen = _seen(c, data, row)
     if seen >= ENOUGH:
@@ -72,7 +71,9 @@ def warnings(c: ConfigDict, data: Data, row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def figures(c: ConfigDict, workdir: Path, data: Data, rows: Sequence[Row], epoch: int, folder: Path) -> dict[str, Any]:
+def figures(
+    c: DDADSettings, workdir: Path, data: Data, rows: Sequence[Row], epoch: int, folder: Path
+) -> dict[str, Any]:
     """Fields of ``report.content.Report``; drawn into ``folder``."""
     return {
         "frontier": frontier_figure(rows, folder / "frontier.png"),
@@ -88,7 +89,7 @@ def figures(c: ConfigDict, workdir: Path, data: Data, rows: Sequence[Row], epoch
     }
 
 
-def gather(c: ConfigDict, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
+def gather(c: DDADSettings, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
     """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
     the frontier; without those that no file has."""
     at = shown(test, compared_pictures(c, test))

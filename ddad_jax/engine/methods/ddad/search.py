@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
 from ddad_jax.points import OPTIMISED
@@ -20,11 +19,11 @@ AXES = {
 }
 
 
-def usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]:
+def usual(c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, float]:
     """The range of a name; names: all that are searched. T' (1 + rise) stays below the training's times."""
     low, high = AXES[name].low, AXES[name].high
     if c.sample.model == "student" and name in ("w", "t_prime"):
-        learnt = trained_for(c)
+        learnt = trained_for(c.student, t_max=c.train.t_max)
         return learnt.w if name == "w" else learnt.t_prime
     last = c.train.t_max - 1
     if name == "t_prime":
@@ -36,7 +35,7 @@ def usual(c: ConfigDict, name: str, names: Sequence[str]) -> tuple[float, float]
     return low, high
 
 
-def refused(c: ConfigDict, name: str) -> str:
+def refused(c: DDADSettings, name: str) -> str:
     """Why a name cannot be searched with this config, as the end of a sentence; "" where it can."""
     if name != "t_prime" or c.sample.grid not in ("reference", OPTIMISED):
         return ""

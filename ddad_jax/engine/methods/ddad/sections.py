@@ -1,14 +1,17 @@
 """The settings of DDAD: its noise predictor and student, adaptation, sampler, score, and what a sweep tries."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, ScoreSettings, Settings
 from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
     DTYPE,
+    LAYERS,
     LONGEST_SIDE,
     MINUTES,
     MOST_WEIGHT,
@@ -17,6 +20,7 @@ from ddad_jax.engine.settings.setting import (
     below_one,
     is_number,
     is_whole,
+    none_or_more,
     number,
     one_of,
     parts,
@@ -42,37 +46,38 @@ _FADE = number(0, expected="0 (a constant blend) or more, published 1")
 _BLEND_MAX = number(0, expected="0 (no limit) or more, 1 to end at the target")
 _BATCH = whole(1, 2**20)
 _DECAY = number(0, expected="0 (none) or more, finite")
-_LAYERS = several(one_of("layer1", "layer2", "layer3"), least=1)
+_WEIGHT = number(0, MOST_WEIGHT)
+_DROPOUT = below_one("0 up to below 1")
+_EMA = below_one("0 (none) up to below 1")
+_CLIP = number(0, math.inf, "0 (no clipping) or more")
+_MIN_SNR = number(0, expected="0 (off) or above, usually 5")
+_LAMBDA = number(0, expected="finite, 0 or more")
+_MULTIPLIERS = several(above(0, 1024), most=16)
+_SIDES = several(above(0, expected="the side of a feature map in pixels"))
+_RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
+_REUSE = whole(1, expected="1 (every layer at every step) or more steps")
 # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
 _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
 
 @dataclass(frozen=True)
-class ModelSettings:
+class ModelSettings(Section):
     """The U-Net."""
 
     base: int = setting(32, whole(1, LONGEST_SIDE), "channels of the first level; 64 DDAD, 32 DDAD-S")
-    channel_mult: tuple[float, ...] = setting(
-        (), several(above(0, 1024), most=16), "of each level; empty: the published table for the size"
-    )
+    channel_mult: tuple[float, ...] = setting((), _MULTIPLIERS, "a level; empty: the published table for the size")
     res_blocks: int = setting(2, whole(1, 64), "a level, one more on the way up")
-    attention_sizes: tuple[float, ...] = setting(
-        (32, 16, 8), several(above(0, expected="the side of a feature map in pixels")),
-        "sides of feature maps, in pixels, that have attention",
-    )  # fmt: skip
+    attention_sizes: tuple[int, ...] = setting((32, 16, 8), _SIDES, "of feature maps, in pixels, that have attention")
     heads: int = setting(2, whole(1, LONGEST_SIDE), "of attention; 4 DDAD, 2 DDAD-S")
-    dropout: float = setting(0.0, below_one("0 up to below 1"), "in every block; published 0 for DDAD, 0.3 for DDAD-S")
+    dropout: float = setting(0.0, _DROPOUT, "in every block; published 0 for DDAD, 0.3 for DDAD-S")
     patch: int = setting(1, whole(1, LONGEST_SIDE), "side of the squares of pixels that become channels; published 1")
     predict: str = setting("eps", one_of("eps", "x0"), '| "x0": for small networks and short trainings; published eps')
-    groups: int = setting(
-        32, whole(1, 2**16),
-        "of every normalisation; fewer than channels, or the time embedding is lost; published 32",
-    )  # fmt: skip
+    groups: int = setting(32, whole(1, 2**16), "of normalisations; as many as channels loses the time; published 32")
     dtype: str = setting("float32", DTYPE, "| bfloat16: what the network computes in; parameters stay float32")
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class TrainingSettings(Section):
     """What the trainings of noise predictor and student have in common."""
 
     steps: int = setting(20_000, COUNT, "batches")
@@ -80,18 +85,10 @@ class TrainingSettings:
     batch_size: int = setting(16, _BATCH, "pictures, over all devices")
     learning_rate: float = setting(3e-4, above(0), "of Adam")
     weight_decay: float = setting(2.5e-7, _DECAY, "L2 coupled to the gradient; 0.05 with reduce = sum, as published")
-    warmup_steps: int = setting(
-        200, whole(0, expected="0 (no warm-up) or more, a whole number"), "of a rate that rises from 0; published 0"
-    )
-    clip_norm: float = setting(
-        1.0, number(0, float("inf"), "0 (no clipping) or more"),
-        "of the gradient of all parameters; 0: none, as published",
-    )  # fmt: skip
+    warmup_steps: int = setting(200, none_or_more("no warm-up"), "of a rate that rises from 0; published 0")
+    clip_norm: float = setting(1.0, _CLIP, "of the gradient of all parameters; 0: none, as published")
     accumulate: int = setting(1, COUNT, "batches an update; published 1")
-    ema_decay: float = setting(
-        0.999, below_one("0 (none) up to below 1"),
-        "of the average of parameters that is used afterwards; 0: none, as published",
-    )  # fmt: skip
+    ema_decay: float = setting(0.999, _EMA, "of the average that is used afterwards; 0: none, as published")
     log_every: int = setting(50, COUNT, "steps")
     validate_every: int = setting(500, COUNT, "steps")
     checkpoint_every: int = setting(500, COUNT, "steps")
@@ -103,10 +100,7 @@ class TrainSettings(TrainingSettings):
 
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
     t_max: int = setting(1000, whole(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
-    min_snr: float = setting(
-        0.0, number(0, expected="0 (off) or above, usually 5"),
-        "5: weight by min(SNR, 5) / SNR, for short trainings; published 0",
-    )  # fmt: skip
+    min_snr: float = setting(0.0, _MIN_SNR, "5: weight by min(SNR, 5) / SNR, for short trainings; published 0")
 
 
 @dataclass(frozen=True)
@@ -116,49 +110,35 @@ class StudentSettings(TrainingSettings):
 
     steps: int = setting(4000, COUNT, "batches")
     weight_decay: float = setting(0.0, _DECAY, "L2 coupled to the gradient")
-    warmup_steps: int = setting(
-        100, whole(0, expected="0 (no warm-up) or more, a whole number"), "of a rate that rises from 0"
-    )
+    warmup_steps: int = setting(100, none_or_more("no warm-up"), "of a rate that rises from 0")
     w: tuple[float, float] = setting((0.0, 6.0), span(is_number, 0, 1e6, "from 0 to 1e6"), "it may be asked for")
     t_prime: tuple[int, int] = setting((100, 300), span(is_whole, 1, 999, "from 1 to 999"), "it may be asked for")
     calls: int = setting(2, whole(1, 2, "1 or 2"), "at most so many a reconstruction")
     grid: str = setting("trailing", _FORMULA, "of the times it is called at")
-    start_noise: float = setting(
-        1.0, _START_NOISE, "this, fade and blend_max as in sample: it is asked with them alone"
-    )
+    start_noise: float = setting(1.0, _START_NOISE, "as in sample, like the next two: it is asked with them alone")
     fade: float = setting(1.0, _FADE, "as in sample")
     blend_max: float = setting(0.0, _BLEND_MAX, "as in sample")
     teacher_solver: str = setting("dpm2m", _SOLVER, "of the run that it learns to shorten; as sample.solver")
     teacher_steps: int = setting(20, _TIME, "of that run")
     teacher_grid: str = setting("trailing", _FORMULA, "of that run's times")
     defects: int = setting(512, COUNT, "about so many synthetic defects are painted on the training pictures")
-    damaged: float = setting(
-        0.5, _PART, "share of a batch that shows them; the teacher's answer is the target there too"
-    )
+    damaged: float = setting(0.5, _PART, "share of a batch that shows them; the teacher's answer is the target, too")
     paired: float = setting(0.25, _PART, "share whose target y is another picture, as in adaptation")
-    relative: bool = setting(
-        True, BOOL, "errors in units of the teacher's own in one call, so that every w counts alike"
-    )
+    relative: bool = setting(True, BOOL, "errors in units of the teacher's own in one call: every w counts alike")
     reuse: int = setting(4, COUNT, "updates that use each of the teacher's answers")
 
 
 @dataclass(frozen=True)
-class AdaptSettings:
+class AdaptSettings(Section):
     """The adaptation of the feature extractor to the pictures."""
 
-    epochs: int = setting(8, whole(0, expected="0 (no adaptation) or more, a whole number"), "0: no adaptation")
+    epochs: int = setting(8, none_or_more("no adaptation"), "0: no adaptation")
     max_minutes: float = setting(0.0, MINUTES, "0: no limit")
-    patience: int = setting(
-        3, whole(0, expected="0 (run all epochs) or more, a whole number"),
-        "epochs without a higher contrast before stopping; 0: run them all",
-    )  # fmt: skip
+    patience: int = setting(3, none_or_more("run all epochs"), "epochs without a higher contrast before stopping")
     batch_size: int = setting(8, whole(1, 2**20, "at least 1 pair"), "pairs")
     learning_rate: float = setting(1e-4, above(0), "of AdamW")
     weight_decay: float = setting(0.01, _DECAY, "of AdamW")
-    lambda_dl: float = setting(
-        0.1, number(0, expected="finite, 0 or more"),
-        "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA",
-    )  # fmt: skip
+    lambda_dl: float = setting(0.1, _LAMBDA, "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA")
     batch_norm: str = setting("frozen", one_of("frozen", "train"), "| train: by batch statistics, as published")
     w: float = setting(3.0, _W, "this and the next three: how its pictures are reconstructed; published 3, 250, 10, 1")
     t_prime: int = setting(250, _TIME, "of their reconstruction")
@@ -172,7 +152,7 @@ class AdaptSettings:
 
 
 @dataclass(frozen=True)
-class SampleSettings:
+class SampleSettings(Section):
     """The point a verdict uses."""
 
     origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
@@ -180,12 +160,8 @@ class SampleSettings:
     t_prime: int = setting(250, _TIME, "T', the time a reconstruction begins at")
     steps: int = setting(10, _TIME, "of a reconstruction")
     eta: float = setting(1.0, _ETA, "of the noise of a step: 0 DDIM, 1 DDPM")
-    grid: str = setting(
-        "trailing", _GRID, 'a name of ddad_jax/timesteps.py, or "optimised": found as section grid says'
-    )
-    solver: str = setting(
-        "ddim", _SOLVER, "a name of ddad_jax/solvers/__init__.py; eta is 0 for those without noise of their own"
-    )
+    grid: str = setting("trailing", _GRID, "a name of ddad_jax/timesteps.py, or optimised, as section grid says")
+    solver: str = setting("ddim", _SOLVER, "a name of ddad_jax/solvers; eta is 0 for those without noise of their own")
     start_noise: float = setting(1.0, _START_NOISE, "0: begin at the scaled picture, without noise; published 1")
     fade: float = setting(1.0, _FADE, "the blend towards the target is w (1 - alpha_bar)^fade; published 1")
     blend_max: float = setting(0.0, _BLEND_MAX, "and at most this; 1 ends at the target, 0: no limit, as published")
@@ -194,11 +170,11 @@ class SampleSettings:
         "| student: with 1 or 2 steps; grid, start_noise, fade and blend_max are then its own",
     )  # fmt: skip
     rise: float = setting(
-        0.0, number(0, expected="a finite number, 0 (one T' for all pictures) or more"),
+        0.0, _RISE,
         "T' of a picture is up to (1 + rise) times as late, the more unusual a first call finds it",
     )  # fmt: skip
     reuse: int = setting(
-        1, whole(1, expected="1 (every layer at every step) or more steps"),
+        1, _REUSE,
         "2: at every second step the network's deep layers are those of the step before; published 1",
     )  # fmt: skip
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
@@ -210,31 +186,24 @@ class SampleSettings:
 class DistanceScoreSettings(ScoreSettings):
     """From the distances of a picture and its reconstruction to a map, and to the picture's score."""
 
-    v: float = setting(1.0, number(0, MOST_WEIGHT), "weight of the pixel distance against that of features")
-    layers: tuple[str, ...] = setting(("layer2", "layer3"), _LAYERS, "of the backbone, whose features are compared")
+    v: float = setting(1.0, _WEIGHT, "weight of the pixel distance against that of features")
+    layers: tuple[str, ...] = setting(("layer2", "layer3"), LAYERS, "of the backbone, whose features are compared")
     sigma: float = setting(4.0, _SIGMA, "of the blur, in pixels of a 256 px image; scaled with the size")
-    feature_weight: float = setting(
-        1.0, number(0, MOST_WEIGHT), "of the feature term; 0: the map is of pixels alone; published 1"
-    )
+    feature_weight: float = setting(1.0, _WEIGHT, "of the feature term; 0: the map is of pixels alone; published 1")
     normalise: str = setting("held_out", one_of("held_out", "batch"), "| batch (published: whole test set maxima)")
     batch: int = setting(16, COUNT, "images a batch when normalise = batch")
 
 
 @dataclass(frozen=True)
-class GridSettings:
+class GridSettings(Section):
     """Times found for the trained model where sample.grid or sweep.grid is "optimised", for each T', steps and solver,
     at the w, start and blend of sample: every other w of a sweep shares them. Kept in grids.json of the workdir.
     Adaptation has a T' and steps of its own and uses the trailing grid then."""
 
     images: int = setting(8, COUNT, "held-out normal pictures they are found on")
-    teacher_steps: int = setting(
-        100, _TIME, "of the fine run that K steps shall come close to; its times are the candidates"
-    )
+    teacher_steps: int = setting(100, _TIME, "of the fine run that K steps come close to; its times are the candidates")
     teacher_solver: str = setting("ddim", _SOLVER, "as in the rows' teacher_rmse; as sample.solver")
-    rounds: int = setting(
-        3, whole(0, expected="0 (none) or more, a whole number"),
-        "of coordinate descent behind the dynamic programming; 0: none",
-    )  # fmt: skip
+    rounds: int = setting(3, none_or_more("none"), "of coordinate descent behind the dynamic programming")
 
 
 def _each(section: type, name: str, help_: str = "") -> Any:
@@ -249,7 +218,7 @@ _PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCT
 
 
 @dataclass(frozen=True)
-class SweepSettings:
+class SweepSettings(Section):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone. parts: more sweeps, each a section of some of these names, that take the point's values for the rest."""
 
@@ -287,9 +256,7 @@ class DDADSettings(Settings):
         0, whole(0, 1000, "0 (none) to 1000"),
         "steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies",
     )  # fmt: skip
-    teacher_images: int = setting(
-        64, COUNT, "that distance is measured on at most so many test pictures, spread over them"
-    )
+    teacher_images: int = setting(64, COUNT, "test pictures that distance is measured on at most, spread over them")
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()
     student: StudentSettings = StudentSettings()

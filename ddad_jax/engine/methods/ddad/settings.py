@@ -2,26 +2,24 @@
 
 from typing import Any
 
-from ml_collections import ConfigDict
-
 from ddad_jax.distilled import Trained, require
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings
 from ddad_jax.errors import InputError
 from ddad_jax.points import OPTIMISED, ReconPoint
 from ddad_jax.timesteps import GRIDS
 
 
-def trained_for(c: ConfigDict) -> Trained:
-    """What ``c.student`` trains for.
+def trained_for(s: StudentSettings, *, t_max: int) -> Trained:
+    """What a student trains for; its teacher learns times below ``t_max``.
 
     Raises:
       InputError: a T' of its range has no grid of so many steps, the student's grid begins below T', or the teacher
         never saw times so late.
     """
-    s = c.student
     low, high = int(s.t_prime[0]), int(s.t_prime[1])
-    if high >= c.train.t_max:
+    if high >= t_max:
         raise InputError(
-            f"--config.student.t_prime={tuple(s.t_prime)}: the teacher learns times below {c.train.t_max} "
+            f"--config.student.t_prime={tuple(s.t_prime)}: the teacher learns times below {t_max} "
             "(--config.train.t_max), so the largest T' must be smaller"
         )
     for name, grid, steps in (("grid", s.grid, s.calls), ("teacher_grid", s.teacher_grid, s.teacher_steps)):
@@ -46,14 +44,13 @@ def trained_for(c: ConfigDict) -> Trained:
     )
 
 
-def student_axes(c: ConfigDict, axes: dict[str, Any]) -> dict[str, Any]:
+def student_axes(s: StudentSettings, axes: dict[str, Any]) -> dict[str, Any]:
     """``axes`` of ``points.recon_grid`` as a student takes them: what it learnt with is fixed, its steps are those of
     the sweep that it has calls for.
 
     Raises:
       InputError: none of the steps.
     """
-    s = c.student
     steps = tuple(n for n in axes["steps"] if n <= s.calls)
     if not steps:
         few = "1 or 2" if s.calls == 2 else "1"
@@ -86,11 +83,11 @@ STUDENT_WITH = ("student",)
 """What a student depends on besides."""
 
 
-def products(c: ConfigDict, *names: str) -> list[dict[str, tuple[Any, ...]]]:
+def products(c: DDADSettings, *names: str) -> list[dict[str, tuple[Any, ...]]]:
     """The values of ``sample.<name>`` that belong together in a run: the point, the sweep, and each of its parts."""
     point = {name: (c.sample[name],) for name in names}
-    sweeps = (c.sweep, *c.sweep.parts.values())
-    return [point, *({name: sweep.get(name) or point[name] for name in names} for sweep in sweeps)]
+    tried = ({name: c.sweep[name] for name in names}, *c.sweep.parts.values())
+    return [point, *({name: sweep.get(name) or point[name] for name in names} for sweep in tried)]
 
 
 def adaptation_grid(name: str) -> str:

@@ -4,26 +4,20 @@ A point's file is written before its rows: a sweep that is killed and goes on ha
 has finished. Nothing is ever reconstructed for them.
 """
 
-import io
-import json
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point
-from ddad_jax.engine.store.archives import read_npz
-from ddad_jax.engine.store.tables import Row, plain, write_bytes
-from ddad_jax.errors import InputError
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.store.tables import Row
 from ddad_jax.points import ReconPoint
-
-log = logging.getLogger(__name__)
 
 FOLDER = "side_by_side"
 EACH = 2
@@ -52,7 +46,7 @@ def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
 
 
 def keeper(
-    c: ConfigDict, workdir: Path, test: ImageSet, selected: Point | None
+    c: DDADSettings, workdir: Path, test: ImageSet, selected: Point | None
 ) -> Callable[[ReconPoint, Mapping[str, Any], np.ndarray, np.ndarray], None]:
     """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
     point has the first seed and the w and T' of the selected one; any w and T' while none is selected."""
@@ -66,27 +60,18 @@ def keeper(
         # What diverged has no picture.
         if point.seed != c.sweep.seed[0] or not level or not all(np.isfinite(p).all() for p in pictures):
             return
-        made_of, buffer = json.dumps(plain({**point._asdict(), **made_with})), io.BytesIO()
         x0, teacher = (np.round((np.clip(p.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8) for p in pictures)
-        np.savez_compressed(buffer, made_of=np.array(made_of), at=at, x0=x0, teacher=teacher)
-        write_bytes(workdir / FOLDER / _name(point), buffer.getvalue())
+        content, made_of = {"at": at, "x0": x0, "teacher": teacher}, {**point._asdict(), **made_with}
+        kept.save(workdir / FOLDER / _name(point), content, made_of, packed=True)
 
     return keep
 
 
 def load(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
-    """The pictures ``at`` of the row's point; None where no undamaged file has them as the row was made."""
+    """The pictures ``at`` of the row's point; None where no file has them as the row was made."""
     path = workdir / FOLDER / _name(ReconPoint(**{name: row[name] for name in ReconPoint._fields}))
-    if not path.exists():
-        return None
-    try:
-        archive = read_npz(path)
-        made_of, own = dict(json.loads(str(archive["made_of"]))), archive["at"]
-        found = Redrawn(archive["x0"], archive["teacher"])
-    except (InputError, ValueError, KeyError, TypeError) as error:
-        log.warning("%s: not what a sweep keeps (%s), so the report leaves its pictures out. Delete it", path, error)
-        return None
-    return found if made_of.items() <= row.items() and np.array_equal(own, at) else None
+    there = kept.load(path, row, ("at", "x0", "teacher"), more=True, otherwise="the report leaves its pictures out")
+    return Redrawn(there["x0"], there["teacher"]) if there and np.array_equal(there["at"], at) else None
 
 
 def _name(point: ReconPoint) -> str:

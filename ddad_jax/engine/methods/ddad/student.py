@@ -1,24 +1,23 @@
 """Distillation: the student on its teacher's lessons, in the loop of ``descending``. On one device."""
 
 import functools
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.checkpoint import Checkpoints, fingerprint
-from ddad_jax.data.json_file import parsed
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, trained_steps, used
-from ddad_jax.engine.store.tables import write_text
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.store.tables import plain
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
@@ -32,7 +31,7 @@ class Distilled(NamedTuple):
     made_with: dict[str, Any]
 
 
-def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Write = silent) -> Distilled:
+def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Write = silent) -> Distilled:
     """The student of a noise predictor with ``params``, training first what is missing.
 
     Stops after ``student.steps`` updates or ``student.max_minutes``, kill and resume included. Beside its checkpoints
@@ -45,14 +44,14 @@ def distilled(c: ConfigDict, workdir: Path, data: Data, params: Any, write: Writ
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
     tx = optimiser_of(s)
-    fresh = init_state(init_student(build_student(c), params, jax.random.key(c.seed)), tx)
+    fresh = init_state(init_student(build_student(c.model, c.data.size), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
         state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
     return _told(used(s, state), state)
 
 
-def restored(c: ConfigDict, workdir: Path, params: Any) -> Distilled:
+def restored(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     """What ``distilled`` returned when the distillation ended; nothing is trained, no data are needed.
 
     Raises:
@@ -61,7 +60,7 @@ def restored(c: ConfigDict, workdir: Path, params: Any) -> Distilled:
     checkpoints = Checkpoints(workdir / "student")
     if checkpoints.steps():
         _claim(c, workdir, params, begun=True)
-        tx, student = optimiser_of(c.student), build_student(c)
+        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size)
         fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
         state, _, finished = begun(fresh, checkpoints)
         if finished:
@@ -74,36 +73,32 @@ def _told(sampled: Any, state: TrainState) -> Distilled:
     return Distilled(sampled, {"student_steps": int(state.step), "student": fingerprint(sampled)})
 
 
-def _claim(c: ConfigDict, workdir: Path, params: Any, *, begun: bool) -> None:
+def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
     """Write student.json, or require that what it says is what is asked for now."""
     file = workdir / "student" / "student.json"
-    teacher: dict[str, Any] = {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)}
-    now = json.loads(json.dumps({"trained_for": trained_for(c)._asdict(), "teacher": teacher}))
+    now = {
+        "trained_for": trained_for(c.student, t_max=c.train.t_max)._asdict(),
+        "teacher": {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)},
+    }
     if not begun:
-        write_text(file, json.dumps(now, indent=1))
+        kept.save(file, now, {})
         return
     mend = f"Delete {file.parent} to train a student for these settings, or name another --workdir"
-    try:
-        before = parsed(file.read_bytes(), constants=True)
-        there = {**before["trained_for"], "teacher": before["teacher"]}
-        had, has = (f"{t['train_steps']} steps, parameters {t['parameters'][:8]}" for t in (there["teacher"], teacher))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file}: does not say whose student this is ({error!r}). {mend}") from None
-    here: dict[str, Any] = {**now["trained_for"], "teacher": teacher}
-    if there["teacher"] != teacher:
-        raise InputError(f"{file}: the student learnt from another teacher (trained {had}; the one here {has}). {mend}")
-    differing = [f"{name}: there {there.get(name)}, now {here[name]}" for name in here if there.get(name) != here[name]]
-    if differing:
-        raise InputError(f"{file}: the student was trained for something else ({'; '.join(differing)}). {mend}")
+    before, _ = kept.read(file, dict.fromkeys(now, dict), mend=mend)
+    there, here = ({**said["trained_for"], "teacher": said["teacher"]} for said in (before, plain(now)))
+    if differing := kept.differences(there, here):
+        raise InputError(
+            f"{file}: the student was trained for something else or by another teacher ({'; '.join(differing)}). {mend}"
+        )
 
 
-def _course(c: ConfigDict, data: Data, params: Any, tx: Any) -> Course:
-    s, apply = c.student, student_apply(build_student(c))
-    teacher = teacher_fn(c, params)
-    lesson_of = lessons(c, data, teacher)
+def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
+    s, student = c.student, build_student(c.model, c.data.size)
+    teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
+    lesson_of = lessons(s, c.seed, data, teacher)
     step_fn: Callable[[TrainState, Lesson], tuple[TrainState, dict[str, Any]]] = jax.jit(
         functools.partial(
-            distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(c)
+            distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(s)
         ),
         donate_argnums=0,
     )  # fmt: skip
@@ -115,7 +110,7 @@ def _course(c: ConfigDict, data: Data, params: Any, tx: Any) -> Course:
         names=("distil", "distillation", "distilled"),
         update=lambda state, step: step_fn(state, lesson_of(step)),
         told=told,
-        examine=examination(c, data, teacher, apply),
+        examine=examination(s, c.seed, data, teacher, apply),
         judged=("validation_rmse_1", "distance to the teacher"),
         mend=(
             f"Lower --config.student.learning_rate (now {s.learning_rate}) or the largest w of --config.student.w (now "

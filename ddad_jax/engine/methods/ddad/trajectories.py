@@ -4,25 +4,20 @@ It is computed once, after the sweep: distances need the end of a reconstruction
 """
 
 import functools
-import io
-import json
-import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ml_collections import ConfigDict
 
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point, Steps
-from ddad_jax.engine.store.archives import read_npz
-from ddad_jax.engine.store.tables import write_bytes
+from ddad_jax.engine.store import kept
 from ddad_jax.engine.verdicts.shown import SIDE, shown, thinned
-from ddad_jax.errors import InputError
 from ddad_jax.points import GridKey
 from ddad_jax.sampler import visited
 from ddad_jax.sweep import PairProgram
@@ -30,15 +25,13 @@ from ddad_jax.timesteps import TimeGrid
 from ddad_jax.vision.tiles import Tiling, cut, stitch_one
 from ddad_jax.visits import visits
 
-log = logging.getLogger(__name__)
-
 NAME = "trajectory.npz"
 MOST_BYTES = 2**27
 """Of all predictions together: fewer pictures are kept where they would take more."""
 
 
 def keep(
-    c: ConfigDict,
+    c: DDADSettings,
     workdir: Path,
     data: Data,
     point: Point,
@@ -84,35 +77,29 @@ def keep(
             (found.times[0], _stitched(found.x0_hat, view.tiling)) for found in visits(program, tiles, recon, **how)
         ]
         times, x0_hat = (np.stack(part) for part in zip(*each, strict=True))
-    hosts.first("trajectory.npz", lambda: _save(workdir, Steps(at, times, x0_hat)))
+    content = Steps(at, times, x0_hat)._asdict()
+    hosts.first("trajectory.npz", lambda: kept.save(workdir / NAME, content, _made_with(workdir), packed=True))
 
 
 def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps | None:
     """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it.
 
-    otherwise: what happens where the file is damaged, for the warning.
+    otherwise: what happens where there is nothing, for the log.
     """
-    if not (workdir / NAME).exists():
-        return None
-    try:
-        found = read_npz(workdir / NAME)
-        kept = Steps(found["at"], found["times"], found["x0_hat"])
-    except (InputError, KeyError):
-        log.warning("%s: damaged, or not what a run keeps there: %s", workdir / NAME, otherwise)
-        return None
-    return kept if str(found.get("made_of")) == _made_of(workdir) else None
+    there = kept.load(workdir / NAME, _made_with(workdir), Steps._fields, otherwise=otherwise)
+    return Steps(**there) if there else None
 
 
-def _wanted(c: ConfigDict, workdir: Path, data: Data, point: Point) -> list[int]:
+def _wanted(c: DDADSettings, workdir: Path, data: Data, point: Point) -> list[int]:
     """The pictures to show; none where their file is there, or where there is nothing to show of the point."""
     if not c.output.browser or not (workdir / "selected.npz").exists():
         return []
     height, width = data.test.images.shape[1:3]
     side = -(-max(height, width) // SIDE) if data.view.tiling else 1
     fit = MOST_BYTES // (3 * (height // side) * (width // side) * point[0].steps)
-    at = shown(data.test, read_npz(workdir / "selected.npz")["scores"], min(c.output.browser, max(1, fit)))
-    kept = load(workdir, otherwise="made anew")
-    return [] if kept is not None and np.array_equal(kept.at, at) else at.tolist()
+    at = shown(data.test, kept.read(workdir / "selected.npz")[0]["scores"], min(c.output.browser, max(1, fit)))
+    there = load(workdir, otherwise="it is made anew")
+    return [] if there and np.array_equal(there.at, at) else at.tolist()
 
 
 def _stitched(x0_hat: np.ndarray, tiling: Tiling) -> np.ndarray:
@@ -125,16 +112,8 @@ def _stitched(x0_hat: np.ndarray, tiling: Tiling) -> np.ndarray:
     return np.stack([whole(step) for step in np.moveaxis(x0_hat, 1, 0)])
 
 
-def _made_of(workdir: Path) -> str:
+def _made_with(workdir: Path) -> dict[str, Any]:
     """What tells the point of selected.npz, and the model that made it, from others."""
-    path = workdir / "selected.npz"
-    weights = workdir / "journal_of.json"
-    point = str(read_npz(path)["made_of"]) if path.exists() else ""
-    return json.dumps([point, weights.read_text() if weights.exists() else ""])
-
-
-def _save(workdir: Path, kept: Steps) -> None:
-    buffer = io.BytesIO()
-    arrays: Any = {name: np.asarray(array) for name, array in kept._asdict().items()}
-    np.savez_compressed(buffer, made_of=np.array(_made_of(workdir)), **arrays)
-    write_bytes(workdir / NAME, buffer.getvalue())
+    selected, owner = workdir / "selected.npz", workdir / "journal_of.json"
+    point = kept.read(selected)[1] if selected.exists() else None
+    return {"selected": point, "weights": kept.read(owner)[0].get("weights") if owner.exists() else None}

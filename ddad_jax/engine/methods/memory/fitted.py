@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import fingerprint
@@ -58,7 +57,7 @@ class FittedMemory:
     their arrays stay on the disk until they are used, so that a sweep holds one at a time. compiled: so far."""
 
     method: "MemoryMethod"
-    c: ConfigDict
+    c: Any
     workdir: Path
     variables: Variables
     mesh: Mesh | None = None
@@ -91,16 +90,16 @@ class FittedMemory:
         return replace(self, memories={point: self._kept(point)})
 
     def _path(self, point: Any) -> Path:
-        said = json.dumps([settings_of(point), backbone_settings(self.c), self.c.data.size], sort_keys=True)
+        said = json.dumps([settings_of(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
         return self.workdir / self.method.name / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"
 
     def _made_with(self, point: Any, data: Data) -> dict[str, Any]:
         return {
             **settings_of(point),
-            **backbone_columns(self.c),
+            **backbone_columns(self.c.backbone),
             "size": self.c.data.size,
             "weights": fingerprint(self.variables),
-            "pictures": fingerprint_in(self.workdir, self.c, data.fit),
+            "pictures": fingerprint_in(self.workdir, self.c.data, data.fit),
         }
 
     def _kept(self, point: Any, made_with: Mapping[str, Any] | None = None) -> Remembered:
@@ -143,7 +142,7 @@ class FittedMemory:
 
     def _seen(self, point: Any) -> Callable[[Any, Array], Array]:
         """(weights, pictures uint8 or in [-1, 1]) -> a vector for each place, [b, h, w, d]."""
-        backbone, method = build_backbone(self.c), self.method
+        backbone, method = build_backbone(self.c.backbone), self.method
 
         def seen(variables: Any, images: Array) -> Array:
             x = to_float(images) if images.dtype == jnp.uint8 else images
@@ -171,7 +170,7 @@ class FittedMemory:
         pictures: Pictures,
         points: Sequence[Any],
         *,
-        progress: Callable[[int], object] | None = None,
+        progress: Callable[[int], object] = lambda _: None,
         judged: Mapping[Any, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:
@@ -184,8 +183,7 @@ class FittedMemory:
                 evidence.append(jax.tree.map(lambda rows, valid=part.valid: np.asarray(rows)[valid], part.of))
                 n = int(part.valid.sum())
                 seconds.append(np.full(n, part.seconds / n))
-                if progress:
-                    progress(n)
+                progress(n)
             yield Measured(
                 point, jax.tree.map(lambda *rows: np.concatenate(rows), *evidence), np.concatenate(seconds), {}
             )
@@ -232,7 +230,7 @@ class FittedMemory:
 
     @property
     def columns(self) -> dict[str, Any]:
-        return backbone_columns(self.c)
+        return backbone_columns(self.c.backbone)
 
     def columns_at(self, costly: Any) -> dict[str, Any]:
         return self.asks(costly)
@@ -257,11 +255,11 @@ class FittedMemory:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"method": self.method.name, "backbone": backbone_settings(self.c)}
+        return {"method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
 
     @property
     def networks(self) -> dict[str, Any]:
-        return {"size": self.c.data.size, "method": self.method.name, "backbone": backbone_settings(self.c)}
+        return {"size": self.c.data.size, "method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
 
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:

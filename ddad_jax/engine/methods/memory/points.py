@@ -5,19 +5,18 @@ import itertools
 from collections.abc import Mapping
 from typing import Any
 
-from ml_collections import ConfigDict
-
+from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.method import Plan, Point, is_number
 from ddad_jax.engine.settings.setting import Range, settings_in
 from ddad_jax.errors import InputError
 
 
-def sigma_scale(c: ConfigDict) -> float:
+def sigma_scale(c: Any) -> float:
     """Deviation: the papers' sigma belongs to the size of theirs; it scales with the picture."""
     return c.data.size / 256.0
 
 
-def plan(c: ConfigDict, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
+def plan(c: Any, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     """The product of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one unless
     ``c.select`` says to choose."""
     own = getattr(c, c.method)
@@ -31,11 +30,11 @@ def plan(c: ConfigDict, costly: type[Any], cheap: type[Any], *, sweep: bool) -> 
     return Plan([*dict.fromkeys(costlies)], [*dict.fromkeys(cheaps)], None if c.select else selected)
 
 
-def _tried(c: ConfigDict, axes: Mapping[str, Any]) -> dict[str, Any]:
+def _tried(c: Any, axes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(c.sweep, name) or value for name, value in axes.items()}
 
 
-def _points(c: ConfigDict, kind: type[Any], axes: Mapping[str, Any]) -> list[Any]:
+def _points(c: Any, kind: type[Any], axes: Mapping[str, Any]) -> list[Any]:
     scaled = {**axes, "sigma": [value * sigma_scale(c) for value in axes["sigma"]]} if "sigma" in axes else axes
     every = [[_typed(kind, name, value) for value in values] for name, values in scaled.items()]
     return [kind(**dict(zip(scaled, values, strict=True))) for values in itertools.product(*every)]
@@ -57,6 +56,7 @@ def point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settin
     """
     ranges = {each.flag: each.range for each in settings_in(settings)}
     parts = []
+    stages = {stage: None for backbone in BACKBONES.values() for stage in backbone.stages}
     for kind, section in ((costly, name), (cheap, "score")):
         row = {**kind._field_defaults, **row}
         values = {field: _typed(kind, field, row[field]) for field in kind._fields}
@@ -64,6 +64,8 @@ def point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settin
             range_ = Range(_positive, "0 or more pixels") if field == "sigma" else ranges.get(f"{section}.{field}")
             if range_ and not range_.good(value):
                 raise InputError(f"{field} = {value!r}: expected {range_.expected}")
+            if field == "layers" and not {*value} <= {*stages}:
+                raise InputError(f"layers = {value!r}: expected stages of a backbone ({', '.join(stages)})")
         parts.append(kind(**values))
     return Point(*parts)
 

@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ml_collections import ConfigDict
-
+from ddad_jax.engine.methods.backbone import need_stages
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.engine.settings.sections import ScoreSettings
-from ddad_jax.engine.settings.setting import BOOL, number, one_of, range_of, setting, several, whole
+from ddad_jax.engine.settings.setting import BOOL, number, range_of, setting, several, whole
 
-LAYERS = several(one_of("layer1", "layer2", "layer3"), least=1)
 PATCH = whole(1, 99, "an odd side in positions of the first layer, such as 3")
 BATCH = whole(1, 2**20)
 SEED = whole(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
@@ -32,7 +30,7 @@ def swept(section: type, name: str) -> Any:
     return setting((), several(range_of(section, name)), f"values of {name}")
 
 
-def together(c: ConfigDict, need: Need) -> None:
+def together(c: Any, need: Need) -> None:
     """What these settings can only break together.
 
     Raises:
@@ -42,3 +40,5 @@ def together(c: ConfigDict, need: Need) -> None:
          "(), or the mask of the view as --config.view.mask=FILE")  # fmt: skip
     for flag in (f"{c.method}.patch", "sweep.patch"):
         need(flag, all(side % 2 for side in values_at(c, flag)), PATCH.expected)
+    swept = [name for layers in c.sweep.layers for name in layers]
+    need_stages(c.backbone, need, {f"{c.method}.layers": getattr(c, c.method).layers, "sweep.layers": swept})

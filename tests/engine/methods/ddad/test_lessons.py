@@ -1,6 +1,5 @@
 """What a student is asked: pictures sound and damaged, themselves or others for target, all w and T' of its range."""
 
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -8,12 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
 
 from ddad_jax.data import to_float
 from ddad_jax.engine.methods.ddad import lessons
 from ddad_jax.engine.methods.ddad.lessons import damaged, lesson_number, questions, teacher_fn
-from ddad_jax.engine.methods.ddad.networks import alpha_bar
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet
+from ddad_jax.engine.methods.ddad.sections import ModelSettings, StudentSettings
 from ddad_jax.sampler import reconstruct
 from ddad_jax.solvers import DPM_SOLVER_2M
 from ddad_jax.timesteps import trailing
@@ -22,9 +21,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
 HURT = np.random.default_rng(1).integers(0, 256, (5, 32, 32, 3), np.uint8)
 
 
-def config(**changes: Any) -> ConfigDict:
-    small = {"student__batch_size": 16, "student__w": (1.0, 4.0), "student__t_prime": (150, 160)}
-    return tiny_runs.config(Path("data"), **{**small, **changes})
+def asking(**changes: Any) -> StudentSettings:
+    small = {"batch_size": 16, "w": (1.0, 4.0), "t_prime": (150, 160)}
+    return StudentSettings(**{**small, **changes})
 
 
 def from_set(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -33,11 +32,11 @@ def from_set(rows: np.ndarray, images: np.ndarray) -> np.ndarray:
 
 
 def many(**changes: Any) -> list[lessons.Questions]:
-    return [questions(config(**changes), IMAGES, HURT, number) for number in range(30)]
+    return [questions(asking(**changes), 0, IMAGES, HURT, number) for number in range(30)]
 
 
 def test_a_batch_is_a_function_of_its_number() -> None:
-    first, again, other = (questions(config(), IMAGES, HURT, number) for number in (3, 3, 4))
+    first, again, other = (questions(asking(), 0, IMAGES, HURT, number) for number in (3, 3, 4))
     jax.tree.map(np.testing.assert_array_equal, first, again)
     assert not np.array_equal(first.w, other.w) and not np.array_equal(first.x, other.x)
 
@@ -52,7 +51,7 @@ def test_w_and_start_come_from_the_whole_range_and_from_nowhere_else() -> None:
 def test_defects_are_a_share_of_every_batch() -> None:
     """Deviation: the share is a setting; with none a student sees normal pictures alone, as DDAD does."""
     for share in (0.0, 0.5, 1.0):
-        asked = many(student__damaged=share)
+        asked = many(damaged=share)
         hurt = np.concatenate([from_set(q.x, HURT) for q in asked])
         assert from_set(np.concatenate([q.x for q in asked])[~hurt], IMAGES).all()
         assert hurt.mean() == pytest.approx(share, abs=0.08)
@@ -60,7 +59,7 @@ def test_defects_are_a_share_of_every_batch() -> None:
 
 def test_the_target_is_the_picture_itself_or_another_of_the_batch() -> None:
     for share in (0.0, 0.25, 1.0):
-        asked = many(student__paired=share)
+        asked = many(paired=share)
         itself = np.concatenate([(q.x == q.y).all((1, 2, 3)) for q in asked])
         # Of six pictures and five damaged ones the neighbour in the batch is sometimes the same one.
         assert 1 - share <= itself.mean() + 0.06 and itself.mean() <= 1 - share + 0.2 * share + 0.06
@@ -91,10 +90,10 @@ def test_each_of_the_teachers_answers_serves_equally_often_and_none_twice_in_a_r
 
 def test_the_teacher_answers_damaged_pictures_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lessons, "eps_fn", tiny_runs.eps_fn)
-    c = config(student__damaged=1.0, student__batch_size=4, student__teacher_steps=5, student__t_prime=(150, 150))
+    s = asking(damaged=1.0, batch_size=4, teacher_steps=5, t_prime=(150, 150))
     params, keys = tiny_runs.init_params(None, 0), jax.random.split(jax.random.key(0), 4)
-    asked = questions(c, IMAGES, HURT, 0)
-    found = teacher_fn(c, params)(asked, keys)
+    asked = questions(s, 0, IMAGES, HURT, 0)
+    found = teacher_fn(build_unet(ModelSettings(), 32), s, params)(asked, keys)
     noise = jax.vmap(lambda key: jax.random.normal(key, (32, 32, 3)))(keys)
     x0 = reconstruct(
         tiny_runs.eps_fn(None, params), to_float(jnp.asarray(asked.x)), to_float(jnp.asarray(asked.y)),

@@ -1,4 +1,4 @@
-"""Training ends with the same parameters however often it was killed, stops in time, and keeps no diverged model."""
+"""Training stops in time, and keeps no diverged model."""
 
 import math
 from collections.abc import Callable
@@ -20,10 +20,6 @@ from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 
 
-class Killed(BaseException):
-    """In the place of kill -9: nothing catches it."""
-
-
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
@@ -40,58 +36,6 @@ def restored(workdir: Path, clip_norm: float = 1.0) -> dict[str, Any]:
     tx = loop.optimiser(clip_norm=clip_norm)
     state = noise_predictor.init_state(tiny_runs.init_params(None, 0), tx)
     return found.restore({"state": state, "seconds": np.zeros(()), "finished": np.zeros((), np.int32)})
-
-
-def kill_at(monkeypatch: pytest.MonkeyPatch, where: str, step: int) -> None:
-    """``where``: in the step, before the checkpoint of that step is written, or right after it."""
-    if where == "step":
-        batch = noise_predictor.batch_indices
-
-        def batch_indices(at: int, *how: Any) -> np.ndarray:
-            if at == step:
-                raise Killed
-            return batch(at, *how)
-
-        monkeypatch.setattr(noise_predictor, "batch_indices", batch_indices)
-        return
-    save = Checkpoints.save
-
-    def dying(self: Checkpoints, at: int, tree: Any) -> None:
-        if at != step:
-            return save(self, at, tree)
-        if where == "after":
-            save(self, at, tree)
-        raise Killed
-
-    monkeypatch.setattr(Checkpoints, "save", dying)
-
-
-@pytest.fixture(scope="module")
-def unbroken(root: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        tiny_runs.small_predictor(patch.setattr)
-        workdir = tmp_path_factory.mktemp("unbroken")
-        params = trained(tiny_runs.config(root, data__flips="hv"), workdir, data)
-    return params, read_jsonl(workdir / "train.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("where", "step"),
-    [("step", 0), ("step", 1), ("step", 3), ("before", 2), ("after", 2), ("after", 4), ("before", 6), ("after", 6)],
-)
-def test_a_killed_training_ends_as_an_unbroken_one(
-    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbroken: Any, where: str, step: int
-) -> None:
-    c = tiny_runs.config(root, data__flips="hv")
-    with monkeypatch.context() as patch:
-        kill_at(patch, where, step)
-        with pytest.raises(Killed):
-            trained(c, tmp_path, data)
-    params, rows = unbroken
-    assert_equal(trained(c, tmp_path, data), params)
-    found = read_jsonl(tmp_path / "train.jsonl")
-    assert [row["step"] for row in found] == [row["step"] for row in rows] == [2, 4, 6]
-    assert [row.get("validation_loss") for row in found] == [row.get("validation_loss") for row in rows]
 
 
 def test_a_finished_training_is_not_repeated(
@@ -164,10 +108,16 @@ def test_minutes_before_the_first_update_do_not_count(
 
 def test_minutes_before_a_kill_count(root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "time", Clock())
-    c = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0)
+    c, batch = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0), noise_predictor.batch_indices
+
+    def batch_indices(at: int, *how: Any) -> np.ndarray:
+        if at == 5:
+            raise KeyboardInterrupt
+        return batch(at, *how)
+
     with monkeypatch.context() as patch:
-        kill_at(patch, "step", 5)
-        with pytest.raises(Killed):
+        patch.setattr(noise_predictor, "batch_indices", batch_indices)
+        with pytest.raises(KeyboardInterrupt):
             trained(c, tmp_path, data)
     saved = float(restored(tmp_path)["seconds"])
     assert 5 * 60 < saved < 30 * 60

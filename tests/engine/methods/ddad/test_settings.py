@@ -7,8 +7,9 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 
@@ -16,7 +17,7 @@ BOTH: dict[str, Any] = {"sweep__model": ("teacher", "student")}
 
 
 def points(**changes: Any) -> list[ReconPoint]:
-    return plan(tiny_runs.config(Path("data"), **changes), sweep=True).recon
+    return plan(tiny_runs.config(Path("data"), **changes), sweep=True).costly
 
 
 def test_the_student_takes_the_steps_it_has_calls_for_and_its_own_grid_and_start() -> None:
@@ -43,7 +44,7 @@ def test_one_point_may_be_the_students() -> None:
     c = tiny_runs.config(Path("data"), sample__model="student", sample__steps=1)
     todo = plan(c, sweep=False)
     assert todo.selected is not None
-    assert todo.recon == [todo.selected[0]] == [ReconPoint(3.0, 250, 1, 0.0, "trailing", 0, model="student")]
+    assert todo.costly == [todo.selected[0]] == [ReconPoint(3.0, 250, 1, 0.0, "trailing", 0, model="student")]
 
 
 def test_the_fine_teacher_of_a_students_point_is_no_student() -> None:
@@ -78,7 +79,7 @@ def test_what_a_student_is_not_trained_for_is_refused_before_anything_is_trained
 
 def test_another_range_is_another_training() -> None:
     assert points(**BOTH, sweep__w=(7.0,), sweep__steps=(1,), student__w=(0.0, 8.0))
-    found = trained_for(tiny_runs.config(Path("data"), student__w=(0.0, 8.0), student__calls=1))
+    found = trained_for(StudentSettings(w=(0.0, 8.0), calls=1), t_max=1000)
     assert (found.w, found.t_prime, found.calls) == ((0.0, 8.0), (100, 300), 1)
 
 

@@ -15,14 +15,14 @@ from ddad_jax.data import ImageSet
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad import evidence, trajectories
+from ddad_jax.engine.methods.ddad.method import DDAD
+from ddad_jax.engine.methods.ddad.points import SETTINGS, plan
 from ddad_jax.engine.methods.ddad.trajectories import NAME, keep, load
-from ddad_jax.engine.methods.method import SETTINGS
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report import results
 from ddad_jax.engine.report.results import browser_of
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.plan import plan
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts.shown import shown
 from ddad_jax.engine.verdicts.verdicts import found_of
@@ -75,7 +75,7 @@ def evaluated(
     c = tiny_runs.config(root, **{"output__browser": 4, "sample__steps": 3, **changes})
     data, todo = load_data(c), plan(c, sweep=False)
     assert todo.selected is not None
-    sweep_rows.run(c, workdir, data, teacher, 0, todo, {}, taught)
+    sweep_rows.run(c, workdir, data, tiny_runs.fitted(c, workdir, teacher, student=taught), todo)
     keep(c, workdir, data, todo.selected, teacher, taught.program if taught else None)
     return todo.selected, data
 
@@ -107,10 +107,8 @@ def test_another_point_other_pictures_and_a_damaged_file_are_made_anew(
     assert load(tmp_path) is None
     evaluated(root, tmp_path, teacher, sample__w=1.0, output__browser=3)
     assert len(looked) == 4 and load(tmp_path) is not None
-    said = f"{tmp_path / NAME}: damaged, or not what a run keeps there: "
-    assert [r.getMessage() for r in caplog.records if NAME in r.getMessage()] == [
-        f"{said}the report leaves it out", f"{said}made anew"
-    ]  # fmt: skip
+    said = [r.getMessage() for r in caplog.records if f"{NAME}: cannot be read" in r.getMessage()]
+    assert [sentence.rpartition(". ")[2] for sentence in said] == ["The report leaves it out", "It is made anew"]
     # The file beside other weights, or beside what another point left, is nobody's.
     write_text(tmp_path / "journal_of.json", '{"weights": "0"}')
     assert load(tmp_path) is None
@@ -178,7 +176,8 @@ def test_a_run_keeps_it_for_its_report_and_an_old_run_has_a_report_without_it(
 
     def steps() -> list[list[int]]:
         chosen = load_selected(tmp_path)
-        found = browser_of(c, tmp_path, data, chosen, found_of(c, tmp_path, data, rows, chosen, SETTINGS))
+        made = {**{name: rows[0][name] for name in (*SETTINGS, "crop")}, **DDAD().numbers(rows[0])}
+        found = browser_of(c, tmp_path, data, chosen, found_of(c, tmp_path, data, chosen, made, masked=False))
         assert found is not None and found.of == len(data.test.labels)
         return [[t for t, _ in one.steps] for one in found.pictures]
 
