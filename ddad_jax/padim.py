@@ -154,17 +154,22 @@ def fit(
         if moments is None:
             moments = no_pictures(pictures.shape[1:], pictures.dtype)
         moments = add(moments, pictures, jnp.ones(len(pictures), bool))
+    return fitted(moments, regularisation=regularisation, share=share)
+
+
+def fitted(moments: Moments | None, *, regularisation: float | None = None, share: float = SHARE) -> Gaussian:
+    """``gaussian`` of the moments of all pictures; *host*. Arguments and errors as of ``fit``; None: of no pictures."""
     if moments is None or not moments.n:
         raise InputError("no normal pictures to take a mean and a covariance of")
     n, d = int(moments.n), moments.mean.shape[-1]
     added = regularisation_for(moments, share) if regularisation is None else jnp.asarray(regularisation)
-    fitted = gaussian(moments, added)
-    if not (jnp.isfinite(fitted.mean).all() and jnp.isfinite(fitted.whiten).all()):
+    found = gaussian(moments, added)
+    if not (jnp.isfinite(found.mean).all() and jnp.isfinite(found.whiten).all()):
         raise InputError(
             f"regularisation = {float(added):.3g}: the Gaussian of {n} normal pictures in {d} channels is not finite. "
             "Raise it or its share, keep fewer channels, or check the pictures and the weights file"
         )
-    return fitted
+    return found
 
 
 def distances(fitted: Gaussian, embeddings: Array) -> Array:

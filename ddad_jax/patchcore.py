@@ -25,10 +25,16 @@ MOST_ROWS = 2**18
 
 class Evidence(NamedTuple):
     """Of b pictures, all that their maps and scores are made of. distances: Euclidean, of each patch to the k nearest
-    rows of the bank, rising, [b, h, w, k]. weight: of the image score, in (0, 1], [b]; 1 without re-weighting."""
+    rows of the bank, rising, [b, h, w, k]. around: of the worst patch to the row m* nearest to it and to those nearest
+    to m*, in this order, [b, support]."""
 
     distances: Array
-    weight: Array
+    around: Array
+
+    @property
+    def weight(self) -> Array:
+        """``weights`` by all of ``around``."""
+        return weights(self.around)
 
 
 def fit(
@@ -97,21 +103,28 @@ def evidence(bank: Array, descriptors: Array, *, k: int = 1, support: int = 1, b
     def of_picture(patches: Array) -> tuple[Array, Array]:
         near = nearest(patches.reshape(-1, patches.shape[-1]), bank, k, budget=budget)
         worst = jnp.argmax(near.distances[:, 0])
-        patch = patches.reshape(-1, patches.shape[-1])[worst]
-        weight = _weight(bank, patch, near.rows[worst, 0], min(support, len(bank)), budget)
-        return near.distances.reshape(*patches.shape[:2], k), weight
+        patch, row = patches.reshape(-1, patches.shape[-1])[worst], near.rows[worst, 0]
+        rows = row[None]
+        if (wide := min(support, len(bank))) > 1:
+            rows = nearest(bank[row][None], bank, wide, budget=budget).rows[0]
+        around = jnp.sqrt(jnp.square(patch[None] - bank[rows]).sum(1))
+        return near.distances.reshape(*patches.shape[:2], k), around
 
     return Evidence(*jax.lax.map(of_picture, descriptors))
 
 
-def _weight(bank: Array, patch: Array, row: Array, support: int, budget: int) -> Array:
+def weights(around: Array, support: int | None = None) -> Array:
     """w = 1 - exp |m_test - m*| / sum over the support of exp |m_test - m|, which is small where the bank is dense
-    around m* and m_test no farther from it than from m*'s neighbours; 1 for a support of one."""
-    if support <= 1:
-        return jnp.ones((), bank.dtype)
-    around = nearest(bank[row][None], bank, support, budget=budget).rows[0]
-    far = jnp.sqrt(jnp.square(patch[None] - bank[around]).sum(1))
-    return 1.0 - jax.nn.softmax(far)[0]
+    around m* and m_test no farther from it than from m*'s neighbours; in (0, 1], [b].
+
+    Args:
+      around: of ``Evidence``, [b, n].
+      support: the first so many of it; None for all. 1 for no re-weighting, w = 1.
+    """
+    near = around[:, :support]
+    if near.shape[1] <= 1:
+        return jnp.ones_like(near[:, 0])
+    return 1.0 - jax.nn.softmax(near, axis=1)[:, 0]
 
 
 def patch_scores(distances: Array, *, k: int = 1, squared: bool = False) -> Array:

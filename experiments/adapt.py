@@ -8,12 +8,14 @@ from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.workdir import held, open_workdir
 from ddad_jax.weights import load_backbone
 from experiments import entry
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
+    require_method(config, "ddad", "experiments.adapt")
     with held(workdir):
         _main(config, workdir)
 

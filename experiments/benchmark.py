@@ -29,6 +29,7 @@ from ddad_jax.engine.cost.profile_figure import profile_figure
 from ddad_jax.engine.cost.profiling import COLUMNS, profile
 from ddad_jax.engine.cost.untrained import time_train
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import format_table, plain, require_writable, write_text
 from ddad_jax.engine.workdir import environment
 from ddad_jax.metrics import time_aupro
@@ -47,6 +48,7 @@ JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
+    require_method(config, "ddad", "experiments.benchmark")
     if JSON.value:
         require_writable(JSON.value, "--json")
     tables: list[tuple[list[dict[str, Any]], Sequence[str]]] = []

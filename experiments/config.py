@@ -30,21 +30,52 @@ def checked(c: ConfigDict, given: Collection[str] = ()) -> Any:
 
 
 def reference(c: ConfigDict) -> ConfigDict:
-    """Turn ``c`` into what the published code does, quirks included; the caller keeps data and category.
+    """Turn ``c`` into what the published code of its method does, quirks included; the caller keeps data and category.
 
-    Deviation: a few normal images are still held out (validation loss, contrast); the published code trains on
-      all of them and validates on none.
+    Deviation: a few normal images are still held out (validation loss, contrast, thresholds); the published code
+      learns from all of them and validates on none.
     """
     with c.unlocked():
-        c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
-        c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
-        c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
-        c.backbone.update(name="wide_resnet101_2", feature_size=0)
-        c.data.held_out = 0.02
-        c.adapt.update(batch_norm="train", patience=0, choose="last")
-        c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
-        c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
-        c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
-        c.score.feature_weight = 1.0
+        _REFERENCES[c.method](c)
         c.select = ""
     return c
+
+
+def _memory_reference(c: ConfigDict) -> None:
+    """Of PatchCore and PaDiM.
+
+    Deviation: pictures are brought to 224 px whole; published, to 256 px, of which the network sees the middle.
+    """
+    c.data.update(size=224, held_out=0.02)
+    c.backbone.update(name="wide_resnet50_2", feature_size=0)
+    # In pixels of a 256 px picture: 4 at this size.
+    c.score.update(sigma=4.0 * 256 / 224, repeat_edge=True, standardise=False, mask_after=False, crop=0)
+
+
+def _patchcore_reference(c: ConfigDict) -> None:
+    _memory_reference(c)
+    c.patchcore.update(layers=("layer2", "layer3"), patch=3, width=1024, share=0.1, most=2**17)
+    c.patchcore.update(start="starts", projection=128)
+    c.score.update(neighbours=1, support=1, squared=True)
+
+
+def _padim_reference(c: ConfigDict) -> None:
+    _memory_reference(c)
+    c.padim.update(layers=("layer1", "layer2", "layer3"), embedding="positions", channels=550, regularisation=0.01)
+    c.sweep.seed = (1024,)
+
+
+def _ddad_reference(c: ConfigDict) -> None:
+    c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
+    c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
+    c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
+    c.backbone.update(name="wide_resnet101_2", feature_size=0)
+    c.data.held_out = 0.02
+    c.adapt.update(batch_norm="train", patience=0, choose="last")
+    c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
+    c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
+    c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
+    c.score.feature_weight = 1.0
+
+
+_REFERENCES = {"ddad": _ddad_reference, "patchcore": _patchcore_reference, "padim": _padim_reference}

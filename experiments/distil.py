@@ -13,12 +13,14 @@ from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import format_table, read_jsonl
 from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
+    require_method(config, "ddad", "experiments.distil")
     with held(workdir):
         _main(config, workdir)
 

@@ -7,11 +7,13 @@ from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.workdir import held, open_workdir
 from experiments import entry
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
+    require_method(config, "ddad", "experiments.train")
     with held(workdir):
         _main(config, workdir)
 

@@ -29,6 +29,7 @@ from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import view_of
 from ddad_jax.engine.methods.ddad.points import plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import plain, require_writable, write_text
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
@@ -151,6 +152,7 @@ def known_costs(
 
 def main(config: DDADSettings, program: str) -> None:
     require_sound()
+    require_method(config, "ddad", "launch.plan")
     started = time.perf_counter()
     have, data = pictures(config)
     around = AROUND_S + (time.perf_counter() - started if data else 0.0)

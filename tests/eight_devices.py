@@ -21,7 +21,9 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import noise_predictor
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import read_jsonl
+from ddad_jax.engine.sweep.rows import pictures_of
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, split
 from ddad_jax.points import ScorePoint, recon_grid, time_grid
@@ -199,6 +201,23 @@ def refused(folder: Path) -> str:
     return ""
 
 
+def remembered(folder: Path) -> dict[str, float]:
+    """Method -> how far its maps on all devices are from those on one; a memory made on all is that made on one."""
+    tiny_runs.small_backbone()
+    root, found = tiny_runs.folder(folder / "data"), {}
+    for name in ("patchcore", "padim"):
+        c = tiny_runs.config(root, name)
+        data, method, maps = load_data(c), METHODS[name], []
+        for devices, workdir in ((mesh, folder / "all"), (None, folder / "one")):
+            point, pictures = method.point(c), pictures_of(data)
+            fitted = method.restored(c, workdir, devices).ready([point.costly], data)
+            (measured,) = fitted.measure(pictures, [point.costly])
+            (one,) = fitted.maps(measured.evidence, [point.cheap], pictures)
+            maps.append(one.maps)
+        found[name] = furthest(*maps) / float(maps[1].max())
+    return found
+
+
 def rows() -> dict[str, Any]:
     tree = {"a": np.arange(48.0, dtype=np.float32).reshape(16, 3), "b": np.arange(16, dtype=np.int32)}
     everywhere, cut = copied(tree, mesh), split(tree, mesh)
@@ -216,4 +235,5 @@ if __name__ == "__main__":
     base = Path(sys.argv[1])
     jax.config.update("jax_compilation_cache_dir", str(base / "compiled"))
     found = {"devices": jax.device_count(), "rows": rows(), "sweep": sweep(), "placed": placed()}
-    print(json.dumps({**found, "detected": detected(), "train": train(base / "train"), "refused": refused(base)}))
+    print(json.dumps({**found, "detected": detected(), "train": train(base / "train"), "refused": refused(base),
+                      "remembered": remembered(base / "remembered")}))  # fmt: skip

@@ -17,26 +17,24 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.memory import fitted as memory
+from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.types import Array, EpsFn
 from experiments.config import base, checked
 
 
-def config(root: Path, **changes: Any) -> DDADSettings:
+def config(root: Path, method: str = "ddad", **changes: Any) -> Any:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
-    return checked(config_dict(root, **changes))
+    return checked(config_dict(root, method, **changes))
 
 
-def config_dict(root: Path, **changes: Any) -> ConfigDict:
+def config_dict(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
     """The same as a config file gives them, unchecked."""
-    c = base()
+    c = base(method)
     with c.unlocked():
         c.data.update(root=str(root), category="bolt", size=32)
-        c.model.update(base=16, channel_mult=(1,), res_blocks=1, attention_sizes=())
-        c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
-        c.adapt.update(epochs=0, batch_size=2, steps=2)
-        c.sample.update(steps=2, batch_size=8)
         c.output.update(examples=1, browser=0)  # drawing and redrawing them takes longer than all the rest
+        SMALL[method](c)
         for name, value in changes.items():
             *sections, last = name.split("__")
             functools.reduce(lambda at, section: at[section], sections, c)[last] = value
@@ -47,6 +45,27 @@ def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> Fi
     """DDAD with that program in the place of its networks, whatever else was learnt as ``more`` says; without one, for
     what asks nothing of the networks."""
     return FittedDDAD(c, workdir, **{"params": None, "variables": None, "epoch": 0, "program": program, **more})
+
+
+def _small_ddad(c: ConfigDict) -> None:
+    c.model.update(base=16, channel_mult=(1,), res_blocks=1, attention_sizes=())
+    c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
+    c.adapt.update(epochs=0, batch_size=2, steps=2)
+    c.sample.update(steps=2, batch_size=8)
+
+
+def _small_patchcore(c: ConfigDict) -> None:
+    c.patchcore.update(share=0.2, batch_size=4)
+
+
+def _small_padim(c: ConfigDict) -> None:
+    c.padim.update(batch_size=4)
+
+
+SMALL: dict[str, Callable[[ConfigDict], None]] = {
+    "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim,
+}  # fmt: skip
+"""Method -> makes its own settings small."""
 
 
 def folder(root: Path, n_train: int = 9) -> Path:
@@ -120,7 +139,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (extractor, evidence):
+    for module in (extractor, evidence, memory):
         put(module, "build_backbone", lambda c: BACKBONE)
-    for module in (extractor, pipeline):
+    for module in (extractor, pipeline, memory_method):
         put(module, "load_backbone", lambda name, path: variables())

@@ -11,7 +11,7 @@ from ddad_jax.checkpoint import fingerprint as weights_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import write_registered
-from ddad_jax.engine.methods.method import Cost, Costly, Plan, Point, columns_of
+from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, columns_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
@@ -57,8 +57,7 @@ def _run_all(
     masks |= any(Point(costly, todo.cheap[0]).masks for costly in todo.costly)
     if config.view.mask and not masks:
         raise InputError(
-            f"--config.view.mask={config.view.mask}: no point of the run uses it; expected "
-            "--config.sample.mask_before=True or --config.score.mask_after=True, or one of them in the sweep"
+            f"--config.view.mask={config.view.mask}: no point of the run uses it; expected {_masking(method)}"
         )
     for sentence in doubts(config):
         log.warning("%s", sentence)
@@ -109,6 +108,14 @@ def _run_all(
     hosts.first("the report", lambda: results.write(config, folder, data, rows, fitted, selection=selection))
     tracking.end(write, folder)
     return rows
+
+
+def _masking(method: Method) -> str:
+    """What makes a point use the view's mask, in words."""
+    after = "--config.score.mask_after=True"
+    if "mask_before" not in method.costly._fields:
+        return f"{after}, or in the sweep"
+    return f"--config.sample.mask_before=True or {after}, or one of them in the sweep"
 
 
 def _chosen_on(c: Settings, data: Data) -> str:

@@ -125,6 +125,11 @@ def require_same(folder: Path, config: Settings, data: Data) -> None:
     settings = json.loads(json.dumps(config.to_dict()))
     before = _then(kept.read(saved, mend=_AGAIN)[0])
     method = method_of(config)
+    if before["method"] != method.name:
+        raise InputError(
+            f"--workdir={folder}: holds a run of {before['method']}, and this is one of {method.name}; name another "
+            "--workdir"
+        )
     bound, then = method.bound(folder, settings), method.bound(folder, before)
     differing = [
         (part, f"{name}: there {old!r}, now {new!r}{why_another(old, new) if name == 'backbone.weights' else ''}")

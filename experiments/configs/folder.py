@@ -5,17 +5,33 @@
 
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 ``folder.py:gpu`` takes the papers' size instead (256 px, DDAD-S).
+
+``folder.py:patchcore`` and ``folder.py:padim`` are other methods, at 256 px: they train nothing and take minutes.
+``folder.py:patchcore,reference`` does what the published code does, with its network. Other kinds of data are a flag
+away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 """
 
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.config import base
+from experiments.config import base, reference
+
+SWEPT = {
+    "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
+    "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
+}
+"""Method -> what its sweep tries."""
 
 
-def get_config(size: str = "cpu") -> ConfigDict:
-    if size not in ("cpu", "gpu"):
-        raise InputError(f"folder.py:{size}: expected folder.py (for two CPU cores) or folder.py:gpu")
+def get_config(argument: str = "cpu") -> ConfigDict:
+    size, _, option = argument.partition(",")
+    if size in SWEPT and option in ("", "reference"):
+        c = base(size)
+        c.sweep.update(SWEPT[size])
+        return reference(c) if option else c
+    if argument not in ("cpu", "gpu"):
+        methods = ", ".join(f"folder.py:{name}" for method in SWEPT for name in (method, f"{method},reference"))
+        raise InputError(f"folder.py:{argument}: expected folder.py (for two CPU cores), folder.py:gpu, {methods}")
     c = base()
     with c.unlocked():
         c.sweep.update(w=(0.0, 1.0, 3.0), t_prime=(150, 250, 400, 500), v=(0.0, 1.0, 3.0, 7.0, 30.0))

@@ -123,7 +123,7 @@ def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
     """What was done to the pictures of this view, in words; selected: the row of the point in use."""
     said = []
     for name, when in (("mask_before", "before the distances were taken"), ("mask_after", "in the maps")):
-        if selected[name] and view.watched is not None:
+        if selected.get(name) and view.watched is not None:
             said.append(f"{1 - view.watched.mean():.0%} of the view is masked out, {when}.")
     if view.tiling:
         height, width = view.tiling.picture

@@ -3,8 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ddad_jax.engine.methods import padim
 from ddad_jax.engine.methods.ddad import checks, doubts
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.memory.sections import together
+from ddad_jax.engine.methods.padim import PaDiMSettings
+from ddad_jax.engine.methods.patchcore import PatchCoreSettings
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
@@ -19,7 +23,11 @@ class OfMethod(NamedTuple):
     doubts: Callable[[Any], list[str]] = lambda c: []
 
 
-METHODS = {"ddad": OfMethod(DDADSettings, checks.together, doubts.doubts)}
+METHODS = {
+    "ddad": OfMethod(DDADSettings, checks.together, doubts.doubts),
+    "patchcore": OfMethod(PatchCoreSettings, together),
+    "padim": OfMethod(PaDiMSettings, together, padim.doubts),
+}
 """``method`` -> what its settings are."""
 
 FIRST = "ddad"

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from ddad_jax.engine.figures.curves import PARAMETERS
 from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.content import HEADLINES, Alarms, Report, selected_rows
-from ddad_jax.engine.report.table import escape, is_defined
+from ddad_jax.engine.report.table import escape, is_defined, settings_in
 from ddad_jax.engine.store.tables import DASH
 
 
@@ -23,7 +22,7 @@ def result(report: Report) -> str:
         for name, meaning in HEADLINES.items()
         if any(name in row for row in selected)
     ]
-    settings = {k: v for k, v in selected[0].items() if k in PARAMETERS}
+    settings = {name: selected[0][name] for name in settings_in(list(selected[0])) if name not in ("seed", "method")}
     if report.alarms is not None and math.isfinite(report.alarms.threshold):
         tiles.append(_alarm_tile(report, report.alarms))
     listed = ", ".join(f"{NAMES.get(k, k)} = {_setting(v)}" for k, v in settings.items())

@@ -19,7 +19,8 @@ from ddad_jax.engine.figures import (
     score_histogram,
     verdict_figure,
 )
-from ddad_jax.engine.methods.method import Fitted, columns_of
+from ddad_jax.engine.figures.curves import PARAMETERS
+from ddad_jax.engine.methods.method import Fitted, Method, columns_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, Seen
 from ddad_jax.engine.report.run import Alarms, Report, write_report
@@ -123,13 +124,19 @@ def report_of(
             threshold=threshold,
         ),
         roc=roc_curve(scores, test.labels, drawn / "roc.png"),
-        curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m) for m in CURVES},
+        curves={m: metric_curves(rows, drawn / f"{m}.png", metric=m, parameters=_drawn(method)) for m in CURVES},
         config=c.to_dict(),
         environment=environment,
         selection=selection,
         command=f"python -m {environment['command']}",
         **fitted.figures(data, rows, drawn),
     )
+
+
+def _drawn(method: Method) -> list[str]:
+    """Settings that metrics are drawn against, those that all methods know of first."""
+    names = [name for name in columns_of(method) if name != "seed"]
+    return [*(name for name in PARAMETERS if name in names), *(name for name in names if name not in PARAMETERS)]
 
 
 def _examples(c: Settings, data: Data, chosen: dict[str, np.ndarray], threshold: float) -> list[Example]:

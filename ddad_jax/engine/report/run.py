@@ -84,7 +84,7 @@ def _pictures(data: dict[str, Any] | None) -> str:
 def _examples(report: Report) -> str:
     return picture(
         report.examples,
-        "A row for each example picture: input, reconstruction, pixel distance, feature distance, anomaly map, mask.",
+        "A row for each example picture: input, what the method makes of it, anomaly map, mask.",
         "The outline on the input is the true mask. Each kind of map has one colour scale for all rows, drawn "
         "below its column: a good picture should look dark.",
         least=820,

@@ -1,6 +1,7 @@
 """The table of all grid points in a report: sortable, the selected row and the label-picked row marked."""
 
 import html
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,8 +13,7 @@ from ddad_jax.metrics import METRICS
 
 MAX_ROWS = 300
 """Of a table that stands in the page as it is; a script shows all rows, a few at a time."""
-ORDER = (*PARAMETERS, "seed", *METRICS, "ms_per_image", "unet_calls", "whole_calls")
-"""Columns come in this order; what else the rows hold follows."""
+COSTS = ("ms_per_image", "unet_calls", "whole_calls")
 SELECTED, BY_LABEL = "★ selected", "◆ best by label"
 
 
@@ -53,11 +53,17 @@ class Columns(NamedTuple):
         return ", ".join(f"{name} = {text}" for name, text in self.agreed.values())
 
 
+def settings_in(names: Sequence[str]) -> list[str]:
+    """Of the columns of rows, what these are of, whatever the method: it stands before the first metric."""
+    return list(itertools.takewhile(lambda name: name not in METRICS, names))
+
+
 def columns(rows: Sequence[Row], best: Row | None) -> Columns:
     """``points_table``'s columns."""
     marks = [SELECTED if row.get("selected") else BY_LABEL if best is not None and row is best else "" for row in rows]
     present = [name for name in columns_of(rows) if name != "selected"]
-    ordered = [name for name in ORDER if name in present] + [name for name in present if name not in ORDER]
+    order = dict.fromkeys((*PARAMETERS, *settings_in(present), *METRICS, *COSTS, *present))
+    ordered = [name for name in order if name in present]
     cells = {name: column_cells([row.get(name) for row in rows]) for name in ordered}
     varying = [name for name in ordered if name in METRICS or len(set(cells[name])) > 1]
     agreed = {name: (NAMES.get(name, name), cells[name][0]) for name in ordered if name not in varying}

@@ -51,7 +51,7 @@ def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> 
             kept[measured.costly] = measured
 
     def judge(points: Sequence[Point]) -> list[dict[str, float]]:
-        each = [[Point(seeded, cheap) for seeded in _seeds(c, costly)] for costly, cheap in points]
+        each = [[Point(seeded, cheap) for seeded in seeds_of(c, costly)] for costly, cheap in points]
         measure([costly for own in each for costly, _ in own])
         if not heard:
             return [{} for _ in points]
@@ -72,7 +72,7 @@ def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> 
     return judge
 
 
-def _seeds(c: Settings, point: Costly) -> list[Costly]:
+def seeds_of(c: Settings, point: Costly) -> list[Costly]:
     """The point with every seed of the sweep; once where nothing is random."""
     if not method_of(c).random(point):
         return [point]

@@ -29,7 +29,7 @@ def ranked(told: Mapping[int, float]) -> list[int]:
     """
     finite = [number for number, worth in told.items() if np.isfinite(worth)]
     if not finite:
-        raise InputError("no trial of the search gave finite maps: lower the range of w, as in --over=w:0:2,t_prime,v")
+        raise InputError("no trial of the search gave finite maps: take smaller ranges, as in --over=NAME:LOW:HIGH")
     return sorted(finite, key=lambda number: (-told[number], number))
 
 
@@ -54,7 +54,17 @@ def report(
     if at_config := [rows[n] for n in sorted(order) if method.point_of(rows[n]) == own and rows[n] not in shown]:
         shown.append(at_config[0])
     print(
-        format_table(shown, ["trial", *names, "layers", "synthetic_image_auroc", "synthetic_aupro_30", "ms_per_image"])
+        format_table(
+            shown,
+            [
+                "trial",
+                *names,
+                *(["layers"] if "layers" not in names else []),
+                "synthetic_image_auroc",
+                "synthetic_aupro_30",
+                "ms_per_image",
+            ],
+        )
     )
     if shares:
         told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())

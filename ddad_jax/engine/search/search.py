@@ -12,7 +12,7 @@ from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.method import Fitted, Point, columns_of, settings_of
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search import study as studies
-from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, without_test, worth_of
+from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, seeds_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import evaluation, ranked, report
 from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
 from ddad_jax.engine.search.study import Trial
@@ -152,7 +152,7 @@ def _subject(c: Settings, workdir: Path, track: Sequence[str]) -> Subject:
     write = tracking.writer_of(folder, track, c.to_dict(), columns_of(method))
     learnt = method.fit(c, folder, data, write, mesh)
     made_with = {"weights": weights_fingerprint(learnt.weights), **measured_with(c, folder, data, learnt)}
-    fitted = learnt.ready([point.costly], data, write)
+    fitted = learnt.ready(seeds_of(c, point.costly), data, write)
     judge = judge_of(c, data, fitted, heard=hosts.is_first())
 
     def asked_now(point: Point) -> dict[str, Any] | None:

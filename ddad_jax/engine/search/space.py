@@ -46,7 +46,7 @@ def parse(c: Settings, asked: Sequence[str]) -> list[Axis]:
         if axis.name in [other.name for other in axes[:at]]:
             raise InputError(f"--over={','.join(asked)}: {axis.name} is named twice")
     if not axes:
-        raise InputError(f"--over=: expected one or more of {_listed(c)}, as in --over=w,t_prime,v:0:10")
+        raise InputError(f"--over=: expected one or more of {_listed(c)}, as in --over={_listed(c).partition(',')[0]}")
     # What a whole number may be is judged by itself, what goes with it at the least.
     earliest = {axis.name: axis.low for axis in axes if axis.asked.whole}
     for axis in axes:

@@ -170,7 +170,7 @@ def _sampler(seed: int, number: int, scores: int) -> Any:
 
 def _suggest(trial: Any, axes: Sequence[Axis]) -> None:
     for axis in axes:
-        if axis.name == "t_prime":
+        if axis.asked.whole:
             trial.suggest_int(axis.name, int(axis.low), int(axis.high))
         else:
             step = axis.step or None

@@ -28,6 +28,9 @@ from ddad_jax.engine.settings.threshold import ThresholdSettings
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
 """Of data sets; how each is read, ``ddad_jax/engine/data/data_sets.py`` says."""
 
+LABEL_FREE = "fixed without looking at test labels"
+"""What a report says of the base settings; a config that knows more of its own says that."""
+
 LOCATIONS = ("data.root", "data.category")
 """Where pictures lie, in words: which pictures they are, their fingerprints say (data.json)."""
 

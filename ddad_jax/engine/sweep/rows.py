@@ -86,7 +86,7 @@ def run(
 
     pictures, truth = pictures_of(data), truth_of(c, data)
     bar = tqdm(
-        total=len(wanted) * len(pictures.images), unit="image", desc="reconstruct", dynamic_ncols=True,
+        total=len(wanted) * len(pictures.images), unit="image", desc="measure", dynamic_ncols=True,
         mininterval=2.0, disable=not hosts.is_first(),
     )  # fmt: skip
     for measured in fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected):

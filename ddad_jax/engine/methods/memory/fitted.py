@@ -1,0 +1,267 @@
+"""A method that has its memory: made of normal pictures, kept in the workdir, compared with other pictures."""
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from ddad_jax.backbones import feature_fn
+from ddad_jax.checkpoint import fingerprint
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import padded_batches
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.same_pictures import fingerprint_in
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
+from ddad_jax.engine.methods.memory.programs import Compiled, in_batches
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point, settings_of
+from ddad_jax.engine.store import kept
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.errors import InputError
+from ddad_jax.image import resize
+from ddad_jax.mesh import device_mesh
+from ddad_jax.picture_program import MapDetector
+from ddad_jax.types import Array, Variables
+from ddad_jax.vision.tiles import stitch
+
+if TYPE_CHECKING:
+    from ddad_jax.engine.methods.memory.method import MemoryMethod
+
+log = logging.getLogger(__name__)
+
+MAPPED_AT_ONCE = 64
+"""Pictures whose maps are made in one call."""
+
+
+class Remembered(NamedTuple):
+    """A memory that is kept. fingerprint: of its arrays; shapes: theirs, by name."""
+
+    path: Path
+    fingerprint: str
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class FittedMemory:
+    """``method.Fitted``. variables: of the feature network, as published. memories: of the points it is ready for;
+    their arrays stay on the disk until they are used, so that a sweep holds one at a time. compiled: so far."""
+
+    method: "MemoryMethod"
+    c: Any
+    workdir: Path
+    variables: Variables
+    mesh: Mesh | None = None
+    memories: Mapping[Any, Remembered] = field(default_factory=dict)
+    compiled: Compiled = field(default_factory=dict)
+
+    @property
+    def weights(self) -> Any:
+        return self.variables
+
+    # --- Made, and kept
+
+    def ready(self, points: Sequence[Any], data: Data, write: Write = silent, *, make: bool = True) -> "FittedMemory":
+        memories = dict(self.memories)
+        for point in dict.fromkeys(points):
+            if make:
+                found = hosts.in_turn(f"the memory of {self.method.title}", partial(self._remembered, point, data))
+            else:
+                found = self._kept(point, self._made_with(point, data))
+            if point not in memories or found != memories[point]:
+                memories[point] = found
+        return replace(self, memories=memories)
+
+    def with_kept(self, point: Any) -> "FittedMemory":
+        """The same, ready for a point, without any picture.
+
+        Raises:
+          InputError: the workdir does not hold its memory.
+        """
+        return replace(self, memories={point: self._kept(point)})
+
+    def _path(self, point: Any) -> Path:
+        said = json.dumps([settings_of(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
+        return self.workdir / self.method.name / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"
+
+    def _made_with(self, point: Any, data: Data) -> dict[str, Any]:
+        return {
+            **settings_of(point),
+            **backbone_columns(self.c.backbone),
+            "size": self.c.data.size,
+            "weights": fingerprint(self.variables),
+            "pictures": fingerprint_in(self.workdir, self.c.data, data.fit),
+        }
+
+    def _kept(self, point: Any, made_with: Mapping[str, Any] | None = None) -> Remembered:
+        arrays, there = kept.read(self._path(point), mend="The sweep or the evaluation of this workdir makes it")
+        if made_with is not None and (differing := kept.differences(there, json.loads(json.dumps(made_with)))):
+            raise InputError(f"{self._path(point)}: was made of something else ({'; '.join(differing[:3])})")
+        return _remembered(self._path(point), arrays)
+
+    def _remembered(self, point: Any, data: Data) -> Remembered:
+        path, made_with = self._path(point), self._made_with(point, data)
+        arrays = kept.load(path, made_with)
+        if arrays is None:
+            started = time.perf_counter()
+            arrays = self._made(point, data.fit.images)
+            path.parent.mkdir(exist_ok=True)
+            kept.save(path, arrays, made_with)
+            told = self.method.described({name: array.shape for name, array in arrays.items()})
+            log.info("%s: %s, in %.0f s", path, told, time.perf_counter() - started)
+        return _remembered(path, arrays)
+
+    def _made(self, point: Any, images: np.ndarray) -> dict[str, np.ndarray]:
+        # The other processes of a run wait meanwhile: these devices are all that can be used.
+        mesh = device_mesh(jax.local_devices())
+        how: Any = {"batch": self._batch, "mesh": mesh}
+        parts = in_batches(self.compiled, ("see", self._view(point)), self._seen(point), self.variables, images, **how)
+        shape = jax.eval_shape(
+            self._seen(point), self.variables, jax.ShapeDtypeStruct((1, *images.shape[1:]), np.uint8)
+        )
+        batches = ((part.of, part.valid) for part in parts)
+        return self.method.remember(point, (len(images), *shape.shape[1:]), batches)
+
+    # --- Compared
+
+    @property
+    def _batch(self) -> int:
+        return int(getattr(self.c, self.method.name).batch_size)
+
+    def _view(self, point: Any) -> tuple[Any, ...]:
+        return tuple(getattr(point, name) for name in self.method.view)
+
+    def _seen(self, point: Any) -> Callable[[Any, Array], Array]:
+        """(weights, pictures uint8 or in [-1, 1]) -> a vector for each place, [b, h, w, d]."""
+        backbone, method = build_backbone(self.c.backbone), self.method
+
+        def seen(variables: Any, images: Array) -> Array:
+            x = to_float(images) if images.dtype == jnp.uint8 else images
+            return method.embed(
+                point, feature_fn(backbone, variables)(resize(x, self.c.backbone.feature_size or x.shape[1]))
+            )
+
+        return seen
+
+    def _compared(self, point: Any) -> Callable[[Any, Array], Any]:
+        """((weights, memory), pictures) -> evidence."""
+        seen = self._seen(point)
+        return lambda weights, images: self.method.compare(weights[1], seen(weights[0], images))
+
+    def _memory(self, point: Any) -> dict[str, np.ndarray]:
+        """Raises InputError where it went, or is not what it was."""
+        found = self.memories[point]
+        arrays, _ = kept.read(found.path, mend="The sweep or the evaluation of this workdir makes it")
+        if _remembered(found.path, arrays) != found:
+            raise InputError(f"{found.path}: was changed by another program; run this again")
+        return arrays
+
+    def measure(
+        self,
+        pictures: Pictures,
+        points: Sequence[Any],
+        *,
+        progress: Callable[[int], object] = lambda _: None,
+        judged: Mapping[Any, Mapping[str, Any]] = {},  # noqa: B006 - never written to
+        selected: Point | None = None,
+    ) -> Iterator[Measured]:
+        for point in points:
+            weights = (self.variables, self._memory(point))
+            how: Any = {"batch": self._batch, "mesh": self.mesh}
+            what = ("compare", self._view(point))
+            evidence, seconds = [], []
+            for part in in_batches(self.compiled, what, self._compared(point), weights, pictures.images, **how):
+                evidence.append(jax.tree.map(lambda rows, valid=part.valid: np.asarray(rows)[valid], part.of))
+                n = int(part.valid.sum())
+                seconds.append(np.full(n, part.seconds / n))
+                progress(n)
+            yield Measured(
+                point, jax.tree.map(lambda *rows: np.concatenate(rows), *evidence), np.concatenate(seconds), {}
+            )
+
+    # --- Judged
+
+    def maps(self, evidence: Any, points: Sequence[Any], pictures: Pictures) -> Iterator[Mapped]:
+        size = (self.c.data.size, self.c.data.size)
+        for cheap in points:
+            what = ("judge", cheap)
+            if what not in self.compiled:
+                self.compiled[what] = jax.jit(partial(self.method.judge, cheap=cheap, size=size))
+            maps, scores = [], []
+            for at, valid in padded_batches(len(pictures.images), min(MAPPED_AT_ONCE, len(pictures.images))):
+                of_batch, own = self.compiled[what](jax.tree.map(lambda rows, at=at: rows[at], evidence))
+                maps.append(np.asarray(of_batch)[valid])
+                if own is not None:
+                    scores.append(np.asarray(own)[valid])
+            whole = np.concatenate(maps)
+            if pictures.tiling is not None:
+                # The score of a picture is that of no tile.
+                whole, scores = stitch(whole, pictures.tiling), []
+            yield Mapped(cheap, whole, {}, np.concatenate(scores) if scores else None)
+
+    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+        return {}
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+        size, compared = (self.c.data.size, self.c.data.size), self._compared(point.costly)
+
+        def maps(weights: Any, images: Array) -> Any:
+            made, own = self.method.judge(compared(weights, images), cheap=point.cheap, size=size)
+            return made if own is None else (made, own)
+
+        return MapDetector(
+            maps,
+            jax.tree.map(jnp.asarray, (self.variables, self._memory(point.costly))),
+            spread=constants.spread if point.cheap.standardise else None,
+            watched=constants.watched if point.cheap.mask_after else None,
+            crop=crop,
+        )
+
+    # --- Told
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return backbone_columns(self.c.backbone)
+
+    def columns_at(self, costly: Any) -> dict[str, Any]:
+        return self.asks(costly)
+
+    def asks(self, costly: Any) -> dict[str, Any]:
+        return {"memory": self.memories[costly].fingerprint}
+
+    def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        found = self.memories[self.method.point_of(row).costly]
+        c, words = self.c, self.method.described(found.shapes)
+        return [f"Features: {c.backbone.name} as it came, {row['layers']}. Remembered: {words}."], []
+
+    def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        return {}
+
+    def keep_steps(self, data: Data, point: Point) -> None:
+        """There are none."""
+
+    @property
+    def compilations(self) -> int:
+        return len(self.compiled)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        return {"size": self.c.data.size, "method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
+
+
+def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:
+    in_order = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
+    return Remembered(path, fingerprint(in_order), {name: array.shape for name, array in in_order.items()})

@@ -1,0 +1,146 @@
+"""A method that trains nothing: it remembers features of normal pictures, and measures how far others are from them.
+
+What PatchCore and PaDiM share behind the seam. A method of this kind is the mathematics below and its settings; when
+it is made, kept, compared and told is written here and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.memory import points
+from ddad_jax.engine.methods.memory.fitted import FittedMemory
+from ddad_jax.engine.methods.method import Apart, Axis, Plan, Point, Steps
+from ddad_jax.engine.settings.section import changed
+from ddad_jax.engine.settings.sections import LABEL_FREE
+from ddad_jax.engine.tracking import Write
+from ddad_jax.types import Array
+from ddad_jax.weights import load_backbone
+
+
+class MemoryMethod:
+    """``method.Method``; the functions that raise NotImplementedError are a method's own.
+
+    name: also of its section of the settings and of its folder in a workdir. settings: all of them. view: those fields
+    of a costly point that decide what is seen of a picture.
+    """
+
+    name: str
+    title: str
+    settings: type[Any]
+    costly: type[Any]
+    cheap: type[Any]
+    view: tuple[str, ...]
+    axes: Mapping[str, Axis]
+    searched: Sequence[str]
+    printed: Sequence[str]
+    apart: Sequence[str] = ()
+
+    # --- The mathematics
+
+    def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
+        """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
+        raise NotImplementedError
+
+    def remember(
+        self, costly: Any, shape: tuple[int, int, int, int], batches: Iterable[tuple[Array, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Arrays that are made of normal pictures; *host*.
+
+        Args:
+          shape: of all their vectors, (n, h, w, d). batches: of these, [b, h, w, d], and which rows count, bool [b].
+
+        Raises:
+          InputError: what is asked for cannot be made of these.
+        """
+        raise NotImplementedError
+
+    def compare(self, memory: Mapping[str, Array], vectors: Array) -> Any:
+        """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone."""
+        raise NotImplementedError
+
+    def judge(self, evidence: Any, cheap: Any, size: tuple[int, int]) -> tuple[Array, Array | None]:
+        """Maps [b, *size] of the evidence, and image scores [b] where the method has its own."""
+        raise NotImplementedError
+
+    def random(self, costly: Any) -> bool:
+        """Whether another seed is another result."""
+        raise NotImplementedError
+
+    def explained(self, n_train: int, subject: str) -> str:
+        raise NotImplementedError
+
+    def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Of arrays of these shapes, in words."""
+        raise NotImplementedError
+
+    # --- The rest of ``method.Method``
+
+    def origin(self, c: Any) -> str:
+        return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
+
+    def seeds(self, c: Any) -> tuple[int, ...]:
+        return c.sweep.seed
+
+    def published(self, c: Any) -> bool:
+        return False
+
+    def point(self, c: Any) -> Point:
+        selected = self._plan(c, sweep=False)
+        return Point(selected.costly[0], selected.cheap[0])
+
+    def plan(self, c: Any, *, sweep: bool) -> Plan:
+        return self._plan(c, sweep=sweep)
+
+    def _plan(self, c: Any, *, sweep: bool) -> Plan:
+        found = points.plan(c, self.costly, self.cheap, sweep=sweep)
+        # Where nothing is drawn every seed is the first.
+        first = c.sweep.seed[0]
+        costly = [point if self.random(point) else point._replace(seed=first) for point in found.costly]
+        return found._replace(costly=[*dict.fromkeys(costly)])
+
+    def point_of(self, row: Mapping[str, Any]) -> Point:
+        return points.point_of(row, self.costly, self.cheap, self.settings, self.name)
+
+    def usual(self, c: Any, name: str, names: Sequence[str]) -> tuple[float, float]:
+        return self.axes[name].low, self.axes[name].high
+
+    def refused(self, c: Any, name: str) -> str:
+        return ""
+
+    def beside(self, c: Any) -> str:
+        return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
+
+    def fit(self, c: Any, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
+        return self.restored(c, workdir, mesh)
+
+    def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
+        variables = load_backbone(c.backbone.name, c.backbone.weights or None)
+        return FittedMemory(self, c, workdir, jax.tree.map(np.asarray, variables), mesh)
+
+    def restored_at(self, c: Any, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedMemory:
+        return self.restored(c, workdir).with_kept(point.costly)
+
+    def cost(self, c: Any, data: Data) -> Apart:
+        return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
+
+    def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
+        return {"memory": (lambda value: isinstance(value, str), "a fingerprint")}
+
+    def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"memory": row["memory"]}
+
+    def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Nothing: what was made with other settings or of other pictures is made anew."""
+        return {}
+
+    def settled(self, c: Any, numbers: Mapping[str, Any]) -> Any:
+        return changed(c, {"score.crop": numbers["crop"]})
+
+    def steps(self, workdir: Path) -> Steps | None:
+        return None
