@@ -220,7 +220,7 @@ REFUSED: dict[str, tuple[Callable[[Path], None], str]] = {
     ),
     "before calibration.npz": (
         lambda workdir: (workdir / CONSTANTS_FILE).unlink(),
-        f"{CONSTANTS_FILE}: is missing; run python -m",
+        f"{CONSTANTS_FILE}: is missing; .*Run python -m",
     ),
     "damaged arrays": (
         lambda workdir: (workdir / CONSTANTS_FILE).write_bytes(b"PK"),
