@@ -114,7 +114,7 @@ class FittedMemory:
         if arrays is None:
             started = time.perf_counter()
             arrays = self._made(point, data.fit.images)
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             kept.save(path, arrays, made_with)
             told = self.method.described({name: array.shape for name, array in arrays.items()})
             log.info("%s: %s, in %.0f s", path, told, time.perf_counter() - started)
