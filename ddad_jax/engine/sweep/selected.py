@@ -97,12 +97,10 @@ class Kept(NamedTuple):
 
 
 def save_constants(workdir: Path, point: Point, made_with: Mapping[str, Any], constants: Constants) -> None:
-    spread = constants.spread
-    arrays = {} if spread is None else {"spread_mean": spread.mean, "spread_std": spread.std}
-    more = {name: getattr(constants, name) for name in ("watched", "reference")}
+    spread, more = constants.spread, {name: getattr(constants, name) for name in ("watched", "reference")}
     content = {
         "format": np.int64(FORMAT),
-        **arrays,
+        **({} if spread is None else {"spread_mean": spread.mean, "spread_std": spread.std}),
         **constants.own,
         **{name: array for name, array in more.items() if array is not None},
     }
