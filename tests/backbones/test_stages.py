@@ -18,7 +18,8 @@ from ddad_jax.backbones import BACKBONES, feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.embedding import patch_descriptors, position_embedding
-from ddad_jax.engine.methods.ddad.points import point_of, settings_of
+from ddad_jax.engine.methods.ddad.points import point_of
+from ddad_jax.engine.methods.method import settings_of
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table

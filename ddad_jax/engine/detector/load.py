@@ -28,7 +28,7 @@ from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.sweep import journal
-from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, Kept, load_constants
+from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, load_constants
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
 
@@ -62,7 +62,8 @@ def finished(workdir: Path) -> Finished:
     c, again = saved_config(workdir), evaluation(workdir)
     method = method_of(c)
     said = _calibration(workdir, method, c.data.size, again)
-    calibrated, point = _constants(workdir, again), _point(workdir, method, said, again)
+    calibrated = load_constants(workdir, mend=f"{again[:1].upper()}{again[1:]}")
+    point = _point(workdir, method, said, again)
     _require_view(c, workdir, calibrated.constants, again)
     c = method.settled(c, said)
     try:
@@ -111,13 +112,6 @@ def _calibration(workdir: Path, method: Method, size: int, again: str) -> dict[s
         if not holds(said[name]):
             raise InputError(f"{path}: {name} = {repr(said[name])[:40]}: expected {expected}; {again}")
     return said
-
-
-def _constants(workdir: Path, again: str) -> Kept:
-    try:
-        return load_constants(workdir)
-    except InputError as error:
-        raise InputError(f"{error}; {again}") from None
 
 
 def _require_view(c: Settings, workdir: Path, kept: Constants, again: str) -> None:

@@ -81,6 +81,8 @@ def _usual(point: Point) -> dict[str, Any]:
 
 # --- calibration.npz
 
+FORMAT = 1
+"""Of calibration.npz: another number means arrays that this version cannot read."""
 _OURS = ("format", "spread_mean", "spread_std", "watched", "reference")
 """Arrays that every method may have; the others are the method's own."""
 _AXES = {"spread_mean": ("f", 2), "spread_std": ("f", 2), "watched": ("b", 2)}
@@ -95,23 +97,30 @@ class Kept(NamedTuple):
 
 
 def save_constants(workdir: Path, point: Point, made_with: Mapping[str, Any], constants: Constants) -> None:
-    spread = constants.spread
-    arrays = {} if spread is None else {"spread_mean": spread.mean, "spread_std": spread.std}
-    more = {name: getattr(constants, name) for name in ("watched", "reference")}
-    content = {**arrays, **constants.own, **{name: array for name, array in more.items() if array is not None}}
+    spread, more = constants.spread, {name: getattr(constants, name) for name in ("watched", "reference")}
+    content = {
+        "format": np.int64(FORMAT),
+        **({} if spread is None else {"spread_mean": spread.mean, "spread_std": spread.std}),
+        **constants.own,
+        **{name: array for name, array in more.items() if array is not None},
+    }
     kept.save(workdir / CONSTANTS_FILE, content, _made_of(point, made_with))
 
 
-def load_constants(workdir: Path) -> Kept:
+def load_constants(workdir: Path, *, mend: str = "Delete it") -> Kept:
     """What ``save_constants`` wrote.
+
+    mend: what to do where it cannot be used.
 
     Raises:
       InputError: it is missing, damaged, or not what that writes.
     """
     path = workdir / CONSTANTS_FILE
-    arrays, made_of = kept.read(path, mend="Delete it")
+    arrays, made_of = kept.read(path, mend=mend)
+    if (version := arrays.get("format", np.array(None)).tolist()) != FORMAT:
+        raise InputError(f"{path}: format {version!r}, expected {FORMAT}: another version of ddad_jax wrote it. {mend}")
     if wrong := _wrong(arrays):
-        raise InputError(f"{path}: cannot be read ({wrong}); expected what a run wrote there. Delete it")
+        raise InputError(f"{path}: cannot be read ({wrong}); expected what a run wrote there. {mend}")
     spread = Spread(arrays["spread_mean"], arrays["spread_std"]) if "spread_mean" in arrays else None
     own = {name: array for name, array in arrays.items() if name not in _OURS}
     return Kept(Constants(spread, own, arrays.get("watched"), arrays.get("reference")), made_of)

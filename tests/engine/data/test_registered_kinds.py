@@ -17,6 +17,7 @@ from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.settings.section import changed
 
 SIDES = (144, 192)
 SHIFT = (9.0, -6.0)
@@ -70,9 +71,7 @@ def camera(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_scored_pictures_are_brought_onto_the_reference_with_their_masks(name: str, tmp_path: Path) -> None:
     c = written(tmp_path, name)
     plain = load_data(c)
-    with c.unlocked():
-        c.view.register = "scored"
-    moved = load_data(c)
+    moved = load_data(changed(c, {"view.register": "scored"}))
     np.testing.assert_array_equal(moved.fit.images, plain.fit.images)
     assert {*moved.view.registered} == {*plain.calibration.names, *plain.test.names}
     assert all(found.accepted for found in moved.view.registered.values())

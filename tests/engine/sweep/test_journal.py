@@ -129,7 +129,7 @@ def test_a_journal_that_does_not_say_whose_it_is_is_refused(tmp_path: Path, said
     journal = tmp_path / "journal.jsonl"
     journal.write_text("{}\n")
     (tmp_path / "journal_of.json").write_text(said)
-    with pytest.raises(InputError, match=r"journal_of\.json: does not say.*Delete it"):
+    with pytest.raises(InputError, match=r"journal_of\.json: .*Delete it to take the rows"):
         claim(journal, {"gain": jnp.ones(3)})
     assert journal.read_text() == "{}\n"
 

@@ -13,7 +13,7 @@ from ddad_jax.engine.methods.method import Mapped, Measured, Point, settings_of
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.sweep.judge import Truth, metrics_of, row_of, scored, show, shown_of, truth_of
 from ddad_jax.engine.sweep.rows import pictures_of
-from ddad_jax.engine.sweep.selected import load_selected
+from ddad_jax.engine.sweep.selected import SHOWN_FILE, load_selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 from ddad_jax.points import ReconPoint, ScorePoint, grid_key
@@ -113,7 +113,7 @@ def test_a_diverged_point_is_named_and_shows_nothing(
     assert shown.is_there() and len(load_selected(tmp_path)["maps"]) == len(truth.labels)
     assert not shown._replace(made_with={"test_set": "b"}).is_there()
     show(shown, truth, fitted, pictures_of(data), measured(data), bad)
-    assert not shown.path.exists()
+    assert not (tmp_path / SHOWN_FILE).exists()
 
 
 @pytest.mark.parametrize("at_end", [True, False])
@@ -124,10 +124,11 @@ def test_what_is_shown_and_damaged_is_not_there(
     shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown
     show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
-    whole = shown.path.read_bytes()
+    file = tmp_path / SHOWN_FILE
+    whole = file.read_bytes()
     # Cut off, and with other bytes in an array that does not say whose the file is.
     half = len(whole) // 2
-    shown.path.write_bytes(whole[:half] if at_end else whole[:half] + bytes([whole[half] ^ 255]) + whole[half + 1 :])
+    file.write_bytes(whole[:half] if at_end else whole[:half] + bytes([whole[half] ^ 255]) + whole[half + 1 :])
     assert not shown.is_there()
     with pytest.raises(InputError, match=r"selected\.npz: cannot be read.*Delete it"):
         load_selected(tmp_path)
