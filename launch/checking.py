@@ -8,16 +8,16 @@ import json
 import sys
 from pathlib import Path
 
-from ddad_jax.engine.methods.ddad.points import plan
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.table import method_of
+from ddad_jax.engine.settings.sections import Settings
 from experiments import entry
 
 
 def main(program: str, arguments: list[str]) -> None:
     importlib.import_module(program)  # its flags
 
-    def told(config: DDADSettings, _: Path) -> None:
-        todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
+    def told(config: Settings, _: Path) -> None:
+        todo = method_of(config).plan(config, sweep=program == "experiments.sweep" or bool(config.select))
         print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.costly)}))
 
     sys.argv = [program, *arguments]

@@ -1,6 +1,7 @@
 """What holds for every method behind the seam, of a run as ``python -m experiments.sweep`` makes it."""
 
 import csv
+import importlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
-from ml_collections import ConfigDict
+from trees import save, square_mask
 
 import ddad_jax
 from ddad_jax.data.read import read_full
@@ -52,10 +53,10 @@ class Run:
         with (workdir / "scores.csv").open(newline="") as file:
             self.scores = {row["name"]: float(row["score"]) for row in csv.DictReader(file)}
 
-    def config(self, **changes: Any) -> ConfigDict:
+    def config(self, **changes: Any) -> Any:
         return tiny_runs.config(self.root, self.name, **{**SWEEPS[self.name], **changes})
 
-    def fitted(self, c: ConfigDict, data: Data) -> Fitted:
+    def fitted(self, c: Any, data: Data) -> Fitted:
         costly = method_of(c).plan(c, sweep=True).costly
         return method_of(c).restored(c, self.workdir, device_mesh()).ready(costly, data, make=False)
 
@@ -134,6 +135,22 @@ def test_a_finished_run_is_read_without_its_pictures_and_scores_as_its_report_do
     assert detector.model_id == ddad_jax.load(run.workdir).model_id
 
 
+@pytest.mark.parametrize("seen", ["masked", "tiled", "cropped"])
+def test_a_run_of_part_of_a_view_or_of_its_tiles_is_scored_alike_in_use(run: Run, seen: str, tmp_path: Path) -> None:
+    mask = save(square_mask(), tmp_path / "mask.png")
+    how: dict[str, dict[str, Any]] = {
+        "masked": {"view__mask": str(mask), "score__mask_after": True, "score__standardise": True},
+        "tiled": {"data__picture": (48, 64), "data__overlap": 8},
+        "cropped": {"score__crop": 20},
+    }
+    run_all(run.config(**how[seen]), tmp_path / "w", sweep=False)
+    with (tmp_path / "w" / "scores.csv").open(newline="") as file:
+        expected = [float(row["score"]) for row in csv.DictReader(file)]
+    found = ddad_jax.load(tmp_path / "w", batch=3)(run.frames)
+    np.testing.assert_allclose([one.score for one in found], expected, rtol=1e-3)
+    np.testing.assert_allclose([one.map.max() for one in found], expected, rtol=1e-3)
+
+
 def test_what_is_exported_scores_as_the_run_does(run: Run, tmp_path: Path) -> None:
     detector = ddad_jax.load(run.workdir)
     assert "scores here: within" in export.write(detector, tmp_path / "model.ddad", ["cpu"])
@@ -190,6 +207,18 @@ def test_a_workdir_is_of_one_method(run: Run, tmp_path: Path) -> None:
     other = next(name for name in METHODS if name != run.name)
     with pytest.raises(InputError, match=rf"holds a run of {run.name}, and this is one of {other}; name another"):
         run_all(tiny_runs.config(run.root, other), run.workdir, sweep=False)
+
+
+@pytest.mark.parametrize("program", ["train", "adapt", "distil", "benchmark"])
+def test_programs_of_ddad_say_so(run: Run, program: str, tmp_path: Path) -> None:
+    if run.name == "ddad":
+        return
+    main = importlib.import_module(f"experiments.{program}").main
+    with pytest.raises(
+        InputError, match=rf"experiments\.{program} is of DDAD, and --config is of {METHODS[run.name].title}"
+    ):
+        main(run.config(), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
 
 
 def test_weights_are_arrays(run: Run) -> None:
