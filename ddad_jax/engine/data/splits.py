@@ -13,7 +13,6 @@ from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
-from ddad_jax.engine.settings.need import value_at, values_at
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import Tiles
@@ -104,16 +103,11 @@ def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     recordings = dataset.recordings if c.data.hold_out == "recording" else ()
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    if len(calibration.labels) < 2 and True in (c.score.standardise, *values_at(c, "sweep.standardise")):
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
         raise InputError(
             f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
-        )
-    if value_at(c, "adapt.epochs") and len(fit.labels) < 2:
-        raise InputError(
-            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
-            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
