@@ -84,7 +84,7 @@ def eight_of(config: DDADSettings, workdir: Path, view: str, track: Sequence[str
         c = changed(c, {"view.register": register})
         if register and register != own:
             try:
-                reference_picture(c, KINDS[c.data.kind].pictures(c).train)
+                reference_picture(c, KINDS[c.data.kind].pictures(c.data, c.seed).train)
             except InputError as error:
                 log.warning("view %s without its configurations R: %s", view, error)
                 continue

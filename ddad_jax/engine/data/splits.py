@@ -78,13 +78,13 @@ def load_data(c: Settings) -> Data:
     """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
     what is odd about the pictures is logged before anything is refused."""
     kind = KINDS[c.data.kind]
-    found = kind.pictures(c) if c.view.register else None
+    found = kind.pictures(c.data, c.seed) if c.view.register else None
     if found is None:
-        dataset, view = kind.load(c), view_of(c)
+        dataset, view = kind.load(c.data, c.seed), view_of(c)
     elif c.view.register == "all":
         dataset, view = all_onto_reference(c, found)
     else:
-        dataset, view = data_set(found, picture_size(c), orient=kind.upright), view_of(c)
+        dataset, view = data_set(found, picture_size(c.data), orient=kind.upright), view_of(c)
     notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
     for note in notes:
         log.warning("%s", note)
