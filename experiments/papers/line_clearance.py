@@ -13,7 +13,7 @@ from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.data.view import read_registered, reference_picture
 from ddad_jax.engine.figures.views import ViewCurves, curves_of, views_figure
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, SweepSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, DDADSweepSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report.views import write_views
 from ddad_jax.engine.setting_checks import check
@@ -84,7 +84,7 @@ def eight_of(config: DDADSettings, workdir: Path, view: str, track: Sequence[str
         c = changed(c, {"view.register": register})
         if register and register != own:
             try:
-                reference_picture(c, KINDS[c.data.kind].pictures(c).train)
+                reference_picture(c, KINDS[c.data.kind].pictures(c.data, c.seed).train)
             except InputError as error:
                 log.warning("view %s without its configurations R: %s", view, error)
                 continue
@@ -114,7 +114,7 @@ def _of_view(config: DDADSettings, view: str) -> DDADSettings:
     if config.sample.mask_before and config.score.mask_after:
         raise InputError("--config.sample.mask_before and --config.score.mask_after: expected one of them at most")
     both = (False, True) if config.view.mask else ()
-    sweep = SweepSettings(seed=config.sweep.seed[:1], mask_before=both, mask_after=both)
+    sweep = DDADSweepSettings(seed=config.sweep.seed[:1], mask_before=both, mask_after=both)
     own = {"data.category": view, "view.name": config.view.name or view}
     point = {"at_threshold": True, "select": "", "teacher": 0}
     return check(replace(changed(config, {**own, **point}), sweep=sweep))

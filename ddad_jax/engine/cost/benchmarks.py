@@ -19,7 +19,7 @@ from ddad_jax.engine.data.splits import split
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.engine.methods.ddad.points import plan
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, SweepSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, DDADSweepSettings, ModelSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.settings.need import value_at
@@ -100,7 +100,7 @@ def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str
 def time_sweep(c: DDADSettings) -> dict[str, Any]:
     """Seconds of w(5) x T'(3) x steps(2) x eta(2) x v(5) = 300 points, against their 60 reconstructions alone, with
     the networks, sizes, start and score of ``c``."""
-    sweep = SweepSettings(
+    sweep = DDADSweepSettings(
         w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0), seed=c.sweep.seed[:1],
         v=(0.0, 0.5, 1.0, 2.0, 4.0),
     )  # fmt: skip

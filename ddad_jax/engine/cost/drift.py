@@ -112,7 +112,7 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
         distances = measured(name, test)
         assert distances.x0 is not None
         both = jax.tree.map(lambda *parts: np.concatenate(parts), normal, distances)
-        prepared = prepare(c, both, n, n, score.layers, score.sigma)
+        prepared = prepare(c.score, both, n, n, score.layers, score.sigma)
         mapped = Mapped(score, combined(prepared, score), {})
         _, maps, scores, *_ = judged_maps(mapped, n, np.arange(n), None, c.score.crop)
         if not np.isfinite(scores).all():

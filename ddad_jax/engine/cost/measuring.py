@@ -137,7 +137,7 @@ def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[Sco
         def judged() -> list[dict[str, float]]:
             every = (
                 judged_maps(one, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
-                for one in mapped(c, distances, points, counted)
+                for one in mapped(c.score, distances, points, counted)
             )
             return [metrics_of(c, truth, found) for found in every]
 

@@ -13,7 +13,6 @@ from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
-from ddad_jax.engine.settings.need import value_at, values_at
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import Tiles
@@ -79,13 +78,13 @@ def load_data(c: Settings) -> Data:
     """Read or render what ``c.data`` names and split the normal training images; what is to be told of the files and
     what is odd about the pictures is logged before anything is refused."""
     kind = KINDS[c.data.kind]
-    found = kind.pictures(c) if c.view.register else None
+    found = kind.pictures(c.data, c.seed) if c.view.register else None
     if found is None:
-        dataset, view = kind.load(c), view_of(c)
+        dataset, view = kind.load(c.data, c.seed), view_of(c)
     elif c.view.register == "all":
         dataset, view = all_onto_reference(c, found)
     else:
-        dataset, view = data_set(found, picture_size(c), orient=kind.upright), view_of(c)
+        dataset, view = data_set(found, picture_size(c.data), orient=kind.upright), view_of(c)
     notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
     for note in notes:
         log.warning("%s", note)
@@ -104,16 +103,11 @@ def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     recordings = dataset.recordings if c.data.hold_out == "recording" else ()
     fit, held_out = hold_out(dataset.train, fraction=c.data.held_out, seed=c.seed, recordings=recordings)
     calibration = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    if len(calibration.labels) < 2 and True in (c.score.standardise, *values_at(c, "sweep.standardise")):
+    if len(calibration.labels) < 2 and True in (c.score.standardise, *c.sweep.standardise):
         raise InputError(
             f"{dataset.name}: of {len(dataset.train.labels)} normal pictures one is held out, and one has no spread to "
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
-        )
-    if value_at(c, "adapt.epochs") and len(fit.labels) < 2:
-        raise InputError(
-            f"{dataset.name}: {len(dataset.train.labels)} normal pictures leave one to train on, and domain adaptation "
-            "pairs different ones: expected at least 3 normal pictures, or --config.adapt.epochs=0"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))

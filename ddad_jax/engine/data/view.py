@@ -56,7 +56,7 @@ def view_of(c: Settings) -> View:
     Raises:
       InputError: as ``read_view_mask``, where a point of the config masks.
     """
-    size, watched = picture_size(c), None
+    size, watched = picture_size(c.data), None
     if c.view.mask:
         watched = read_view_mask(c.view.mask, _name_of(c), size, picture_size=_taken(c))
         seen: Any = watched[None]
@@ -86,7 +86,7 @@ def _taken(c: Settings) -> tuple[int, int] | None:
     kind = KINDS[c.data.kind]
     if kind.rendered:
         return None
-    found = kind.pictures(c)
+    found = kind.pictures(c.data, c.seed)
     if c.view.register:
         # What is scored lies in the reference's frame, and so does the mask.
         return image_size(_reference_source(c, found.train), orient=kind.upright)
@@ -185,7 +185,7 @@ def scored_onto_reference(c: Settings, found: Pictures, view: View, *sets: Image
 
 def _aligned(c: Settings, of: Pictures, pictures: Sequence[Picture], onto: OnReference) -> Aligned:
     how: Any = {"orient": KINDS[c.data.kind].upright, "any_nonzero": of.any_nonzero}
-    aligned = load_aligned(pictures, picture_size(c), onto.reference, **how)
+    aligned = load_aligned(pictures, picture_size(c.data), onto.reference, **how)
     refused = [name for name, r in aligned.found.items() if not r.accepted]
     if refused:
         log.warning(

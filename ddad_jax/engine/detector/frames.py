@@ -144,7 +144,7 @@ class FrameDetector:
         point, c, kept = run.point, run.config, run.constants
         if point.masks:
             require_mask(kept.watched)
-        self.tiling = tiling(picture_size(c), self.size, c.data.overlap) if c.data.picture else None
+        self.tiling = tiling(picture_size(c.data), self.size, c.data.overlap) if c.data.picture else None
         self._reference = None
         if kept.reference is not None:
             try:
@@ -195,7 +195,7 @@ class FrameDetector:
 
     def seen(self, frame: np.ndarray) -> Seen:
         """The frame as the data of the run were prepared: brought onto the reference where there is one, resized."""
-        size, own = picture_size(self.run.config), frame.shape[:2]
+        size, own = picture_size(self.run.config.data), frame.shape[:2]
         reference = self.run.constants.reference
         if self._reference is None or reference is None:
             return Seen(resized(frame, size), lambda anomaly: anomaly, None, own)

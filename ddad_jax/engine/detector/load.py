@@ -116,7 +116,7 @@ def _calibration(workdir: Path, method: Method, size: int, again: str) -> dict[s
 
 def _require_view(c: Settings, workdir: Path, kept: Constants, again: str) -> None:
     """A later run that was broken off may have left its config.json beside what was kept of another."""
-    path, size = workdir / CONSTANTS_FILE, picture_size(c)
+    path, size = workdir / CONSTANTS_FILE, picture_size(c.data)
     if bool(c.view.register) != (kept.reference is not None):
         here = "holds no reference" if c.view.register else "holds a reference"
         raise InputError(f"{path}: {here}, but config.json says view.register = {c.view.register!r}; {again}")

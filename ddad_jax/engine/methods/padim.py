@@ -16,14 +16,12 @@ from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import (
     BATCH,
     PATCH,
-    SEED,
     MapScoreSettings,
-    swept,
 )
 from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
 from ddad_jax.engine.settings.section import Section
-from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
-from ddad_jax.engine.settings.setting import LAYERS, TEXT, number, one_of, setting, several, whole
+from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
+from ddad_jax.engine.settings.setting import LAYERS, TEXT, number, one_of, setting, swept, whole
 from ddad_jax.errors import InputError
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
@@ -84,7 +82,7 @@ class GaussianSettings(Section):
 
 
 @dataclass(frozen=True)
-class GaussianSweepSettings(Section):
+class GaussianSweepSettings(SweepSettings):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone."""
 
@@ -95,12 +93,10 @@ class GaussianSweepSettings(Section):
     share: tuple[float, ...] = swept(GaussianSettings, "share")
     regularisation: tuple[float, ...] = swept(GaussianSettings, "regularisation")
     seed: tuple[int, ...] = setting(
-        (0,), several(SEED, least=1), "of the channels that are drawn, by Python's own generator; published 1024"
+        (0,), SEEDS, "of the channels that are drawn, by Python's own generator; published 1024"
     )
     sigma: tuple[float, ...] = swept(MapScoreSettings, "sigma")
     repeat_edge: tuple[bool, ...] = swept(MapScoreSettings, "repeat_edge")
-    standardise: tuple[bool, ...] = swept(MapScoreSettings, "standardise")
-    mask_after: tuple[bool, ...] = swept(MapScoreSettings, "mask_after")
 
 
 @dataclass(frozen=True)

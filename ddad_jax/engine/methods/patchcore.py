@@ -17,14 +17,12 @@ from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import (
     BATCH,
     PATCH,
-    SEED,
     MapScoreSettings,
-    swept,
 )
 from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
 from ddad_jax.engine.settings.section import Section
-from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
-from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_number, one_of, setting, several, whole
+from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
+from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_number, one_of, setting, swept, whole
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
 
@@ -102,7 +100,7 @@ class NearnessSettings(MapScoreSettings):
 
 
 @dataclass(frozen=True)
-class BankSweepSettings(Section):
+class BankSweepSettings(SweepSettings):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone."""
 
@@ -113,14 +111,12 @@ class BankSweepSettings(Section):
     most: tuple[int, ...] = swept(BankSettings, "most")
     start: tuple[str, ...] = swept(BankSettings, "start")
     projection: tuple[int, ...] = swept(BankSettings, "projection")
-    seed: tuple[int, ...] = setting((0,), several(SEED, least=1), "of random starts and projections")
+    seed: tuple[int, ...] = setting((0,), SEEDS, "of random starts and projections")
     neighbours: tuple[int, ...] = swept(NearnessSettings, "neighbours")
     support: tuple[int, ...] = swept(NearnessSettings, "support")
     squared: tuple[bool, ...] = swept(NearnessSettings, "squared")
     sigma: tuple[float, ...] = swept(NearnessSettings, "sigma")
     repeat_edge: tuple[bool, ...] = swept(NearnessSettings, "repeat_edge")
-    standardise: tuple[bool, ...] = swept(NearnessSettings, "standardise")
-    mask_after: tuple[bool, ...] = swept(NearnessSettings, "mask_after")
 
 
 @dataclass(frozen=True)

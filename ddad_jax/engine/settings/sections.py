@@ -21,15 +21,14 @@ from ddad_jax.engine.settings.setting import (
     none_or_more,
     one_of,
     setting,
+    several,
+    swept,
     whole,
 )
 from ddad_jax.engine.settings.threshold import ThresholdSettings
 
 KINDS = ("folder", "visa", "mtd", "cans", "tfds")
 """Of data sets; how each is read, ``ddad_jax/engine/data/data_sets.py`` says."""
-
-LABEL_FREE = "fixed without looking at test labels"
-"""What a report says of the base settings; a config that knows more of its own says that."""
 
 LOCATIONS = ("data.root", "data.category")
 """Where pictures lie, in words: which pictures they are, their fingerprints say (data.json)."""
@@ -49,6 +48,9 @@ _PICTURE = Range(
 )
 _SIDE = whole(1, LONGEST_SIDE, f"a side in pixels, from 1 to {LONGEST_SIDE}")
 _OWN_OR_SIDE = whole(0, LONGEST_SIDE, f"0 (the pictures' own size) or a side of at most {LONGEST_SIDE}")
+
+SEED = whole(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
+SEEDS = several(SEED, least=1)
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,16 @@ class ScoreSettings(Section):
 
 
 @dataclass(frozen=True)
+class SweepSettings(Section):
+    """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
+    alone."""
+
+    seed: tuple[int, ...] = setting((0,), SEEDS, "of what is drawn")
+    standardise: tuple[bool, ...] = swept(ScoreSettings, "standardise")
+    mask_after: tuple[bool, ...] = swept(ScoreSettings, "mask_after")
+
+
+@dataclass(frozen=True)
 class OutputSettings(Section):
     """What is written besides tables and report."""
 
@@ -140,3 +152,4 @@ class Settings(Section):
     score: ScoreSettings = ScoreSettings()
     threshold: ThresholdSettings = ThresholdSettings()
     output: OutputSettings = OutputSettings()
+    sweep: SweepSettings = SweepSettings()

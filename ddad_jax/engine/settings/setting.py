@@ -140,6 +140,11 @@ MINUTES = number(0, math.inf, "0 (no limit) or more minutes")
 DTYPE = one_of("float32", "bfloat16")
 
 
+def swept(section: type, name: str, help_: str = "") -> Any:
+    """The field of a sweep's section: values of a setting of the point to try; none means that point's value alone."""
+    return setting((), several(range_of(section, name)), help_ or f"values of {name}")
+
+
 def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 

@@ -32,7 +32,7 @@ def few_cans(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def listed(c: DDADSettings) -> Pictures:
-    return KINDS[c.data.kind].pictures(c)
+    return KINDS[c.data.kind].pictures(c.data, c.seed)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -41,7 +41,7 @@ def test_every_kind_is_read_from_the_config(name: str, tmp_path: Path) -> None:
     data = load_data(c)
     assert data.n_fit and data.n_held_out and {*data.fit.labels, *data.held_out.labels} == {0}
     assert {*data.test.labels} == {0, 1}, "good and defective pictures to test on"
-    found = KINDS[name].load(c)
+    found = KINDS[name].load(c.data, c.seed)
     in_files = {(tmp_path / picture).is_file() for picture in (*found.train.names, *found.test.names)}
     assert in_files == {name in FILES}
 
@@ -51,7 +51,7 @@ def test_every_kind_is_read_from_the_config(name: str, tmp_path: Path) -> None:
 def test_what_is_listed_is_what_is_loaded(name: str, size: tuple[int, int], tmp_path: Path) -> None:
     c = written(tmp_path, name, **({"data__picture": size, "data__overlap": 8} if size != (32, 32) else {}))
     of_list = data_set(listed(c), size, orient=KINDS[name].upright)
-    loaded = KINDS[name].load(c)
+    loaded = KINDS[name].load(c.data, c.seed)
     assert loaded.train.images.shape[1:] == (*size, 3)
     for part, other in ((of_list.train, loaded.train), (of_list.test, loaded.test)):
         assert fingerprint(part) == fingerprint(other)
@@ -73,8 +73,8 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     at, path = next((i, Path(str(p.path))) for i, p in enumerate(listed(c).test) if not p.masks)
     with Image.open(path) as picture:
         picture.save(path, exif=exif)
-    test, upright = KINDS[name].load(c).test, KINDS[name].upright
-    np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c), orient=upright))
+    test, upright = KINDS[name].load(c.data, c.seed).test, KINDS[name].upright
+    np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c.data), orient=upright))
     none = np.zeros(len(test.labels))
     files = files_of(c.data, c.view, test.names)
     judged = Judged(test, none, test.masks.astype(np.float32), test.masks, files)

@@ -88,7 +88,7 @@ def test_scored_pictures_are_brought_onto_the_reference_with_their_masks(name: s
 @pytest.mark.parametrize("name", TAKEN)
 def test_all_pictures_are_brought_onto_the_first(name: str, tmp_path: Path) -> None:
     c = written(tmp_path, name, view__register="all")
-    first = KINDS[name].pictures(c).train[0]
+    first = KINDS[name].pictures(c.data, c.seed).train[0]
     data = load_data(c)
     assert len(data.view.registered) == data.n_fit + data.n_held_out + len(data.test.names)
     assert made_of(data.view)["reference"] == Path(first.name).name

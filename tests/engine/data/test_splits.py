@@ -43,10 +43,3 @@ def test_one_held_out_picture_has_no_spread_to_standardise_with(tmp_path: Path, 
     assert len(load_data(tiny_runs.config(few)).calibration.labels) == 1
     with pytest.raises(InputError, match="of 3 normal pictures one is held out.*standardise=False"):
         load_data(tiny_runs.config(few, **{flag: (True,) if flag.startswith("sweep") else True}))
-
-
-def test_adaptation_needs_two_pictures_to_pair_and_says_so_before_training(tmp_path: Path) -> None:
-    two = tiny_runs.folder(tmp_path, n_train=2)
-    assert len(load_data(tiny_runs.config(two)).fit.labels) == 1
-    with pytest.raises(InputError, match="2 normal pictures leave one.*adapt.epochs=0"):
-        load_data(tiny_runs.config(two, adapt__epochs=1))

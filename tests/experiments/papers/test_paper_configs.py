@@ -53,7 +53,7 @@ def test_every_run_of_a_table_passes_its_checks_and_holds_its_points(name: str, 
             word, _, published = size.partition(",")
             runs = table.runs(data, category, word, root=".", published=bool(published))
             for run in runs:
-                todo = plan(check(run.config), sweep=True)
+                todo = plan(check(run.settings), sweep=True)
                 there = {key_of(settings_of(point, score), SETTINGS) for point in todo.costly for score in todo.cheap}
                 assert {run.key(line) for line in run.lines} <= there
             assert sum(len(run.lines) for run in runs) == len(table.lines(data))

@@ -91,9 +91,9 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
     return plain._replace(steps=steps, mask_before=False)
 
 
-def compared_pictures(c: DDADSettings, test: ImageSet) -> np.ndarray:
+def compared_pictures(test: ImageSet, most: int) -> np.ndarray:
     """Which of the test pictures are reconstructed by the teacher, too; rising indices."""
-    return spread(len(test.labels), c.teacher_images)
+    return spread(len(test.labels), most)
 
 
 def teacher_x0(

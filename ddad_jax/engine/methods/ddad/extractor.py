@@ -94,7 +94,7 @@ def synthetic_auroc(
             parts.append({name: np.asarray(d)[valid] for name, d in found.items()})
         layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         distances = Distances(None, plain.pixel, layers, plain.seconds)
-        prepared = prepare(c, distances, n, len(images), score.layers, score.sigma)
+        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma)
         mapped = Mapped(score, combined(prepared, score), {})
         scores = judged_maps(mapped, n, own_normal(data), data.view.watched, c.score.crop).scores
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")

@@ -137,7 +137,8 @@ class FittedDDAD:
         if asked:
             later = {point: times[compared] for point, times in starts.times.items()}
             fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
-        keep = keeper(c, self.workdir, self.test, selected) if asked and self.test else None
+        kept: dict[str, int] = {"most": c.teacher_images, "seed": c.sweep.seed[0]}
+        keep = keeper(self.workdir, self.test, selected, **kept) if asked and self.test else None
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": bool(judged or selected)}
         for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
@@ -162,7 +163,7 @@ class FittedDDAD:
         return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
 
     def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
-        return mapped(self.c, evidence, points, pictures)
+        return mapped(self.c.score, evidence, points, pictures)
 
     def shown(self, evidence: Distances, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
         tiling, first, x0 = pictures.tiling, pictures.first_test, evidence.x0
@@ -216,4 +217,5 @@ class FittedDDAD:
 
     def keep_steps(self, data: Data, point: Point) -> None:
         student = self.student.program if self.student else None
-        keep_trajectories(self.c, self.workdir, data, point, self.program, student, self.grids)
+        shown: dict[str, Any] = {"most": self.c.output.browser, "chunk": self.c.sample.batch_size}
+        keep_trajectories(self.workdir, data, point, self.program, student, self.grids, **shown)

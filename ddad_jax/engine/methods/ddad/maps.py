@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.ddad.sections import DistanceScoreSettings
 from ddad_jax.engine.methods.method import Mapped, Pictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    c: DDADSettings,
+    s: DistanceScoreSettings,
     distances: Distances,
     n_held_out: int,
     first_test: int,
@@ -43,7 +43,7 @@ def prepare(
     test images, as published. Distances that give none make it NaN, and the maps with it.
     """
     tiles = tiling.count if tiling else 1
-    in_batches, n = c.score.normalise == "batch", len(distances.pixel) // tiles
+    in_batches, n = s.normalise == "batch", len(distances.pixel) // tiles
     # The constants are taken before the blur, as the equation has them; of the others' sharp maps only batches ask.
     asked = distances if in_batches else jax.tree.map(lambda d: d[: n_held_out * tiles], distances)
     sharp_p, sharp_f = whole_maps(asked, layers, 0.0, tiling)
@@ -55,8 +55,8 @@ def prepare(
     ratio = np.full(n, from_normal, np.float32)
     if in_batches:
         for begin, end in ((n_held_out, first_test), (first_test, len(ratio))):
-            for first in range(begin, end, c.score.batch):
-                rows = slice(first, min(first + c.score.batch, end))
+            for first in range(begin, end, s.batch):
+                rows = slice(first, min(first + s.batch, end))
                 ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
     return Prepared(*whole_maps(distances, layers, sigma, tiling), ratio)
 
@@ -77,13 +77,15 @@ def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
     return combine(prepared.pixel, prepared.feature, v=v, ratio=ratio[:, None, None], feature_weight=weight)
 
 
-def mapped(c: DDADSettings, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+def mapped(
+    s: DistanceScoreSettings, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures
+) -> Iterator[Mapped]:
     """As of ``method.Fitted.maps``: what v does not touch is kept for the points that follow."""
     prepared: dict[tuple, Prepared] = {}
     for point in points:
         side = (point.layers, point.sigma)
         if side not in prepared:
             sizes = pictures.n_normal, pictures.first_test
-            prepared = {side: prepare(c, distances, *sizes, *side, tiling=pictures.tiling)}
+            prepared = {side: prepare(s, distances, *sizes, *side, tiling=pictures.tiling)}
         ratio = float(prepared[side].ratio[pictures.first_test :].mean()) if pictures.n_test else float("nan")
         yield Mapped(point, combined(prepared[side], point), {"ratio": ratio})

@@ -92,7 +92,7 @@ class DDAD:
 
     def cost(self, c: DDADSettings, data: Data) -> Calls:
         images = data.view.tiles * sum(len(s.labels) for s in data.sets)
-        return Calls(images, c.teacher, len(compared_pictures(c, data.test)))
+        return Calls(images, c.teacher, len(compared_pictures(data.test, c.teacher_images)))
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
         held_out = numbers.get("normalise") == "held_out"

@@ -92,7 +92,7 @@ def figures(
 def gather(c: DDADSettings, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
     """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
     the frontier; without those that no file has."""
-    at = shown(test, compared_pictures(c, test))
+    at = shown(test, compared_pictures(test, c.teacher_images))
     columns: list[Column] = []
     spots = frontier(rows) if c.teacher else []
     for spot in [*(spot for spot in spots if spot.selected), *best_spots(spots, MOST)]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ddad_jax.engine.settings.section import Section
-from ddad_jax.engine.settings.sections import LABEL_FREE, ScoreSettings, Settings
+from ddad_jax.engine.settings.sections import LABEL_FREE, SEED, ScoreSettings, Settings, SweepSettings
 from ddad_jax.engine.settings.setting import (
     BOOL,
     COUNT,
@@ -28,6 +28,7 @@ from ddad_jax.engine.settings.setting import (
     setting,
     several,
     span,
+    swept,
     whole,
 )
 from ddad_jax.points import MODELS, OPTIMISED
@@ -206,45 +207,36 @@ class GridSettings(Section):
     rounds: int = setting(3, none_or_more("none"), "of coordinate descent behind the dynamic programming")
 
 
-def _each(section: type, name: str, help_: str = "") -> Any:
-    """Values of a setting of the point for a sweep to try; none means that point's value alone."""
-    return setting((), several(range_of(section, name)), help_ or f"values of {name}")
-
-
-_SEED = whole(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
                    "rise", "reuse", "mask_before")  # fmt: skip
-_PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": several(_SEED)}
+_PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": several(SEED)}
 
 
 @dataclass(frozen=True)
-class SweepSettings(Section):
+class DDADSweepSettings(SweepSettings):
     """What a sweep tries besides the point above, every value with every other; an empty tuple means that point's value
     alone. parts: more sweeps, each a section of some of these names, that take the point's values for the rest."""
 
     parts: Mapping[str, Mapping[str, tuple[Any, ...]]] = setting({}, parts(_PARTS), "more sweeps, each by its name")
-    w: tuple[float, ...] = _each(SampleSettings, "w")
-    t_prime: tuple[int, ...] = _each(SampleSettings, "t_prime")
-    steps: tuple[int, ...] = _each(SampleSettings, "steps")
-    eta: tuple[float, ...] = _each(SampleSettings, "eta")
-    grid: tuple[str, ...] = _each(SampleSettings, "grid")
-    solver: tuple[str, ...] = _each(SampleSettings, "solver")
-    start_noise: tuple[float, ...] = _each(SampleSettings, "start_noise")
-    fade: tuple[float, ...] = _each(SampleSettings, "fade")
-    blend_max: tuple[float, ...] = _each(SampleSettings, "blend_max")
-    model: tuple[str, ...] = _each(
+    w: tuple[float, ...] = swept(SampleSettings, "w")
+    t_prime: tuple[int, ...] = swept(SampleSettings, "t_prime")
+    steps: tuple[int, ...] = swept(SampleSettings, "steps")
+    eta: tuple[float, ...] = swept(SampleSettings, "eta")
+    grid: tuple[str, ...] = swept(SampleSettings, "grid")
+    solver: tuple[str, ...] = swept(SampleSettings, "solver")
+    start_noise: tuple[float, ...] = swept(SampleSettings, "start_noise")
+    fade: tuple[float, ...] = swept(SampleSettings, "fade")
+    blend_max: tuple[float, ...] = swept(SampleSettings, "blend_max")
+    model: tuple[str, ...] = swept(
         SampleSettings, "model", '("teacher", "student"): the student takes those of the steps that it has calls for'
     )
-    rise: tuple[float, ...] = _each(SampleSettings, "rise")
-    reuse: tuple[int, ...] = _each(SampleSettings, "reuse")
-    mask_before: tuple[bool, ...] = _each(SampleSettings, "mask_before")
-    seed: tuple[int, ...] = setting((0,), several(_SEED, least=1), "of the noise")
-    v: tuple[float, ...] = _each(DistanceScoreSettings, "v")
-    layers: tuple[tuple[str, ...], ...] = _each(DistanceScoreSettings, "layers")
-    sigma: tuple[float, ...] = _each(DistanceScoreSettings, "sigma")
-    standardise: tuple[bool, ...] = _each(DistanceScoreSettings, "standardise")
-    feature_weight: tuple[float, ...] = _each(DistanceScoreSettings, "feature_weight")
-    mask_after: tuple[bool, ...] = _each(DistanceScoreSettings, "mask_after")
+    rise: tuple[float, ...] = swept(SampleSettings, "rise")
+    reuse: tuple[int, ...] = swept(SampleSettings, "reuse")
+    mask_before: tuple[bool, ...] = swept(SampleSettings, "mask_before")
+    v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
+    layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
+    sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
+    feature_weight: tuple[float, ...] = swept(DistanceScoreSettings, "feature_weight")
 
 
 @dataclass(frozen=True)
@@ -264,4 +256,4 @@ class DDADSettings(Settings):
     sample: SampleSettings = SampleSettings()
     score: DistanceScoreSettings = DistanceScoreSettings()
     grid: GridSettings = GridSettings()
-    sweep: SweepSettings = SweepSettings()
+    sweep: DDADSweepSettings = DDADSweepSettings()

@@ -13,7 +13,6 @@ import numpy as np
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import Row
@@ -46,11 +45,11 @@ def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
 
 
 def keeper(
-    c: DDADSettings, workdir: Path, test: ImageSet, selected: Point | None
+    workdir: Path, test: ImageSet, selected: Point | None, *, most: int, seed: int
 ) -> Callable[[ReconPoint, Mapping[str, Any], np.ndarray, np.ndarray], None]:
     """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
-    point has the first seed and the w and T' of the selected one; any w and T' while none is selected."""
-    among = compared_pictures(c, test)
+    point has this seed and the w and T' of the selected one; any w and T' while none is selected."""
+    among = compared_pictures(test, most)
     at = shown(test, among)
     rows = [int(np.flatnonzero(among == i)[0]) for i in at]
 
@@ -58,7 +57,7 @@ def keeper(
         level = selected is None or (point.w, point.t_prime) == (selected[0].w, selected[0].t_prime)
         pictures = x0[rows], teacher[rows]
         # What diverged has no picture.
-        if point.seed != c.sweep.seed[0] or not level or not all(np.isfinite(p).all() for p in pictures):
+        if point.seed != seed or not level or not all(np.isfinite(p).all() for p in pictures):
             return
         x0, teacher = (np.round((np.clip(p.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8) for p in pictures)
         content, made_of = {"at": at, "x0": x0, "teacher": teacher}, {**point._asdict(), **made_with}

@@ -14,7 +14,6 @@ from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Point, Steps
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.verdicts.shown import SIDE, shown, thinned
@@ -31,13 +30,15 @@ MOST_BYTES = 2**27
 
 
 def keep(
-    c: DDADSettings,
     workdir: Path,
     data: Data,
     point: Point,
     teacher: PairProgram,
     student: PairProgram | None,
     grids: Mapping[GridKey, TimeGrid] | None = None,
+    *,
+    most: int,
+    chunk: int,
 ) -> None:
     """Write the file, unless it is there already and of this point and model; nothing of a point that diverged.
 
@@ -45,16 +46,16 @@ def keep(
 
     Args:
       point: the selected one, of which ``selected.npz`` is. teacher, student: the programs of the run.
-      grids: the optimised ones of the run.
+      grids: the optimised ones of the run. most: pictures that are shown. chunk: of them in one call.
 
     Raises:
       InputError: as ``visits.visits``.
     """
-    wanted = hosts.first("what trajectory.npz lacks", lambda: _wanted(c, workdir, data, point))
+    wanted = hosts.first("what trajectory.npz lacks", lambda: _wanted(most, workdir, data, point))
     if not wanted:
         return
     recon, at, view = point[0], np.array(wanted, int), data.view
-    pictures, chunk = data.test.images[at], c.sample.batch_size
+    pictures = data.test.images[at]
     program, by = teacher, visited
     if recon.model == "student":
         assert student is not None
@@ -90,14 +91,14 @@ def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps
     return Steps(**there) if there else None
 
 
-def _wanted(c: DDADSettings, workdir: Path, data: Data, point: Point) -> list[int]:
+def _wanted(most: int, workdir: Path, data: Data, point: Point) -> list[int]:
     """The pictures to show; none where their file is there, or where there is nothing to show of the point."""
-    if not c.output.browser or not (workdir / "selected.npz").exists():
+    if not most or not (workdir / "selected.npz").exists():
         return []
     height, width = data.test.images.shape[1:3]
     side = -(-max(height, width) // SIDE) if data.view.tiling else 1
     fit = MOST_BYTES // (3 * (height // side) * (width // side) * point[0].steps)
-    at = shown(data.test, kept.read(workdir / "selected.npz")[0]["scores"], min(c.output.browser, max(1, fit)))
+    at = shown(data.test, kept.read(workdir / "selected.npz")[0]["scores"], min(most, max(1, fit)))
     there = load(workdir, otherwise="it is made anew")
     return [] if there and np.array_equal(there.at, at) else at.tolist()
 

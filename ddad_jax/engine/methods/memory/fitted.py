@@ -25,6 +25,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
 from ddad_jax.engine.methods.memory.programs import Compiled, in_batches
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point, settings_of
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
@@ -57,7 +58,7 @@ class FittedMemory:
     their arrays stay on the disk until they are used, so that a sweep holds one at a time. compiled: so far."""
 
     method: "MemoryMethod"
-    c: Any
+    c: Settings
     workdir: Path
     variables: Variables
     mesh: Mesh | None = None

@@ -17,7 +17,7 @@ from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.method import Apart, Axis, Plan, Point, Steps
 from ddad_jax.engine.settings.section import changed
-from ddad_jax.engine.settings.sections import LABEL_FREE
+from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
 from ddad_jax.engine.tracking import Write
 from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
@@ -81,23 +81,23 @@ class MemoryMethod:
 
     # --- The rest of ``method.Method``
 
-    def origin(self, c: Any) -> str:
+    def origin(self, c: Settings) -> str:
         return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
 
-    def seeds(self, c: Any) -> tuple[int, ...]:
+    def seeds(self, c: Settings) -> tuple[int, ...]:
         return c.sweep.seed
 
-    def published(self, c: Any) -> bool:
+    def published(self, c: Settings) -> bool:
         return False
 
-    def point(self, c: Any) -> Point:
+    def point(self, c: Settings) -> Point:
         selected = self._plan(c, sweep=False)
         return Point(selected.costly[0], selected.cheap[0])
 
-    def plan(self, c: Any, *, sweep: bool) -> Plan:
+    def plan(self, c: Settings, *, sweep: bool) -> Plan:
         return self._plan(c, sweep=sweep)
 
-    def _plan(self, c: Any, *, sweep: bool) -> Plan:
+    def _plan(self, c: Settings, *, sweep: bool) -> Plan:
         found = points.plan(c, self.costly, self.cheap, sweep=sweep)
         # Where nothing is drawn every seed is the first.
         first = c.sweep.seed[0]
@@ -107,26 +107,26 @@ class MemoryMethod:
     def point_of(self, row: Mapping[str, Any]) -> Point:
         return points.point_of(row, self.costly, self.cheap, self.settings, self.name)
 
-    def usual(self, c: Any, name: str, names: Sequence[str]) -> tuple[float, float]:
+    def usual(self, c: Settings, name: str, names: Sequence[str]) -> tuple[float, float]:
         return self.axes[name].low, self.axes[name].high
 
-    def refused(self, c: Any, name: str) -> str:
+    def refused(self, c: Settings, name: str) -> str:
         return ""
 
-    def beside(self, c: Any) -> str:
+    def beside(self, c: Settings) -> str:
         return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
 
-    def fit(self, c: Any, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
+    def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
         return self.restored(c, workdir, mesh)
 
-    def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
+    def restored(self, c: Settings, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
         variables = load_backbone(c.backbone.name, c.backbone.weights or None)
         return FittedMemory(self, c, workdir, jax.tree.map(np.asarray, variables), mesh)
 
-    def restored_at(self, c: Any, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedMemory:
+    def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedMemory:
         return self.restored(c, workdir).with_kept(point.costly)
 
-    def cost(self, c: Any, data: Data) -> Apart:
+    def cost(self, c: Settings, data: Data) -> Apart:
         return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
@@ -139,7 +139,7 @@ class MemoryMethod:
         """Nothing: what was made with other settings or of other pictures is made anew."""
         return {}
 
-    def settled(self, c: Any, numbers: Mapping[str, Any]) -> Any:
+    def settled(self, c: Settings, numbers: Mapping[str, Any]) -> Settings:
         return changed(c, {"score.crop": numbers["crop"]})
 
     def steps(self, workdir: Path) -> Steps | None:

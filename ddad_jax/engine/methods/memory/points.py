@@ -7,16 +7,17 @@ from typing import Any
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.method import Plan, Point, is_number
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import Range, settings_in
 from ddad_jax.errors import InputError
 
 
-def sigma_scale(c: Any) -> float:
+def sigma_scale(c: Settings) -> float:
     """Deviation: the papers' sigma belongs to the size of theirs; it scales with the picture."""
     return c.data.size / 256.0
 
 
-def plan(c: Any, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
+def plan(c: Settings, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     """The product of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one unless
     ``c.select`` says to choose."""
     own = getattr(c, c.method)
@@ -30,11 +31,11 @@ def plan(c: Any, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     return Plan([*dict.fromkeys(costlies)], [*dict.fromkeys(cheaps)], None if c.select else selected)
 
 
-def _tried(c: Any, axes: Mapping[str, Any]) -> dict[str, Any]:
+def _tried(c: Settings, axes: Mapping[str, Any]) -> dict[str, Any]:
     return {name: getattr(c.sweep, name) or value for name, value in axes.items()}
 
 
-def _points(c: Any, kind: type[Any], axes: Mapping[str, Any]) -> list[Any]:
+def _points(c: Settings, kind: type[Any], axes: Mapping[str, Any]) -> list[Any]:
     scaled = {**axes, "sigma": [value * sigma_scale(c) for value in axes["sigma"]]} if "sigma" in axes else axes
     every = [[_typed(kind, name, value) for value in values] for name, values in scaled.items()]
     return [kind(**dict(zip(scaled, values, strict=True))) for values in itertools.product(*every)]

@@ -1,16 +1,14 @@
 """Settings that methods with a memory have in common: of their maps, and of what a sweep tries."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from ddad_jax.engine.methods.backbone import need_stages
 from ddad_jax.engine.settings.need import Need, values_at
-from ddad_jax.engine.settings.sections import ScoreSettings
-from ddad_jax.engine.settings.setting import BOOL, number, range_of, setting, several, whole
+from ddad_jax.engine.settings.sections import ScoreSettings, Settings
+from ddad_jax.engine.settings.setting import BOOL, number, setting, whole
 
 PATCH = whole(1, 99, "an odd side in positions of the first layer, such as 3")
 BATCH = whole(1, 2**20)
-SEED = whole(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
 _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
 
@@ -25,12 +23,7 @@ class MapScoreSettings(ScoreSettings):
     )  # fmt: skip
 
 
-def swept(section: type, name: str) -> Any:
-    """Values of a setting of the point for a sweep to try; none means that point's value alone."""
-    return setting((), several(range_of(section, name)), f"values of {name}")
-
-
-def together(c: Any, need: Need) -> None:
+def together(c: Settings, need: Need) -> None:
     """What these settings can only break together.
 
     Raises:
@@ -40,5 +33,5 @@ def together(c: Any, need: Need) -> None:
          "(), or the mask of the view as --config.view.mask=FILE")  # fmt: skip
     for flag in (f"{c.method}.patch", "sweep.patch"):
         need(flag, all(side % 2 for side in values_at(c, flag)), PATCH.expected)
-    swept = [name for layers in c.sweep.layers for name in layers]
-    need_stages(c.backbone, need, {f"{c.method}.layers": getattr(c, c.method).layers, "sweep.layers": swept})
+    swept = [name for layers in values_at(c, "sweep.layers") for name in layers]
+    need_stages(c.backbone, need, {f"{c.method}.layers": values_at(c, f"{c.method}.layers"), "sweep.layers": swept})

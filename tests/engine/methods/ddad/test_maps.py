@@ -41,7 +41,7 @@ def test_what_v_does_not_touch_is_blurred_once(tmp_path: Path, monkeypatch: pyte
     layers = {f"layer{i + 1}": random.random((n, side, side), np.float32) for i, side in enumerate((8, 4))}
     distances = Distances(None, random.random((n, 32, 32), np.float32), layers, np.zeros(n))
     pictures = Pictures(np.zeros((n, 32, 32, 3), np.uint8), n_normal=2, first_test=2)
-    each = list(maps.mapped(tiny_runs.config(tmp_path), distances, points, pictures))
+    each = list(maps.mapped(tiny_runs.config(tmp_path).score, distances, points, pictures))
     assert [one.cheap for one in each] == points
     assert sides == [(("layer1",), 0.5), (("layer2",), 0.5)]
     by_v = {(one.cheap.layers, one.cheap.v): one.maps for one in each}
@@ -58,6 +58,6 @@ def test_the_ratio_of_a_row_is_that_of_the_test_pictures(tmp_path: Path) -> None
     )
     pictures = Pictures(np.zeros((6, 8, 8, 3), np.uint8), n_normal=2, first_test=2)
     c = tiny_runs.config(tmp_path, score__normalise="batch", score__batch=2)
-    (one,) = maps.mapped(c, distances, [POINT], pictures)
-    ratios = maps.prepare(c, distances, 2, 2, POINT.layers, POINT.sigma).ratio
+    (one,) = maps.mapped(c.score, distances, [POINT], pictures)
+    ratios = maps.prepare(c.score, distances, 2, 2, POINT.layers, POINT.sigma).ratio
     assert len(set(ratios[2:].tolist())) > 1 and one.columns["ratio"] == pytest.approx(ratios[2:].mean())

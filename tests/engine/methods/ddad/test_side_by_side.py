@@ -56,7 +56,7 @@ TEST = pictures("good", "scratch", "dent", "good", "scratch")
 
 def kept(folder: Path, *points: ReconPoint, **changes: Any) -> Any:
     c = tiny_runs.config(Path("data"), teacher=100, **changes)
-    keep = keeper(c, folder, TEST, Point(POINT, SCORE))
+    keep = keeper(folder, TEST, Point(POINT, SCORE), most=64, seed=c.sweep.seed[0])
     for i, point in enumerate(points):
         keep(point, MADE, x0(i), x0(100))
     return c
@@ -108,7 +108,7 @@ def test_only_points_that_the_figure_can_show_are_kept(tmp_path: Path) -> None:
     kept(tmp_path / "a", POINT, *others)
     assert len(list((tmp_path / "a" / FOLDER).iterdir())) == 1
     # Which point is selected is not known while synthetic defects have not chosen it.
-    keep = keeper(tiny_runs.config(Path("data"), teacher=100), tmp_path / "b", TEST, None)
+    keep = keeper(tmp_path / "b", TEST, None, most=64, seed=0)
     for point in others:
         keep(point, MADE, x0(0), x0(1))
     assert len(list((tmp_path / "b" / FOLDER).iterdir())) == 2

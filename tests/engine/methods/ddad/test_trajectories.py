@@ -76,7 +76,10 @@ def evaluated(
     data, todo = load_data(c), plan(c, sweep=False)
     assert todo.selected is not None
     sweep_rows.run(c, workdir, data, tiny_runs.fitted(c, workdir, teacher, student=taught), todo)
-    keep(c, workdir, data, todo.selected, teacher, taught.program if taught else None)
+    keep(
+        workdir, data, todo.selected, teacher, taught.program if taught else None, most=c.output.browser,
+        chunk=c.sample.batch_size,
+    )  # fmt: skip
     return todo.selected, data
 
 
