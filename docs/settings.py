@@ -11,7 +11,7 @@ from docstrings import prose
 from source_tree import Generated, heading, table
 from sphinx.application import Sphinx
 
-from ddad_jax.engine.methods.settings import METHODS
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import Setting, settings_in
 

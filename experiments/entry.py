@@ -21,7 +21,7 @@ from ml_collections import ConfigDict, config_flags
 
 from ddad_jax.data.file_names import shown
 from ddad_jax.engine import hosts, stopping, tracking
-from ddad_jax.engine.methods.settings import METHODS
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.settings.section import no_such
 from ddad_jax.errors import InputError, first_line
 from experiments import failures

@@ -14,7 +14,7 @@ from types import ModuleType
 
 import pytest
 
-from ddad_jax.engine.methods.settings import METHODS
+from ddad_jax.engine.methods.table import METHODS
 from experiments.config import base
 
 ROOT = Path(__file__).parent.parent

@@ -17,6 +17,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.settings.need import Need
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.picture_program import PictureProgram
 from ddad_jax.score import Spread
@@ -270,6 +272,11 @@ class Method(Protocol):
     @property
     def cheap(self) -> type[Any]: ...
     @property
+    def settings(self) -> type[Settings]:
+        """Every setting of its runs."""
+        ...
+
+    @property
     def axes(self) -> Mapping[str, Axis]: ...
     @property
     def searched(self) -> Sequence[str]: ...
@@ -277,6 +284,18 @@ class Method(Protocol):
     def printed(self) -> Sequence[str]: ...
     @property
     def apart(self) -> Sequence[str]: ...
+
+    def together(self, c: Own, need: Need) -> None:
+        """Refuses settings that cannot go together, each good by itself.
+
+        Raises:
+          InputError: naming the first flag whose value cannot be used with the others.
+        """
+        ...
+
+    def doubts(self, c: Own) -> list[str]:
+        """What to say of settings that can be used but hardly do what was meant, a sentence each."""
+        ...
 
     def point(self, c: Own) -> Point:
         """That of the config.

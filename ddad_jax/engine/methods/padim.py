@@ -109,16 +109,6 @@ class PaDiMSettings(Settings):
     sweep: GaussianSweepSettings = GaussianSweepSettings()
 
 
-def doubts(c: PaDiMSettings) -> list[str]:
-    """As of ``OfMethod.doubts``."""
-    if not c.data.picture:
-        return []
-    return [
-        f"--config.data.picture={tuple(c.data.picture)}: PaDiM then has one Gaussian for the same place of all tiles, "
-        "which shows another part of the object in each; PatchCore (folder.py:patchcore) knows no places"
-    ]
-
-
 class PaDiM(MemoryMethod):
     """``method.Method``."""
 
@@ -127,6 +117,14 @@ class PaDiM(MemoryMethod):
     axes: Mapping[str, Axis] = {"sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP)}
     searched = ("sigma",)
     printed = ("layers", "embedding", "share", "sigma")
+
+    def doubts(self, c: PaDiMSettings) -> list[str]:
+        if not c.data.picture:
+            return []
+        return [
+            f"--config.data.picture={tuple(c.data.picture)}: PaDiM has one Gaussian for the same place of all tiles, "
+            "which shows another part of the object in each; PatchCore (folder.py:patchcore) knows no places"
+        ]
 
     def random(self, costly: Gaussians) -> bool:
         return costly.channels > 0

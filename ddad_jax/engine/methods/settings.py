@@ -1,40 +1,17 @@
-"""The settings of a run, by its method: one literal table."""
+"""The settings of a run, by its method."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
-from ddad_jax.engine.methods import padim
-from ddad_jax.engine.methods.ddad import checks, doubts
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.memory.sections import together
-from ddad_jax.engine.methods.padim import PaDiMSettings
-from ddad_jax.engine.methods.patchcore import PatchCoreSettings
-from ddad_jax.engine.settings.need import Need
-from ddad_jax.engine.settings.sections import Settings
+from ddad_jax.engine.methods.method import Method
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.errors import InputError
-
-
-class OfMethod(NamedTuple):
-    """settings: every setting of its runs. together: refuses those that cannot go together, each good by itself.
-    doubts: what to say of those that can be used but hardly do what was meant."""
-
-    settings: type[Settings]
-    together: Callable[[Any, Need], None] = lambda c, need: None
-    doubts: Callable[[Any], list[str]] = lambda c: []
-
-
-METHODS = {
-    "ddad": OfMethod(DDADSettings, checks.together, doubts.doubts),
-    "patchcore": OfMethod(PatchCoreSettings, together),
-    "padim": OfMethod(PaDiMSettings, together, padim.doubts),
-}
-"""``method`` -> what its settings are."""
 
 FIRST = "ddad"
 """Of a run that names none: there was one method when it was made."""
 
 
-def of_method(name: object) -> OfMethod:
+def of_method(name: object) -> Method:
     """
     Raises:
       InputError: there is no such method.

@@ -3,11 +3,13 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from ddad_jax.engine.methods import settings
-from ddad_jax.engine.methods.settings import METHODS, OfMethod, settings_from
+from ddad_jax.engine.methods.settings import settings_from
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.setting_checks import check
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.engine.settings.need import Need
@@ -39,7 +41,8 @@ def together(c: MeanSettings, need: Need) -> None:
 
 @pytest.fixture(autouse=True)
 def mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(settings.METHODS, "mean", OfMethod(MeanSettings, together))
+    method: Any = SimpleNamespace(settings=MeanSettings, together=together, doubts=lambda c: [])
+    monkeypatch.setitem(METHODS, "mean", method)
 
 
 def test_a_config_has_the_sections_of_its_method_alone() -> None:

@@ -10,13 +10,24 @@ from jax.sharding import Mesh
 
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad import extractor, noise_predictor, points, report, search, student, trajectories
+from ddad_jax.engine.methods.ddad import (
+    checks,
+    doubts,
+    extractor,
+    noise_predictor,
+    points,
+    report,
+    search,
+    student,
+    trajectories,
+)
 from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures, program_of
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
 from ddad_jax.engine.methods.method import Axis, Plan, Point, Steps, at_dotted, is_count, is_number
+from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE
 from ddad_jax.engine.tracking import Write
@@ -34,12 +45,18 @@ class DDAD:
     Source: Mousakhan et al. 2023, "Anomaly Detection with Conditioned Denoising Diffusion Models".
     """
 
-    name, title = "ddad", "DDAD"
+    name, title, settings = "ddad", "DDAD", DDADSettings
     costly, cheap = ReconPoint, ScorePoint
     axes: Mapping[str, Axis] = search.AXES
     searched = ("w", "t_prime", "v")
     printed = ("w", "t_prime", "steps", "eta", "v", "layers")
     apart = ("student",)
+
+    def together(self, c: DDADSettings, need: Need) -> None:
+        checks.together(c, need)
+
+    def doubts(self, c: DDADSettings) -> list[str]:
+        return doubts.doubts(c)
 
     def plan(self, c: DDADSettings, *, sweep: bool) -> Plan:
         return points.plan(c, sweep=sweep)

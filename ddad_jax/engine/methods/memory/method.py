@@ -15,7 +15,9 @@ from jax.sharding import Mesh
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
+from ddad_jax.engine.methods.memory.sections import together
 from ddad_jax.engine.methods.method import Apart, Axis, Plan, Point, Steps
+from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
 from ddad_jax.engine.tracking import Write
@@ -42,6 +44,12 @@ class MemoryMethod:
     apart: Sequence[str] = ()
 
     # --- The mathematics
+
+    def together(self, c: Any, need: Need) -> None:
+        together(c, need)
+
+    def doubts(self, c: Any) -> list[str]:
+        return []
 
     def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
         """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
