@@ -43,8 +43,8 @@ def first_ratio(distances: Distances, n_normal: int) -> float:
     Raises:
       InputError: as ``scale_from_normal``.
     """
-    sharp = blurred(distances, tuple(sorted(distances.features)), 0.0)
-    return scale_from_normal(*(d[:n_normal] for d in sharp)).ratio
+    layers = tuple(sorted(distances.features))
+    return scale_from_normal(*blurred(distances, layers, 0.0, rows=slice(0, n_normal))).ratio
 
 
 def first_scores(distances: Distances, *, ratio: float, sigma: float) -> np.ndarray:

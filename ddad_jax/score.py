@@ -117,8 +117,7 @@ def normal_spread(normal: np.ndarray, *, prior: float = 10.0) -> Spread:
     """
     if not len(normal):
         raise InputError("no held-out normal images to standardise maps with: raise --config.data.held_out")
-    first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
-    return _spread(first, second, len(normal), prior)
+    return _spread(*_sums(normal), len(normal), prior)
 
 
 def standardise(maps: np.ndarray, normal: np.ndarray, *, prior: float = 10.0) -> np.ndarray:
@@ -163,13 +162,22 @@ def standardise_apart(maps: np.ndarray, normal: np.ndarray, own: np.ndarray, *, 
     """
     if len(normal) < 2:
         raise InputError(f"{len(normal)} held-out normal images: standardising needs at least 2, each by the others")
-    first, second = normal.sum(0, dtype=np.float64), (normal.astype(np.float64) ** 2).sum(0)
+    first, second = _sums(normal)
     found = np.empty(maps.shape, np.float32)
     for i in np.unique(own):
         left = normal[i].astype(np.float64) if i >= 0 else np.zeros(normal.shape[1:])
         others = _spread(first - left, second - left**2, len(normal) - (i >= 0), prior)
         found[own == i] = in_spreads(maps[own == i], others)
     return found
+
+
+def _sums(maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of maps and of their squares at each pixel, float64 [h, w]; of one map after another, as float64 are large."""
+    first, second = (np.zeros(maps.shape[1:]) for _ in range(2))
+    for one in maps:
+        first += one
+        second += one.astype(np.float64) ** 2
+    return first, second
 
 
 def _spread(first: np.ndarray, second: np.ndarray, n: int, prior: float) -> Spread:

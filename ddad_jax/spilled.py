@@ -14,6 +14,11 @@ import numpy as np
 from ddad_jax.errors import InputError, disk_failure
 
 
+def room_like(array: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array to be written that lies where ``array`` does: in memory, or in a file of the same folder."""
+    return Spilled(shape, dtype, array.folder) if isinstance(array, Spilled) else np.empty(shape, dtype)
+
+
 class Spilled:
     """An array [n, ...] in a file without a name: it is gone with this object, or with the process, however that ends.
 
@@ -30,7 +35,7 @@ class Spilled:
 
     def __init__(self, shape: tuple[int, ...], dtype: Any, folder: Path) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
-        self._folder = folder
+        self.folder = folder
         self._row = int(np.prod(shape[1:], dtype=np.int64)) * self.dtype.itemsize
         try:
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 it lives as long as this does
@@ -72,8 +77,8 @@ class Spilled:
         return self._read(0, len(self)).astype(dtype or self.dtype, copy=False)
 
     def _refused(self, error: OSError) -> InputError:
-        told = InputError(f"{self._folder}: no temporary file can be kept there ({error.strerror})")
-        return disk_failure(error, str(self._folder)) or told
+        told = InputError(f"{self.folder}: no temporary file can be kept there ({error.strerror})")
+        return disk_failure(error, str(self.folder)) or told
 
     def _read(self, first: int, last: int) -> np.ndarray:
         found: Any = np.empty((max(last - first, 0), *self.shape[1:]), self.dtype)

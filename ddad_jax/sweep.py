@@ -27,7 +27,7 @@ from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.spilled import Spilled
+from ddad_jax.spilled import Spilled, room_like
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array, FeatureFn
 from ddad_jax.vision.tiles import Tiles, Tiling, stitch
@@ -365,7 +365,8 @@ def blurred(
     rows: slice = slice(None),
     batch: int = 64,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(D_p, D_f) of all images, D_f over ``layers`` at the size of D_p, both blurred; float32 [n, h, w].
+    """(D_p, D_f) of all images, D_f over ``layers`` at the size of D_p, both blurred; float32 [n, h, w], ``Spilled``
+    where the distances are.
 
     Blurring is linear, so any v combines these two without another blur.
 
@@ -376,7 +377,7 @@ def blurred(
     size, each = distances.pixel.shape[1], tiling.count if tiling else 1
     first, last, _ = rows.indices(len(distances.pixel) // each)
     shape = (max(last - first, 0), *(tiling.picture if tiling else (size, size)))
-    out_p, out_f = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    out_p, out_f = (room_like(distances.pixel, shape, np.float32) for _ in range(2))
     # A picture of tiles at a time, or as many images as go through at once.
     step = 1 if tiling else batch
     for i in range(first, last, step):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.engine.methods.method import Cheap, Mapped
-from ddad_jax.score import Spread, maps_and_scores, normal_spread, standardise, standardise_apart
+from ddad_jax.score import Spread, in_spreads, maps_and_scores, normal_spread, standardise_apart
 from ddad_jax.sweep import require_mask
 
 
@@ -38,7 +38,10 @@ def judged_maps(mapped: Mapped, n_held_out: int, own: np.ndarray, watched: np.nd
     normal, spread = maps[:n_held_out], None
     if point.standardise and np.isfinite(normal).all():
         spread, known = normal_spread(normal), len(own)
-        maps = np.concatenate([standardise_apart(maps[:known], normal, own), standardise(maps[known:], normal)])
+        maps = np.empty(mapped.maps.shape, np.float32)
+        maps[:known] = standardise_apart(mapped.maps[:known], normal, own)
+        for i in range(known, len(maps)):
+            (maps[i],) = in_spreads(mapped.maps[i : i + 1], spread)
     if point.mask_after:
         require_mask(watched)
     maps, scores = maps_and_scores(maps, watched=watched if point.mask_after else None, crop=crop)

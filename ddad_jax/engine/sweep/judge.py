@@ -15,6 +15,7 @@ from ddad_jax.engine.methods.method import (
     Constants,
     Costly,
     Fitted,
+    Mapped,
     Measured,
     Pictures,
     Point,
@@ -87,8 +88,12 @@ def scored(
     c: Settings, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
-    for mapped in fitted.maps(evidence, points, pictures):
-        yield judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
+
+    def judged(mapped: Mapped) -> Scored:
+        return judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
+
+    # Not a loop, whose variable would keep the maps as they came while those that are judged are looked at.
+    return map(judged, fitted.maps(evidence, points, pictures))
 
 
 def metrics_of(c: Settings, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:

@@ -27,7 +27,7 @@ from ddad_jax.engine.methods.ddad.evidence import (
     teacher_x0,
 )
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
-from ddad_jax.engine.methods.ddad.maps import mapped, whole_maps
+from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
@@ -37,10 +37,10 @@ from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
-from ddad_jax.sweep import Distances, PairProgram
+from ddad_jax.sweep import Distances, PairProgram, blurred
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
-from ddad_jax.vision.tiles import stitch
+from ddad_jax.vision.tiles import stitch_one
 
 
 @dataclass(frozen=True)
@@ -139,12 +139,18 @@ class FittedDDAD:
             fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
         kept: dict[str, int] = {"most": c.teacher_images, "seed": c.sweep.seed[0]}
         keep = keeper(self.workdir, self.test, selected, **kept) if asked and self.test else None
-        how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": bool(judged or selected)}
+        # Of what is shown, or compared; nothing else looks at a reconstruction again.
+        redrawn = np.zeros(len(images), bool)
+        if asked:
+            redrawn[compared] = True
+        if selected and selected.costly in points:
+            redrawn[pictures.first_test * pictures.tiles :] = True
+        how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": redrawn, "spill": self.workdir}
         for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
             if fine_x0 and point in judged and hosts.is_first():
                 assert distances.x0 is not None
-                x0, fine = distances.x0[compared], fine_x0(point)
+                x0, fine = distances.x0[np.cumsum(redrawn)[compared] - 1], fine_x0(point)
                 columns["teacher_rmse"] = rmse(x0, fine)
                 if keep:
                     keep(point, judged[point], x0, fine)
@@ -166,16 +172,20 @@ class FittedDDAD:
         return mapped(self.c.score, evidence, points, pictures)
 
     def shown(self, evidence: Distances, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
-        tiling, first, x0 = pictures.tiling, pictures.first_test, evidence.x0
-        assert x0 is not None
-        pixel, feature = whole_maps(evidence, point.cheap.layers, 0.0, tiling)
-        if tiling is not None:
-            x0 = np.stack([stitch(x0[..., channel], tiling) for channel in range(x0.shape[-1])], axis=-1)
-        return {
-            "x0": np.round((np.clip(x0[first:].astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8),
-            "pixel": pixel[first:].astype(np.float16),
-            "feature": feature[first:].astype(np.float16),
-        }
+        tiling, tiles, n = pictures.tiling, pictures.tiles, pictures.n_test
+        assert evidence.x0 is not None
+        # The test pictures are the last of those that were redrawn, and of all.
+        last = slice(pictures.first_test, None)
+        pixel, feature = blurred(evidence, point.cheap.layers, 0.0, tiling=tiling, rows=last)
+        x0 = np.empty((*pixel.shape, 3), np.uint8)
+        half = {name: np.empty(pixel.shape, np.float16) for name in ("pixel", "feature")}
+        for i in range(n):
+            begin = len(evidence.x0) - (n - i) * tiles
+            own = evidence.x0[begin : begin + tiles]
+            whole = own[0] if tiling is None else np.stack([stitch_one(own[..., c], tiling) for c in range(3)], axis=-1)
+            x0[i] = np.round((np.clip(whole.astype(np.float32), -1, 1) + 1) * 127.5)
+            half["pixel"][i : i + 1], half["feature"][i : i + 1] = pixel[i : i + 1], feature[i : i + 1]
+        return {"x0": x0, **half}
 
     def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> Detector:
         own = constants.own

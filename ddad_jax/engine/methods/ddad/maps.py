@@ -4,7 +4,6 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from ddad_jax.engine.methods.ddad.sections import DistanceScoreSettings
@@ -13,14 +12,14 @@ from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import batch_ratio, combine, scale_from_normal
 from ddad_jax.sweep import Distances, blurred
-from ddad_jax.vision.tiles import Tiling, stitch
+from ddad_jax.vision.tiles import Tiling
 
 log = logging.getLogger(__name__)
 
 
 class Prepared(NamedTuple):
-    """Blurred distances of the held-out normal images and, behind them, the test images; [n, h, w] each.
-    ratio: what brings the pixel term to the feature term's scale, one an image [n]."""
+    """Blurred distances of the held-out normal images and, behind them, the test images; [n, h, w] each, ``Spilled``
+    where the distances are. ratio: what brings the pixel term to the feature term's scale, one an image [n]."""
 
     pixel: np.ndarray
     feature: np.ndarray
@@ -45,8 +44,8 @@ def prepare(
     tiles = tiling.count if tiling else 1
     in_batches, n = s.normalise == "batch", len(distances.pixel) // tiles
     # The constants are taken before the blur, as the equation has them; of the others' sharp maps only batches ask.
-    asked = distances if in_batches else jax.tree.map(lambda d: d[: n_held_out * tiles], distances)
-    sharp_p, sharp_f = whole_maps(asked, layers, 0.0, tiling)
+    asked = slice(None) if in_batches else slice(0, n_held_out)
+    sharp_p, sharp_f = blurred(distances, layers, 0.0, tiling=tiling, rows=asked)
     try:
         from_normal = scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio
     except InputError as error:
@@ -58,23 +57,19 @@ def prepare(
             for first in range(begin, end, s.batch):
                 rows = slice(first, min(first + s.batch, end))
                 ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
-    return Prepared(*whole_maps(distances, layers, sigma, tiling), ratio)
-
-
-def whole_maps(
-    distances: Distances, layers: tuple[str, ...], sigma: float, tiling: Tiling | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """``sweep.blurred`` of whole pictures: tiles are put together again."""
-    maps = blurred(distances, layers, sigma)
-    return maps if tiling is None else (stitch(maps[0], tiling), stitch(maps[1], tiling))
+    return Prepared(*blurred(distances, layers, sigma, tiling=tiling), ratio)
 
 
 def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
-    """Maps [n, h, w], before spread, mask and crop."""
+    """Maps [n, h, w], before spread, mask and crop; one after another, as the distances may not be in memory."""
     # Pixels alone need no scale of another term: with normalise = "batch", too, all are measured alike.
     ratio = prepared.ratio if point.feature_weight else np.full_like(prepared.ratio, prepared.ratio[0])
     v, weight = np.float32(point.v), np.float32(point.feature_weight)
-    return combine(prepared.pixel, prepared.feature, v=v, ratio=ratio[:, None, None], feature_weight=weight)
+    maps = np.empty(prepared.pixel.shape, np.float32)
+    for i in range(len(maps)):
+        (d_p,), (d_f,) = prepared.pixel[i : i + 1], prepared.feature[i : i + 1]
+        maps[i] = combine(d_p, d_f, v=v, ratio=ratio[i], feature_weight=weight)
+    return maps
 
 
 def mapped(

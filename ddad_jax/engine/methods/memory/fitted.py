@@ -32,6 +32,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.mesh import device_mesh
 from ddad_jax.picture_program import MapDetector
+from ddad_jax.spilled import Spilled
 from ddad_jax.types import Array, Variables
 from ddad_jax.vision.tiles import stitch
 
@@ -197,13 +198,14 @@ class FittedMemory:
             what = ("judge", cheap)
             if what not in self.compiled:
                 self.compiled[what] = jax.jit(partial(self.method.judge, cheap=cheap, size=size))
-            maps, scores = [], []
+            shape, scores = (len(pictures.images), *size), []
+            # The maps of all tiles would be the largest array of a run.
+            whole: Any = Spilled(shape, np.float32, self.workdir) if pictures.tiling else np.empty(shape, np.float32)
             for at, valid in padded_batches(len(pictures.images), min(MAPPED_AT_ONCE, len(pictures.images))):
                 of_batch, own = self.compiled[what](jax.tree.map(lambda rows, at=at: rows[at], evidence))
-                maps.append(np.asarray(of_batch)[valid])
+                whole[int(at[0]) : int(at[0]) + int(valid.sum())] = np.asarray(of_batch)[valid]
                 if own is not None:
                     scores.append(np.asarray(own)[valid])
-            whole = np.concatenate(maps)
             if pictures.tiling is not None:
                 # The score of a picture is that of no tile.
                 whole, scores = stitch(whole, pictures.tiling), []

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import pytest
 import tiny_runs
 
@@ -13,9 +14,11 @@ from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
+from ddad_jax.engine.methods.method import Pictures
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.sweep.rows import pictures_of
 from ddad_jax.errors import InputError
+from ddad_jax.vision.tiles import stitch, tiling
 
 NAMES = ("patchcore", "padim")
 
@@ -113,3 +116,15 @@ def test_a_run_says_what_it_remembers(fitted: FittedMemory, data: Data) -> None:
     (note,), warnings = fitted.ready([point.costly], data).told(data, row)
     assert "Remembered: a " in note and not warnings
     assert "5 pictures of good parts (bolt)" in fitted.method.explained(5, "bolt")
+
+
+def test_maps_of_tiles_are_put_together(fitted: FittedMemory, data: Data) -> None:
+    point, t = fitted.method.point(fitted.c), tiling((32, 48), 32, overlap=16)
+    images = np.random.default_rng(0).integers(0, 256, (3 * t.count, 32, 32, 3), np.uint8)
+    pictures, ready = Pictures(images, 1, 1), fitted.ready([point.costly], data)
+    (measured,) = ready.measure(pictures, [point.costly])
+    (apart,), (whole,) = (
+        ready.maps(measured.evidence, [point.cheap], p) for p in (pictures, pictures._replace(tiling=t))
+    )
+    np.testing.assert_array_equal(whole.maps, stitch(apart.maps, t))
+    assert whole.scores is None
