@@ -10,7 +10,8 @@ from ddad_jax.engine.report.browser import Browser, Seen
 from ddad_jax.engine.report.content import Report
 
 HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b\u2028ü→"
-BARE = Report("Demo", "cans", n_train=200, n_held_out=30, n_good=60, n_defective=120, image_size=64)
+LEARNT = "It learnt from 200 pictures of good parts (cans)."
+BARE = Report("Demo", "cans", explanation=LEARNT, n_held_out=30, n_good=60, n_defective=120, image_size=64)
 TIMES = (250, 140, 60)
 
 

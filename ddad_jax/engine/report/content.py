@@ -35,7 +35,6 @@ class Report:
     title: str
     subject: str
     """What is inspected, as in "cans / winter_melon"."""
-    n_train: int
     n_held_out: int
     n_good: int
     """Good pictures in the test set."""

@@ -85,7 +85,6 @@ def report_of(
         title=f"{method.title} on {data.name}",
         explanation=method.explained(data.n_fit, data.name),
         subject=data.name,
-        n_train=data.n_fit,
         n_held_out=len(data.calibration.labels),
         n_good=int((test.labels == 0).sum()),
         n_defective=n_bad,
