@@ -7,6 +7,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.settings import FIRST, of_method, settings_from
 from ddad_jax.engine.setting_checks import check
+from ddad_jax.errors import InputError
 
 
 def base(method: str = FIRST) -> ConfigDict:
@@ -34,7 +35,15 @@ def reference(c: ConfigDict) -> ConfigDict:
 
     Deviation: a few normal images are still held out (validation loss, contrast, thresholds); the published code
       learns from all of them and validates on none.
+
+    Raises:
+      InputError: of this method there is no such behaviour.
     """
+    if c.method not in _REFERENCES:
+        raise InputError(
+            f"--config.method={c.method!r}: nothing says what its published code does; expected one of "
+            f"{', '.join(_REFERENCES)}"
+        )
     with c.unlocked():
         _REFERENCES[c.method](c)
         c.select = ""

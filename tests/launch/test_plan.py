@@ -60,7 +60,7 @@ REFUSED: dict[str, tuple[list[str], str]] = {
     "price of what": (["--price_per_hour=2", *SWEEP], "of which device?"),
     "no pictures": (["--pictures=0", *SWEEP], "--pictures=0: expected the number of test pictures"),
     "set by a launch": ([*SWEEP, "--coordinator=a:1"], "the launch sets --coordinator itself"),
-    "no run": (["--from_run=nowhere", "--pictures=5", *SWEEP], "--from_run=nowhere: config.json cannot be read"),
+    "no run": (["--from_run=nowhere", "--pictures=5", *SWEEP], "nowhere/config.json: is missing"),
 }
 
 

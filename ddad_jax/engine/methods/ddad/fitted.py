@@ -14,7 +14,6 @@ from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
-from ddad_jax.engine.methods.ddad import report
 from ddad_jax.engine.methods.ddad import student as students
 from ddad_jax.engine.methods.ddad.evidence import (
     Starts,
@@ -211,9 +210,13 @@ class FittedDDAD:
         return self.program.compilations + (self.student.program.compilations if self.student else 0)
 
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
+
         return report.notes(self.c, data, row), report.warnings(self.c, data, row)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        from ddad_jax.engine.methods.ddad import report
+
         return report.figures(self.c, self.workdir, data, rows, self.epoch, folder)
 
     def in_types(self, unet: str, backbone: str) -> "FittedDDAD":

@@ -16,7 +16,6 @@ from ddad_jax.engine.methods.ddad import (
     extractor,
     noise_predictor,
     points,
-    report,
     search,
     student,
     trajectories,
@@ -156,7 +155,13 @@ class DDAD:
         return trajectories.load(workdir)
 
     def explained(self, n_train: int, subject: str) -> str:
-        return report.explained(n_train, subject)
+        return (
+            f"DDAD learnt from {n_train} pictures of good parts ({subject}) what they look like; it has never "
+            "seen a defect. It adds noise to a test picture and takes it away again step by step, steered towards "
+            "the picture itself, and so redraws the part as it would look without a defect. Where the picture and "
+            "its redrawing differ, in their pixels and in the features of a trained network, the anomaly map is "
+            "bright; its highest value is the picture's score."
+        )
 
 
 def _fitted(c: DDADSettings, workdir: Path, params: Any, variables: Any, epoch: int, mesh: Mesh | None) -> FittedDDAD:

@@ -33,17 +33,6 @@ ENOUGH = 10
 """Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
 
 
-def explained(n_train: int, subject: str) -> str:
-    """As of ``method.Method``."""
-    return (
-        f"DDAD learnt from {n_train} pictures of good parts ({subject}) what they look like; it has never "
-        "seen a defect. It adds noise to a test picture and takes it away again step by step, steered towards "
-        "the picture itself, and so redraws the part as it would look without a defect. Where the picture and "
-        "its redrawing differ, in their pixels and in the features of a trained network, the anomaly map is "
-        "bright; its highest value is the picture's score."
-    )
-
-
 def notes(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
     """On the networks; row: of the selected point."""
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
