@@ -1,5 +1,6 @@
 """L5. One program from pictures to anomaly maps and image scores, whatever the method: compiled, called, exported."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ def on_device(value: Any) -> Array:
     return jnp.asarray(value, bool if np.asarray(value).dtype == bool else jnp.float32)
 
 
-class PictureProgram:
+class PictureProgram(ABC):
     """Pictures -> anomaly maps and image scores as one program, compiled once a shape; nothing else leaves the device.
 
     What every detector shares: a method's own says what its inputs are and what becomes of them.
@@ -48,17 +49,17 @@ class PictureProgram:
         self._detect = jit_rows(self.function, mesh)
         self._compiled: dict[tuple[int, ...], Callable[..., Detection]] = {}
 
+    @abstractmethod
     def function(self, weights: Any, inputs: Any, constants: Any) -> Detection:
         """The program itself, not compiled, for a caller that compiles or exports it; inputs: what ``place`` gives."""
-        raise NotImplementedError
 
+    @abstractmethod
     def pairs(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> Any:
         """The inputs of pictures, uint8 [b, h, w, 3], on the host: those of this process, ``images`` among them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def place(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> Any:
         """The same on the devices."""
-        raise NotImplementedError
 
     def __call__(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> Detection:
         """Maps and scores, on the devices, of uint8 [b, h, w, 3]; another b is another compilation: pad the last batch.
@@ -72,13 +73,13 @@ class PictureProgram:
         inputs = self.place(images, watched=watched)
         return self.compiled(inputs)(inputs)
 
+    @abstractmethod
     def repeated(self, one: Any, pictures: Array, seeds: Array) -> Any:
         """The inputs of ``pictures`` in a program of any batch, in everything but these as ``pairs`` of one picture.
 
         Args:
           seeds: of each picture's noise, uint32 [b] (``data.batches.image_seed``).
         """
-        raise NotImplementedError
 
     def compiled(self, inputs: Any) -> Callable[[Any], Detection]:
         """The program for the shapes of placed inputs, compiled if it was not before."""

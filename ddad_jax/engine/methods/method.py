@@ -354,10 +354,6 @@ class Method(Protocol):
         """
         ...
 
-    def seeds(self, c: Own) -> Sequence[int]:
-        """Of a sweep; the first is that of the point."""
-        ...
-
     def published(self, c: Own) -> bool:
         """Whether rows have the published code's own metrics besides."""
         ...

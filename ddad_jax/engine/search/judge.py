@@ -76,7 +76,7 @@ def seeds_of(c: Settings, point: Costly) -> list[Costly]:
     """The point with every seed of the sweep; once where nothing is random."""
     if not method_of(c).random(point):
         return [point]
-    return [point._replace(seed=seed) for seed in dict.fromkeys(method_of(c).seeds(c))]
+    return [point._replace(seed=seed) for seed in dict.fromkeys(c.sweep.seed)]
 
 
 def worth_of(metrics: Mapping[str, float], quantum: float) -> float:
@@ -91,4 +91,4 @@ def quantum_of(c: Settings, data: Data) -> float:
     """Of ``worth_of``: with P defects, N normal pictures and S seeds an AUROC is a multiple of 1 / (2 P N S)."""
     labels = np.concatenate([s.labels for s in data.sets[:-1]])
     positive = int(labels.sum())
-    return 1.0 / (2 * positive * (len(labels) - positive) * len(set(method_of(c).seeds(c))))
+    return 1.0 / (2 * positive * (len(labels) - positive) * len(set(c.sweep.seed)))

@@ -170,7 +170,7 @@ def _identity(c: Settings, axes: Sequence[Axis], how: Search, subject: Subject) 
     settings = settings_of(*method_of(c).point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
     # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
-    seeds = {"seeds": list(method_of(c).seeds(c)), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
+    seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
     over = {"over": {axis.name: [axis.low, axis.high] for axis in axes}}
     return {**fixed, **over, **seeds, **subject.made_with, **{f"asks_{k}": v for k, v in subject.asks.items()}}
 

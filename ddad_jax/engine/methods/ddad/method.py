@@ -130,9 +130,6 @@ class DDAD:
         own = {"score.crop": "crop", "score.normalise": "normalise", "sample.clip": "clip"}
         return changed(c, {flag: numbers[name] for flag, name in own.items()})
 
-    def seeds(self, c: DDADSettings) -> tuple[int, ...]:
-        return c.sweep.seed
-
     def published(self, c: DDADSettings) -> bool:
         return c.score.normalise == "batch"
 

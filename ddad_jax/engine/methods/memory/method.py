@@ -4,6 +4,7 @@ What PatchCore and PaDiM share behind the seam. A method of this kind is the mat
 it is made, kept, compared and told is written here and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
 
 
-class MemoryMethod:
-    """``method.Method``; the functions that raise NotImplementedError are a method's own.
+class MemoryMethod(ABC):
+    """``method.Method``; the abstract functions are a method's own.
 
     name: also of its section of the settings and of its folder in a workdir. settings: all of them. view: those fields
     of a costly point that decide what is seen of a picture.
@@ -45,16 +46,11 @@ class MemoryMethod:
 
     # --- The mathematics
 
-    def together(self, c: Any, need: Need) -> None:
-        together(c, need)
-
-    def doubts(self, c: Any) -> list[str]:
-        return []
-
+    @abstractmethod
     def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
         """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def remember(
         self, costly: Any, shape: tuple[int, int, int, int], batches: Iterable[tuple[Array, np.ndarray]]
     ) -> dict[str, np.ndarray]:
@@ -66,46 +62,46 @@ class MemoryMethod:
         Raises:
           InputError: what is asked for cannot be made of these.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def compare(self, memory: Mapping[str, Array], vectors: Array) -> Any:
         """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def judge(self, evidence: Any, cheap: Any, size: tuple[int, int]) -> tuple[Array, Array | None]:
         """Maps [b, *size] of the evidence, and image scores [b] where the method has its own."""
-        raise NotImplementedError
 
+    @abstractmethod
     def random(self, costly: Any) -> bool:
         """Whether another seed is another result."""
-        raise NotImplementedError
 
+    @abstractmethod
     def explained(self, n_train: int, subject: str) -> str:
-        raise NotImplementedError
+        """As of ``method.Method``."""
 
+    @abstractmethod
     def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         """Of arrays of these shapes, in words."""
-        raise NotImplementedError
 
     # --- The rest of ``method.Method``
 
+    def together(self, c: Any, need: Need) -> None:
+        together(c, need)
+
+    def doubts(self, c: Any) -> list[str]:
+        return []
+
     def origin(self, c: Settings) -> str:
         return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
-
-    def seeds(self, c: Settings) -> tuple[int, ...]:
-        return c.sweep.seed
 
     def published(self, c: Settings) -> bool:
         return False
 
     def point(self, c: Settings) -> Point:
-        selected = self._plan(c, sweep=False)
+        selected = self.plan(c, sweep=False)
         return Point(selected.costly[0], selected.cheap[0])
 
     def plan(self, c: Settings, *, sweep: bool) -> Plan:
-        return self._plan(c, sweep=sweep)
-
-    def _plan(self, c: Settings, *, sweep: bool) -> Plan:
         found = points.plan(c, self.costly, self.cheap, sweep=sweep)
         # Where nothing is drawn every seed is the first.
         first = c.sweep.seed[0]
