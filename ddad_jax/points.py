@@ -58,7 +58,7 @@ class ScorePoint(NamedTuple):
     """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels; standardise:
     by each pixel's normal spread (``score.standardise``); mask_after: what the view's mask leaves out is silenced in
     the map (``vision.view_mask.silenced``); feature_weight >= 0: of the feature term, 0 leaves pixels alone
-    (``score.combine``)."""
+    (``score.combine``); upsampling: of feature distances, a name of ``distance.UPSAMPLING``."""
 
     v: float
     layers: tuple[str, ...]
@@ -66,6 +66,7 @@ class ScorePoint(NamedTuple):
     standardise: bool = False
     mask_after: bool = False
     feature_weight: float = 1.0
+    upsampling: str = "align_corners"
 
 
 def recon_grid(

@@ -28,7 +28,7 @@ from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.spilled import Spilled, room_like
-from ddad_jax.timesteps import TimeGrid
+from ddad_jax.timesteps import CONTINUOUS, TimeGrid
 from ddad_jax.types import Array, FeatureFn
 from ddad_jax.vision.tiles import Tiles, Tiling, stitch
 from ddad_jax.vision.view_mask import masked
@@ -193,7 +193,8 @@ class PairProgram:
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
         """The program for the shapes of placed ``pairs``, a name of ``SOLVERS`` and ``reuse.reusing``'s ``every``,
         compiled if it was not before."""
-        shape = (pairs.images.shape, pairs.grid.t.shape, solver, reuse, pairs.watched is None)
+        grid = pairs.grid.t.shape, pairs.grid.t.dtype
+        shape = (pairs.images.shape, *grid, solver, reuse, pairs.watched is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, solver=solver, reuse=reuse).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
@@ -326,9 +327,14 @@ def sweep_pieces(
                 parts, held, given_away = [_rows(joined, slice(ready, None))], held - ready, given_away + ready
 
 
+def program_key(point: ReconPoint) -> tuple[Any, ...]:
+    """What decides a compilation: points of one key share it."""
+    return point.solver, point.steps, point.reuse, point.mask_before, point.grid in CONTINUOUS
+
+
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
     """Neighbours that share a compilation and are cut into chunks together."""
-    for _, group in itertools.groupby(points, key=lambda p: (p.solver, p.steps, p.reuse, p.mask_before)):
+    for _, group in itertools.groupby(points, key=program_key):
         yield list(group)
 
 
@@ -361,6 +367,7 @@ def blurred(
     layers: tuple[str, ...],
     sigma: float,
     *,
+    upsampling: str = "half_pixel",
     tiling: Tiling | None = None,
     rows: slice = slice(None),
     batch: int = 64,
@@ -371,6 +378,7 @@ def blurred(
     Blurring is linear, so any v combines these two without another blur.
 
     Args:
+      upsampling: as of ``distance.feature_distance``.
       tiling: the images are tiles, and the maps those of whole pictures, put together one after another.
       rows: which of the images, of whole pictures with ``tiling``.
     """
@@ -382,28 +390,29 @@ def blurred(
     step = 1 if tiling else batch
     for i in range(first, last, step):
         begin, end = i * each, min(i + step, last) * each
-        d_p, d_f = _maps(distances, layers, sigma, slice(begin, end), batch)
+        d_p, d_f = _maps(distances, layers, sigma, upsampling, slice(begin, end), batch)
         at = slice(i - first, min(i + step, last) - first)
         out_p[at], out_f[at] = (d_p, d_f) if tiling is None else (stitch(d_p, tiling), stitch(d_f, tiling))
     return out_p, out_f
 
 
 def _maps(
-    distances: Distances, layers: tuple[str, ...], sigma: float, rows: slice, batch: int
+    distances: Distances, layers: tuple[str, ...], sigma: float, upsampling: str, rows: slice, batch: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """``blurred`` of neighbouring images, in calls of ``batch`` of them, the last one padded."""
     size, parts = distances.pixel.shape[1], []
     for first in range(rows.start, rows.stop, batch):
         at = np.minimum(np.arange(first, first + batch), rows.stop - 1)
         part = {k: distances.features[k][at] for k in layers}
-        maps = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma)
+        maps = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma, upsampling=upsampling)
         parts.append([np.asarray(d)[: rows.stop - first] for d in maps])
     d_p, d_f = (np.concatenate(of) for of in zip(*parts, strict=True))
     return d_p, d_f
 
 
-@functools.partial(jax.jit, static_argnames=("layers", "size", "sigma"))
+@functools.partial(jax.jit, static_argnames=("layers", "size", "sigma", "upsampling"))
 def _blurred(
-    pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float
+    pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float, upsampling: str
 ) -> tuple[Array, Array]:
-    return gaussian_blur(pixel, sigma), gaussian_blur(feature_distance(features, layers, size), sigma)
+    d_f = feature_distance(features, layers, size, upsampling=upsampling)
+    return gaussian_blur(pixel, sigma), gaussian_blur(d_f, sigma)

@@ -17,7 +17,7 @@ from ddad_jax.types import Array
 
 
 class Visits(NamedTuple):
-    """Of n images. times: int [n, K], those visited. x0_hat: uint8 [n, K, h, w, c], what is predicted there."""
+    """Of n images. times: int [n, K], those visited, rounded; x0_hat: uint8 [n, K, h, w, c], predicted there."""
 
     times: np.ndarray
     x0_hat: np.ndarray
@@ -67,4 +67,4 @@ def visits(
             at = np.minimum(np.arange(first, first + chunk), n - 1)[own]
             pairs = pair_input([of_point] * len(at), [grids[i] for i in at], images[at], seeds[at])
             found.append(np.asarray(run(program.weights, program.place(pairs)))[: n - first])
-        yield Visits(np.stack([grid.t for grid in grids]), np.concatenate(found))
+        yield Visits(np.stack([np.round(grid.t).astype(int) for grid in grids]), np.concatenate(found))

@@ -84,7 +84,7 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
     c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False)
     c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
-    c.score.feature_weight = 1.0
+    c.score.update(feature_weight=1.0, upsampling="align_corners")
 
 
 _REFERENCES = {"ddad": _ddad_reference, "patchcore": _patchcore_reference, "padim": _padim_reference}

@@ -10,7 +10,7 @@ from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
 from ddad_jax.engine.cost.work import USES, Work
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.calls import Calls
-from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.evidence import teachers_of
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import config_point
@@ -20,7 +20,8 @@ from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import compiled_alike
+from ddad_jax.sweep import compiled_alike, program_key
+from ddad_jax.timesteps import CONTINUOUS
 
 VALIDATED_AT = 8
 """Times of the validation loss (``ddad_jax.engine.methods.ddad.noise_predictor``)."""
@@ -127,12 +128,17 @@ def optimised_grids(c: DDADSettings, have: Pictures, points: Sequence[ReconPoint
     keys = {grid_key(p) for p in points if p.grid == OPTIMISED}
     images = min(c.grid.images, have.validation)
     fine = {t_prime: min(c.grid.teacher_steps, t_prime) for t_prime in {key.t_prime for key in keys}}
-    calls = sum(n * (SOLVERS[c.grid.teacher_solver].calls + GRID_TEACHER) for n in fine.values())
+    each = SOLVERS[c.grid.teacher_solver].calls
+    calls = sum(n * (each + GRID_TEACHER) for n in fine.values())
+    for n in fine.values():
+        # The run that distances are measured to, and the one of half its steps.
+        steps = c.grid.teacher_steps if c.grid.teacher_grid in CONTINUOUS else n
+        calls += each * (steps + max(steps // 2, 1))
     for key in keys:
         # One call of all standard grids, then for each time but the first one of all its trials a round.
         tried = TRIALS * (1 + c.grid.rounds * (key.steps - 1))
         calls += tried * key.steps * SOLVERS[key.solver].calls
-    programs = len(set(fine.values())) + len({(key.steps, key.solver) for key in keys})
+    programs = 3 * len(set(fine.values())) + len({(key.steps, key.solver) for key in keys})
     return Work("optimised grids", unet=images * calls, programs=programs)
 
 
@@ -148,7 +154,7 @@ def _reconstructions(points: Sequence[ReconPoint], n: int, chunk: int) -> Work:
 
 
 def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
-    return {(model, p.steps, p.solver, p.reuse, p.mask_before) for p in points}
+    return {(model, *program_key(p)) for p in points}
 
 
 def sweep(c: DDADSettings, have: Pictures, todo: Plan, devices: int = 1) -> Work:
@@ -160,7 +166,7 @@ def sweep(c: DDADSettings, have: Pictures, todo: Plan, devices: int = 1) -> Work
     runs.append(_reconstructions(firsts, n, chunk))
     programs = set().union(*(_programs(model, own) for model, own in models.items()), _programs("teacher", firsts))
     if c.teacher:
-        fine = sorted({teacher_of(p, c.teacher) for p in todo.costly}, key=lambda p: p.steps)
+        fine = sorted({q for p in todo.costly for q in teachers_of(p, c.teacher)}, key=lambda p: p.steps)
         runs.append(_reconstructions(fine, len(spread(have.test, c.teacher_images)), chunk))
         programs |= _programs("teacher", fine)
     rows, sides = len(todo.costly) * len(todo.cheap), len({(s.layers, s.sigma) for s in todo.cheap})

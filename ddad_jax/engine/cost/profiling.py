@@ -126,7 +126,8 @@ def pieces(c: DDADSettings, subject: Untrained, repeats: int) -> list[Piece]:
 
     def distances(features_x0: Any, features_y: Any, x0: Array, y: Array) -> tuple[Array, Array]:
         layers = feature_distances(features_x0, features_y)
-        return pixel_distance(x0, y), feature_distance(layers, score.layers, y.shape[1])
+        d_f = feature_distance(layers, score.layers, y.shape[1], upsampling=score.upsampling)
+        return pixel_distance(x0, y), d_f
 
     def piece(name: str, function: Callable[..., Any], *args: Any, calls: int = 1, dtype: str = "float32") -> Piece:
         run = jax.jit(function).lower(*args).compile()

@@ -16,7 +16,7 @@ from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
     "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse",
-    "v", "feature_weight", "layers", "sigma", "standardise",
+    "v", "feature_weight", "layers", "sigma", "standardise", "upsampling",
 )  # fmt: skip
 TITLES = {
     "w": "w, strength of conditioning",
@@ -36,6 +36,7 @@ TITLES = {
     "layers": "feature layers",
     "sigma": "σ of the blur",
     "standardise": "maps in normal spreads",
+    "upsampling": "upsampling of feature distances",
 }
 
 

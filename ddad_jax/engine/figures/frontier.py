@@ -17,7 +17,7 @@ from ddad_jax.solvers import SOLVERS
 
 WAY = ("model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse")
 """The settings that make a way to sample; steps move along its line."""
-KEPT = ("w", "t_prime", "v", "feature_weight", "layers", "sigma", "standardise")
+KEPT = ("w", "t_prime", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
 """The settings that are those of the selected row in every line."""
 METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933", "#882255")

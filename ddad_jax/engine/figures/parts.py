@@ -31,6 +31,7 @@ NAMES = {
     "whole_calls": "of them whole",
     "t_prime_mean": "mean T'",
     "teacher_rmse": "distance to the fine teacher",
+    "teacher_floor": "of that teacher to half its steps",
 }
 """What people read instead of the keys of a result row."""
 

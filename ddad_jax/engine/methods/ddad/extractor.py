@@ -94,7 +94,8 @@ def synthetic_auroc(
             parts.append({name: np.asarray(d)[valid] for name, d in found.items()})
         layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         distances = Distances(None, plain.pixel, layers, plain.seconds)
-        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma)
+        how: Any = {"upsampling": score.upsampling}
+        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma, **how)
         mapped = Mapped(score, combined(prepared, score), {})
         scores = judged_maps(mapped, n, own_normal(data), data.view.watched, c.score.crop).scores
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
@@ -298,7 +299,8 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     def distances(variables: Variables, x0: Array, y: Array) -> Array:
         features, to = feature_fn(backbone, variables), c.backbone.feature_size or size
         layers = feature_distances(features(resize(x0, to)), features(resize(y, to)))
-        return gaussian_blur(feature_distance(layers, c.score.layers, size), sigma)
+        d_f = feature_distance(layers, c.score.layers, size, upsampling=c.score.upsampling)
+        return gaussian_blur(d_f, sigma)
 
     def measure(variables: Variables) -> float:
         d_f = np.empty((2, *normal.shape[:3]), np.float32)

@@ -26,10 +26,10 @@ from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
 from ddad_jax.optimised_grid import grid_of, search
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
-from ddad_jax.sampler import noise_of
+from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import pair_keys
-from ddad_jax.timesteps import TimeGrid, trailing
+from ddad_jax.timesteps import CONTINUOUS, GRIDS, TimeGrid, trailing
 from ddad_jax.types import Array
 
 log = logging.getLogger(__name__)
@@ -73,12 +73,17 @@ def optimised_grids(
     for t_prime, keys in itertools.groupby(missing, key=lambda key: key.t_prime):
         assert programs
         started = time.perf_counter()
-        fine = trailing(t_prime, min(c.grid.teacher_steps, t_prime))
-        x0, costs = programs.teach(fine)
+        candidates = trailing(t_prime, min(c.grid.teacher_steps, t_prime))
+        x0, floor, costs = programs.teach(candidates)
         for key in keys:
             try:
                 found = search(
-                    costs, fine.t, programs.measure(x0, key.solver), key.steps, rounds=c.grid.rounds, trials=TRIALS
+                    costs,
+                    candidates.t,
+                    programs.measure(x0, key.solver),
+                    key.steps,
+                    rounds=c.grid.rounds,
+                    trials=TRIALS,
                 )
             except InputError as error:
                 raise InputError(
@@ -88,10 +93,21 @@ def optimised_grids(
             times, distance = found.times.tolist(), found.distance
             others = ", ".join(f"{name} {d:.4g}" for name, d in distance.items() if name != "optimised")
             log.info(
-                "optimised grid, %d steps of %s from T' = %d: %s, distance to the teacher %.4g (%s), %.0f s",
-                key.steps, key.solver, t_prime, "-".join(map(str, times)), distance["optimised"], others, seconds,
+                "optimised grid, %d steps of %s from T' = %d: %s, distance to the teacher %.4g (%s; of the teacher to "
+                "half its steps %.2g), %.0f s",
+                key.steps, key.solver, t_prime, "-".join(map(str, times)), distance["optimised"], others, floor,
+                seconds,
             )  # fmt: skip
-            entries.append({**key._asdict(), **found_with, "times": times, "distance": distance, "seconds": seconds})
+            entries.append(
+                {
+                    **key._asdict(),
+                    **found_with,
+                    "times": times,
+                    "distance": distance,
+                    "floor": floor,
+                    "seconds": seconds,
+                }
+            )
             kept.save(path, {"alpha_bar": _schedule(), "grids": entries}, {})
     return {key: grid for key in wanted if (grid := saved(key))}
 
@@ -120,10 +136,10 @@ def _fits(entry: Any) -> bool:
 
 
 class _Programs(NamedTuple):
-    """teach: fine grid -> (x0 of the teacher, costs of its steps). measure: (x0, solver) -> times [n, K] -> their
-    distances [n]."""
+    """teach: grid of the candidates -> (x0 of the teacher, its distance to itself with half its steps, costs of the
+    steps between the candidates). measure: (x0, solver) -> times [n, K] -> their distances [n]."""
 
-    teach: Callable[[TimeGrid], tuple[Array, StepCosts]]
+    teach: Callable[[TimeGrid], tuple[Array, float, StepCosts]]
     measure: Callable[[Array, str], Callable[[np.ndarray], Array]]
 
 
@@ -138,13 +154,30 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     weights, y = jax.tree.map(jnp.asarray, params), to_float(jnp.asarray(images))
     how = {"w": s.w, "start_noise": s.start_noise, "fade": s.fade, "blend_max": s.blend_max or math.inf}
 
+    solver, in_time = SOLVERS[c.grid.teacher_solver], GRIDS[c.grid.teacher_grid]
+
     @jax.jit
-    def fine_run(weights: Any, y: Array, keys: Array, grid: TimeGrid, how: dict[str, Any]) -> tuple[Array, StepCosts]:
-        run = teach(
-            eps_fn(unet, weights), y, grid, alpha_bar=table, noise_fn=noise_of(keys, y.shape[1:]),
-            solver=SOLVERS[c.grid.teacher_solver], **how,
-        )  # fmt: skip
-        return run.x0, step_costs(run, alpha_bar=table)
+    def fine_run(weights: Any, y: Array, keys: Array, grid: TimeGrid, how: dict[str, Any]) -> Array:
+        noise_fn = noise_of(keys, y.shape[1:])
+        own: Any = {"alpha_bar": table, "noise_fn": noise_fn, "solver": solver, **how}
+        return reconstruct(eps_fn(unet, weights), y, y, grid, eta=0.0, **own)
+
+    @jax.jit
+    def costs(weights: Any, y: Array, keys: Array, grid: TimeGrid, x0: Array, how: dict[str, Any]) -> StepCosts:
+        own: Any = {"alpha_bar": table, "noise_fn": noise_of(keys, y.shape[1:]), "solver": solver, **how}
+        # Its times are whole, as those of a grid are; where it ends, the finer run is nearer to the exact flow.
+        run = teach(eps_fn(unet, weights), y, grid, **own)._replace(x0=x0)
+        return step_costs(run, alpha_bar=table)
+
+    def taught(candidates: TimeGrid) -> tuple[Array, float, StepCosts]:
+        t_prime, most = int(candidates.start), c.grid.teacher_steps
+        steps = most if c.grid.teacher_grid in CONTINUOUS else len(candidates.t)
+        x0, half = (fine_run(weights, y, keys, in_time(t_prime, n), how) for n in (steps, max(steps // 2, 1)))
+        floor = float(jnp.sqrt(((shown(x0) - shown(half)) ** 2).mean()))
+        return x0, floor, costs(weights, y, keys, candidates, x0, how)
+
+    def shown(x: Array) -> Array:
+        return jnp.clip(x, -1.0, 1.0) if s.clip else x
 
     @functools.partial(jax.jit, static_argnames="solver")
     def of_times(
@@ -155,7 +188,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
         return distances(network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how)
 
     return _Programs(
-        lambda fine: fine_run(weights, y, keys, fine, how),
+        taught,
         lambda x0, solver: lambda times: of_times(weights, y, keys, jnp.asarray(times), x0, solver, how),
     )
 

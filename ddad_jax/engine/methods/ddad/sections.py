@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ddad_jax.distance import UPSAMPLING
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEED, ScoreSettings, Settings, SweepSettings
 from ddad_jax.engine.settings.setting import (
@@ -121,7 +122,7 @@ class StudentSettings(TrainingSettings):
     blend_max: float = setting(0.0, _BLEND_MAX, "as in sample")
     teacher_solver: str = setting("dpm2m", _SOLVER, "of the run that it learns to shorten; as sample.solver")
     teacher_steps: int = setting(20, _TIME, "of that run")
-    teacher_grid: str = setting("trailing", _FORMULA, "of that run's times")
+    teacher_grid: str = setting("log_snr_continuous", _FORMULA, "of that run's times")
     defects: int = setting(512, COUNT, "about so many synthetic defects are painted on the training pictures")
     damaged: float = setting(0.5, _PART, "share of a batch that shows them; the teacher's answer is the target, too")
     paired: float = setting(0.25, _PART, "share whose target y is another picture, as in adaptation")
@@ -191,6 +192,10 @@ class DistanceScoreSettings(ScoreSettings):
     layers: tuple[str, ...] = setting(("layer2", "layer3"), LAYERS, "of the backbone, whose features are compared")
     sigma: float = setting(4.0, _SIGMA, "of the blur, in pixels of a 256 px image; scaled with the size")
     feature_weight: float = setting(1.0, _WEIGHT, "of the feature term; 0: the map is of pixels alone; published 1")
+    upsampling: str = setting(
+        "half_pixel", one_of(*sorted(UPSAMPLING)),
+        "| align_corners (published), which moves what is at the border outwards by up to half a stride",
+    )  # fmt: skip
     normalise: str = setting("held_out", one_of("held_out", "batch"), "| batch (published: whole test set maxima)")
     batch: int = setting(16, COUNT, "images a batch when normalise = batch")
 
@@ -202,8 +207,11 @@ class GridSettings(Section):
     Adaptation has a T' and steps of its own and uses the trailing grid then."""
 
     images: int = setting(8, COUNT, "held-out normal pictures they are found on")
-    teacher_steps: int = setting(100, _TIME, "of the fine run that K steps come close to; its times are the candidates")
-    teacher_solver: str = setting("ddim", _SOLVER, "as in the rows' teacher_rmse; as sample.solver")
+    teacher_steps: int = setting(
+        100, _TIME, "of the fine run that K steps come close to; so many times, evenly, are candidates"
+    )
+    teacher_solver: str = setting("dpm2m", _SOLVER, "of that run, as in the rows' teacher_rmse; as sample.solver")
+    teacher_grid: str = setting("log_snr_continuous", _FORMULA, "of the times of that run")
     rounds: int = setting(3, none_or_more("none"), "of coordinate descent behind the dynamic programming")
 
 
@@ -237,6 +245,7 @@ class DDADSweepSettings(SweepSettings):
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
     feature_weight: tuple[float, ...] = swept(DistanceScoreSettings, "feature_weight")
+    upsampling: tuple[str, ...] = swept(DistanceScoreSettings, "upsampling")
 
 
 @dataclass(frozen=True)
