@@ -15,7 +15,7 @@ from ddad_jax.mesh import copied, own_rows
 from ddad_jax.picture_program import Detection, PictureProgram, on_device, require_batch
 from ddad_jax.points import GridKey, ReconPoint, ScorePoint, time_grid
 from ddad_jax.score import Spread, anomaly_map, image_score, maps_and_scores
-from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask
+from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask, way_of
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 
@@ -110,7 +110,7 @@ class Detector(PictureProgram):
         """
         if calibration.first is not None:
             pairs = pairs._replace(grid=self._rising(weights, pairs, calibration.first))
-        _, pixel, layers = self.program.function(weights, pairs, self.point.solver, self.point.reuse)
+        _, pixel, layers = self.program.function(weights, pairs, **way_of(self.point))
         d_f = feature_distance(layers, self.score.layers, pixel.shape[1], upsampling=self.score.upsampling)
         return detection(pixel, d_f, calibration, score=self.score, crop=self.crop)
 
@@ -119,7 +119,7 @@ class Detector(PictureProgram):
         once, p = first_pass(self.point), pairs.images.shape[0]
         start: Any = [jnp.broadcast_to(jnp.asarray(a)[..., None], (*a.shape, p)) for a in time_grid(once)]
         called = pairs._replace(grid=TimeGrid(*start), eta=jnp.full_like(pairs.eta, once.eta))
-        _, pixel, layers = self.program.function(weights, called, once.solver, once.reuse)
+        _, pixel, layers = self.program.function(weights, called, **way_of(once))
         d_f = feature_distance(layers, tuple(sorted(layers)), pixel.shape[1], upsampling=UPSAMPLING)
         scores = image_score(anomaly_map(pixel, d_f, v=1.0, ratio=first.ratio, sigma=SIGMA * pixel.shape[1]))
         rank = jnp.searchsorted(jnp.asarray(first.scores), scores, side="left")

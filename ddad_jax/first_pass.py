@@ -35,7 +35,7 @@ StartTimes = Mapping[ReconPoint, np.ndarray]
 
 def first_pass(point: ReconPoint) -> ReconPoint:
     """The point whose distances decide the start times of ``point``: one call at its T', all else the same."""
-    return point._replace(steps=1, solver="ddim", eta=0.0, grid="trailing", rise=0.0, reuse=1)
+    return point._replace(steps=1, solver="ddim", eta=0.0, grid="trailing", rise=0.0, reuse=1, draws=1, start="noise")
 
 
 def first_ratio(distances: Distances, n_normal: int) -> float:

@@ -47,8 +47,8 @@ class Distances(NamedTuple):
 
 class PairInput(NamedTuple):
     """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
-    w, eta, start_noise, fade, blend_max: float32 [p]. grid: start [p], t and s [K, p]. watched: bool [p, h, w], what
-    of a pair its distances are taken of; None: everything of all of them."""
+    w, eta, start_noise, fade, blend_max: float32 [p]. blend_low, blend_high: int32 [p]. grid: start [p], t and s
+    [K, p]. watched: bool [p, h, w], what of a pair its distances are taken of; None: everything of all of them."""
 
     images: Array
     image_seed: Array
@@ -58,6 +58,8 @@ class PairInput(NamedTuple):
     start_noise: Array
     fade: Array
     blend_max: Array
+    blend_low: Array
+    blend_high: Array
     grid: TimeGrid
     watched: Array | None = None
 
@@ -90,6 +92,8 @@ def pair_input(
         of("start_noise"),
         of("fade"),
         np.array([p.blend_max or np.inf for p in points], np.float32),
+        np.array([p.blend_low for p in points], np.int32),
+        np.array([p.blend_high for p in points], np.int32),
         TimeGrid(
             np.array([g.start for g in grids]), np.stack([g.t for g in grids], 1), np.stack([g.s for g in grids], 1)
         ),
@@ -128,9 +132,11 @@ class PairProgram:
     Attributes:
       weights: as given, on the devices.
       networks: as given.
-      redrawn: (weights, pairs, solver, reuse, by) -> what ``by``, called as ``reconstruct``, makes of the pairs' y.
-      function: (weights, pairs, solver, reuse) -> the same, not compiled: for a program that goes on from there.
-      compilations: how many shapes have been compiled; one a step count, solver and reuse.
+      redrawn: (weights, pairs, solver, reuse, start, by) -> what ``by``, called as ``reconstruct``, makes of the pairs'
+        y with the noise of their seeds.
+      function: (weights, pairs, solver, reuse, start, draws) -> the same, not compiled: for a program that goes on from
+        there. x0 is that of the first draw.
+      compilations: how many shapes have been compiled; one for each ``program_key`` and number of pairs.
     """
 
     def __init__(
@@ -144,7 +150,7 @@ class PairProgram:
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
     ) -> None:
-        def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, by: Callable[..., Any]) -> Any:
+        def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, start: str, by: Callable[..., Any]) -> Any:
             y = to_float(pairs.images)
             noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
             return by(
@@ -160,13 +166,28 @@ class PairProgram:
                 start_noise=pairs.start_noise,
                 fade=pairs.fade,
                 blend_max=pairs.blend_max,
+                blend_low=pairs.blend_low,
+                blend_high=pairs.blend_high,
+                start=start,
             )
 
         def program(
-            weights: Any, pairs: PairInput, solver: str, reuse: int = 1
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1
+        ) -> tuple[Array, Array, dict[str, Array]]:
+            if draws == 1:
+                return drawn(weights, pairs, solver, reuse, start)
+            seeds = pairs.seed * np.uint32(draws) + jnp.arange(draws, dtype=jnp.uint32)[:, None]
+            x0, *distances = jax.lax.map(
+                lambda seed: drawn(weights, pairs._replace(seed=seed), solver, reuse, start), seeds
+            )
+            pixel, layers = jax.tree.map(lambda each: each.mean(0), distances)
+            return x0[0], pixel, layers
+
+        def drawn(
+            weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
         ) -> tuple[Array, Array, dict[str, Array]]:
             y, (_, features) = to_float(pairs.images), networks(weights)
-            x0 = redrawn(weights, pairs, solver, reuse, reconstruct)
+            x0 = redrawn(weights, pairs, solver, reuse, start, reconstruct)
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
             seen = (x0, y) if pairs.watched is None else (masked(x0, pairs.watched), masked(y, pairs.watched))
@@ -175,7 +196,7 @@ class PairProgram:
             return x0, pixel_distance(*seen), layers
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
-        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse"))
+        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws"))
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
@@ -189,14 +210,15 @@ class PairProgram:
         return rows._replace(grid=split(pairs.grid, self.mesh, axis=-1))
 
     def compiled(
-        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1
+        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
-        """The program for the shapes of placed ``pairs``, a name of ``SOLVERS`` and ``reuse.reusing``'s ``every``,
-        compiled if it was not before."""
+        """The program for the shapes of placed ``pairs``, a name of ``SOLVERS``, ``reuse.reusing``'s ``every``, one of
+        ``sampler.STARTS`` and a number of draws, compiled if it was not before."""
         grid = pairs.grid.t.shape, pairs.grid.t.dtype
-        shape = (pairs.images.shape, *grid, solver, reuse, pairs.watched is None)
+        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws}
+        shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None)
         if shape not in self._compiled:
-            compiled = self._program.lower(self.weights, pairs, solver=solver, reuse=reuse).compile()
+            compiled = self._program.lower(self.weights, pairs, **how).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
         return self._compiled[shape]
 
@@ -291,7 +313,7 @@ def sweep_pieces(
     chunk = rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
     for todo in compiled_alike(points):
-        solver, reuse = todo[0].solver, todo[0].reuse
+        how = way_of(todo[0])
         grids = [grids_of(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
@@ -304,7 +326,7 @@ def sweep_pieces(
             seen = watched[of_image] if watched is not None else None
             given = pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image], seen)
             pairs = program.place(given)
-            run = program.compiled(pairs, solver, reuse)
+            run = program.compiled(pairs, **how)
             started = timer()
             x0, pixel, layers = run(pairs)
             kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
@@ -329,7 +351,12 @@ def sweep_pieces(
 
 def program_key(point: ReconPoint) -> tuple[Any, ...]:
     """What decides a compilation: points of one key share it."""
-    return point.solver, point.steps, point.reuse, point.mask_before, point.grid in CONTINUOUS
+    return (*way_of(point).values(), point.steps, point.mask_before, point.grid in CONTINUOUS)
+
+
+def way_of(point: ReconPoint) -> dict[str, Any]:
+    """Of a point, what ``PairProgram.function`` and ``compiled`` take."""
+    return {"solver": point.solver, "reuse": point.reuse, "start": point.start, "draws": point.draws}
 
 
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:

@@ -53,7 +53,8 @@ def visits(
     of_point = point._replace(mask_before=False)  # decides what distances see, not what is redrawn
 
     def redrawn(weights: Any, pairs: PairInput) -> Array:
-        x0_hat = program.redrawn(weights, pairs, point.solver, point.reuse, by).x0_hat
+        first = pairs._replace(seed=pairs.seed * np.uint32(point.draws))
+        x0_hat = program.redrawn(weights, first, point.solver, point.reuse, point.start, by).x0_hat
         levels = jnp.round((jnp.clip(x0_hat, -1.0, 1.0) + 1.0) * 127.5)
         return jnp.moveaxis(levels.astype(jnp.uint8), 0, 1)
 

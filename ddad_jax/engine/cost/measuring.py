@@ -58,7 +58,7 @@ def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     placed = program.place(pair_input([point] * pairs, [time_grid(point)] * pairs, images, seeds))
     started = time.perf_counter()
-    compiled: Any = program.compiled(placed, point.solver)
+    compiled: Any = program.compiled(placed, point.solver, start=point.start, draws=point.draws)
     spent = time.perf_counter() - started
     return OnePoint(program, point, images, spent, of_compiled(compiled.func, program.weights, pairs))
 

@@ -107,7 +107,7 @@ def adaptation(c: DDADSettings, have: Pictures) -> Work:
     if a.choose == "synthetic":
         painted = have.calibration + (have.synthetic or _synthetic(c, have.calibration, have.fit))
         judge = config_point(c)[0]
-        calls = judge.steps * SOLVERS[judge.solver].calls
+        calls = judge._replace(rise=0.0).calls
         more = painted * calls, 2 * painted * (a.epochs + 1)
         work = work._replace(unet=work.unet + more[0], feature=work.feature + more[1], programs=5)
     return work

@@ -30,6 +30,7 @@ NAMES = {
     "unet_calls": "U-Net calls",
     "whole_calls": "of them whole",
     "t_prime_mean": "mean T'",
+    "blend_at_end": "blend of the last step",
     "teacher_rmse": "distance to the fine teacher",
     "teacher_floor": "of that teacher to half its steps",
 }

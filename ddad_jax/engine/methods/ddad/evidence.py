@@ -89,7 +89,7 @@ def teacher_of(point: ReconPoint, steps: int) -> ReconPoint:
     five calls are from it.)
     """
     plain = point._replace(solver="dpm2m", eta=0.0, grid="log_snr_continuous", model="teacher", reuse=1)
-    return plain._replace(steps=steps, mask_before=False)
+    return plain._replace(steps=steps, mask_before=False, draws=1)
 
 
 def teachers_of(point: ReconPoint, steps: int) -> list[ReconPoint]:

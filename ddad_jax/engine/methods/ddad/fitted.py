@@ -35,7 +35,7 @@ from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
-from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
+from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, blend_at_end, grid_key, time_grid
 from ddad_jax.sweep import Distances, PairProgram, blurred
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
@@ -170,7 +170,9 @@ class FittedDDAD:
         """What every row of a point says of how its reconstructions were come by: calls, first pass included."""
         tiles, first = pictures.tiles, pictures.first_test
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
-        return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
+        # Of the times of T' itself where pictures start later.
+        end = {"blend_at_end": blend_at_end(point, time_grid(point, self.grids))}
+        return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **end, **risen}
 
     def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
         return mapped(self.c.score, evidence, points, pictures)

@@ -34,6 +34,9 @@ from ddad_jax.types import Array
 
 log = logging.getLogger(__name__)
 
+INTERVAL = ("blend_low", "blend_high")
+"""Of the times that the blend acts in."""
+
 TRIALS = 8
 """Places tried for a time in one compiled call."""
 
@@ -55,15 +58,18 @@ def optimised_grids(
     path = workdir / "grids.json"
     entries = load_entries(path)
     found_with = {
-        **{name: c.sample[name] for name in ("w", "start_noise", "fade", "blend_max", "clip")},
+        **{name: c.sample[name] for name in ("w", "start_noise", "fade", "blend_max", "clip", *INTERVAL)},
         **c.grid.to_dict(),
         "seed": c.seed,
         "parameters": fingerprint(params),
     }
 
+    # Of grids from before there was an interval of the blend.
+    usual = {name: ReconPoint._field_defaults[name] for name in INTERVAL}
+
     def saved(key: GridKey) -> TimeGrid | None:
         wanted = {**key._asdict(), **found_with}
-        return next((grid_of(e["times"]) for e in entries if wanted.items() <= e.items()), None)
+        return next((grid_of(e["times"]) for e in entries if wanted.items() <= {**usual, **e}.items()), None)
 
     missing = sorted(key for key in wanted if saved(key) is None)
     if missing and not find:
@@ -153,6 +159,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     )
     weights, y = jax.tree.map(jnp.asarray, params), to_float(jnp.asarray(images))
     how = {"w": s.w, "start_noise": s.start_noise, "fade": s.fade, "blend_max": s.blend_max or math.inf}
+    how |= {"blend_low": s.blend_low, "blend_high": s.blend_high}
 
     solver, in_time = SOLVERS[c.grid.teacher_solver], GRIDS[c.grid.teacher_grid]
 

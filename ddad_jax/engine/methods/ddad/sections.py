@@ -33,6 +33,7 @@ from ddad_jax.engine.settings.setting import (
     whole,
 )
 from ddad_jax.points import MODELS, OPTIMISED
+from ddad_jax.sampler import STARTS
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 
@@ -56,6 +57,8 @@ _MIN_SNR = number(0, expected="0 (off) or above, usually 5")
 _LAMBDA = number(0, expected="finite, 0 or more")
 _MULTIPLIERS = several(above(0, 1024), most=16)
 _SIDES = several(above(0, expected="the side of a feature map in pixels"))
+_ANY_TIME = whole(0, 999)
+_LAST_BLEND = number(0, 1e6, "0 (w as it is) or more, such as 0.1")
 _RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
 _REUSE = whole(1, expected="1 (every layer at every step) or more steps")
 # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
@@ -179,6 +182,16 @@ class SampleSettings(Section):
         1, _REUSE,
         "2: at every second step the network's deep layers are those of the step before; published 1",
     )  # fmt: skip
+    start: str = setting(
+        "noise", one_of(*STARTS), "| inversion: where the flow leads from the picture; published noise"
+    )
+    draws: int = setting(1, whole(1, 1024), "of the noise, over which the map is a mean; published 1")
+    blend_low: int = setting(0, _ANY_TIME, "the blend acts at times from this")
+    blend_high: int = setting(999, _ANY_TIME, "to this; published at all")
+    last_blend: float = setting(
+        0.0, _LAST_BLEND,
+        "above 0: w is such that the blend of the last step is this, whatever the steps; published 0",
+    )  # fmt: skip
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
     clip: bool = setting(True, BOOL, "predictions of the clean picture stay in [-1, 1]")
     batch_size: int = setting(16, _BATCH, "(point, image) pairs in one call")
@@ -216,7 +229,8 @@ class GridSettings(Section):
 
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
-                   "rise", "reuse", "mask_before")  # fmt: skip
+                   "rise", "reuse", "mask_before", "start", "draws", "blend_low", "blend_high",
+                   "last_blend")  # fmt: skip
 _PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": several(SEED)}
 
 
@@ -241,6 +255,11 @@ class DDADSweepSettings(SweepSettings):
     rise: tuple[float, ...] = swept(SampleSettings, "rise")
     reuse: tuple[int, ...] = swept(SampleSettings, "reuse")
     mask_before: tuple[bool, ...] = swept(SampleSettings, "mask_before")
+    start: tuple[str, ...] = swept(SampleSettings, "start")
+    draws: tuple[int, ...] = swept(SampleSettings, "draws")
+    blend_low: tuple[int, ...] = swept(SampleSettings, "blend_low")
+    blend_high: tuple[int, ...] = swept(SampleSettings, "blend_high")
+    last_blend: tuple[float, ...] = swept(SampleSettings, "last_blend")
     v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
