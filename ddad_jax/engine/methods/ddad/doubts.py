@@ -65,6 +65,7 @@ def _idle(c: DDADSettings) -> list[str]:
     synthetic = "synthetic" in (c.select, c.adapt.choose)
     chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
     needs = {
+        "model.sigma_data": (c.model.predict == "edm", "--config.model.predict=edm"),
         "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
         "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
         "synthetic_defects": chosen,

@@ -36,6 +36,7 @@ from ddad_jax.points import MODELS, OPTIMISED
 from ddad_jax.sampler import STARTS
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
+from ddad_jax.unet import PREDICTIONS
 
 _PART = number(0, 1, "a share from 0 to 1")
 _TIME = whole(1, 999)
@@ -76,7 +77,11 @@ class ModelSettings(Section):
     heads: int = setting(2, whole(1, LONGEST_SIDE), "of attention; 4 DDAD, 2 DDAD-S")
     dropout: float = setting(0.0, _DROPOUT, "in every block; published 0 for DDAD, 0.3 for DDAD-S")
     patch: int = setting(1, whole(1, LONGEST_SIDE), "side of the squares of pixels that become channels; published 1")
-    predict: str = setting("eps", one_of("eps", "x0"), '| "x0": for small networks and short trainings; published eps')
+    predict: str = setting(
+        "eps", one_of(*PREDICTIONS),
+        '| "x0": for small networks and short trainings; "v"; "edm": preconditioned; published eps',
+    )  # fmt: skip
+    sigma_data: float = setting(0.5, above(0, 100), "standard deviation of pictures, for predict = edm")
     groups: int = setting(32, whole(1, 2**16), "of normalisations; as many as channels loses the time; published 32")
     dtype: str = setting("float32", DTYPE, "| bfloat16: what the network computes in; parameters stay float32")
 
