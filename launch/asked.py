@@ -20,7 +20,7 @@ PROGRAMS = (
 """Those that several processes can run together on one --workdir."""
 
 
-def split(argv: Sequence[str], program: str) -> tuple[list[str], list[str]]:
+def split_argv(argv: Sequence[str], program: str) -> tuple[list[str], list[str]]:
     """(what stands before --, what behind it). program: how one calls it, for the message.
 
     Raises:

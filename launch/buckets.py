@@ -34,7 +34,7 @@ def is_bucket(path: str) -> bool:
     return path.startswith("gs://")
 
 
-def split(url: str, flag: str = "--workdir") -> tuple[str, str]:
+def split_bucket_url(url: str, flag: str = "--workdir") -> tuple[str, str]:
     """gs://bucket/some/path -> ("bucket", "some/path"); the path may be empty.
 
     Raises:
@@ -65,7 +65,7 @@ def mounted(job: Job, root: str = ROOT, *, single: bool = False) -> tuple[Job, t
     found: dict[str, None] = {}
 
     def folder(url: str, flag: str) -> str:
-        bucket, path = split(url, flag)
+        bucket, path = split_bucket_url(url, flag)
         found[bucket] = None
         return "/".join(part for part in (root, "" if single else bucket, path) if part)
 
@@ -85,7 +85,7 @@ def need_folders(job: Job, target: str) -> None:
     for argument in (job.workdir, *job.arguments):
         given = _GIVEN.fullmatch(argument)
         if given:
-            bucket, path = split(given[2], (given[1] or "--workdir").rstrip("="))
+            bucket, path = split_bucket_url(given[2], (given[1] or "--workdir").rstrip("="))
             at = f"{ROOT}/{bucket}"
             raise InputError(
                 f"{given[0]}: --target={target} runs on plain folders and mounts no bucket. Mount it on every machine "
@@ -95,7 +95,7 @@ def need_folders(job: Job, target: str) -> None:
 
 def shell_values(job: Job, buckets: tuple[str, ...], root: str) -> dict[str, Value]:
     """Variables of ``scripts/buckets.sh``: what is mounted where, which of it is the workdir. job: as it was given."""
-    own = split(job.workdir) if is_bucket(job.workdir) else ("", "")
+    own = split_bucket_url(job.workdir) if is_bucket(job.workdir) else ("", "")
     return {
         "buckets": buckets,
         "mounts": root,

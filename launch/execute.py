@@ -29,9 +29,9 @@ def execute(rendered: Rendered, out: Path) -> int:
     Raises:
       InputError: a tool is missing, or ``out`` cannot be written to; nothing has been run then.
     """
-    if missing := tools.missing(rendered.tools):
+    if missing := tools.missing_tools(rendered.tools):
         raise InputError(
-            f"nothing was written or run:\n{tools.told(missing)}\nWithout --execute everything is only shown"
+            f"nothing was written or run:\n{tools.tools_text(missing)}\nWithout --execute everything is only shown"
         )
     try:
         for name, text in rendered.files.items():

@@ -20,7 +20,7 @@ NO_LOGIN = 255
 """Status of ssh where it is ssh itself that failed."""
 
 
-def require_same(commands: Mapping[str, list[str]]) -> None:
+def require_same_hosts(commands: Mapping[str, list[str]]) -> None:
     """Ask the first host, then all others at the same time.
 
     Raises:
@@ -80,10 +80,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise InputError("expected one file: python -m launch.same FILE")
     commands = commands_of(Path(arguments[0]))
-    require_same(commands)
+    require_same_hosts(commands)
     print(f"{len(commands)} hosts answer, share the workdir and have the same code")
     return 0
 
 
 if __name__ == "__main__":
-    entry.run(main, sys.argv)
+    entry.run_launcher(main, sys.argv)

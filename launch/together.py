@@ -50,7 +50,7 @@ def commands_of(file: Path) -> dict[str, list[str]]:
     return found
 
 
-def together(commands: Mapping[str, list[str]], logs: Path) -> int:
+def run_together(commands: Mapping[str, list[str]], logs: Path) -> int:
     """Status of the first that failed, 0 if none did; of a killed one, or of a signal to us, 128 and its number."""
     logs.mkdir(parents=True, exist_ok=True)
     of = logs_of(list(commands), logs)
@@ -193,8 +193,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise InputError("expected one file: python -m launch.together FILE")
     file = Path(arguments[0])
-    return together(commands_of(file), file.parent / "logs")
+    return run_together(commands_of(file), file.parent / "logs")
 
 
 if __name__ == "__main__":
-    entry.run(main, sys.argv)
+    entry.run_launcher(main, sys.argv)

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.solvers import SOLVERS
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -150,7 +150,7 @@ def test_configs_load(document: str) -> None:
         module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py')}")
         config = module.get_config(*([argument] if argument else []))
         config.data.root = config.data.root or "."
-        checked(config)
+        engine_settings(config)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -128,18 +128,6 @@ def means_normal(state: str) -> bool:
     return state not in NORMAL and (is_normal_name(state) or folded(state) in NORMAL)
 
 
-def expanded(path: str | Path, flag: str) -> Path:
-    """The path with ``~`` and ``~user`` written out.
-
-    Raises:
-      InputError: there is no such user; it names ``flag``.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise InputError(f"{flag}={path}: there is no user {Path(path).parts[0]}; write the folder out") from None
-
-
 def how_to_go_on(folder: Path, manifest: Mapping[str, Any]) -> str:
     """What may be done with a capture that did not finish."""
     if manifest["kind"] in LIVE or manifest["settings"].get("live"):
@@ -166,7 +154,7 @@ def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool =
         is not as written, a picture that is missing or (``verify``) changed.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = checked_manifest(folder)
     if not (manifest["finished"] or unfinished):
         raise InputError(
             f"{folder}: this capture did not finish ({manifest['ended']}); {how_to_go_on(folder, manifest)}"
@@ -186,7 +174,7 @@ def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool =
     return Capture(folder=folder, size=(h, w), manifest=manifest, frames=kept, left_out=left_out, **said)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def checked_manifest(folder: Path) -> dict[str, Any]:
     """The checked manifest.json of a capture.
 
     Raises:

@@ -119,7 +119,7 @@ def _name_of_reference(view: View) -> str:
     return Path(str(view.reference)).name
 
 
-def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
+def view_notes(view: View, selected: Mapping[str, Any]) -> list[str]:
     """What was done to the pictures of this view, in words; selected: the row of the point in use."""
     said = []
     for name, when in (("mask_before", "before the distances were taken"), ("mask_after", "in the maps")):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.read import expanded
 from ddad_jax.engine.data.data_sets import picture_size
@@ -19,10 +19,10 @@ from ddad_jax.engine.methods.method import (
     Fitted,
     Method,
     Point,
-    columns_of,
     defaults_of,
     is_count,
-    is_number,
+    is_finite_number,
+    key_columns,
 )
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
@@ -33,7 +33,7 @@ from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
 
 
-class Finished(NamedTuple):
+class DetectorParts(NamedTuple):
     """What a detector is made of.
 
     config: of the run, with what its calibration settles. point: the selected one. fitted: what it has learnt, ready
@@ -50,7 +50,7 @@ class Finished(NamedTuple):
     model_id: str
 
 
-def finished(workdir: Path) -> Finished:
+def read_detector_parts(workdir: Path) -> DetectorParts:
     """Read the run; nothing is trained and nothing is written.
 
     Raises:
@@ -59,7 +59,7 @@ def finished(workdir: Path) -> Finished:
     workdir = expanded(workdir, "the --workdir of a finished run").absolute()
     if not workdir.is_dir():
         raise InputError(f"{workdir}: no such folder; expected the --workdir of a finished run")
-    c, again = saved_config(workdir), evaluation(workdir)
+    c, again = saved_config(workdir), evaluation_command(workdir)
     method = method_of(c)
     said = _calibration(workdir, method, c.data.size, again)
     calibrated = load_constants(workdir, mend=f"{again[:1].upper()}{again[1:]}")
@@ -76,13 +76,13 @@ def finished(workdir: Path) -> Finished:
     _require_same(workdir, now, {**said, **calibrated.made_of}, again)
     _require_weights(workdir, fitted, again)
     asks = {name: value for name, value in fitted.asks(point.costly).items() if name != "times"}
-    of_point = {name: said[name] for name in columns_of(method)}
+    of_point = {name: said[name] for name in key_columns(method)}
     _require_same(workdir, {**asks, **of_point}, {**defaults_of(method), **calibrated.made_of}, again)
     own_id = _model_id(c, method, fitted, said, calibrated.constants)
-    return Finished(workdir, c, point, fitted, said, calibrated.constants, own_id)
+    return DetectorParts(workdir, c, point, fitted, said, calibrated.constants, own_id)
 
 
-def evaluation(workdir: Path) -> str:
+def evaluation_command(workdir: Path) -> str:
     """How to evaluate the run again, as its environment.json tells how it was made."""
     try:
         flags = shlex.split(parsed((workdir / "environment.json").read_bytes(), constants=True)["command"])[1:]
@@ -101,12 +101,12 @@ def _calibration(workdir: Path, method: Method, size: int, again: str) -> dict[s
         raise InputError(f"{path}: cannot be read ({error}); {again}") from None
     said = {**defaults_of(method), **said}
     kinds = {
-        "threshold": (is_number, "a number"),
-        "pixel_threshold": (is_number, "a number"),
+        "threshold": (is_finite_number, "a number"),
+        "pixel_threshold": (is_finite_number, "a number"),
         "crop": (lambda value: is_count(value) and value <= size, f"a whole number from 0 to {size}"),
         **method.needed(said),
     }
-    if missing := [name for name in (*columns_of(method), *kinds) if name not in said]:
+    if missing := [name for name in (*key_columns(method), *kinds) if name not in said]:
         raise InputError(f"{path}: {', '.join(missing)} is missing, which a verdict needs; {again}")
     for name, (holds, expected) in kinds.items():
         if not holds(said[name]):
@@ -142,10 +142,10 @@ def _require_same(workdir: Path, now: Mapping[str, Any], there: Mapping[str, Any
 
 
 def _require_weights(workdir: Path, fitted: Fitted, again: str) -> None:
-    """``journal.claim`` said whose the scores are."""
+    """``journal.claim_journal`` said whose the scores are."""
     path = workdir / journal.OWNER
-    owner = kept.read(path, mend=again)[0].get("weights") if path.exists() else None
-    if owner != fingerprint(fitted.weights):
+    owner = kept.read_content(path, mend=again)[0].get("weights") if path.exists() else None
+    if owner != params_fingerprint(fitted.weights):
         raise InputError(f"{workdir}: its calibration is of other parameters than its checkpoints hold; {again}")
 
 
@@ -155,8 +155,8 @@ def _model_id(c: Settings, method: Method, fitted: Fitted, said: Mapping[str, An
     told = {
         **fitted.identity,
         "data": {name: c.data[name] for name in ("size", "picture", "overlap")},
-        "calibration": {name: said.get(name) for name in (*columns_of(method), *numbers)},
-        "weights": fingerprint(fitted.weights),
-        "arrays": fingerprint(jax.tree.map(np.asarray, constants)),
+        "calibration": {name: said.get(name) for name in (*key_columns(method), *numbers)},
+        "weights": params_fingerprint(fitted.weights),
+        "arrays": params_fingerprint(jax.tree.map(np.asarray, constants)),
     }
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:12]

@@ -62,7 +62,7 @@ class Refused(Exception):
     """What the user can mend, in one line."""
 
 
-def load(path: Path, batch: int = 0) -> Model:
+def load_exported(path: Path, batch: int = 0) -> Model:
     """The detector in the file, checked part by part.
 
     Args:
@@ -145,7 +145,7 @@ def _program(path: Path, serialised: bytes, made_with: str) -> export.Exported:
     return program
 
 
-def read(path: Path, picture: Sequence[int]) -> np.ndarray:
+def read_input(path: Path, picture: Sequence[int]) -> np.ndarray:
     """A picture as the program takes it: uint8 [h, w, 3]."""
     height, width = picture
     if path.suffix.lower() == ".npy":
@@ -231,7 +231,7 @@ def _to_eight_bits(picture: Any, path: Path) -> Any:
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:
+def exported_rows(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:
     """What is printed of each picture, in order, or why it cannot be judged; its map is left in the folder ``maps``."""
     told, size = model.told, model.batch
     for first in range(0, len(paths), size):
@@ -258,7 +258,7 @@ def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> It
 
 def _tried(path: Path, picture: Sequence[int]) -> np.ndarray | Refused:
     try:
-        return read(path, picture)
+        return read_input(path, picture)
     except Refused as error:
         return error
 
@@ -282,7 +282,7 @@ def main(argv: Sequence[str]) -> None:
             told = f"JAX_PLATFORMS={asked_for}: no such device here ({why})"
             raise Refused(f"{told}; JAX_PLATFORMS=cpu runs everywhere") from None
         left_out = 0
-        for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
+        for row in exported_rows(load_exported(asked.file, asked.batch), asked.picture, asked.maps):
             if isinstance(row, Refused):
                 left_out += 1
                 print(f"error: {row}", file=sys.stderr)

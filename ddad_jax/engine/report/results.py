@@ -8,7 +8,7 @@ import numpy as np
 from ddad_jax import metrics
 from ddad_jax.data.json_file import read_object
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.data.view import notes as view_notes
+from ddad_jax.engine.data.view import view_notes
 from ddad_jax.engine.figures import (
     Example,
     grid_figure,
@@ -20,9 +20,9 @@ from ddad_jax.engine.figures import (
     verdict_figure,
 )
 from ddad_jax.engine.figures.curves import PARAMETERS
-from ddad_jax.engine.methods.method import Fitted, Method, columns_of
+from ddad_jax.engine.methods.method import Fitted, Method, key_columns
 from ddad_jax.engine.methods.table import method_of
-from ddad_jax.engine.report.browser import Browser, Seen
+from ddad_jax.engine.report.browser import Browser, BrowserPicture
 from ddad_jax.engine.report.run import Alarms, Report, write_report
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
@@ -30,8 +30,8 @@ from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts import shown as verdicts_shown
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.shown import thinned
-from ddad_jax.engine.verdicts.verdicts import Found, found_of
-from ddad_jax.metrics import auroc_interval, label_regions, missing
+from ddad_jax.engine.verdicts.verdicts import RunVerdicts, found_of
+from ddad_jax.metrics import auroc_interval, label_regions, undefined_metrics
 from ddad_jax.metrics.at_threshold import curves
 
 CURVES = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
@@ -53,7 +53,7 @@ def report_of(
     data: Data,
     rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
-    found: Found,
+    found: RunVerdicts,
     fitted: Fitted,
     selection: str,
 ) -> Report:
@@ -97,7 +97,7 @@ def report_of(
             *data.notes,
             *found.warnings,
             *warnings,
-            *missing(test.labels, test.masks, test.has_mask),
+            *undefined_metrics(test.labels, test.masks, test.has_mask),
         ],
         verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
         missed=wrong["missed"],
@@ -134,7 +134,7 @@ def report_of(
 
 def _drawn(method: Method) -> list[str]:
     """Settings that metrics are drawn against, those that all methods know of first."""
-    names = [name for name in columns_of(method) if name != "seed"]
+    names = [name for name in key_columns(method) if name != "seed"]
     return [*(name for name in PARAMETERS if name in names), *(name for name in names if name not in PARAMETERS)]
 
 
@@ -150,12 +150,14 @@ def _examples(c: Settings, data: Data, chosen: dict[str, np.ndarray], threshold:
     return [_example(c, data, chosen, i, threshold) for i in picked]
 
 
-def browser_of(c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
+def browser_of(
+    c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: RunVerdicts
+) -> Browser | None:
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
     kept = method_of(c).steps(workdir)
-    at = verdicts_shown.shown(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
+    at = verdicts_shown.report_rows(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
     steps: list[list[tuple[int, np.ndarray]]] = [[] for _ in at]
     inner = _inner(c)
     if kept is not None:
@@ -167,7 +169,7 @@ def browser_of(c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndar
         height, width = verdicts.drawn_size(found.judged, i)
         largest = row["largest_region"] / (height * width)
         pictures.append(
-            Seen(
+            BrowserPicture(
                 one.name, one.defect, one.label, one.score, row["outcome"], row["regions"], largest,
                 one.image, one.reconstruction, visited, one.pixel_distance, one.feature_distance, one.anomaly_map,
                 one.mask,
@@ -214,7 +216,7 @@ FIRST = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
 METRICS = (*FIRST, *(name for name in metrics.METRICS if name not in FIRST))
 
 
-def write(
+def write_results(
     c: Settings, workdir: Path, data: Data, rows: list[dict[str, Any]], fitted: Fitted, *, selection: str
 ) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
@@ -222,7 +224,7 @@ def write(
     selection: how the selected point was come by.
     """
     method = method_of(c)
-    columns = columns_of(method)
+    columns = key_columns(method)
     write_jsonl(workdir / "results.jsonl", rows)
     others = sorted({name for row in rows for name in row} - {*columns, *METRICS})
     write_csv(workdir / "results.csv", rows, columns=[*columns, *METRICS, *others])

@@ -33,7 +33,7 @@ def ranked(told: Mapping[int, float]) -> list[int]:
     return sorted(finite, key=lambda number: (-told[number], number))
 
 
-def report(
+def report_search(
     c: Settings,
     axes: Sequence[Axis],
     folder: Path,
@@ -74,7 +74,7 @@ def report(
         print(f"\n{len(order) + failed} trials, {failed} of them diverged. figure: {drawn}")
 
 
-def evaluation(config: str, changed: Mapping[str, Any], workdir: Path) -> str:
+def kept_point_command(config: str, changed: Mapping[str, Any], workdir: Path) -> str:
     """The command that tests the kept point. config: the file, and its argument; changed: dotted name -> value."""
     given = [f"--config.{name}={value}" for name, value in changed.items() if name != "select"]
     command = ["python", "-m", "experiments.evaluate", f"--config={config}", *given, f"--workdir={workdir}"]

@@ -17,9 +17,9 @@ from ddad_jax.engine.methods.method import (
     Fitted,
     Mapped,
     Measured,
-    Pictures,
+    MeasuredPictures,
     Point,
-    settings_of,
+    point_settings,
 )
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.methods.table import method_of
@@ -85,7 +85,7 @@ def truth_of(c: Settings, data: Data) -> Truth:
 
 
 def scored(
-    c: Settings, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
+    c: Settings, truth: Truth, fitted: Fitted, pictures: MeasuredPictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
 
@@ -153,7 +153,7 @@ def row_of(
       tiles: of a picture. made: what it says of how it was made (``journal.made_with``).
     """
     point = Point(measured.costly, found.point)
-    settings = settings_of(*point)
+    settings = point_settings(*point)
     if not found.finite:
         log.warning("%s: maps are not finite, so its metrics are left empty", settings)
     metrics = metrics_of(c, truth, found, before=point.masks_before)
@@ -173,10 +173,12 @@ def shown_of(
     return Shown(workdir, point, {**own, **times})
 
 
-def show(shown: Shown, truth: Truth, fitted: Fitted, pictures: Pictures, measured: Measured, found: Scored) -> None:
+def show(
+    shown: Shown, truth: Truth, fitted: Fitted, pictures: MeasuredPictures, measured: Measured, found: Scored
+) -> None:
     """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged."""
     if not found.finite:
-        selected.forget(shown.workdir)
+        selected.remove_selected(shown.workdir)
         return
     view = truth.view
     watched = view.watched if shown.point.masks else None
