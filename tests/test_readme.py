@@ -84,7 +84,7 @@ def flags_of_targets() -> set[str]:
     found = set()
     for path in (ROOT / "launch/targets").glob("*.py"):
         classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-        for settings in (node for node in classes if node.name == "Settings"):
+        for settings in (node for node in classes if node.name.endswith("Settings")):
             fields = {node.target.id for node in settings.body
                       if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}  # fmt: skip
             found |= fields | {f"{path.stem}_{field}" for field in fields}

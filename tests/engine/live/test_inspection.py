@@ -363,7 +363,7 @@ from experiments import inspect
 from ddad_jax.engine.live import session as inspection
 fake = live_fakes.FakeDetector(4, seconds=0.002)
 inspection.open_source = lambda *a, **k: live_fakes.FakeSource(live_fakes.endless(), interval=0.001)
-inspection.run.__kwdefaults__["open_detector"] = lambda workdir, batch: fake
+inspection.run_inspection.__kwdefaults__["open_detector"] = lambda workdir, batch: fake
 inspect.entry.run_without_config(inspect.main, required=["model", "source"])
 """
 
