@@ -74,8 +74,8 @@ def command(argv: Sequence[str]) -> tuple[list[str], Job]:
     Raises:
       InputError: nothing behind --, a program that cannot be planned, flags that a launch sets itself.
     """
-    own, words = asked.split_argv(argv, "python -m launch.plan --measure")
-    return own, asked.command_of(words)
+    own_flags, words = asked.split_argv(argv, "python -m launch.plan --measure")
+    return own_flags, asked.command_of(words)
 
 
 def require_sound() -> None:
@@ -129,25 +129,29 @@ def known_costs(
         reuse = "sweep" in stages and any(point.reuse > 1 for point in points)
         return measure(c, DEVICES.value, reuse=reuse, train="training" in stages)
     if FROM_RUN.value:
-        found = from_run(c, Path(FROM_RUN.value), known, tiles=have.tiles, measured_on=MEASURED_ON.value)
-        if found.device != device_kind():
-            return found
+        from_workdir = from_run(c, Path(FROM_RUN.value), known, tiles=have.tiles, measured_on=MEASURED_ON.value)
+        if from_workdir.device != device_kind():
+            return from_workdir
         # On the device at hand what the rows leave out can be had: a compilation.
         here = compiled_here(c, DEVICES.value)
-        sure = found.costs.estimated - {"program"}
-        return found._replace(costs=found.costs._replace(program=here.seconds, estimated=sure), memory=here.memory)
+        sure = from_workdir.costs.estimated - {"program"}
+        return from_workdir._replace(
+            costs=from_workdir.costs._replace(program=here.seconds, estimated=sure), memory=here.memory
+        )
     if MS_PER_CALL.value is None and MS_PER_IMAGE.value is None:
         return None
     call, image = (None if flag.value is None else flag.value / 1e3 for flag in (MS_PER_CALL, MS_PER_IMAGE))
     if image is not None:
         image /= have.tiles
     costs = of_point(known, timed_point(c).calls, image=image, call=call)
-    said = [
+    sentences = [
         f"{flag.value:g} ms {what}"
         for flag, what in ((MS_PER_CALL, "a call"), (MS_PER_IMAGE, "a picture"))
         if flag.value
     ]
-    return MeasuredCosts(costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(said)}")
+    return MeasuredCosts(
+        costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(sentences)}"
+    )
 
 
 def main(config: DDADSettings, program: str) -> None:
@@ -158,12 +162,12 @@ def main(config: DDADSettings, program: str) -> None:
     around = AROUND_S + (time.perf_counter() - started if data else 0.0)
     todo = ddad_plan(config, sweep=program == "experiments.sweep" or bool(config.select))
     stages, known = STAGES[program], networks(config)
-    found = known_costs(config, have, todo.costly, stages, known)
+    measured = known_costs(config, have, todo.costly, stages, known)
     on_host = scoring(config, data, have, todo.cheap) if "sweep" in stages else {}
-    if found:
-        found = found._replace(costs=found.costs._replace(**on_host))
+    if measured:
+        measured = measured._replace(costs=measured.costs._replace(**on_host))
     prospect = Prospect(
-        config, program, data.name if data else "pictures as told", have, todo, stages, DEVICES.value, known, found,
+        config, program, data.name if data else "pictures as told", have, todo, stages, DEVICES.value, known, measured,
         on_host, around, accelerators.asked(ACCELERATOR.value), PRICE.value, MEMORY.value,
     )  # fmt: skip
     print(plan_report(prospect))
@@ -174,12 +178,12 @@ def main(config: DDADSettings, program: str) -> None:
 def run_plan(argv: Sequence[str]) -> None:
     """``main`` of a command line."""
     try:
-        own, job = command(argv[1:])
+        own_flags, job = command(argv[1:])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     importlib.import_module(job.program)  # its flags are read along with those here
-    sys.argv = [argv[0], *own, *job.arguments]
+    sys.argv = [argv[0], *own_flags, *job.arguments]
     flags.FLAGS.set_default("workdir", ".")
     entry.run_experiment(lambda config, _: main(config, job.program))
 

@@ -118,15 +118,15 @@ def _accelerators(p: Prospect) -> str:
 def _memory(p: Prospect) -> str:
     memory = (p.found.memory if p.found else None) or p.known.memory
     mark, each = MARK if memory.counted else "", -(-p.c.sample.batch_size // p.devices)
-    said = [
+    sentences = [
         f"Memory of a device, sampling: {mark}{memory.of(each) / 2**30:.2f} GiB for {each} pairs "
         f"({memory.fixed / 2**20:.0f} MiB of parameters, {mark}{memory.pair / 2**20:.0f} MiB a pair; {memory.how})."
     ]
     if p.memory_gib:
-        said.append(
+        sentences.append(
             f"In {p.memory_gib:g} GiB fit {mark}{memory.fits(p.memory_gib)} pairs (--config.sample.batch_size)."
         )
-    return " ".join([*said, "A training step is not in this."])
+    return " ".join([*sentences, "A training step is not in this."])
 
 
 def _why(p: Prospect) -> list[str]:
@@ -136,18 +136,18 @@ def _why(p: Prospect) -> list[str]:
     work, longest = max(course.of, key=lambda pair: pair[1])
     by_cost = spent(work, costs)
     where = "" if p.found else f" on {p.asked[0]}"
-    said = [f"Most of the time{where} goes into {work.name} ({100 * longest / course.seconds:.0f} %"]
+    sentences = [f"Most of the time{where} goes into {work.name} ({100 * longest / course.seconds:.0f} %"]
     if by_cost:
         part = max(by_cost, key=lambda name: by_cost[name])
-        said[0] += f", {100 * by_cost[part] / sum(by_cost.values()):.0f} % of that {KINDS[part]}"
-    said[0] += ")."
+        sentences[0] += f", {100 * by_cost[part] / sum(by_cost.values()):.0f} % of that {KINDS[part]}"
+    sentences[0] += ")."
     if "sweep" in p.stages and p.todo.costly:
         sweep = planning.sweep(p.c, p.have, p.todo, p.devices)
         device = sum(s for name, s in spent(sweep, costs).items() if name not in ON_HOST)
         more = duration(device / len(p.todo.costly), True)
         row = duration(len(p.todo.costly) * costs.row, True)
-        said.append(f"Another reconstruction point takes {more} more, another value of v {row} for all points.")
+        sentences.append(f"Another reconstruction point takes {more} more, another value of v {row} for all points.")
         if p.devices > 1 and p.c.sample.batch_size < 8 * p.devices:
             few = f"One run cuts {p.c.sample.batch_size} pairs over {p.devices} devices"
-            said.append(f"{few}: raise --config.sample.batch_size.")
-    return [" ".join(said)]
+            sentences.append(f"{few}: raise --config.sample.batch_size.")
+    return [" ".join(sentences)]

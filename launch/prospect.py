@@ -98,10 +98,10 @@ def rate_on(p: Prospect, name: str) -> tuple[float, str]:
     """(multiply-adds a second on an accelerator, why): its published peak times the share of it that was reached on a
     measured accelerator, or the assumed one."""
     peak = accelerators.named(name).rate(p.c.model.dtype)
-    own = p.found and accelerators.of_device(p.found.device)
-    if own and p.found:
-        share = p.known.unet / p.found.costs.unet / accelerators.TABLE[own].rate(p.c.model.dtype)
-        return share * peak, f"{100 * share:.0f} % of the published peak, as reached on {own}"
+    measured_on = p.found and accelerators.of_device(p.found.device)
+    if measured_on and p.found:
+        share = p.known.unet / p.found.costs.unet / accelerators.TABLE[measured_on].rate(p.c.model.dtype)
+        return share * peak, f"{100 * share:.0f} % of the published peak, as reached on {measured_on}"
     return ASSUMED_SHARE * peak, f"{100 * ASSUMED_SHARE:.0f} % of the published peak, assumed"
 
 
@@ -116,8 +116,8 @@ def costs_on(p: Prospect, name: str) -> Costs:
 def courses(p: Prospect, costs: Costs) -> list[RunEstimate]:
     if p.devices == 1:
         return [estimate_one_device(p, costs)]
-    found = [estimate_one_device(p, costs), estimate_all_devices(p, costs, p.devices)]
-    return [*found, estimate_shards(p, costs, p.devices)] if "sweep" in p.stages else found
+    estimates = [estimate_one_device(p, costs), estimate_all_devices(p, costs, p.devices)]
+    return [*estimates, estimate_shards(p, costs, p.devices)] if "sweep" in p.stages else estimates
 
 
 def plan_figures(p: Prospect) -> dict[str, Any]:
@@ -126,8 +126,8 @@ def plan_figures(p: Prospect) -> dict[str, Any]:
 
     def said(course: RunEstimate) -> dict[str, Any]:
         stages = {work.name: {**work._asdict(), "seconds": s} for work, s in course.of}
-        kept = {name: getattr(course, name) for name in ("seconds", "device_hours", "busy", "estimate")}
-        return {**kept, "stages": stages}
+        values = {name: getattr(course, name) for name in ("seconds", "device_hours", "busy", "estimate")}
+        return {**values, "stages": stages}
 
     return {
         "program": p.program,

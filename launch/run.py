@@ -128,12 +128,12 @@ def main(left: list[str], command: list[str]) -> int:
 def start(argv: list[str]) -> None:
     """As the command line says; what stands behind -- belongs to the program."""
     try:
-        own, command = asked.split_argv(argv, "python -m launch.run --target=local")
+        own_flags, command = asked.split_argv(argv, "python -m launch.run --target=local")
     except InputError as error:
-        own, command = argv, []
+        own_flags, command = argv, []
         if not {"--help", "-h", "--helpfull", "--helpshort"} & {*argv}:
             entry.refuse(error)
-    entry.run_launcher(lambda left: main(left, command), own, required=["target"])
+    entry.run_launcher(lambda left: main(left, command), own_flags, required=["target"])
 
 
 if __name__ == "__main__":

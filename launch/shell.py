@@ -43,12 +43,12 @@ def interpreter_words(name: str, text: str) -> tuple[str, ...]:
     """
     expected = "expected an interpreter and its options, quoted as for a shell, such as .venv/bin/python"
     try:
-        found = shlex.split(text)
+        parts = shlex.split(text)
     except ValueError as error:
         raise InputError(f"{name}={text!r}: {expected} ({error})") from None
-    if not found:
+    if not parts:
         raise InputError(f"{name} is empty: {expected}")
-    return tuple(found)
+    return tuple(parts)
 
 
 def argv(python: str, job: Job, *more: str, name: str = "--python") -> tuple[str, ...]:

@@ -53,21 +53,24 @@ def report_of(
     data: Data,
     rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
-    found: RunVerdicts,
+    run_verdicts: RunVerdicts,
     fitted: Fitted,
     selection: str,
 ) -> Report:
     drawn = workdir / "figures"
     drawn.mkdir(exist_ok=True)
     test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
-    threshold, of_pixels = found.thresholds.score.value, found.thresholds.of_pixels.value
-    counts = next(row for row in found.rules if row["used"])
-    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[found.thresholds.score.rule])
-    drawing = label_regions(found.judged.masks, test.has_mask)
-    drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
+    threshold, of_pixels = run_verdicts.thresholds.score.value, run_verdicts.thresholds.of_pixels.value
+    counts = next(row for row in run_verdicts.rules if row["used"])
+    alarms = Alarms(
+        threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[run_verdicts.thresholds.score.rule]
+    )
+    drawing = label_regions(run_verdicts.judged.masks, test.has_mask)
+    drawn_curves = curves(run_verdicts.judged.maps, scores, test.labels, drawing)
     wrong = {
         outcome: verdict_figure(
-            verdicts.cards(found.judged, found.verdicts, outcome, of_pixels, c.output.examples), drawn / f"{name}.png"
+            verdicts.cards(run_verdicts.judged, run_verdicts.verdicts, outcome, of_pixels, c.output.examples),
+            drawn / f"{name}.png",
         )
         for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
     }
@@ -95,24 +98,24 @@ def report_of(
         alarms=alarms,
         warnings=[
             *data.notes,
-            *found.warnings,
+            *run_verdicts.warnings,
             *warnings,
             *undefined_metrics(test.labels, test.masks, test.has_mask),
         ],
-        verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
+        verdicts=[run_verdicts.verdicts[i] for i in verdicts.worst_first(run_verdicts.verdicts)],
         missed=wrong["missed"],
         false_alarms=wrong["false alarm"],
-        defects=found.defects,
-        rules=found.rules,
+        defects=run_verdicts.defects,
+        rules=run_verdicts.rules,
         precision_recall=precision_recall(
             drawn_curves, drawn / "precision_recall.png", at=(counts["recall"], counts["precision"])
         ),
         iou=iou_curve(
             drawn_curves,
             drawn / "iou.png",
-            thresholds={rule: one.value for rule, one in found.thresholds.pixel.items()},
+            thresholds={rule: one.value for rule, one in run_verdicts.thresholds.pixel.items()},
         ),
-        browser=browser_of(c, workdir, data, chosen, found),
+        browser=browser_of(c, workdir, data, chosen, run_verdicts),
         examples=grid_figure(_examples(c, data, chosen, threshold), drawn / "examples.png"),
         scores=score_histogram(
             scores,
@@ -151,22 +154,28 @@ def _examples(c: Settings, data: Data, chosen: dict[str, np.ndarray], threshold:
 
 
 def browser_of(
-    c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: RunVerdicts
+    c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], run_verdicts: RunVerdicts
 ) -> Browser | None:
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
-    kept = method_of(c).steps(workdir)
-    at = verdicts_shown.report_rows(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
+    kept_steps = method_of(c).steps(workdir)
+    at = (
+        verdicts_shown.report_rows(data.test, chosen["scores"], c.output.browser)
+        if kept_steps is None
+        else kept_steps.at
+    )
     steps: list[list[tuple[int, np.ndarray]]] = [[] for _ in at]
     inner = _inner(c)
-    if kept is not None:
-        whole = [[thinned(x0_hat[inner, inner], np.mean) for x0_hat in one] for one in kept.x0_hat]
-        steps = [list(zip(times.tolist(), one, strict=True)) for times, one in zip(kept.times, whole, strict=True)]
+    if kept_steps is not None:
+        whole = [[thinned(x0_hat[inner, inner], np.mean) for x0_hat in one] for one in kept_steps.x0_hat]
+        steps = [
+            list(zip(times.tolist(), one, strict=True)) for times, one in zip(kept_steps.times, whole, strict=True)
+        ]
     pictures = []
     for i, visited in zip(at.tolist(), steps, strict=True):
-        one, row = _example(c, data, chosen, i), found.verdicts[i]
-        height, width = verdicts.drawn_size(found.judged, i)
+        one, row = _example(c, data, chosen, i), run_verdicts.verdicts[i]
+        height, width = verdicts.drawn_size(run_verdicts.judged, i)
         largest = row["largest_region"] / (height * width)
         pictures.append(
             BrowserPicture(
@@ -175,10 +184,10 @@ def browser_of(
                 one.mask,
             )
         )  # fmt: skip
-    threshold = found.thresholds.score.value
+    threshold = run_verdicts.thresholds.score.value
     # Where not all fit into the page it is the surest verdicts that are left out.
     pictures.sort(key=lambda one: verdicts_shown.ease(one.score, one.label, threshold))
-    return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
+    return Browser(pictures, len(data.test.labels), threshold, run_verdicts.thresholds.of_pixels.value)
 
 
 def _inner(c: Settings) -> slice:
@@ -232,15 +241,17 @@ def write_results(
     row = next(row for row in rows if row["selected"])
     made = {**{name: row[name] for name in (*columns, "crop")}, **method.numbers(row)}
     masked = method.point_of(row).masks
-    found = found_of(c, workdir, data, chosen, made, masked=masked)
-    write_csv(workdir / "scores.csv", found.verdicts)
-    write_csv(workdir / "per_defect.csv", found.defects)
-    write_csv(workdir / "thresholds.csv", found.rules)
+    run_verdicts = found_of(c, workdir, data, chosen, made, masked=masked)
+    write_csv(workdir / "scores.csv", run_verdicts.verdicts)
+    write_csv(workdir / "per_defect.csv", run_verdicts.defects)
+    write_csv(workdir / "thresholds.csv", run_verdicts.rules)
     if c.output.maps:
-        verdicts.write_maps(workdir / verdicts.MAPS, found.judged)
+        verdicts.write_maps(workdir / verdicts.MAPS, run_verdicts.judged)
     if c.output.overlays:
-        verdicts.write_overlays(workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
-    report = report_of(c, workdir, data, rows, chosen, found, fitted, selection)
+        verdicts.write_overlays(
+            workdir / verdicts.OVERLAYS, run_verdicts.judged, run_verdicts.thresholds.of_pixels.value
+        )
+    report = report_of(c, workdir, data, rows, chosen, run_verdicts, fitted, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     # Settings of the method's own choice, and those of which a sweep tries several values.

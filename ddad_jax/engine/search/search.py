@@ -177,22 +177,22 @@ def _identity(c: Settings, axes: Sequence[Axis], how: Search, subject: Subject) 
 
 def _firsts(c: Settings, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
-    kept = _kept(c, subject)
-    known = [method_of(c).point(c), *([kept.point] if kept else [])]
-    found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
-    return [values for values in found if values]
+    kept_point = _kept(c, subject)
+    known = [method_of(c).point(c), *([kept_point.point] if kept_point else [])]
+    first_values = [values_of(c, axes, point) for point in dict.fromkeys(known)]
+    return [values for values in first_values if values]
 
 
 def _kept(c: Settings, subject: Subject) -> ChosenPoint | None:
     """The point chosen before, where the student and the grid that it asks are those of now."""
-    kept = load_chosen(subject.folder, method_of(c), subject.made_with)
-    if kept and kept.asks != subject.asked_now(kept.point):
+    chosen = load_chosen(subject.folder, method_of(c), subject.made_with)
+    if chosen and chosen.asks != subject.asked_now(chosen.point):
         log.info("%s: another student or grid chose that point", subject.folder / "chosen.json")
         return None
-    return kept
+    return chosen
 
 
-def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
+def _keep_told(folder: Path, worths: Mapping[int, float]) -> list[dict[str, Any]]:
     """search.jsonl with the rows of the trials that were told, each once, and these rows.
 
     Raises:
@@ -200,14 +200,14 @@ def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
     """
     path = folder / "search.jsonl"
     rows = _read(path)
-    if missing := sorted(told.keys() - rows.keys()):
+    if missing := sorted(worths.keys() - rows.keys()):
         raise InputError(
             f"{path}: lacks the rows of {len(missing)} trials that the study knows, such as number {missing[0]}; "
             "delete the study (search.db, or what --storage names), too, to search anew"
         )
-    kept = [rows[number] for number in sorted(told)]
-    write_jsonl(path, kept)
-    return kept
+    answered_rows = [rows[number] for number in sorted(worths)]
+    write_jsonl(path, answered_rows)
+    return answered_rows
 
 
 def _read(path: Path) -> Rows:
@@ -226,13 +226,15 @@ def _answer(
 
 def _end(c: Settings, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
     """Keep the best point, and say what the search found."""
-    told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
-    order = ranked(told)
+    worths, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
+    order = ranked(worths)
     best = rows[order[0]]
-    report_search(c, axes, subject.folder, rows, order, failed=len(told) - len(order), shares=studies.importance(study))
-    worth, kept = float(best["synthetic_image_auroc"]), _kept(c, subject)
-    if kept and kept.worth > worth + 1e-9:
-        print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {point_settings(*kept.point)}")
+    report_search(
+        c, axes, subject.folder, rows, order, failed=len(worths) - len(order), shares=studies.importance(study)
+    )
+    worth, kept_point = float(best["synthetic_image_auroc"]), _kept(c, subject)
+    if kept_point and kept_point.worth > worth + 1e-9:
+        print(f"\nchosen.json keeps a better point, with {kept_point.worth:.4f}: {point_settings(*kept_point.point)}")
     else:
         save_chosen(subject.folder, ChosenPoint(method_of(c).point_of(best), subject.made_with, subject.asks, worth))
         print(f"\nThe best is kept in {subject.folder / 'chosen.json'}.")

@@ -127,8 +127,8 @@ def read_content(path: Path, holds: Holds = (), *, mend: str = "Delete it") -> t
         content, made_with = _values(path) if path.suffix == ".json" else _arrays(path)
     except _DAMAGED as error:
         # What NumPy and zipfile say advises on their own arguments.
-        own = first_line(error) if path.suffix == ".json" else type(error).__name__
-        why = getattr(error, "strerror", None) or f"damaged: {own}"
+        reason = first_line(error) if path.suffix == ".json" else type(error).__name__
+        why = getattr(error, "strerror", None) or f"damaged: {reason}"
         raise InputError(f"{path}: cannot be read ({why}); expected what a run keeps there. {mend}") from None
     if lacking := _lacking(content, holds):
         raise InputError(f"{path}: has no {lacking}; expected what a run keeps there. {mend}")
@@ -165,9 +165,9 @@ def _arrays(path: Path) -> tuple[Content, dict[str, Any]]:
     """Every array is read, so that the checksums of all hold."""
     with np.load(path, allow_pickle=False) as archive:
         content = {name: archive[name] for name in archive.files}
-    said = parsed(str(content.pop("made_of")), constants=True) if "made_of" in content else {}
+    made_of = parsed(str(content.pop("made_of")), constants=True) if "made_of" in content else {}
     # Files of before may have several objects in a list, or lists of words, which say nothing that can be compared.
-    parts = said if isinstance(said, list) else [said]
+    parts = made_of if isinstance(made_of, list) else [made_of]
     return content, {name: plain(value) for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
@@ -189,4 +189,4 @@ def _say_once(path: Path, level: int, sentence: str) -> None:
 
 def _forget_words(path: Path) -> None:
     """What is true of a new file is said again."""
-    _SAID.difference_update([said for said in _SAID if said[0] == path])
+    _SAID.difference_update([logged for logged in _SAID if logged[0] == path])
