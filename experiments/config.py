@@ -1,4 +1,4 @@
-"""What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference_config(c)``."""
+"""What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference(c)``."""
 
 from collections.abc import Collection
 from typing import Any
@@ -30,7 +30,7 @@ def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:
     return check_settings(settings_from(c.to_dict()), given)
 
 
-def reference_config(c: ConfigDict) -> ConfigDict:
+def reference(c: ConfigDict) -> ConfigDict:
     """Turn ``c`` into what the published code of its method does, quirks included; the caller keeps data and category.
 
     Deviation: a few normal images are still held out (validation loss, contrast, thresholds); the published code

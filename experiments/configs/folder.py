@@ -14,7 +14,7 @@ away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.config import base, reference_config
+from experiments.config import base, reference
 
 SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
@@ -28,7 +28,7 @@ def get_config(argument: str = "cpu") -> ConfigDict:
     if size in SWEPT and option in ("", "reference"):
         c = base(size)
         c.sweep.update(SWEPT[size])
-        return reference_config(c) if option else c
+        return reference(c) if option else c
     if argument not in ("cpu", "gpu"):
         methods = ", ".join(f"folder.py:{name}" for method in SWEPT for name in (method, f"{method},reference"))
         raise InputError(f"folder.py:{argument}: expected folder.py (for two CPU cores), folder.py:gpu, {methods}")

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.data.listing import listed
 from ddad_jax.errors import InputError
-from experiments.config import base, reference_config
+from experiments.config import base, reference
 from experiments.configs import folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, VISA
 
@@ -138,7 +138,7 @@ def _gpu(named: Named) -> ConfigDict:
 
 
 def _published(c: ConfigDict, *, small: bool) -> ConfigDict:
-    c = reference_config(c)
+    c = reference(c)
     with c.unlocked():
         if small:
             c.model.update(base=32, heads=2, dropout=0.3)

@@ -11,7 +11,7 @@ from tiny_runs import config
 
 from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.errors import InputError
-from experiments.config import base, engine_settings, reference_config
+from experiments.config import base, engine_settings, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
 
@@ -98,7 +98,7 @@ def test_mvtec_screw_reference_is_the_published_code() -> None:
 def test_reference_keeps_data_and_category() -> None:
     c = base()
     c.data.root, c.data.category = "somewhere", "screw"
-    assert (reference_config(c).data.root, reference_config(c).data.category) == ("somewhere", "screw")
+    assert (reference(c).data.root, reference(c).data.category) == ("somewhere", "screw")
 
 
 def test_the_selected_point_is_in_every_plan_and_counted_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
-from experiments.config import base, reference_config
+from experiments.config import base, reference
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def test_what_nothing_is_said_of_is_whole() -> None:
     c = base()
     with c.unlocked():
         c.sample.reuse = 3
-    assert (UNSAID["reuse"], base().sample.reuse, reference_config(c).sample.reuse) == (1, 1, 1)
+    assert (UNSAID["reuse"], base().sample.reuse, reference(c).sample.reuse) == (1, 1, 1)
     point = ddad_plan(config(Path(), sample__steps=4, sample__reuse=2), sweep=False).costly[0]
     assert teacher_of(point, 50).reuse == 1 and teacher_of(point, 50) == teacher_of(point._replace(reuse=1), 50)
 

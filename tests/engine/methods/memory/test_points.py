@@ -10,7 +10,7 @@ import tiny_runs
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.errors import InputError
-from experiments.config import base, reference_config
+from experiments.config import base, reference
 from experiments.configs import folder
 
 NAMES = ("patchcore", "padim")
@@ -69,7 +69,7 @@ def test_gaussians_of_tiles_are_doubted_and_a_bank_of_them_is_not(tmp_path: Path
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_published_choices_are_a_word_away_and_never_mixed_in(name: str) -> None:
-    ours, published = base(name), reference_config(base(name))
+    ours, published = base(name), reference(base(name))
     assert not (ours.score.repeat_edge or ours.score.get("squared")) and published.score.repeat_edge
     assert published.score.sigma * published.data.size / 256 == pytest.approx(4.0)
     asked = folder.get_config(f"{name},reference")
