@@ -12,7 +12,7 @@ from ddad_jax.timesteps import (
     log_snr,
     log_snr_continuous,
     quadratic,
-    reference,
+    reference_grid,
     trailing,
     uniform,
 )
@@ -54,7 +54,7 @@ def test_every_trailing_and_uniform_grid_that_may_be_asked_for_visits_distinct_t
 
 @pytest.mark.parametrize(("steps", "first"), [(10, 225), (5, 200), (25, 240)])
 def test_the_reference_grid_never_visits_the_time_it_starts_from(steps: int, first: int) -> None:
-    grid = reference(250, steps)
+    grid = reference_grid(250, steps)
     assert grid.start == 250 and grid.t[0] == first and grid.t[-1] == 0
     np.testing.assert_array_equal(grid.t, list(range(0, 250, 250 // steps))[::-1])
 
@@ -104,7 +104,7 @@ def test_real_times_are_even_in_log_snr_however_many(t_prime: int) -> None:
 
 def test_a_reference_grid_that_the_published_name_would_misstate_is_refused() -> None:
     with pytest.raises(InputError, match="divisible"):
-        reference(250, 7)
+        reference_grid(250, 7)
 
 
 @pytest.mark.parametrize("make", [quadratic, log_snr])

@@ -4,12 +4,12 @@ import jax.numpy as jnp
 
 from ddad_jax.conditioning import denoised
 from ddad_jax.schedule import per_image
-from ddad_jax.solvers.dpm_solver import Memory, begin, extrapolated
+from ddad_jax.solvers.dpm_solver import DpmMemory, begin, extrapolated
 from ddad_jax.solvers.step import Solver, Step, half_log_snr
 from ddad_jax.types import Array, EpsFn
 
 
-def _advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Array, Memory]:
+def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[Array, DpmMemory]:
     """x_s = (sigma_s / sigma_t) e^(-eta h) x_t + sqrt(a_s) (1 - e^(-(1 + eta) h)) D + sigma_s sqrt(1 - e^(-2 eta h)) z,
 
     sigma = sqrt(1 - a), h = lambda_s - lambda_t, D as in DPM-Solver++ (2M), z standard normal. eta = 0 is that
@@ -29,7 +29,7 @@ def _advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Arr
     towards = -jnp.sqrt(a_s) * jnp.expm1(-(1.0 + step.eta) * h)
     spread = jnp.sqrt(-(1.0 - a_s) * jnp.expm1(-2.0 * step.eta * h))
     x_s = per_image(keep, x_t) * x_t + per_image(towards, x_t) * d + per_image(spread, x_t) * step.noise
-    return jnp.where(per_image(last, x_t), x0_hat, x_s), Memory(x0_hat, lam_t)
+    return jnp.where(per_image(last, x_t), x0_hat, x_s), DpmMemory(x0_hat, lam_t)
 
 
 SDE_DPM_SOLVER_2M = Solver(begin, _advance, order=2, stochastic=True)

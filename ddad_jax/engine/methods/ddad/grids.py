@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.data.split import spread
@@ -23,8 +23,8 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
-from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
-from ddad_jax.optimised_grid import grid_of, search
+from ddad_jax.grid_teacher import StepCosts, reconstruction_distances, run_teacher, step_costs
+from ddad_jax.optimised_grid import grid_of, optimise_grid
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
@@ -61,7 +61,7 @@ def optimised_grids(
         **{name: c.sample[name] for name in ("w", "start_noise", "fade", "blend_max", "clip", *INTERVAL)},
         **c.grid.to_dict(),
         "seed": c.seed,
-        "parameters": fingerprint(params),
+        "parameters": params_fingerprint(params),
     }
 
     # Of grids from before there was an interval of the blend.
@@ -83,7 +83,7 @@ def optimised_grids(
         x0, floor, costs = programs.teach(candidates)
         for key in keys:
             try:
-                found = search(
+                found = optimise_grid(
                     costs,
                     candidates.t,
                     programs.measure(x0, key.solver),
@@ -114,14 +114,14 @@ def optimised_grids(
                     "seconds": seconds,
                 }
             )
-            kept.save(path, {"alpha_bar": _schedule(), "grids": entries}, {})
+            kept.save_content(path, {"alpha_bar": _schedule(), "grids": entries}, {})
     return {key: grid for key in wanted if (grid := saved(key))}
 
 
 def load_entries(path: Path) -> list[dict[str, Any]]:
     """What grids.json holds of this schedule (of another, the times mean other noise); an entry whose times its T' and
     steps do not allow is left out, with a warning."""
-    there = kept.load(path, {"alpha_bar": _schedule()}, {"grids": list}, otherwise="grids are found anew")
+    there = kept.load_content(path, {"alpha_bar": _schedule()}, {"grids": list}, otherwise="grids are found anew")
     entries = there["grids"] if there else []
     for entry in entries:
         if not _fits(entry):
@@ -173,7 +173,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     def costs(weights: Any, y: Array, keys: Array, grid: TimeGrid, x0: Array, how: dict[str, Any]) -> StepCosts:
         own: Any = {"alpha_bar": table, "noise_fn": noise_of(keys, y.shape[1:]), "solver": solver, **how}
         # Its times are whole, as those of a grid are; where it ends, the finer run is nearer to the exact flow.
-        run = teach(eps_fn(unet, weights), y, grid, **own)._replace(x0=x0)
+        run = run_teacher(eps_fn(unet, weights), y, grid, **own)._replace(x0=x0)
         return step_costs(run, alpha_bar=table)
 
     def taught(candidates: TimeGrid) -> tuple[Array, float, StepCosts]:
@@ -192,7 +192,9 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     ) -> Array:
         noise_fn = noise_of(keys, y.shape[1:])
         network, rule = eps_fn(unet, weights), SOLVERS[solver]
-        return distances(network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how)
+        return reconstruction_distances(
+            network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how
+        )
 
     return _Programs(
         taught,
@@ -201,4 +203,4 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
 
 
 def _schedule() -> str:
-    return fingerprint(alpha_bar())
+    return params_fingerprint(alpha_bar())
