@@ -10,7 +10,7 @@ import numpy as np
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance
 from ddad_jax.errors import InputError
-from ddad_jax.first_pass import SIGMA, UPSAMPLING, First, first_pass, start_times
+from ddad_jax.first_pass import FIRST_PASS_UPSAMPLING, SIGMA, First, first_pass, start_times
 from ddad_jax.mesh import copied, own_rows
 from ddad_jax.picture_program import Detection, PictureProgram, on_device, require_batch
 from ddad_jax.points import GridKey, ReconPoint, ScorePoint, time_grid
@@ -120,7 +120,7 @@ class Detector(PictureProgram):
         start: Any = [jnp.broadcast_to(jnp.asarray(a)[..., None], (*a.shape, p)) for a in time_grid(once)]
         called = pairs._replace(grid=TimeGrid(*start), eta=jnp.full_like(pairs.eta, once.eta))
         _, pixel, layers = self.program.function(weights, called, **way_of(once))
-        d_f = feature_distance(layers, tuple(sorted(layers)), pixel.shape[1], upsampling=UPSAMPLING)
+        d_f = feature_distance(layers, tuple(sorted(layers)), pixel.shape[1], upsampling=FIRST_PASS_UPSAMPLING)
         scores = image_score(anomaly_map(pixel, d_f, v=1.0, ratio=first.ratio, sigma=SIGMA * pixel.shape[1]))
         rank = jnp.searchsorted(jnp.asarray(first.scores), scores, side="left")
         # A score that is no number is not unusual.

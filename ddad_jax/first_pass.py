@@ -17,7 +17,7 @@ SIGMA = 4.0 / 256.0
 """Of the blur of a first pass's maps, as a share of the side: the paper's, whatever the score's own is swept over."""
 
 
-UPSAMPLING = "align_corners"
+FIRST_PASS_UPSAMPLING = "align_corners"
 """Of a first pass's features, whatever the score's own: its score is the largest value of a map, wherever that is."""
 
 
@@ -48,13 +48,15 @@ def first_ratio(distances: Distances, n_normal: int) -> float:
       InputError: as ``scale_from_normal``.
     """
     layers = tuple(sorted(distances.features))
-    return scale_from_normal(*blurred(distances, layers, 0.0, upsampling=UPSAMPLING, rows=slice(0, n_normal))).ratio
+    return scale_from_normal(
+        *blurred(distances, layers, 0.0, upsampling=FIRST_PASS_UPSAMPLING, rows=slice(0, n_normal))
+    ).ratio
 
 
 def first_scores(distances: Distances, *, ratio: float, sigma: float) -> np.ndarray:
     """Image scores [n] of a first pass: every layer the distances hold, v = 1, blurred by ``sigma`` pixels."""
     layers = tuple(sorted(distances.features))
-    both = blurred(distances, layers, sigma, upsampling=UPSAMPLING)
+    both = blurred(distances, layers, sigma, upsampling=FIRST_PASS_UPSAMPLING)
     return np.asarray(image_score(combine(*both, v=1.0, ratio=np.float32(ratio))))
 
 

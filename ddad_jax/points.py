@@ -33,7 +33,8 @@ class ReconPoint(NamedTuple):
     ``sampler.STARTS``. draws >= 1: distances are means over so many draws of the noise, those of the seeds
     seed draws + 0 .. draws - 1, each reconstructed by itself. blend_low, blend_high: times from which to which the
     blend acts (``conditioning.conditioned``). last_blend >= 0: above 0, w is such that the blend at the last visited
-    time is this, whatever the number of steps (``held_w``); 0: w as it is.
+    time is this, whatever the number of steps; total_blend in [0, 1): the same of all steps together (``held_w``). 0: w
+    as it is.
     """
 
     w: float
@@ -55,6 +56,7 @@ class ReconPoint(NamedTuple):
     blend_low: int = 0
     blend_high: int = T - 1
     last_blend: float = 0.0
+    total_blend: float = 0.0
 
     @property
     def calls(self) -> int:
@@ -107,12 +109,13 @@ def recon_grid(
     blend_low: Sequence[int] = (0,),
     blend_high: Sequence[int] = (T - 1,),
     last_blend: Sequence[float] = (0.0,),
+    total_blend: Sequence[float] = (0.0,),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
     which learnt from a teacher without, and reuses nothing. Where nothing is random (eta = 0, start_noise = 0) the
     first seed stands for all of them, and one draw, too. From an inversion nothing is random but eta, and start_noise
-    is 0. Where last_blend is above 0 it decides w.
+    is 0. Where last_blend or total_blend is above 0 it decides w.
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
@@ -126,7 +129,7 @@ def recon_grid(
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
         "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
         "mask_before": mask_before, "start": start, "draws": draws, "blend_low": blend_low, "blend_high": blend_high,
-        "last_blend": last_blend,
+        "last_blend": last_blend, "total_blend": total_blend,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):
@@ -150,9 +153,10 @@ def recon_grid(
         "blend_max": "0 (no limit) or more, 1 to end at the target",
         "rise": "0 (one T' for all pictures) or more",
         "last_blend": "0 (w as it is) or more",
+        "total_blend": "0 (w as it is) up to below 1",
     }.items():
         for number in axes[name]:
-            if not (math.isfinite(number) and number >= 0):
+            if not (math.isfinite(number) and 0 <= number < (1 if name == "total_blend" else math.inf)):
                 raise InputError(f"{name} = {number}: expected a finite number, {says}")
     for number in reuse:
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
@@ -170,12 +174,12 @@ def recon_grid(
         if not SOLVERS[at["solver"]].stochastic or at["model"] == "student":
             at["eta"] = 0.0
         if at["model"] == "student":
-            at.update(start="noise", blend_low=0, blend_high=T - 1, last_blend=0.0)
+            at.update(start="noise", blend_low=0, blend_high=T - 1, last_blend=0.0, total_blend=0.0)
         if at["start"] == "inversion":
             at["start_noise"] = 0.0
         if at["eta"] == 0 and at["start_noise"] == 0:
             at.update(seed=seed[0], draws=1)
-        if at["last_blend"]:
+        if at["last_blend"] or at["total_blend"]:
             at["w"] = held_w(at)
         # Features of the first step for all the others: no larger number says more.
         at["reuse"] = 1 if at["model"] == "student" else min(at["reuse"], at["steps"])
@@ -203,38 +207,60 @@ def recon_grid(
 
 
 def held_w(at: Mapping[str, Any]) -> float:
-    """w of settings whose ``last_blend`` is above 0: last_blend / (1 - alpha_bar_tK)^fade, t_K the last visited time.
+    """w of settings whose ``last_blend`` or ``total_blend`` is above 0: such that ``blend_at_end`` or
+    ``blend_in_total`` is that, whatever the number of steps.
 
-    The blend there is what a reconstruction ends with, and with w it grows as steps get fewer: at w = 1 and T' = 250
-    it is 0.07 with 3 steps even in log-SNR and 0.48 with one.
+    At w = 1 and T' = 250 the last blend is 0.48 with one step and 0.07 with three of the trailing grid, and the total
+    one 0.48 and 0.64: with w as it is, an axis of steps is one of strength, too.
 
     Raises:
-      InputError: a grid or a start time that differs from model to model, or from picture to picture.
+      InputError: both are above 0; the visited times differ from model to model or from picture to picture; no w
+        leads there.
     """
+    last, total = at["last_blend"], at["total_blend"]
+    asked = f"last_blend = {last:g}" if last else f"total_blend = {total:g}"
+    if last and total:
+        raise InputError(f"last_blend = {last:g} with total_blend = {total:g}: expected one of them, as each decides w")
     if at["grid"] == OPTIMISED or at["rise"]:
         raise InputError(
-            f"last_blend = {at['last_blend']:g} with grid = {at['grid']} and rise = {at['rise']:g}: expected a grid "
-            "that is a formula, such as trailing, and rise = 0, as the last visited time decides w"
+            f"{asked} with grid = {at['grid']} and rise = {at['rise']:g}: expected a grid that is a formula, such as "
+            "trailing, and rise = 0, as the visited times decide w"
         )
-    return float(at["last_blend"] / _noise_at_end(at["grid"], at["t_prime"], at["steps"]) ** at["fade"])
+    grid = GRIDS[at["grid"]](at["t_prime"], at["steps"])
+    noise = _noise(grid.t) ** at["fade"]
+    if last:
+        return float(last / noise[-1])
+    point = ReconPoint(**{name: at[name] for name in ReconPoint._fields})
+    low, high = 0.0, 1.0 / float(noise.min())
+    if blend_in_total(point._replace(w=high), grid) < total:
+        raise InputError(f"{asked}: expected less, or a blend that acts at a visited time and may come that far")
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        short = blend_in_total(point._replace(w=middle), grid) < total
+        low, high = (middle, high) if short else (low, middle)
+    return high
+
+
+def blends(point: ReconPoint, grid: TimeGrid) -> np.ndarray:
+    """min(w (1 - alpha_bar_t)^fade, blend_max) at each time of ``grid``, 0 where the blend does not act; [K]."""
+    found = np.minimum(point.w * _noise(grid.t) ** point.fade, point.blend_max or math.inf)
+    return np.asarray(np.where((grid.t >= point.blend_low) & (grid.t <= point.blend_high), found, 0.0))
 
 
 def blend_at_end(point: ReconPoint, grid: TimeGrid) -> float:
-    """min(w (1 - alpha_bar_tK)^fade, blend_max) at the last time of ``grid``: the share of the target that the last
-    step blends in, 0 where the blend does not act then."""
-    last = float(grid.t[-1])
-    if not point.blend_low <= last <= point.blend_high:
-        return 0.0
-    return float(min(point.w * _noise(last) ** point.fade, point.blend_max or math.inf))
+    """That of the last step: the share of the target in x0 where the network forgets what it was shown before."""
+    return float(blends(point, grid)[-1])
 
 
-def _noise_at_end(grid: str, t_prime: int, steps: int) -> float:
-    return _noise(float(GRIDS[grid](t_prime, steps).t[-1]))
+def blend_in_total(point: ReconPoint, grid: TimeGrid) -> float:
+    """1 - prod_k (1 - b_k), each b_k at most 1: the share where the network gives back what it was shown. A network is
+    somewhere between this and ``blend_at_end``."""
+    return float(1.0 - np.prod(1.0 - np.minimum(blends(point, grid), 1.0)))
 
 
-def _noise(t: float) -> float:
-    """1 - alpha_bar at t."""
-    return 1.0 - float(np.interp(t, np.arange(T), alpha_bar_table().astype(np.float64)))
+def _noise(t: np.ndarray) -> np.ndarray:
+    """1 - alpha_bar at times t."""
+    return 1.0 - np.interp(t, np.arange(T), alpha_bar_table().astype(np.float64))
 
 
 class GridKey(NamedTuple):

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.points import blend_at_end, recon_grid, time_grid
+from ddad_jax.points import blend_at_end, blend_in_total, recon_grid, time_grid
 
 GOOD: dict[str, Any] = {
     "w": (3.0,),
@@ -54,6 +54,10 @@ GOOD: dict[str, Any] = {
         ({"blend_low": (300,), "blend_high": (200,)}, "blend_low = 300 with blend_high = 200"),
         ({"last_blend": (-0.1,)}, "last_blend = -0.1"),
         ({"last_blend": (0.1,), "rise": (0.5,)}, "last_blend = 0.1 with grid = trailing and rise = 0.5"),
+        ({"total_blend": (1.0,)}, "total_blend = 1"),
+        ({"last_blend": (0.1,), "total_blend": (0.1,)}, "expected one of them"),
+        ({"total_blend": (0.5,), "blend_low": (300,)}, "total_blend = 0.5: expected less, or a blend that acts"),
+        ({"total_blend": (0.9,), "blend_max": (0.01,)}, "total_blend = 0.9: expected less"),
         ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
         ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
     ],
@@ -107,6 +111,17 @@ def test_w_may_be_such_that_the_last_blend_is_the_same_for_any_number_of_steps(g
     assert ends[0] > 3 * ends[1] > 3 * ends[2]
     (again,) = recon_grid(**{name: (value,) for name, value in held[0]._asdict().items()})
     assert again == held[0]
+
+
+@pytest.mark.parametrize("more", [{}, {"blend_low": (100,)}, {"blend_max": (0.3,), "fade": (0.5,)}], ids=str)
+def test_w_may_be_such_that_all_blends_together_are_the_same(more: dict[str, Any]) -> None:
+    held = recon_grid(**{**GOOD, "steps": (2, 3, 10), "total_blend": (0.4,), **more})
+    assert len({point.w for point in held}) == 3
+    for point in held:
+        assert blend_in_total(point, time_grid(point)) == pytest.approx(0.4)
+    loose = recon_grid(**{**GOOD, "w": (0.5,), "steps": (1, 3, 10)})
+    totals = [blend_in_total(point, time_grid(point)) for point in loose]
+    assert totals[0] < totals[1] < totals[2]
 
 
 def test_the_last_blend_knows_its_limit_and_its_interval() -> None:

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from ddad_jax.conditioning import denoised
 from ddad_jax.schedule import per_image
-from ddad_jax.solvers.dpm_solver import DpmMemory, begin, extrapolated
+from ddad_jax.solvers.dpm_solver import DpmMemory, dpm_begin, dpm_extrapolated
 from ddad_jax.solvers.step import Solver, Step, half_log_snr
 from ddad_jax.types import Array, EpsFn
 
@@ -24,7 +24,7 @@ def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[
     a_t, a_s = (jnp.broadcast_to(a, shape) for a in (step.a_t, step.a_s))
     lam_t, last = half_log_snr(a_t), a_s >= 1.0
     h = half_log_snr(jnp.where(last, a_t, a_s)) - lam_t
-    d = extrapolated(x0_hat, memory, step, lam_t, h, x_t)
+    d = dpm_extrapolated(x0_hat, memory, step, lam_t, h, x_t)
     keep = jnp.sqrt((1.0 - a_s) / (1.0 - a_t)) * jnp.exp(-step.eta * h)
     towards = -jnp.sqrt(a_s) * jnp.expm1(-(1.0 + step.eta) * h)
     spread = jnp.sqrt(-(1.0 - a_s) * jnp.expm1(-2.0 * step.eta * h))
@@ -32,4 +32,4 @@ def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[
     return jnp.where(per_image(last, x_t), x0_hat, x_s), DpmMemory(x0_hat, lam_t)
 
 
-SDE_DPM_SOLVER_2M = Solver(begin, _advance, order=2, stochastic=True)
+SDE_DPM_SOLVER_2M = Solver(dpm_begin, _advance, order=2, stochastic=True)

@@ -16,7 +16,7 @@ from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
     "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max",
-    "last_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse",
+    "last_blend", "total_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse",
     "v", "feature_weight", "layers", "sigma", "standardise", "upsampling",
 )  # fmt: skip
 TITLES = {
@@ -31,6 +31,7 @@ TITLES = {
     "fade": "fade of the blend",
     "blend_max": "limit of the blend (0: none)",
     "last_blend": "blend of the last step that w is such for (0: w as it is)",
+    "total_blend": "blend of all steps that w is such for (0: w as it is)",
     "blend_low": "time down to which the blend acts",
     "blend_high": "time from which the blend acts",
     "start": "start at T'",

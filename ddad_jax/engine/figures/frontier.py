@@ -20,7 +20,7 @@ WAY = (
     "rise", "reuse",
 )  # fmt: skip
 """The settings that make a way to sample; steps move along its line."""
-KEPT = ("t_prime", "last_blend", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
+KEPT = ("t_prime", "last_blend", "total_blend", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
 """The settings that are those of the selected row in every line."""
 METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933", "#882255")
@@ -45,8 +45,8 @@ class Spot(NamedTuple):
 
 
 def _kept(row: Row, chosen: Row) -> bool:
-    """Whether a row has what stays of the chosen one's settings; where last_blend decides w, that moves with steps."""
-    names = KEPT if chosen.get("last_blend") else ("w", *KEPT)
+    """Whether a row has what stays of the chosen one's settings; where the blend decides w, that moves with steps."""
+    names = KEPT if chosen.get("last_blend") or chosen.get("total_blend") else ("w", *KEPT)
     return all(row.get(name) == chosen.get(name) for name in names)
 
 

@@ -35,7 +35,16 @@ from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Measured
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
-from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, blend_at_end, grid_key, time_grid
+from ddad_jax.points import (
+    OPTIMISED,
+    GridKey,
+    ReconPoint,
+    ScorePoint,
+    blend_at_end,
+    blend_in_total,
+    grid_key,
+    time_grid,
+)
 from ddad_jax.sweep import Distances, PairProgram, blurred
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
@@ -171,7 +180,8 @@ class FittedDDAD:
         tiles, first = pictures.tiles, pictures.first_test
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         # Of the times of T' itself where pictures start later.
-        end = {"blend_at_end": blend_at_end(point, time_grid(point, self.grids))}
+        grid = time_grid(point, self.grids)
+        end = {"blend_at_end": blend_at_end(point, grid), "blend_in_total": blend_in_total(point, grid)}
         return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **end, **risen}
 
     def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures) -> Iterator[Mapped]:

@@ -59,6 +59,7 @@ _LAMBDA = number(0, expected="finite, 0 or more")
 _MULTIPLIERS = tuple_of(above(0, 1024), most=16)
 _SIDES = tuple_of(above(0, expected="the side of a feature map in pixels"))
 _ANY_TIME = whole_number(0, 999)
+_TOTAL_BLEND = below_one("0 (w as it is) up to below 1")
 _LAST_BLEND = number(0, 1e6, "0 (w as it is) or more, such as 0.1")
 _RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
 _REUSE = whole_number(1, expected="1 (every layer at every step) or more steps")
@@ -201,6 +202,7 @@ class SampleSettings(Section):
         0.0, _LAST_BLEND,
         "above 0: w is such that the blend of the last step is this, whatever the steps; published 0",
     )  # fmt: skip
+    total_blend: float = setting(0.0, _TOTAL_BLEND, "the same of all steps together, 1 - prod (1 - blend)")
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
     clip: bool = setting(True, BOOL, "predictions of the clean picture stay in [-1, 1]")
     batch_size: int = setting(16, _BATCH, "(point, image) pairs in one call")
@@ -239,7 +241,7 @@ class GridSettings(Section):
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
                    "rise", "reuse", "mask_before", "start", "draws", "blend_low", "blend_high",
-                   "last_blend")  # fmt: skip
+                   "last_blend", "total_blend")  # fmt: skip
 _PARTS = {name: tuple_of(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": tuple_of(SEED)}
 
 
@@ -269,6 +271,7 @@ class DDADSweepSettings(SweepSettings):
     blend_low: tuple[int, ...] = swept(SampleSettings, "blend_low")
     blend_high: tuple[int, ...] = swept(SampleSettings, "blend_high")
     last_blend: tuple[float, ...] = swept(SampleSettings, "last_blend")
+    total_blend: tuple[float, ...] = swept(SampleSettings, "total_blend")
     v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
