@@ -176,7 +176,7 @@ class PairProgram:
         ) -> tuple[Array, Array, dict[str, Array]]:
             if draws == 1:
                 return drawn(weights, pairs, solver, reuse, start)
-            seeds = pairs.seed * np.uint32(draws) + jnp.arange(draws, dtype=jnp.uint32)[:, None]
+            seeds = (pairs.seed * np.uint32(draws))[None] + jnp.arange(draws, dtype=jnp.uint32)[:, None]
             x0, *distances = jax.lax.map(
                 lambda seed: drawn(weights, pairs._replace(seed=seed), solver, reuse, start), seeds
             )

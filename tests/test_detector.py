@@ -53,6 +53,7 @@ def assert_agrees(found: Detection, maps: np.ndarray) -> None:
         (POINT, SCORE._replace(layers=LAYERS, v=0.0, sigma=0.0)),
         (POINT, SCORE._replace(feature_weight=0.0)),
         (POINT, SCORE._replace(upsampling="half_pixel")),
+        (POINT._replace(start="inversion", draws=2, blend_low=50, start_noise=0.0), SCORE),
         (POINT._replace(solver="dpm2m", eta=0.0, start_noise=0.0, blend_max=1.0, fade=0.0), SCORE._replace(v=7.0)),
     ],
     ids=[
