@@ -102,6 +102,7 @@ def loss_at(
     dropout_key: Array | None = None,
     reduce: str = "mean",
     min_snr: float = 0.0,
+    weight: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array]:
     """(loss, mean squared error over elements, unweighted) for given images [b, h, w, c], times [b] and noise.
 
@@ -109,8 +110,8 @@ def loss_at(
     """
     a = alpha_bar_at(alpha_bar, t)
     eps_hat = apply(params, perturb(x, noise, a), t, dropout_key)
-    weight = min_snr_weight(a, min_snr) if min_snr else 1.0
-    return noise_loss(eps_hat, noise, reduce=reduce, weight=weight), ((eps_hat - noise) ** 2).mean()
+    by_time = (min_snr_weight(a, min_snr) if min_snr else 1.0) * (weight(a) if weight else 1.0)
+    return noise_loss(eps_hat, noise, reduce=reduce, weight=by_time), ((eps_hat - noise) ** 2).mean()
 
 
 def descend(
@@ -161,6 +162,7 @@ def train_step(
     ema_decay: float = 0.999,
     reduce: str = "mean",
     min_snr: float = 0.0,
+    weight: Callable[[Array], Array] | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update on a batch: t ~ U{0 .. t_max - 1} an image, fresh noise.
 
@@ -176,6 +178,8 @@ def train_step(
       reduce: see ``noise_loss``.
       min_snr: Deviation: gamma of ``min_snr_weight``, 0 for equal weights; published 0. A short training
         learns the picture sooner when it does not spend itself on the noise of almost clean images.
+      weight: alpha_bar_t [b] -> of each image's error of the noise [b], such as ``unet.output_weight``. Deviation:
+        published none, all count alike.
 
     Returns:
       the new state, and {"loss", "mse", "grad_norm"}; mse is the mean over elements, unweighted. A loss that is not
@@ -187,6 +191,7 @@ def train_step(
 
     def loss_fn(params: Any) -> tuple[Array, Array]:
         how: Any = {"alpha_bar": alpha_bar, "dropout_key": dropout_key, "reduce": reduce, "min_snr": min_snr}
+        how |= {"weight": weight}
         return loss_at(apply, params, x, t, noise, **how)
 
     state, metrics, mse = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)

@@ -146,6 +146,22 @@ def _preconditioned(
     return x_t / jnp.sqrt(a * variance), eps
 
 
+def output_weight(alpha_bar_t: Array, *, predict: str, sigma_data: float = 0.5) -> Array:
+    """What a squared error of the noise is multiplied by to be that of the network's own output; like
+    ``alpha_bar_t``, in (0, 1).
+
+    1 for "eps", (1 - a) / a for "x0", 1 / a for "v" (Salimans and Ho 2022: SNR + 1 of that of x0), and
+    (sigma^2 + sigma_data^2) / sigma_data^2 with sigma^2 = (1 - a) / a for "edm" (Karras et al. 2022, Eq. 8).
+    """
+    a = alpha_bar_t
+    return {
+        "eps": jnp.ones_like(a),
+        "x0": (1.0 - a) / a,
+        "v": 1.0 / a,
+        "edm": (1.0 - a) / (a * sigma_data**2) + 1.0,
+    }[predict]
+
+
 def pixels_to_channels(x: Array, p: int) -> Array:
     """[b, h, w, c] -> [b, h / p, w / p, p p c]: each p x p patch becomes the channels of one pixel."""
     b, h, w, c = x.shape

@@ -76,7 +76,7 @@ def _padim_reference(c: ConfigDict) -> None:
 
 def _ddad_reference(c: ConfigDict) -> None:
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
-    c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", warmup_steps=0, clip_norm=0.0)
+    c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", error="noise", warmup_steps=0, clip_norm=0.0)
     c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
     c.backbone.update(name="wide_resnet101_2", feature_size=0)
     c.data.held_out = 0.02

@@ -12,7 +12,7 @@ from ddad_jax.conditioning import denoised
 from ddad_jax.errors import InputError
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.types import Array
-from ddad_jax.unet import UNet, _preconditioned
+from ddad_jax.unet import PREDICTIONS, UNet, _preconditioned, output_weight
 
 SMALL: dict[str, Any] = {
     "image_size": 16,
@@ -83,3 +83,13 @@ def test_a_scalar_time_serves_the_whole_batch() -> None:
     np.testing.assert_allclose(
         net.apply(variables, x_t, jnp.asarray(5)), net.apply(variables, x_t, jnp.array([5, 5])), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("predict", PREDICTIONS)
+def test_the_weight_makes_an_error_of_the_noise_one_of_the_output(predict: str) -> None:
+    t, a = jnp.array([0, 400, 999]), jnp.asarray(alpha_bar_table())[jnp.array([0, 400, 999])]
+    x_t = jnp.zeros((3, 1, 1, 1))
+    _, read = _preconditioned(predict, 0.3, x_t, t)
+    moved = read(x_t, jnp.full_like(x_t, 2.0)) - read(x_t, jnp.zeros_like(x_t))  # the output is off by 2
+    weight = output_weight(a, predict=predict, sigma_data=0.3)
+    np.testing.assert_allclose(weight * moved[:, 0, 0, 0] ** 2, 4.0, rtol=1e-4)

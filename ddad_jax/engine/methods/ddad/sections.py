@@ -115,6 +115,11 @@ class TrainSettings(TrainingSettings):
 
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
     t_max: int = setting(1000, whole_number(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
+    error: str = setting(
+        "noise",
+        one_of("noise", "output"),
+        "| output: of what the network puts out, as usual for v and edm; published noise",
+    )
     min_snr: float = setting(0.0, _MIN_SNR, "5: weight by min(SNR, 5) / SNR, for short trainings; published 0")
 
 
