@@ -61,6 +61,7 @@ def assert_agrees(found: Detection, maps: np.ndarray) -> None:
         "features alone, no blur",
         "pixels alone",
         "half-pixel upsampling",
+        "inversion, two draws, interval",
         "another solver, start and blend",
     ],
 )

@@ -79,7 +79,7 @@ def _joint(c: DDADSettings, need: Need) -> None:
     """What settings of several sections can break together."""
     a = c.adapt
     once = c.train.error == "noise" or not c.train.min_snr
-    need("train.min_snr", once, "0 with train.error = output, as each weighs times by itself", ["train.error"])
+    need("train.min_snr", once, "0 with train.error=output, as each weighs times by itself", ["train.error"])
     try:
         grid = (adaptation_grid(c.sample.grid),)
         recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
