@@ -27,8 +27,8 @@ PARTS = {
     },
     "steering": {"solver": ("dpm2m",), "steps": (3,), "fade": (0.5, 2.0)},
     # Steps alone: with w as it is, the last blend grows as they get fewer, and that of all together falls.
-    "last": {"steps": (1, *FEW), "eta": (0.0,), "last_blend": (0.1,)},
-    "total": {"steps": (1, *FEW, 10), "eta": (0.0,), "total_blend": (0.8,)},
+    "last": {"steps": (1, *FEW), "eta": (0.0,), "grid": ("trailing",), "last_blend": (0.1,)},
+    "total": {"steps": (1, *FEW, 10), "eta": (0.0,), "grid": ("trailing",), "total_blend": (0.5,)},
     "interval": {"solver": ("dpm2m",), "steps": (3,), "blend_low": (100,)},
     "noise": {"solver": ("ddim", "sde_dpm2m"), "steps": FEW, "grid": ("log_snr",), "eta": (1.0,)},
     "draws": {"steps": (3,), "eta": (1.0,), "draws": (4,)},
