@@ -45,7 +45,7 @@ def alpha_bar_at(alpha_bar: Array, t: Array) -> Array:
 
     >>> table = alpha_bar_table()
     >>> print(alpha_bar_at(table, jnp.array([-1, 250])).round(4), alpha_bar_at(table, jnp.array([250.5])).round(4))
-    [1.     0.5214] [0.52]
+    [1.     0.5214] [0.5201]
     """
     t, table = jnp.asarray(t), jnp.asarray(alpha_bar)
     if not jnp.issubdtype(t.dtype, jnp.floating):

@@ -351,7 +351,8 @@ def sweep_pieces(
 
 def program_key(point: ReconPoint) -> tuple[Any, ...]:
     """What decides a compilation: points of one key share it."""
-    return (*way_of(point).values(), point.steps, point.mask_before, point.grid in CONTINUOUS)
+    how = way_of(point)
+    return (how.pop("solver"), point.steps, *how.values(), point.mask_before, point.grid in CONTINUOUS)
 
 
 def way_of(point: ReconPoint) -> dict[str, Any]:
