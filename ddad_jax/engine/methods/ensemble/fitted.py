@@ -20,7 +20,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
 from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleSettings, Judged, Members
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.picture_program import MapDetector
 from ddad_jax.types import Array
@@ -87,7 +87,7 @@ class FittedEnsemble:
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[Members],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -103,7 +103,7 @@ class FittedEnsemble:
             progress(len(pictures.images))
             yield Measured(point, evidence, np.sum([measured[name].seconds for name in point.members], axis=0), {})
 
-    def maps(self, evidence: Any, points: Sequence[Judged], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Any, points: Sequence[Judged], pictures: MeasuredPictures) -> Iterator[Mapped]:
         total: Any = None
         columns = {column: float("nan") for name in MEMBERS for column in unit_columns(name)}
         for name, of_member in evidence.items():
@@ -115,7 +115,7 @@ class FittedEnsemble:
         for cheap in points:
             yield Mapped(cheap, total, columns)
 
-    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+    def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
 
     def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:

@@ -20,7 +20,7 @@ from ddad_jax.engine.methods.ensemble.sections import (
     member_settings,
 )
 from ddad_jax.engine.methods.memory.method import Untrained
-from ddad_jax.engine.methods.method import Apart, Axis, is_number
+from ddad_jax.engine.methods.method import Apart, SearchableSetting, is_finite_number
 from ddad_jax.engine.settings.need import Need
 
 
@@ -29,7 +29,7 @@ class Ensemble(Untrained):
 
     name, title, settings = "ensemble", "an ensemble", EnsembleSettings
     costly, cheap = Members, Judged
-    axes: Mapping[str, Axis] = {}
+    axes: Mapping[str, SearchableSetting] = {}
     searched: Sequence[str] = ()
     printed = ("members",)
 
@@ -58,7 +58,7 @@ class Ensemble(Untrained):
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
         members = str(numbers.get("members", "")).split("+")
         units = [column for name in members if name in MEMBERS for column in unit_columns(name)]
-        return {**super().needed(numbers), **dict.fromkeys(units, (is_number, "a number"))}
+        return {**super().needed(numbers), **dict.fromkeys(units, (is_finite_number, "a number"))}
 
     def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
         members = self.point_of(row).costly.members
