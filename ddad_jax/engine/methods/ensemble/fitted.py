@@ -18,7 +18,7 @@ import numpy as np
 
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
-from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleSettings, Judged, Members
+from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, EnsembleSettings, Members
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
 from ddad_jax.engine.tracking import Write, silent
@@ -103,7 +103,7 @@ class FittedEnsemble:
             progress(len(pictures.images))
             yield Measured(point, evidence, np.sum([measured[name].seconds for name in point.members], axis=0), {})
 
-    def maps(self, evidence: Any, points: Sequence[Judged], pictures: MeasuredPictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Any, points: Sequence[EnsembleMap], pictures: MeasuredPictures) -> Iterator[Mapped]:
         total: Any = None
         columns = {column: float("nan") for name in MEMBERS for column in unit_columns(name)}
         for name, of_member in evidence.items():

@@ -14,21 +14,21 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ensemble.fitted import FittedEnsemble, unit_columns
 from ddad_jax.engine.methods.ensemble.sections import (
     MEMBERS,
+    EnsembleMap,
     EnsembleSettings,
-    Judged,
     Members,
     member_settings,
 )
-from ddad_jax.engine.methods.memory.method import Untrained
+from ddad_jax.engine.methods.memory.method import UntrainedMethod
 from ddad_jax.engine.methods.method import Apart, SearchableSetting, is_finite_number
 from ddad_jax.engine.settings.need import Need
 
 
-class Ensemble(Untrained):
+class Ensemble(UntrainedMethod):
     """``method.Method``."""
 
     name, title, settings = "ensemble", "an ensemble", EnsembleSettings
-    costly, cheap = Members, Judged
+    costly, cheap = Members, EnsembleMap
     axes: Mapping[str, SearchableSetting] = {}
     searched: Sequence[str] = ()
     printed = ("members",)

@@ -27,7 +27,7 @@ class Members(NamedTuple):
     seed: int = 0
 
 
-class Judged(NamedTuple):
+class EnsembleMap(NamedTuple):
     """What becomes of the mean map. Fields: as in ``ScoreSettings``."""
 
     standardise: bool = False

@@ -1,6 +1,6 @@
 """A method that trains nothing: it remembers features of normal pictures, and measures how far others are from them.
 
-What PatchCore and PaDiM share behind the seam; ``Untrained`` is what an ensemble of them shares with them. A method of
+What PatchCore and PaDiM share behind the seam; ``UntrainedMethod`` is what an ensemble of them shares with them. A method of
 this kind is the mathematics below and its settings; when it is made, kept, compared and told is written here and in
 ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
@@ -27,7 +27,7 @@ from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
 
 
-class Untrained(ABC):
+class UntrainedMethod(ABC):
     """``method.Method`` where nothing is trained; the abstract functions are a method's own.
 
     name: also of its section of the settings. settings: all of them.
@@ -118,7 +118,7 @@ class Untrained(ABC):
         return None
 
 
-class MemoryMethod(Untrained):
+class MemoryMethod(UntrainedMethod):
     """``method.Method``; the abstract functions are a method's own.
 
     name: also of its folder in a workdir. view: those fields of a costly point that decide what is seen of a picture.
