@@ -1,8 +1,8 @@
 """A method that trains nothing: it remembers features of normal pictures, and measures how far others are from them.
 
-What PatchCore and PaDiM share behind the seam; ``UntrainedMethod`` is what an ensemble of them shares with them. A method of
-this kind is the mathematics below and its settings; when it is made, kept, compared and told is written here and in
-``ddad_jax/engine/methods/memory/fitted.py``, once.
+What PatchCore and PaDiM share behind the seam; ``UntrainedMethod`` is what an ensemble of them shares with them. A
+method of this kind is the mathematics below and its settings; when it is made, kept, compared and told is written here
+and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
 
 from abc import ABC, abstractmethod
