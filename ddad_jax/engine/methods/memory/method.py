@@ -1,7 +1,8 @@
 """A method that trains nothing: it remembers features of normal pictures, and measures how far others are from them.
 
-What PatchCore and PaDiM share behind the seam. A method of this kind is the mathematics below and its settings; when
-it is made, kept, compared and told is written here and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
+What PatchCore and PaDiM share behind the seam; ``UntrainedMethod`` is what an ensemble of them shares with them. A
+method of this kind is the mathematics below and its settings; when it is made, kept, compared and told is written here
+and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
 
 from abc import ABC, abstractmethod
@@ -26,11 +27,10 @@ from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
 
 
-class MemoryMethod(ABC):
-    """``method.Method``; the abstract functions are a method's own.
+class UntrainedMethod(ABC):
+    """``method.Method`` where nothing is trained; the abstract functions are a method's own.
 
-    name: also of its section of the settings and of its folder in a workdir. settings: all of them. view: those fields
-    of a costly point that decide what is seen of a picture.
+    name: also of its section of the settings. settings: all of them.
     """
 
     name: str
@@ -38,38 +38,10 @@ class MemoryMethod(ABC):
     settings: type[Any]
     costly: type[Any]
     cheap: type[Any]
-    view: tuple[str, ...]
     axes: Mapping[str, SearchableSetting]
     searched: Sequence[str]
     printed: Sequence[str]
     apart: Sequence[str] = ()
-
-    # --- The mathematics
-
-    @abstractmethod
-    def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
-        """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
-
-    @abstractmethod
-    def remember(
-        self, costly: Any, shape: tuple[int, int, int, int], batches: Iterable[tuple[Array, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Arrays that are made of normal pictures; *host*.
-
-        Args:
-          shape: of all their vectors, (n, h, w, d). batches: of these, [b, h, w, d], and which rows count, bool [b].
-
-        Raises:
-          InputError: what is asked for cannot be made of these.
-        """
-
-    @abstractmethod
-    def compare(self, memory: Mapping[str, Array], vectors: Array) -> Any:
-        """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone."""
-
-    @abstractmethod
-    def judge(self, evidence: Any, cheap: Any, size: tuple[int, int]) -> tuple[Array, Array | None]:
-        """Maps [b, *size] of the evidence, and image scores [b] where the method has its own."""
 
     @abstractmethod
     def random(self, costly: Any) -> bool:
@@ -80,13 +52,16 @@ class MemoryMethod(ABC):
         """As of ``method.Method``."""
 
     @abstractmethod
-    def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
-        """Of arrays of these shapes, in words."""
+    def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> Any:
+        """As of ``method.Method``."""
 
-    # --- The rest of ``method.Method``
-
+    @abstractmethod
     def together(self, c: Any, need: Need) -> None:
-        check_memory_jointly(c, need)
+        """As of ``method.Method``."""
+
+    @abstractmethod
+    def beside(self, c: Any) -> str:
+        """As of ``method.Method``."""
 
     def doubts(self, c: Any) -> list[str]:
         return []
@@ -117,20 +92,13 @@ class MemoryMethod(ABC):
     def refused(self, c: Settings, name: str) -> str:
         return ""
 
-    def beside(self, c: Settings) -> str:
-        return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
-
-    def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
+    def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Any:
         return self.restored(c, workdir, mesh)
 
-    def restored(self, c: Settings, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
-        variables = load_backbone(c.backbone.name, c.backbone.weights or None)
-        return FittedMemory(self, c, workdir, jax.tree.map(np.asarray, variables), mesh)
-
-    def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedMemory:
+    def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Any:
         return self.restored(c, workdir).with_kept(point.costly)
 
-    def cost(self, c: Settings, data: Data) -> Apart:
+    def cost(self, c: Any, data: Data) -> Apart:
         return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
@@ -148,3 +116,55 @@ class MemoryMethod(ABC):
 
     def steps(self, workdir: Path) -> Steps | None:
         return None
+
+
+class MemoryMethod(UntrainedMethod):
+    """``method.Method``; the abstract functions are a method's own.
+
+    name: also of its folder in a workdir. view: those fields of a costly point that decide what is seen of a picture.
+    """
+
+    view: tuple[str, ...]
+
+    # --- The mathematics
+
+    @abstractmethod
+    def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
+        """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
+
+    @abstractmethod
+    def remember(
+        self, costly: Any, shape: tuple[int, int, int, int], batches: Iterable[tuple[Array, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
+        """Arrays that are made of normal pictures; *host*.
+
+        Args:
+          shape: of all their vectors, (n, h, w, d). batches: of these, [b, h, w, d], and which rows count, bool [b].
+
+        Raises:
+          InputError: what is asked for cannot be made of these.
+        """
+
+    @abstractmethod
+    def compare(self, memory: Mapping[str, Array], vectors: Array) -> Any:
+        """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone."""
+
+    @abstractmethod
+    def judge(self, evidence: Any, cheap: Any, size: tuple[int, int]) -> tuple[Array, Array | None]:
+        """Maps [b, *size] of the evidence, and image scores [b] where the method has its own."""
+
+    @abstractmethod
+    def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
+        """Of arrays of these shapes, in words."""
+
+    # --- The rest of ``method.Method``
+
+    def together(self, c: Any, need: Need) -> None:
+        check_memory_jointly(c, need)
+
+    def beside(self, c: Settings) -> str:
+        return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
+
+    def restored(self, c: Settings, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
+        variables = load_backbone(c.backbone.name, c.backbone.weights or None)
+        return FittedMemory(self, c, workdir, jax.tree.map(np.asarray, variables), mesh)
