@@ -79,7 +79,11 @@ def _run_all(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
         data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
-    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out):
+    share = 0.0
+    if data.tuning is not None:
+        share, n = config.data.tuning, len(data.calibration.labels)
+        log.info("%d of the held-out images choose, %d others give the thresholds", len(data.tuning.labels), n)
+    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out, share):
         log.warning("%s", sentence)
     fitted = method.fit(config, folder, data, write, mesh)
     made_with = {"weights": weights_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}
@@ -130,7 +134,7 @@ def _masking(method: Method) -> str:
 def _chosen_on(c: Settings, data: Data) -> str:
     """How the selected point was come by, as the report says it; what the config knows of its values belongs to it."""
     assert data.choice
-    held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
+    held_out, learnt = len(data.scale.labels), len(data.choice.trained.labels)
     pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
     origin = method_of(c).origin(c)
     known = f"; the rest of the settings {origin}" if origin else ""

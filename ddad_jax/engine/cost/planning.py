@@ -18,6 +18,7 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings,
 from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
+from ddad_jax.metrics.thresholds import tuning_size
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import compiled_alike
@@ -29,8 +30,9 @@ GRID_TEACHER = 2
 
 
 class Pictures(NamedTuple):
-    """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration,
-    synthetic (with the normal ones beside it), test: reconstructed at every point, ``tiles`` pieces of each."""
+    """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration
+    (tuning pictures among them), synthetic (with the normal ones beside it), test: reconstructed at every point,
+    ``tiles`` pieces of each."""
 
     fit: int
     validation: int
@@ -46,6 +48,8 @@ class Pictures(NamedTuple):
 
 def pictures_of(data: Data) -> Pictures:
     calibration, test = len(data.calibration.labels), len(data.test.labels)
+    if data.tuning is not None:
+        calibration += len(data.tuning.labels)
     synthetic = sum(len(s.labels) for s in data.sets) - calibration - test
     return Pictures(
         len(data.fit.labels), len(data.validation.labels), calibration, synthetic, test, data.view.tiles
@@ -57,19 +61,20 @@ def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1)
     recordings."""
     held_out = min(max(round(c.data.held_out * n_train), 4), n_train // 2)
     calibration, fit = min(held_out, c.data.calibration), n_train - held_out
-    synthetic = _synthetic(c, calibration, fit) if c.select == "synthetic" else 0
+    tuning = tuning_size(calibration, c.data.tuning) if c.tunes else 0
+    synthetic = _synthetic(c, tuning or calibration, fit) if c.select == "synthetic" else 0
+    looked_at = tuning or held_out
     if tiles > 1:
-        fit, held_out = (
-            min(n * tiles, most) for n, most in ((fit, c.data.train_tiles), (held_out, max(1, c.data.train_tiles // 8)))
-        )
-    return Pictures(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
+        most = max(1, c.data.train_tiles // 8)
+        fit, looked_at = min(fit * tiles, c.data.train_tiles), min(looked_at * tiles, most)
+    return Pictures(fit, min(looked_at, c.data.calibration), calibration, synthetic, n_test, tiles)
 
 
-def _synthetic(c: DDADSettings, calibration: int, fit: int) -> int:
-    """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the calibration pictures, and the
-    defects."""
-    trained = min(max(c.synthetic_normals - calibration, 0), fit)
-    normal = calibration + trained
+def _synthetic(c: DDADSettings, scale: int, fit: int) -> int:
+    """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the held-out ones that choose, and
+    the defects."""
+    trained = min(max(c.synthetic_normals - scale, 0), fit)
+    normal = scale + trained
     return trained + normal * min(math.ceil(c.synthetic_defects / normal), len(DEFECTS) * len(STRENGTHS))
 
 

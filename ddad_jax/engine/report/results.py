@@ -77,15 +77,17 @@ def report_of(
     row, method = next(row for row in rows if row["selected"]), method_of(c)
     notes, warnings = fitted.told(data, row)
     notes += view_notes(data.view, row)
-    if data.n_held_out > len(data.calibration.labels):
-        notes.append(f"Of {data.n_held_out} held-out good pictures {len(data.calibration.labels)} set the scale.")
+    n_held_out, n_tuning = len(data.calibration.labels), 0 if data.tuning is None else len(data.tuning.labels)
+    if data.n_held_out > n_held_out + n_tuning:
+        notes.append(f"Of {data.n_held_out} held-out good pictures {n_held_out + n_tuning} were used.")
     if c.data.kind == "cans":
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
         title=f"{method.title} on {data.name}",
         explanation=method.explained(data.n_fit, data.name),
         subject=data.name,
-        n_held_out=len(data.calibration.labels),
+        n_held_out=n_held_out,
+        n_tuning=n_tuning,
         n_good=int((test.labels == 0).sum()),
         n_defective=n_bad,
         image_size=c.data.size,

@@ -57,9 +57,14 @@ def write_report(path: str | Path, report: Report) -> None:
 
 
 def _explanation(report: Report) -> str:
+    kept_out = f"{report.n_held_out} more good pictures, kept out of training, set its scale and its threshold. "
+    if report.n_tuning:
+        kept_out = (
+            f"{report.n_tuning} more good pictures, kept out of training, set its scale and chose what was to be "
+            f"chosen; {report.n_held_out} others, which chose nothing, gave the threshold. "
+        )
     text = (
-        f"{report.explanation} "
-        f"{report.n_held_out} more good pictures, kept out of training, set its scale. "
+        f"{report.explanation} {kept_out}"
         f"The test set has {report.n_good} good and {report.n_defective} defective pictures, "
         f"all brought to {report.image_size} × {report.image_size} pixels."
     )

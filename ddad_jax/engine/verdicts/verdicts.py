@@ -288,7 +288,9 @@ def found_of(
     seen = data.view.watched if masked else None
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
-    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
+    share, tuned = (0.0, 0) if data.tuning is None else (c.data.tuning, len(data.tuning.labels))
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched, share)
+    made = {**made, "tuning_images": tuned}
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
     files = files_of(c.data, c.view, test.names)

@@ -61,8 +61,8 @@ def synthetic_auroc(
 
     Reconstructs the pictures here, once for all epochs: adaptation changes what is seen in them, not them.
     """
-    images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
-    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    images, n = np.concatenate([s.images for s in data.choosing]), len(data.scale.labels)
+    labels, own = np.concatenate([s.labels for s in data.choosing]), own_normal(data)[: len(images)]
     unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
     size = c.backbone.feature_size or c.data.size
 
@@ -96,7 +96,7 @@ def synthetic_auroc(
         distances = Distances(None, plain.pixel, layers, plain.seconds)
         prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma)
         mapped = Mapped(score, combined(prepared, score), {})
-        scores = judged_maps(mapped, n, own_normal(data), data.view.watched, c.score.crop).scores
+        scores = judged_maps(mapped, n, own, data.view.watched, c.score.crop).scores
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
 
     return measure
@@ -171,10 +171,13 @@ def _adapt(
     sample = _sampler(build_unet(c.model, c.data.size), params, clip=c.sample.clip)
     states = _states(workdir)
     measure = {"contrast": _contrast(c, data, sample)}
+    judged = {} if data.tuning is None else {"tuning": fingerprint(data.validation)[:16]}
     if c.adapt.choose == "synthetic":
         painted, judge = _with_choice(c, data), config_point(c)
         measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
-        _judged_by(c, workdir / "adapt" / "judged_by.json", states, painted, judge)
+        judged |= _judged_at(c, painted, judge)
+    if judged:
+        _require_judged_by(workdir / "adapt" / "judged_by.json", states, judged)
     decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
     state = init_adapt(original, tx)
@@ -241,23 +244,37 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    kept.save(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
+    chosen = {"epoch": best, "epochs_run": rows[-1]["epoch"], "tuning_images": _tuning_images(data)}
+    kept.save(workdir / "adapt" / "chosen.json", chosen, {})
 
 
-def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
-    """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
+def _tuning_images(data: Data) -> int:
+    return 0 if data.tuning is None else len(data.tuning.labels)
+
+
+def calibrated_by_its_judges(workdir: Path, data: Data) -> bool:
+    """Whether an earlier version chose the epoch in the workdir, by the pictures that give the thresholds, too."""
+    file = workdir / "adapt" / "chosen.json"
+    return data.tuning is not None and file.exists() and "tuning_images" not in kept.read(file)[0]
+
+
+def _judged_at(c: DDADSettings, data: Data, point: Point) -> dict[str, Any]:
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
     judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
-    judged |= made_of(data.view)
+    return judged | made_of(data.view)
+
+
+def _require_judged_by(file: Path, states: Checkpoints, judged: dict[str, Any]) -> None:
+    """Epochs are compared at one point and on one set of pictures: with others, adaptation begins anew."""
     if states.steps() and kept.load(file, judged) is None:
-        log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
+        log.warning("%s: the first epochs were judged at another point or on other pictures, so all begin anew", file)
         states.clear()
     kept.save(file, {}, judged)
 
 
 def _with_choice(c: DDADSettings, data: Data) -> Data:
-    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
+    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.scale))
 
 
 def _number(value: float | None) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 from ddad_jax.checkpoint import fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
+from ddad_jax.data.split import fingerprint as fingerprint_of
 from ddad_jax.data.split import spread
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
@@ -44,7 +45,8 @@ def optimised_grids(
     """The grids that those of ``points`` with grid = "optimised" visit, finding and saving the ones that are missing.
 
     A saved grid is used where everything it depends on is as it was: T', steps, solver, the parameters, and of the
-    config w, start, blend and clip of ``sample``, the seed and the section ``grid``. Others stay in the file.
+    config w, start, blend and clip of ``sample``, the seed, the section ``grid``, and the pictures where these choose
+    apart from those that give thresholds. Others stay in the file.
 
     Raises:
       InputError: the teacher diverges; a grid is missing and shall not be found here (``find``).
@@ -59,6 +61,7 @@ def optimised_grids(
         **c.grid.to_dict(),
         "seed": c.seed,
         "parameters": fingerprint(params),
+        **({} if data.tuning is None else {"tuning": fingerprint_of(data.validation)[:16]}),
     }
 
     def saved(key: GridKey) -> TimeGrid | None:

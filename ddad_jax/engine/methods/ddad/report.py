@@ -48,15 +48,24 @@ def _seen(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> float:
     return row["train_steps"] * c.train.batch_size / len(data.fit.labels)
 
 
-def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
-    """A warning where the results say how long the training was, and not what the method can do."""
-    seen = _seen(c, data, row)
+def warnings(
+    c: DDADSettings, data: Data, row: Mapping[str, Any], *, calibrated_by_its_judges: bool = False
+) -> list[str]:
+    """Where the results say how long the training was, and not what the method can do; where the epoch was chosen by
+    the pictures that give the threshold."""
+    said, seen = [], _seen(c, data, row)
+    if calibrated_by_its_judges:
+        said.append(
+            "An earlier version chose the extractor's epoch by all held-out pictures, those that give the threshold "
+            "among them, so the bound on false alarms is not exact. A new workdir keeps them apart."
+        )
     if seen >= ENOUGH:
-        return []
+        return said
     return [
+        *said,
         f"Training was very short: {row['train_steps']} steps of at most {c.train.steps}, in which each picture "
         f"was met {seen:.2g} times. Do not judge the method by this run: in a new workdir, raise --config.train."
-        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle."
+        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle.",
     ]
 
 

@@ -257,3 +257,12 @@ class DDADSettings(Settings):
     score: DistanceScoreSettings = DistanceScoreSettings()
     grid: GridSettings = GridSettings()
     sweep: DDADSweepSettings = DDADSweepSettings()
+
+    @property
+    def tunes(self) -> bool:
+        """Also the epoch of adaptation, or when it ends, and optimised times."""
+        epoch = bool(self.adapt.epochs) and (self.adapt.choose != "last" or bool(self.adapt.patience))
+        grids = [self.sample.grid, *self.sweep.grid]
+        for part in self.sweep.parts.values():
+            grids += part.get("grid", ())
+        return super().tunes or epoch or OPTIMISED in grids
