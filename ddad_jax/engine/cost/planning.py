@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ddad_jax.adapt import pairs
+from ddad_jax.adapt import pairs, self_pairs
 from ddad_jax.data.split import spread
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
 from ddad_jax.engine.cost.work import USES, Work
@@ -13,7 +13,7 @@ from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
 from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.sweep.shards import dealt
@@ -101,15 +101,19 @@ def adaptation(c: DDADSettings, have: Pictures) -> Work:
     a = c.adapt
     if not a.epochs:
         return Work("adaptation")
-    targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
-    learnt = a.epochs * targets.size
+    if a.pairs == "self":
+        targets = self_pairs(have.fit, a.batch_size, epoch=1, seed=c.seed)
+    else:
+        targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
+    learnt, point = a.epochs * targets.size, adaptation_point(c)
     seen = _padded(have.validation, min(c.sample.batch_size, have.validation))
     work = Work(
-        "adaptation", unet=(learnt + seen) * a.steps, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
+        "adaptation", unet=(learnt + seen) * point.calls, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
         feature_update=2 * learnt, programs=3, limit=60.0 * a.max_minutes, looks=a.epochs,
     )  # fmt: skip
     if a.choose == "synthetic":
-        painted = have.calibration + (have.synthetic or _synthetic(c, have.calibration, have.fit))
+        scale = tuning_size(have.calibration, c.data.tuning) or have.calibration
+        painted = scale + (have.synthetic or _synthetic(c, scale, have.fit))
         judge = config_point(c)[0]
         calls = judge.steps * SOLVERS[judge.solver].calls
         more = painted * calls, 2 * painted * (a.epochs + 1)
