@@ -68,9 +68,9 @@ def chains(each: Sequence[Chain], *, draws: int, seed: int) -> list[dict[str, An
       InputError: too many scores in all, or a setting out of range.
     """
     rows = []
-    for chain in each:
+    for place, chain in enumerate(each):
         _check(chain, draws)
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng([seed, place])
         found = [_draw(chain, rng, seed=draw) for draw in range(draws)]
         for way in found[0]:
             rate, own, best, power = (np.array([getattr(draw[way], name) for draw in found]) for name in _MEANS)
