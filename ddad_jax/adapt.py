@@ -134,7 +134,7 @@ def adaptation_loss(
     return terms.sum(), (terms, batch_stats)
 
 
-def optimiser(*, learning_rate: float = 1e-4, weight_decay: float = 0.01) -> optax.GradientTransformation:
+def adaptation_optimiser(*, learning_rate: float = 1e-4, weight_decay: float = 0.01) -> optax.GradientTransformation:
     """AdamW: theta <- theta - learning_rate (m / (sqrt(v) + 1e-8) + weight_decay theta).
 
     Every parameter of our extractors takes part in the loss, so decaying all of them touches none that the
@@ -171,7 +171,7 @@ def adapt_step(
     """One update of the live extractor on a batch of reconstructions and their targets.
 
     Args:
-      x0: reconstructions [b, h, w, 3], about [-1, 1], that show ``y`` (``shown``): of other normal images steered
+      x0: reconstructions [b, h, w, 3], about [-1, 1], that show ``y`` (``pair_shares``): of other normal images steered
         towards it, or of ``y`` itself.
       y: targets [b, h, w, 3] in [-1, 1].
       frozen_variables: of Fz, evaluated with its stored statistics.
@@ -272,7 +272,7 @@ def self_pairs(n: int, batch_size: int, *, epoch: int, seed: int) -> np.ndarray:
     return epoch_order(n, min(batch_size, n), epoch, seed)
 
 
-class Shown(NamedTuple):
+class PairShares(NamedTuple):
     """How much of two pictures a reconstruction shows. target: of y. other: of the other one."""
 
     target: float
@@ -285,7 +285,7 @@ class Shown(NamedTuple):
         return max(self.target, 0.0) / both if both else 0.0
 
 
-def shown(x0: np.ndarray, y: np.ndarray, other: np.ndarray, mean: np.ndarray) -> Shown:
+def pair_shares(x0: np.ndarray, y: np.ndarray, other: np.ndarray, mean: np.ndarray) -> PairShares:
     """Least squares of x0 on its target and another picture, over a batch; no label; *host*.
 
         min_{a, b}  sum |(x0 - m) - a (other - m) - b (y - m)|^2
@@ -302,5 +302,5 @@ def shown(x0: np.ndarray, y: np.ndarray, other: np.ndarray, mean: np.ndarray) ->
     r, a, b = ((image - mean).astype(np.float64).ravel() for image in (x0, other, y))
     gram = np.array([[b @ b, a @ b], [a @ b, a @ a]])
     if np.linalg.det(gram) <= 1e-6 * gram[0, 0] * gram[1, 1]:
-        return Shown(1.0, 0.0)
-    return Shown(*(float(value) for value in np.linalg.solve(gram, np.array([b @ r, a @ r]))))
+        return PairShares(1.0, 0.0)
+    return PairShares(*(float(value) for value in np.linalg.solve(gram, np.array([b @ r, a @ r]))))

@@ -2,7 +2,7 @@
 
 Without --scores the chain of a run is drawn ``--draws`` times: scores of many points, synthetic defects, a choice of a
 point, its threshold, and what that does to new normal pictures. Each case has three rows: no point is chosen ("fixed"),
-the pictures that choose also give the threshold ("same"), and others give it ("parted", what a run does). rate +- error
+the pictures that choose also give the threshold ("same"), and others give it ("disjoint", as in a run). rate +- error
 stands beside what the rule's rank promises (at_most).
 
 With --scores the normal scores of one model are split again and again instead: files, separated by commas, of which the
@@ -47,7 +47,7 @@ COLUMNS = (
 )  # fmt: skip
 OF_CHAIN = (
     "held_out", "correlation", "way", "chose", "calibrate", "at_most", "rate", "error", "keeps", "auroc", "best",
-    "found",
+    "detected",
 )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def _whole_recordings(recordings: np.ndarray, n_held: int, random: np.random.Gen
     return held
 
 
-def parted(
+def split_held_out(
     held_out: ImageSet, *, share: float, seed: int = 0, recordings: Sequence[str] = ()
 ) -> tuple[ImageSet, ImageSet] | None:
     """Parts held-out pictures into those that choose and those that give thresholds; both keep the order.
@@ -126,7 +126,7 @@ def spread(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
-def fingerprint(images: ImageSet) -> str:
+def images_fingerprint(images: ImageSet) -> str:
     """SHA-256 (hexadecimal) of all arrays, names and kinds in order: equal where the data were the same."""
     digest = hashlib.sha256()
     for array in (images.images, images.labels, images.masks, images.has_mask):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.split import fingerprint, hold_out, parted, subset
+from ddad_jax.data.split import hold_out, images_fingerprint, split_held_out, subset
 from ddad_jax.errors import InputError
 
 
@@ -64,9 +64,9 @@ def test_subset_keeps_the_order_asked_for() -> None:
 
 def test_fingerprint_sees_every_field_and_nothing_else() -> None:
     base = numbered(4)
-    assert fingerprint(base) == fingerprint(numbered(4))
-    assert fingerprint(base) == fingerprint(base._replace(images=np.asfortranarray(base.images)))
-    assert len(fingerprint(base)) == 64
+    assert images_fingerprint(base) == images_fingerprint(numbered(4))
+    assert images_fingerprint(base) == images_fingerprint(base._replace(images=np.asfortranarray(base.images)))
+    assert len(images_fingerprint(base)) == 64
     changed = [
         base._replace(images=base.images + np.uint8(1)),
         base._replace(labels=1 - base.labels),
@@ -77,7 +77,7 @@ def test_fingerprint_sees_every_field_and_nothing_else() -> None:
         subset(base, [1, 0, 2, 3]),
         subset(base, [0, 1, 2]),
     ]
-    assert len({fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
+    assert len({images_fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
 
 
 def test_whole_recordings_are_held_out() -> None:
@@ -103,9 +103,9 @@ def test_recordings_of_other_pictures_are_refused() -> None:
 
 
 def parts_of(images: ImageSet, **how: Any) -> tuple[set[str], set[str]]:
-    found = parted(images, **{"share": 0.4, **how})
-    assert found is not None
-    tuning, calibration = found
+    parts = split_held_out(images, **{"share": 0.4, **how})
+    assert parts is not None
+    tuning, calibration = parts
     assert [*tuning.names] == sorted(tuning.names) and [*calibration.names] == sorted(calibration.names)
     return set(tuning.names), set(calibration.names)
 
@@ -116,16 +116,17 @@ def test_those_that_choose_give_no_threshold(n: int, tuning: int) -> None:
     chose, others = parts_of(images)
     assert not chose & others and chose | others == set(images.names) and len(chose) == tuning
     assert {len(part) for part in parts_of(images, recordings=[str(i) for i in range(n)])} == {tuning, n - tuning}
-    assert parted(subset(images, range(3)), share=0.4) is None
+    assert split_held_out(subset(images, range(3)), share=0.4) is None
 
 
 def test_a_part_depends_on_pixels_and_seed_alone() -> None:
     images = numbered(40)
     renamed = images._replace(names=tuple(reversed(images.names)))
-    (found, _), (again, _) = (part for part in (parted(images, share=0.4), parted(renamed, share=0.4)) if part)
-    np.testing.assert_array_equal(found.images, again.images)
-    turned = parted(subset(images, range(39, -1, -1)), share=0.4)
-    assert turned and set(turned[0].names) == set(found.names)
+    reversed_order = subset(images, range(39, -1, -1))
+    first, other, turned = (split_held_out(one, share=0.4) for one in (images, renamed, reversed_order))
+    assert first and other and turned
+    np.testing.assert_array_equal(first[0].images, other[0].images)
+    assert set(turned[0].names) == set(first[0].names)
     assert parts_of(images, seed=1)[0] != parts_of(images)[0]
 
 
@@ -134,7 +135,7 @@ def test_copies_of_a_picture_and_frames_of_a_recording_stay_together() -> None:
     twice = subset(images, [*range(20), *range(20)])._replace(names=tuple(f"{i:03d}" for i in range(40)))
     chose, others = parts_of(twice)
     assert {int(name) % 20 for name in chose}.isdisjoint(int(name) % 20 for name in others)
-    assert parted(subset(images, [3] * 6), share=0.4) is None
+    assert split_held_out(subset(images, [3] * 6), share=0.4) is None
     of = [str(i // 5) for i in range(20)]
     chose, others = parts_of(images, recordings=of)
     assert len(chose) == 5 and len({int(name) // 5 for name in chose}) == 1  # 8 asked for: one fits, two do not

@@ -8,7 +8,7 @@ import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.load import Pictures, data_set
-from ddad_jax.data.split import hold_out, parted, spread, subset
+from ddad_jax.data.split import hold_out, split_held_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
@@ -20,7 +20,7 @@ from ddad_jax.vision.tiles import Tiles
 log = logging.getLogger(__name__)
 
 
-class Choice(NamedTuple):
+class SelectionPictures(NamedTuple):
     """What a point is chosen by, without a label.
 
     trained: of the images trained on, to fill up the held-out images that choose where these are few; may be empty.
@@ -52,7 +52,7 @@ class Data(NamedTuple):
     validation: ImageSet
     n_fit: int
     n_held_out: int
-    choice: Choice | None = None
+    choice: SelectionPictures | None = None
     view: View = View()
     notes: tuple[str, ...] = ()
     tuning: ImageSet | None = None
@@ -112,11 +112,11 @@ def load_data(c: Settings) -> Data:
         log.warning("%s", note)
     dataset = dataset._replace(notes=notes)
     if found and c.view.register == "scored":
-        return _scored_registered(c, split(c, dataset, view), found)
-    return split(c, dataset, view)
+        return _scored_registered(c, split_data(c, dataset, view), found)
+    return split_data(c, dataset, view)
 
 
-def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
+def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, part those that choose from those that
     give thresholds, paint defects if asked to.
 
@@ -136,7 +136,7 @@ def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     if c.tunes:
         recording_of = dict(zip(dataset.train.names, recordings, strict=True)) if recordings else {}
         own = [recording_of[name] for name in calibration.names] if recordings else []
-        if parts := parted(calibration, share=c.data.tuning, seed=c.seed, recordings=own):
+        if parts := split_held_out(calibration, share=c.data.tuning, seed=c.seed, recordings=own):
             tuning, calibration = parts
         else:
             notes = (*notes, _UNPARTED.format(dataset.name, len(calibration.labels)))
@@ -166,7 +166,7 @@ def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:
     return data._replace(choice=choice_of(c, data.fit, data.scale) if data.choice else None)
 
 
-def choice_of(c: Settings, fit: ImageSet, scale: ImageSet) -> Choice:
+def choice_of(c: Settings, fit: ImageSet, scale: ImageSet) -> SelectionPictures:
     """Synthetic defects on the held-out images that choose and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
     # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is
@@ -174,7 +174,7 @@ def choice_of(c: Settings, fit: ImageSet, scale: ImageSet) -> Choice:
     wanting = c.synthetic_normals - len(scale.labels)
     trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
     normal = np.concatenate([scale.images, trained.images])
-    return Choice(trained, painted(normal, c.synthetic_defects, c.seed))
+    return SelectionPictures(trained, painted(normal, c.synthetic_defects, c.seed))
 
 
 def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:

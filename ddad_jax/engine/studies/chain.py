@@ -17,8 +17,8 @@ import numpy as np
 from scipy.stats import norm
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.split import parted
-from ddad_jax.engine.methods.method import Apart, Plan, settings_of
+from ddad_jax.data.split import split_held_out
+from ddad_jax.engine.methods.method import Apart, Plan, point_settings
 from ddad_jax.engine.sweep.choice import best_on_synthetic
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import auroc
@@ -58,11 +58,11 @@ class _Cheap(NamedTuple):
 def chains(each: Sequence[Chain], *, draws: int, seed: int) -> list[dict[str, Any]]:
     """A row for each of ``each`` and each way to use the held-out pictures.
 
-    way: "fixed" (no point is chosen, all give the threshold), "same" (all choose and give it) or "parted" (``parted``:
-    some choose, others give it). chose, calibrate: pictures that do. at_most: what the rank promises. rate: share of
-    new normal pictures above the threshold, mean of the draws; error: standard error of that mean. keeps: rate <=
-    at_most + 3.29 error. auroc: of the chosen point, on new pictures; best: of the best point. found: share of new
-    defects above the threshold.
+    way: "fixed" (no point is chosen, all give the threshold), "same" (all choose and give it) or "disjoint" (as a run
+    splits them, some choose and others give it). chose, calibrate: pictures that do. at_most: what the rank promises.
+    rate: share of new normal pictures above the threshold, mean of the draws; error: standard error of that mean.
+    keeps: rate <= at_most + 3.29 error. auroc: of the chosen point, on new pictures; best: of the best point. detected:
+    share of new defects above the threshold.
 
     Raises:
       InputError: too many scores in all, or a setting out of range.
@@ -71,17 +71,17 @@ def chains(each: Sequence[Chain], *, draws: int, seed: int) -> list[dict[str, An
     for place, chain in enumerate(each):
         _check(chain, draws)
         rng = np.random.default_rng([seed, place])
-        found = [_draw(chain, rng, seed=draw) for draw in range(draws)]
-        for way in found[0]:
-            rate, own, best, power = (np.array([getattr(draw[way], name) for draw in found]) for name in _MEANS)
-            one, error = found[0][way], float(rate.std(ddof=1) / np.sqrt(draws))
+        outcomes = [_draw(chain, rng, seed=draw) for draw in range(draws)]
+        for way in outcomes[0]:
+            rate, own, best, power = (np.array([getattr(draw[way], name) for draw in outcomes]) for name in _MEANS)
+            one, error = outcomes[0][way], float(rate.std(ddof=1) / np.sqrt(draws))
             k = conformal_rank(one.calibrate, chain.level) or one.calibrate
             at_most = 1 - k / (one.calibrate + 1)
             rows.append(
                 {
                     "way": way, **chain._asdict(), "chose": one.chose, "calibrate": one.calibrate, "at_most": at_most,
                     "rate": float(rate.mean()), "error": error, "keeps": bool(rate.mean() <= at_most + 3.29 * error),
-                    "auroc": float(own.mean()), "best": float(best.mean()), "found": float(power.mean()),
+                    "auroc": float(own.mean()), "best": float(best.mean()), "detected": float(power.mean()),
                 }
             )  # fmt: skip
     return rows
@@ -93,10 +93,10 @@ class _Drawn(NamedTuple):
     rate: float
     auroc: float
     best: float
-    found: float
+    detected: float
 
 
-_MEANS = ("rate", "auroc", "best", "found")
+_MEANS = ("rate", "auroc", "best", "detected")
 
 
 def _draw(chain: Chain, rng: np.random.Generator, seed: int) -> dict[str, _Drawn]:
@@ -121,7 +121,7 @@ def _draw(chain: Chain, rng: np.random.Generator, seed: int) -> dict[str, _Drawn
         rates = norm.sf(value), norm.sf(value - shift[point])
         return _Drawn(len(choosing), len(calibrating), float(rates[0]), true[point], true.max(), float(rates[1]))
 
-    return {"fixed": used(every[:0], every), "same": used(every, every), "parted": used(chose, calibrate)}
+    return {"fixed": used(every[:0], every), "same": used(every, every), "disjoint": used(chose, calibrate)}
 
 
 def _parts(rng: np.random.Generator, chain: Chain, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -129,7 +129,7 @@ def _parts(rng: np.random.Generator, chain: Chain, seed: int) -> tuple[np.ndarra
     n = chain.held_out
     images, known = rng.integers(0, 256, (n, 4, 4, 3), np.uint8), np.ones(n, bool)
     named = ImageSet(images, np.zeros(n, np.int32), images[..., 0] < 0, known, ("good",) * n, tuple(map(str, range(n))))
-    parts = parted(named, share=chain.tuning, seed=seed)
+    parts = split_held_out(named, share=chain.tuning, seed=seed)
     if parts is None:
         return np.arange(n), np.arange(n)
     tuning, calibration = (np.array([int(name) for name in part.names]) for part in parts)
@@ -142,7 +142,7 @@ def _chosen(normal: np.ndarray, defects: np.ndarray) -> int:
     labels = np.repeat([0, 1], [normal.shape[1], defects.shape[1]])
     rows = [
         {
-            **settings_of(point, plan.cheap[0]),
+            **point_settings(point, plan.cheap[0]),
             "synthetic_image_auroc": auroc(np.concatenate([normal[point.point], defects[point.point]]), labels),
             "synthetic_aupro_30": 0.0,
         }

@@ -20,7 +20,7 @@ def rows() -> list:
 
 
 def test_only_disjoint_pictures_keep_the_promise(rows: list) -> None:
-    fixed, same, apart = (of(rows, way) for way in ("fixed", "same", "parted"))
+    fixed, same, apart = (of(rows, way) for way in ("fixed", "same", "disjoint"))
     assert fixed["keeps"] and apart["keeps"] and not same["keeps"]
     assert same["rate"] > 1.25 * same["at_most"]
     for row in (fixed, apart):
@@ -33,19 +33,19 @@ def test_it_says_how_many_chose_and_how_many_gave_the_threshold(rows: list) -> N
 
 def test_a_part_finds_what_differs_nearly_as_well() -> None:
     rows = chains([LUCK._replace(differ=0.5, correlation=0.7)], draws=60, seed=1)
-    assert of(rows, "fixed")["auroc"] < of(rows, "parted")["auroc"] <= of(rows, "same")["auroc"] + 0.01
+    assert of(rows, "fixed")["auroc"] < of(rows, "disjoint")["auroc"] <= of(rows, "same")["auroc"] + 0.01
     assert all(row["auroc"] <= row["best"] for row in rows)
 
 
 def test_too_few_pictures_do_both() -> None:
     rows = chains([LUCK._replace(held_out=3)], draws=2, seed=0)
-    assert of(rows, "parted")["chose"] == of(rows, "parted")["calibrate"] == 3
+    assert of(rows, "disjoint")["chose"] == of(rows, "disjoint")["calibrate"] == 3
 
 
 def test_the_chain_chooses_and_calibrates_by_the_functions_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "parted", lambda images, **how: (images, images))
+    monkeypatch.setattr(module, "split_held_out", lambda images, **how: (images, images))
     rows = chains([LUCK], draws=60, seed=0)
-    np.testing.assert_allclose(of(rows, "parted")["rate"], of(rows, "same")["rate"])
+    np.testing.assert_allclose(of(rows, "disjoint")["rate"], of(rows, "same")["rate"])
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ddad_jax.adapt import Shown, adapt_step, init_adapt, optimiser, pairs, self_pairs, shown
+from ddad_jax.adapt import (
+    PairShares,
+    adapt_step,
+    adaptation_optimiser,
+    init_adapt,
+    pair_shares,
+    pairs,
+    self_pairs,
+)
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.contrast import contrast, cut_paste, stop_epoch
+from ddad_jax.contrast import contrast, cut_paste_probes, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.split import fingerprint, spread
+from ddad_jax.data.split import images_fingerprint, spread
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, choice_of, own_normal
@@ -35,7 +43,7 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn,
 from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.methods.method import Mapped, Point, settings_of
+from ddad_jax.engine.methods.method import Mapped, Point, point_settings
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.store import kept
@@ -118,10 +126,10 @@ def adapted(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Writ
         original = load_backbone(c.backbone.name, c.backbone.weights or None)
         with stopping.saying(functools.partial(_saved, workdir)):
             _adapt(c, workdir, data, params, original, _epochs(workdir), write)
-    return restored(c, workdir)
+    return restored_extractor(c, workdir)
 
 
-def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
+def restored_extractor(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
     """What ``adapted`` returns where nothing is missing; no data are needed.
 
     Raises:
@@ -135,7 +143,7 @@ def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
         raise InputError(
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
         )
-    chosen = int(kept.read(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
+    chosen = int(kept.read_content(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
     if not chosen:
         return original, 0
     return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
@@ -160,7 +168,7 @@ def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
     backbone = build_backbone(c.backbone)
-    tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
+    tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = jax.jit(
         functools.partial(
             adapt_step,
@@ -174,11 +182,11 @@ def _adapt(
     at = adaptation_point(c)
     sample = _sampler(build_unet(c.model, c.data.size), params, at, clip=c.sample.clip)
     states = _states(workdir)
-    told = _require_pairs(c, at, data, sample)
+    shares = _require_pairs(c, at, data, sample)
     measure = {"contrast": _contrast(c, data, sample)}
-    judged: dict[str, Any] = {} if data.tuning is None else {"tuning": fingerprint(data.validation)[:16]}
+    judged: dict[str, Any] = {} if data.tuning is None else {"tuning": images_fingerprint(data.validation)[:16]}
     if c.adapt.pairs == "self":
-        judged["pairs"] = settings_of(at)
+        judged["pairs"] = point_settings(at)
     if c.adapt.choose == "synthetic":
         painted, judge = _with_choice(c, data), config_point(c)
         measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
@@ -232,7 +240,7 @@ def _adapt(
                     f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
                     f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
                 )
-        with stopping.whole():
+        with stopping.uninterrupted():
             epochs.save(epoch, state.variables)
         row = {
             "epoch": epoch,
@@ -242,7 +250,7 @@ def _adapt(
         }
         append_jsonl(history_file, row)
         write(epoch, course_of("adapt", row))
-        with stopping.whole():
+        with stopping.uninterrupted():
             states.save(epoch, state)
         rows.append(row)
         log.info(
@@ -250,9 +258,9 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    pairs = {"pairs": c.adapt.pairs, "of_target": told.target, "of_other": told.other, "share": told.share}
+    pairs = {"pairs": c.adapt.pairs, "of_target": shares.target, "of_other": shares.other, "share": shares.share}
     chosen = {"epoch": best, "epochs_run": rows[-1]["epoch"], "tuning_images": _tuning_images(data), **pairs}
-    kept.save(workdir / "adapt" / "chosen.json", chosen, {})
+    kept.save_content(workdir / "adapt" / "chosen.json", chosen, {})
 
 
 def _pairs(c: DDADSettings, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -264,7 +272,7 @@ def _pairs(c: DDADSettings, data: Data, epoch: int) -> tuple[np.ndarray, np.ndar
     return both, both
 
 
-def _require_pairs(c: DDADSettings, at: ReconPoint, data: Data, sample: Any) -> Shown:
+def _require_pairs(c: DDADSettings, at: ReconPoint, data: Data, sample: Any) -> PairShares:
     """How much of its target the reconstruction of a pair shows, over the first LOOKED_AT pairs.
 
     Raises:
@@ -277,12 +285,12 @@ def _require_pairs(c: DDADSettings, at: ReconPoint, data: Data, sample: Any) -> 
     x0 = np.concatenate([np.asarray(sample(jnp.asarray(of), jnp.asarray(to), own)) for of, to, own in steps])
     mean = np.asarray(to_float(data.fit.images[spread(len(data.fit.labels), 256)])).mean(0)
     # What begins from its target is held against an unrelated picture: the pair beside it.
-    found = shown(x0, y, np.roll(y, 1, axis=0) if c.adapt.pairs == "self" else x, mean)
+    shares = pair_shares(x0, y, np.roll(y, 1, axis=0) if c.adapt.pairs == "self" else x, mean)
     log.info(
         "the pairs of adaptation (%s) show %.2f of their target and %.2f of %s: a share of %.0f %%",
-        c.adapt.pairs, found.target, found.other, _OTHER[c.adapt.pairs], 100 * found.share,
+        c.adapt.pairs, shares.target, shares.other, _OTHER[c.adapt.pairs], 100 * shares.share,
     )  # fmt: skip
-    if found.share < c.adapt.least_share:
+    if shares.share < c.adapt.least_share:
         flags = [f"adapt.{name}" for name in ("w", "t_prime", "steps")]
         mend = "--config.adapt.pairs=self, or w = 3, T' = 250 and 10 steps as published"
         if c.adapt.pairs == "self":
@@ -290,12 +298,12 @@ def _require_pairs(c: DDADSettings, at: ReconPoint, data: Data, sample: Any) -> 
             mend = "an earlier T', a larger w, or a longer training"
         named = " ".join(f"--config.{flag}={value_at(c, flag)}" for flag in flags)
         raise InputError(
-            f"{named}: the reconstructions that adaptation learns from show {found.target:.2f} of their target and "
-            f"{found.other:.2f} of {_OTHER[c.adapt.pairs]}, a share of {found.share:.0%}; expected at least "
+            f"{named}: the reconstructions that adaptation learns from show {shares.target:.2f} of their target and "
+            f"{shares.other:.2f} of {_OTHER[c.adapt.pairs]}, a share of {shares.share:.0%}; expected at least "
             f"{c.adapt.least_share:.0%} (--config.adapt.least_share): {mend}, or --config.adapt.epochs=0. The training "
             "is kept"
         )
-    return found
+    return shares
 
 
 LOOKED_AT = 24
@@ -307,26 +315,31 @@ def _tuning_images(data: Data) -> int:
     return 0 if data.tuning is None else len(data.tuning.labels)
 
 
-def ended(workdir: Path) -> dict[str, Any]:
+def adaptation_record(workdir: Path) -> dict[str, Any]:
     """What chosen.json says of an adaptation that has ended; {} without one. One of an earlier version says an epoch
     alone."""
     file = workdir / "adapt" / "chosen.json"
-    return kept.read(file)[0] if file.exists() else {}
+    return kept.read_content(file)[0] if file.exists() else {}
 
 
 def _judged_at(c: DDADSettings, data: Data, point: Point) -> dict[str, Any]:
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
-    judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
+    judged = {
+        "point": point_settings(*point),
+        "defects": images_fingerprint(data.choice.defects),
+        **score,
+        "clip": c.sample.clip,
+    }
     return judged | made_of(data.view)
 
 
 def _require_judged_by(file: Path, states: Checkpoints, judged: dict[str, Any]) -> None:
     """Epochs are compared at one point and on one set of pictures: with others, adaptation begins anew."""
-    if states.steps() and kept.load(file, judged) is None:
+    if states.steps() and kept.load_content(file, judged) is None:
         log.warning("%s: the first epochs were judged at another point or on other pictures, so all begin anew", file)
         states.clear()
-    kept.save(file, {}, judged)
+    kept.save_content(file, {}, judged)
 
 
 def _with_choice(c: DDADSettings, data: Data) -> Data:
@@ -359,7 +372,7 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
     """
     normal = data.validation.images
-    probes, masks = cut_paste(normal, seed=c.seed)
+    probes, masks = cut_paste_probes(normal, seed=c.seed)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
     backbone, size = build_backbone(c.backbone), c.data.size
     sigma = c.score.sigma * size / 256.0

@@ -25,14 +25,14 @@ from ddad_jax.engine.methods.ddad.evidence import (
     student_of,
     teacher_x0,
 )
-from ddad_jax.engine.methods.ddad.extractor import ended
+from ddad_jax.engine.methods.ddad.extractor import adaptation_record
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
@@ -72,7 +72,7 @@ class FittedDDAD:
             def learnt() -> students.Distilled:
                 if make:
                     return students.distilled(c, self.workdir, data, self.params, write)
-                return students.restored(c, self.workdir, self.params)
+                return students.restored_student(c, self.workdir, self.params)
 
             student = self._taught(hosts.in_turn("the student", learnt) if make else learnt())
 
@@ -121,7 +121,7 @@ class FittedDDAD:
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[ReconPoint],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -162,16 +162,16 @@ class FittedDDAD:
             )
             yield Measured(point, distances, seconds, columns, own)
 
-    def _sampling(self, point: ReconPoint, starts: Starts, pictures: Pictures) -> dict[str, Any]:
+    def _sampling(self, point: ReconPoint, starts: Starts, pictures: MeasuredPictures) -> dict[str, Any]:
         """What every row of a point says of how its reconstructions were come by: calls, first pass included."""
         tiles, first = pictures.tiles, pictures.first_test
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
 
-    def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures) -> Iterator[Mapped]:
         return mapped(self.c.score, evidence, points, pictures)
 
-    def shown(self, evidence: Distances, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+    def shown(self, evidence: Distances, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         tiling, tiles, n = pictures.tiling, pictures.tiles, pictures.n_test
         assert evidence.x0 is not None
         # The test pictures are the last of those that were redrawn, and of all.
@@ -213,13 +213,13 @@ class FittedDDAD:
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
 
-        adapted = ended(self.workdir) if self.c.adapt.epochs else {}
-        return report.notes(self.c, data, row, adapted), report.warnings(self.c, data, row, adapted)
+        adapted = adaptation_record(self.workdir) if self.c.adapt.epochs else {}
+        return report.network_notes(self.c, data, row, adapted), report.warnings(self.c, data, row, adapted)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         from ddad_jax.engine.methods.ddad import report
 
-        return report.figures(self.c, self.workdir, data, rows, self.epoch, folder)
+        return report.ddad_figures(self.c, self.workdir, data, rows, self.epoch, folder)
 
     def in_types(self, unet: str, backbone: str) -> "FittedDDAD":
         """The same, computing in other types ("float32" | "bfloat16"); parameters stay as they are."""

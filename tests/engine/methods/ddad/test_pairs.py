@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from ddad_jax.adapt import Shown, self_pairs, shown
+from ddad_jax.adapt import PairShares, pair_shares, self_pairs
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import extractor
-from ddad_jax.engine.methods.ddad.extractor import adapted, ended
+from ddad_jax.engine.methods.ddad.extractor import adaptation_record, adapted
 from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.errors import InputError
@@ -39,15 +39,15 @@ def test_the_parts_of_a_mixture_are_found(target: float, other: float) -> None:
     rng = np.random.default_rng(0)
     y, x, noise = rng.normal(size=(3, 6, 8, 8, 3))
     mean = rng.normal(size=(8, 8, 3))
-    found = shown(mean + target * (y - mean) + other * (x - mean) + 0.1 * noise, y, x, mean)
+    found = pair_shares(mean + target * (y - mean) + other * (x - mean) + 0.1 * noise, y, x, mean)
     np.testing.assert_allclose(found, (target, other), atol=0.02)
     assert found.share == pytest.approx(target / (target + abs(other)), abs=0.05)
 
 
 def test_pictures_that_are_alike_make_pairs_and_nothing_shown_is_no_share() -> None:
     y = np.random.default_rng(0).normal(size=(4, 8, 8, 3))
-    assert shown(0.3 * y, y, y, np.zeros((8, 8, 3))).share == 1.0
-    assert Shown(0.0, 0.0).share == Shown(-0.5, 0.5).share == 0.0
+    assert pair_shares(0.3 * y, y, y, np.zeros((8, 8, 3))).share == 1.0
+    assert PairShares(0.0, 0.0).share == PairShares(-0.5, 0.5).share == 0.0
 
 
 def test_in_self_pairs_every_picture_comes_once_in_an_epoch() -> None:
@@ -69,7 +69,7 @@ def test_reconstructions_of_other_pictures_that_show_these_are_refused(root: Pat
     # Nothing was begun, so the flags may be changed in the same workdir.
     assert "share of" in str(error.value) and not (tmp_path / "adapt").exists()
     adapted(tiny_runs.config(root, **{**WEAK, "adapt__least_share": 0.0}), tmp_path, data, None)
-    told = ended(tmp_path)
+    told = adaptation_record(tmp_path)
     assert told["pairs"] == "other" and told["of_other"] > 0.8 > 0.3 > told["of_target"] and told["share"] < 0.3
 
 
