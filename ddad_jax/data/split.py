@@ -75,7 +75,8 @@ def split_held_out(
     n_tuning = ``tuning_size(n, share)``. Which part a picture goes to depends on its own pixels, the seed and how many
     there are, never on its name or place; equal pictures stay together. Where pictures come from several recordings
     whole ones are parted: in drawn order each that still fits into n_tuning, or the smallest where none does. Of one
-    recording the first n_tuning frames choose, as frames next to each other show nearly the same.
+    recording, or where a part would have a single frame, the first n_tuning frames choose, as frames next to each other
+    show nearly the same.
 
     Args:
       share: of those that choose, in (0, 1).
@@ -98,6 +99,8 @@ def split_held_out(
             if sum(sizes[one] for one in taken) + sizes[name] <= size:
                 taken.append(name)
         chosen = np.isin(of, taken or [min(sizes, key=lambda name: (sizes[name], name))])
+    if recordings and not 2 <= chosen.sum() <= n - 2:
+        chosen = np.arange(n) < size
     if chosen.all():  # nothing but copies of one picture
         return None
     return subset(held_out, np.flatnonzero(chosen)), subset(held_out, np.flatnonzero(~chosen))

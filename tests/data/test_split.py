@@ -141,4 +141,5 @@ def test_copies_of_a_picture_and_frames_of_a_recording_stay_together() -> None:
     assert len(chose) == 5 and len({int(name) // 5 for name in chose}) == 1  # 8 asked for: one fits, two do not
     # Where none fits the smallest chooses, and the threshold has most pictures.
     assert len(parts_of(images, recordings=["a"] * 9 + ["b"] * 11)[0]) == 9
+    assert len(parts_of(images, recordings=["a"] + ["b"] * 19)[0]) == 8
     assert parts_of(images, recordings=["a"] * 20)[0] == {f"{i:03d}" for i in range(8)}
