@@ -11,6 +11,7 @@ from ddad_jax.engine.cost.work import USES, Work
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.extractor import LOOKED_AT
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
@@ -106,9 +107,10 @@ def adaptation(c: DDADSettings, have: PictureCounts) -> Work:
     else:
         targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
     learnt, point = a.epochs * targets.size, adaptation_point(c)
+    checked = targets[: -(-LOOKED_AT // targets.shape[1])].size
     seen = _padded(have.validation, min(c.sample.batch_size, have.validation))
     work = Work(
-        "adaptation", unet=(learnt + seen) * point.calls, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
+        "adaptation", unet=(learnt + seen + checked) * point.calls, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
         feature_update=2 * learnt, programs=3, limit=60.0 * a.max_minutes, looks=a.epochs,
     )  # fmt: skip
     if a.choose == "synthetic":
