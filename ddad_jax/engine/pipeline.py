@@ -11,7 +11,7 @@ from typing import Any
 
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
-from ddad_jax.engine.data.splits import Data, load_data
+from ddad_jax.engine.data.splits import Data, load_data, tuning_share
 from ddad_jax.engine.data.view import write_registered
 from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_columns
 from ddad_jax.engine.methods.table import method_of
@@ -79,9 +79,9 @@ def _run_all(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
         data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
-    share = 0.0
+    share = tuning_share(config, data)
     if data.tuning is not None:
-        share, n = config.data.tuning, len(data.calibration.labels)
+        n = len(data.calibration.labels)
         log.info("%d of the held-out images choose, %d others give the thresholds", len(data.tuning.labels), n)
     for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out, share):
         log.warning("%s", sentence)

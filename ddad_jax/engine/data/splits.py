@@ -15,6 +15,7 @@ from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
+from ddad_jax.metrics.thresholds import tuning_size
 from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)
@@ -182,6 +183,14 @@ def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:
     is more than every kind at every strength."""
     per_image = min(math.ceil(about / len(normal)), len(DEFECTS) * len(STRENGTHS))
     return synthetic_defects(normal, seed=seed, per_image=per_image)
+
+
+def tuning_share(c: Settings, data: Data) -> float:
+    """Of the calibration images that choose: as configured, or what whole recordings made of it; 0 where none does."""
+    if data.tuning is None:
+        return 0.0
+    n_tuning, n = len(data.tuning.labels), len(data.tuning.labels) + len(data.calibration.labels)
+    return c.data.tuning if n_tuning == tuning_size(n, c.data.tuning) else n_tuning / n
 
 
 def own_normal(data: Data) -> np.ndarray:

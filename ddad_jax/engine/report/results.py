@@ -23,6 +23,7 @@ from ddad_jax.engine.figures.curves import PARAMETERS
 from ddad_jax.engine.methods.method import Fitted, Method, key_columns
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, BrowserPicture
+from ddad_jax.engine.report.hindsight import hindsight
 from ddad_jax.engine.report.run import Alarms, Report, write_report
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
@@ -259,7 +260,10 @@ def write_results(
     # Settings of the method's own choice, and those of which a sweep tries several values.
     settings = [name for name in columns if name in method.printed or len({str(row[name]) for row in rows}) > 1]
     print(format_table(ranked, [*settings, *FIRST, "ms_per_image", "selected"], max_rows=12))
-    print(f"\nThe first row is the selected point, {selection}.\n{_told(report)}\nreport: {workdir / 'report.html'}")
+    looking_back = hindsight(rows)
+    by_labels = f"By test labels, which chose nothing, it has {looking_back.sentence()}.\n" if looking_back else ""
+    print(f"\nThe first row is the selected point, {selection}.\n{by_labels}{_told(report)}")
+    print(f"report: {workdir / 'report.html'}")
 
 
 def _told(report: Report) -> str:

@@ -131,10 +131,7 @@ def _mend(needed: int, normal: Normal) -> str:
     chose, available = "", normal.available
     if normal.tuning:
         least, needed = needed, next(n for n in itertools.count(needed) if n - tuning_size(n, normal.tuning) >= needed)
-        chose = (
-            f" ({least} for the threshold; the other {needed - least} choose, a share of --config.data.tuning="
-            f"{normal.tuning:g})"
-        )
+        chose = f" ({least} for the threshold; the other {needed - least} choose, see --config.data.tuning)"
     most = f"--config.data.calibration={needed} or more{chose}"
     share = "--config.data.held_out, a share of at most one half"
     more = f"hold out {needed} pictures (now {available}) by {share}: of {2 * needed} normal pictures or more, and "

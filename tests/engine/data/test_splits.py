@@ -8,7 +8,7 @@ import pytest
 import tiny_runs
 
 from ddad_jax.data.synthetic import painted_on
-from ddad_jax.engine.data.splits import load_data, own_normal
+from ddad_jax.engine.data.splits import load_data, own_normal, tuning_share
 from ddad_jax.errors import InputError
 
 
@@ -54,6 +54,14 @@ def test_what_chooses_gives_no_threshold(root: Path, chooses: dict[str, Any]) ->
     assert {*data.tuning.names, *data.calibration.names} == {*data.held_out.names}
     every = [name for part in data.sets for name in part.names]
     assert tuple(every[data.calibrating]) == data.calibration.names
+
+
+def test_the_share_that_chooses_is_what_whole_recordings_make_of_it(root: Path) -> None:
+    c = tiny_runs.config(root, adapt__epochs=1, data__tuning=0.4)
+    data = load_data(c)
+    assert tuning_share(c, data) == 0.4  # 2 of 4, as many as that share gives
+    more = data._replace(tuning=data.held_out)
+    assert tuning_share(c, more) == pytest.approx(4 / 6) and tuning_share(c, data._replace(tuning=None)) == 0.0
 
 
 @pytest.mark.parametrize("fixed", [{}, {"adapt__epochs": 1, "adapt__choose": "last", "adapt__patience": 0}])
