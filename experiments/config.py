@@ -80,7 +80,7 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
     c.backbone.update(name="wide_resnet101_2", feature_size=0)
     c.data.held_out = 0.02
-    c.adapt.update(batch_norm="train", patience=0, choose="last")
+    c.adapt.update(batch_norm="train", patience=0, choose="last", pairs="other", least_share=0.0)
     c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
     c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False, start="noise", draws=1)
     c.sample.update(blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)

@@ -26,13 +26,13 @@ ENGINE = 6
 """Of ddad_jax/engine, below which no module of ddad_jax knows of it."""
 ROOMS = {
     "store": 0, "hosts": 0, "stopping": 0, "settings": 0,
-    "captures": 1, "studies": 1, "figures": 1, "tracking": 1, "data": 1,
+    "captures": 1, "figures": 1, "tracking": 1, "data": 1,
     "verdicts": 2,
     "methods": 3,
     "sweep": 4, "setting_checks": 4, "setting_doubts": 4,
     "report": 5, "workdir": 5,
     "detector": 6, "search": 6, "pipeline": 6,
-    "live": 7, "cost": 7,
+    "live": 7, "cost": 7, "studies": 7,
 }  # fmt: skip
 """Floors of ddad_jax/engine: of its modules and packages, all of them."""
 

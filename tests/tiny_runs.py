@@ -50,7 +50,7 @@ def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> Fi
 def _small_ddad(c: ConfigDict) -> None:
     c.model.update(base=16, channel_mult=(1,), res_blocks=1, attention_sizes=())
     c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
-    c.adapt.update(epochs=0, batch_size=2, steps=2)
+    c.adapt.update(epochs=0, batch_size=2, steps=2, least_share=0.0)
     c.sample.update(steps=2, batch_size=8)
 
 

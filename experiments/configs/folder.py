@@ -45,7 +45,7 @@ def get_config(argument: str = "cpu") -> ConfigDict:
             steps=100_000, max_minutes=15.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=600, min_snr=5.0
         )
         c.backbone.feature_size = 128
-        c.adapt.update(epochs=8, max_minutes=3.0, steps=5, w=1.0)
+        c.adapt.update(pairs="self", epochs=8, max_minutes=3.0)
         # At w = 1 the blend stays below 1 at every time: the reconstruction never passes the target. A network this
         # small redraws softly, so pixels say more than features.
         # Without noise the same picture always gets the same score.

@@ -33,7 +33,7 @@ def get_config(size: str = "cpu") -> ConfigDict:
             steps=100_000, max_minutes=24.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=400, min_snr=5.0
         )
         c.backbone.feature_size = 256
-        c.adapt.update(epochs=8, max_minutes=10.0, steps=5, t_prime=100, w=1.0, learning_rate=3e-4, choose="synthetic")
+        c.adapt.update(pairs="self", epochs=8, max_minutes=10.0, learning_rate=3e-4, choose="synthetic")
         c.sample.update(w=1.0, t_prime=100, steps=5, batch_size=32)
         c.student.update(w=(0.0, 3.0), t_prime=(100, 300), teacher_steps=10, start_noise=0.0)
         c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=8.0)

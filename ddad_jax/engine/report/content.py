@@ -9,13 +9,14 @@ from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.browser import Browser
 from ddad_jax.engine.report.table import best_by_label, is_defined
 from ddad_jax.engine.store.tables import Row
+from ddad_jax.metrics.thresholds import minimum_images
 
 HEADLINES = {
     "image_auroc": "how often a defective picture scores higher than a good one",
     "pixel_auroc": "how often a defective pixel is brighter on the map than a good one",
     "aupro_30": "how much of each defect the map covers, on average, at up to 30 % false alarms on good pixels",
 }
-FEW_HELD_OUT, FEW_TEST = 20, 20
+FEW_HELD_OUT, FEW_TEST = minimum_images("conformal", 0.05), 20
 
 
 class Alarms(NamedTuple):
@@ -36,11 +37,14 @@ class Report:
     subject: str
     """What is inspected, as in "cans / winter_melon"."""
     n_held_out: int
+    """Held-out good pictures that give the thresholds."""
     n_good: int
     """Good pictures in the test set."""
     n_defective: int
     image_size: int
     """Side in pixels."""
+    n_tuning: int = 0
+    """Other held-out good pictures, by which the run chose; 0: it chose by none."""
     explanation: str = ""
     """What the method does, in a few sentences."""
     rows: Sequence[Row] = ()
@@ -108,8 +112,8 @@ def found_warnings(report: Report) -> list[str]:
             said.append(f"Undefined on this test set: {names}. It lacks good pictures, defects or masks.")
     if report.n_held_out < FEW_HELD_OUT:
         said.append(
-            f"Only {report.n_held_out} normal pictures were held out. The scale of the scores and any threshold "
-            f"rest on them; use {FEW_HELD_OUT} or more."
+            f"Only {report.n_held_out} held-out normal pictures give the threshold: fewer than {FEW_HELD_OUT} cannot "
+            "bound false alarms at 5 %."
         )
     if selected and 0 < min(report.n_good, report.n_defective) < FEW_TEST:
         said.append(

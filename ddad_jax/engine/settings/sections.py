@@ -64,6 +64,11 @@ class DataSettings(Section):
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
     hold_out: str = setting("recording", one_of("recording", "picture"), "whole ones, where the data say so | picture")
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")
+    tuning: float = setting(
+        0.4, SHARE,
+        "share of those that choose, where the run chooses by them (a point, an epoch, times), and that the score's "
+        "constants rest on; the others give the thresholds and choose nothing",
+    )  # fmt: skip
     picture: tuple[int, ...] = setting(
         (), _PICTURE, "(height, width) to which pictures larger than the network's are brought and cut into tiles of "
         "`size`; empty: no tiles, every picture is brought to size x size",
@@ -153,3 +158,8 @@ class Settings(Section):
     threshold: ThresholdSettings = ThresholdSettings()
     output: OutputSettings = OutputSettings()
     sweep: SweepSettings = SweepSettings()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is chosen by held-out normal pictures, so that others must give the thresholds."""
+        return self.select == "synthetic"

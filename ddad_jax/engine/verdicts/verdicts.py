@@ -15,7 +15,7 @@ from skimage.transform import resize
 from ddad_jax.data import ImageSet
 from ddad_jax.data.read import image_size, read_full
 from ddad_jax.engine.data.data_sets import KINDS
-from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.data.splits import Data, tuning_share
 from ddad_jax.engine.figures.verdicts import Card
 from ddad_jax.engine.settings.sections import DataSettings, OutputSettings, Settings, ViewSettings
 from ddad_jax.engine.store.output_files import inside, output_names, require_told_apart
@@ -288,7 +288,9 @@ def found_of(
     seen = data.view.watched if masked else None
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
-    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
+    share, tuned = tuning_share(c, data), 0 if data.tuning is None else len(data.tuning.labels)
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched, share)
+    made = {**made, "tuning_images": tuned}
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
     files = files_of(c.data, c.view, test.names)

@@ -230,7 +230,7 @@ def test_seeds_of_the_selected_point_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"n_held_out": 3, "rows": ROWS}, "Only 3 normal pictures were held out"),
+        ({"n_held_out": 3, "rows": ROWS}, "Only 3 held-out normal pictures give the threshold"),
         ({"n_defective": 4, "rows": ROWS}, "The test set is small (60 good, 4 defective)"),
         ({"rows": ROWS[:1]}, "No row is marked as selected"),
         ({"rows": ROWS}, "Undefined on this test set: AUPRO@0.3."),

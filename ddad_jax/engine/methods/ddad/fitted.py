@@ -25,6 +25,7 @@ from ddad_jax.engine.methods.ddad.evidence import (
     teacher_of,
     teacher_x0,
 )
+from ddad_jax.engine.methods.ddad.extractor import adaptation_record
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -230,7 +231,8 @@ class FittedDDAD:
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
 
-        return report.network_notes(self.c, data, row), report.warnings(self.c, data, row)
+        adapted = adaptation_record(self.workdir) if self.c.adapt.epochs else {}
+        return report.network_notes(self.c, data, row, adapted), report.warnings(self.c, data, row, adapted)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         from ddad_jax.engine.methods.ddad import report

@@ -17,7 +17,7 @@ import numpy as np
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
-from ddad_jax.data.split import spread
+from ddad_jax.data.split import images_fingerprint, spread
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -47,7 +47,8 @@ def optimised_grids(
     """The grids that those of ``points`` with grid = "optimised" visit, finding and saving the ones that are missing.
 
     A saved grid is used where everything it depends on is as it was: T', steps, solver, the parameters, and of the
-    config w, start, blend and clip of ``sample``, the seed and the section ``grid``. Others stay in the file.
+    config w, start, blend and clip of ``sample``, the seed, the section ``grid``, and the pictures where these choose
+    apart from those that give thresholds. Others stay in the file.
 
     Raises:
       InputError: the teacher diverges; a grid is missing and shall not be found here (``find``).
@@ -62,6 +63,7 @@ def optimised_grids(
         **c.grid.to_dict(),
         "seed": c.seed,
         "parameters": params_fingerprint(params),
+        **({} if data.tuning is None else {"tuning": images_fingerprint(data.validation)[:16]}),
     }
 
     # Of grids from before there was an interval of the blend.

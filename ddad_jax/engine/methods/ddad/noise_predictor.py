@@ -38,10 +38,10 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
         has a finite validation loss, the first of them before the first step.
     """
-    if c.adapt.epochs and data.n_fit < 2:
+    if c.adapt.epochs and c.adapt.pairs == "other" and data.n_fit < 2:
         raise InputError(
             f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
-            "ones: expected at least 3 normal pictures in all, or --config.adapt.epochs=0"
+            "ones: expected at least 3 normal pictures in all, --config.adapt.pairs=self or --config.adapt.epochs=0"
         )
     unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()

@@ -7,7 +7,7 @@ from typing import Any
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.distance import UPSAMPLING
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
+from ddad_jax.engine.methods.ddad.settings import adaptation_grid, require_point, student_axes, trained_for
 from ddad_jax.engine.methods.method import Plan, Point, sigma_scale
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
@@ -26,6 +26,23 @@ def config_point(c: DDADSettings) -> Point:
         float(s.v), tuple(s.layers), s.sigma * sigma_scale(c), *flags, float(s.feature_weight), s.upsampling
     )
     return Point(recon_points(c, point_axes(c), "sample")[0], score)
+
+
+def adaptation_point(c: DDADSettings) -> ReconPoint:
+    """How the pairs of adaptation are reconstructed.
+
+    With ``adapt.pairs`` = self as a picture is when it is scored at the config's point; a student, optimised times, a
+    first pass and reused layers come after adaptation, so that their teacher, the trailing grid, T' and whole calls
+    stand for them.
+    """
+    a, s = c.adapt, c.student
+    if a.pairs == "other":
+        return ReconPoint(a.w, a.t_prime, a.steps, a.eta, adaptation_grid(c.sample.grid), 0)
+    point = config_point(c).costly._replace(rise=0.0, reuse=1, seed=0, mask_before=False)
+    if point.model == "student":
+        taught = {"solver": s.teacher_solver, "steps": s.teacher_steps, "grid": s.teacher_grid}
+        point = point._replace(model="teacher", **taught)
+    return point._replace(grid=adaptation_grid(point.grid))
 
 
 def point_axes(c: DDADSettings) -> dict[str, Any]:

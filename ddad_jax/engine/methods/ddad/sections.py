@@ -160,7 +160,17 @@ class AdaptSettings(Section):
     weight_decay: float = setting(0.01, _DECAY, "of AdamW")
     lambda_dl: float = setting(0.1, _LAMBDA, "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA")
     batch_norm: str = setting("frozen", one_of("frozen", "train"), "| train: by batch statistics, as published")
-    w: float = setting(3.0, _W, "this and the next three: how its pictures are reconstructed; published 3, 250, 10, 1")
+    pairs: str = setting(
+        "other", one_of("other", "self"),
+        "| self: a picture is compared with its own reconstruction at the point of sample, as when it is scored; "
+        "other, as published: with another picture's, led towards it as w, t_prime, steps and eta say",
+    )  # fmt: skip
+    least_share: float = setting(
+        0.8, _PART, "of its target that such a reconstruction must show of the two pictures; 0: it is not asked for"
+    )
+    w: float = setting(
+        3.0, _W, "this and the next three, of pairs = other: its reconstruction; published 3, 250, 10, 1"
+    )
     t_prime: int = setting(250, _TIME, "of their reconstruction")
     steps: int = setting(10, _TIME, "of their reconstruction")
     eta: float = setting(1.0, _ETA, "of their reconstruction")
@@ -302,3 +312,12 @@ class DDADSettings(Settings):
     score: DistanceScoreSettings = DistanceScoreSettings()
     grid: GridSettings = GridSettings()
     sweep: DDADSweepSettings = DDADSweepSettings()
+
+    @property
+    def tunes(self) -> bool:
+        """Also the epoch of adaptation, or when it ends, and optimised times."""
+        epoch = bool(self.adapt.epochs) and (self.adapt.choose != "last" or bool(self.adapt.patience))
+        grids = [self.sample.grid, *self.sweep.grid]
+        for part in self.sweep.parts.values():
+            grids += part.get("grid", ())
+        return super().tunes or epoch or OPTIMISED in grids
