@@ -246,6 +246,10 @@ def _then(saved: dict[str, Any]) -> dict[str, Any]:
     """``saved`` with what its settings were before they existed: what they are now by default, but for those here."""
     then = _defaults(saved.get("method", FIRST))
     then["data"]["hold_out"] = "picture"
+    of = saved.get("data", {})
+    if of.get("kind") == "mtd" and "split" not in of:
+        # Nobody knew its tiles then.
+        saved = {**saved, "data": {**of, "split": "picture", "hold_out": "picture"}}
     return _filled(saved, then)
 
 
