@@ -4,6 +4,7 @@ import logging
 import math
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
@@ -38,7 +39,8 @@ class Data(NamedTuple):
     does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
     are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
     notes: as of `DataSet`.
-    n_fit, n_held_out: pictures of these, whatever they were cut into.
+    n_fit, n_held_out: pictures of these, whatever they were cut into. whole: those of ``fit``, uint8 [n_fit, s, s, 3]
+    of the network's size s. recordings: of each of these, as of `DataSet`; empty where they are not known.
     """
 
     name: str
@@ -52,6 +54,8 @@ class Data(NamedTuple):
     choice: Choice | None = None
     view: View = View()
     notes: tuple[str, ...] = ()
+    whole: np.ndarray = np.zeros((0, 1, 1, 3), np.uint8)
+    recordings: tuple[str, ...] = ()
 
     @property
     def sets(self) -> list[ImageSet]:
@@ -110,11 +114,22 @@ def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
             "--config.sweep.standardise='()'"
         )
     choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
+    whole, of = shrunk(fit.images, c.data.size), dict(zip(dataset.train.names, dataset.recordings, strict=False))
+    recordings = tuple(of[name] for name in fit.names if name in of)
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
     # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
     fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
     few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
+    parts = (fit, held_out, calibration, dataset.test, few)
+    return Data(dataset.name, *parts, *numbers, choice, view, dataset.notes, whole, recordings)
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """Whole pictures at the size of the network's, uint8 [n, size, size, 3]; the same array where they are."""
+    if images.shape[1:3] == (size, size):
+        return images
+    small = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small) if small else np.zeros((0, size, size, 3), np.uint8)
 
 
 def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:

@@ -9,6 +9,8 @@ from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.browser import Browser
 from ddad_jax.engine.report.table import best_by_label, is_defined
 from ddad_jax.engine.store.tables import Row
+from ddad_jax.engine.verdicts.protocol import verdict
+from ddad_jax.protocol import Protocol
 
 HEADLINES = {
     "image_auroc": "how often a defective picture scores higher than a good one",
@@ -50,6 +52,8 @@ class Report:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """metric -> (low, high), 95 % bootstrap interval of the selected point."""
     alarms: Alarms | None = None
+    protocol: Protocol | None = None
+    """What the test set can tell at all."""
     warnings: Sequence[str] = ()
     """Besides those that ``found_warnings`` finds itself."""
     verdicts: Sequence[Row] = ()
@@ -106,6 +110,8 @@ def found_warnings(report: Report) -> list[str]:
         if gone:
             names = ", ".join(NAMES.get(name, name) for name in gone)
             said.append(f"Undefined on this test set: {names}. It lacks good pictures, defects or masks.")
+    if report.protocol is not None and (report.protocol.doubtful or report.protocol.leaking):
+        said.append(verdict(report.protocol))
     if report.n_held_out < FEW_HELD_OUT:
         said.append(
             f"Only {report.n_held_out} normal pictures were held out. The scale of the scores and any threshold "

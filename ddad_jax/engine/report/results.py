@@ -29,6 +29,7 @@ from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts import shown as verdicts_shown
 from ddad_jax.engine.verdicts import verdicts
+from ddad_jax.engine.verdicts.protocol import protocol_of, verdict
 from ddad_jax.engine.verdicts.shown import thinned
 from ddad_jax.engine.verdicts.verdicts import Found, found_of
 from ddad_jax.metrics import auroc_interval, label_regions, missing
@@ -93,6 +94,7 @@ def report_of(
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
         alarms=alarms,
+        protocol=protocol_of(c, workdir, data),
         warnings=[
             *data.notes,
             *found.warnings,
@@ -251,7 +253,8 @@ def _told(report: Report) -> str:
     """What the threshold in use does, in a line for the terminal."""
     assert report.alarms is not None
     found, of, alarms = report.alarms.found, report.n_defective, report.alarms.false_alarms
+    told = f"\n{verdict(report.protocol)}" if report.protocol else ""
     return (
         f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
-        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm."
+        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm.{told}"
     )
