@@ -15,7 +15,7 @@ LAYERS = {
     "torch_file": 1, "backbone_files": 1, "mesh": 1,
     "unet": 2, "backbones": 2, "student": 2,
     "conditioning": 3, "solvers": 3, "reuse": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
-    "embedding": 3, "coreset": 3, "protocol": 3, "neighbours": 3, "patch_map": 3,
+    "embedding": 3, "coreset": 3, "protocol_check": 3, "neighbours": 3, "patch_map": 3,
     "train": 4, "adapt": 4, "contrast": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4,
     "optimised_grid": 4, "patchcore": 4, "padim": 4,
     "points": 5, "sweep": 5, "visits": 5, "detector": 5, "picture_program": 5, "first_pass": 5, "exported": 5,
@@ -110,6 +110,20 @@ def test_arrows_point_down_only(path: str) -> None:
     own = layer(path)
     up = {name for name in imports(path) if own is not None and (layer_of_import(name) or 0) > own}
     assert not up
+
+
+BY_CONVENTION = {"main", "get_config"}
+"""Of programs and of configs, which are asked for by this name."""
+
+
+def test_a_name_is_one_thing() -> None:
+    """A public class or function of a module is defined in one file, so that a search for its name finds it."""
+    files: dict[str, set[str]] = {}
+    for path in LIBRARY + RIM:
+        for node in tree(path).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+                files.setdefault(node.name, set()).add(path)
+    assert {name: sorted(paths) for name, paths in files.items() if len(paths) > 1 and name not in BY_CONVENTION} == {}
 
 
 def test_the_package_begins_with_nothing_of_itself() -> None:

@@ -19,14 +19,14 @@ from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
-from ddad_jax.engine.verdicts import protocol
+from ddad_jax.engine.report import protocol_check
 from ddad_jax.types import Array, EpsFn
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 
 def config(root: Path, method: str = "ddad", **changes: Any) -> Any:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
-    return checked(config_dict(root, method, **changes))
+    return engine_settings(config_dict(root, method, **changes))
 
 
 def config_dict(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
@@ -63,8 +63,13 @@ def _small_padim(c: ConfigDict) -> None:
     c.padim.update(batch_size=4)
 
 
+def _small_ensemble(c: ConfigDict) -> None:
+    c.ensemble.update(batch_size=4)
+    c.patchcore.update(share=0.2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
-    "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim,
+    "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
@@ -140,7 +145,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (extractor, evidence, memory, protocol):
+    for module in (extractor, evidence, memory, protocol_check):
         put(module, "build_backbone", lambda c: BACKBONE)
-    for module in (extractor, pipeline, memory_method, protocol):
+    for module in (extractor, pipeline, memory_method, protocol_check):
         put(module, "load_backbone", lambda name, path: variables())

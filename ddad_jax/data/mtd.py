@@ -29,7 +29,7 @@ def mtd(root: str | Path, size: Size, *, seed: int = 0, train_fraction: float = 
     The pictures are frames of recordings, and most tiles were taken six times, under other exposures (``exp1`` to
     ``exp6``). No list of the paper's 80 % was published, so they are drawn here, by ``seed``:
 
-    tile     of the tiles (``tiles_of``): every exposure of a tile is on the same side.
+    tile     of the tiles (``mtd_tiles``): every exposure of a tile is on the same side.
     picture  of the pictures, as the paper words it: 762 and 190 of the published 952.
       Deviation: not the default. Nearly every good test picture then has other exposures of its tile among the
       training pictures, and the distance to the nearest whole training picture, which knows nothing of defects, has
@@ -70,7 +70,7 @@ def mtd_pictures(root: str | Path, *, seed: int = 0, train_fraction: float = 0.8
     root = Path(root)
     require_folder(root, "the root of MTD", f"Pass the folder that holds {FREE} (--config.data.root=...).")
     good = [Picture(p, p.relative_to(root).as_posix()) for p in _pictures_of(root, FREE)]
-    tiles = tiles_of([picture.name for picture in good])
+    tiles = mtd_tiles([picture.name for picture in good])
     units = np.array(tiles) if split == "tile" else np.arange(len(good))
     drawn = np.random.default_rng(seed).permutation(np.unique(units))
     if len(drawn) < 2:
@@ -102,7 +102,7 @@ _AGAIN = {
 """First frame of a series -> that of an earlier one of the same tile: grain and marks are the same."""
 
 
-def tiles_of(names: Sequence[str]) -> tuple[str, ...]:
+def mtd_tiles(names: Sequence[str]) -> tuple[str, ...]:
     """The tile that each defect-free picture shows, [n]: "tile 743" is the one whose first frame has this number.
 
     A name is ``expE_num_N.jpg``, exposure E of frame N. In the order of the frames a tile is a series of rising
@@ -117,7 +117,7 @@ def tiles_of(names: Sequence[str]) -> tuple[str, ...]:
     Raises:
       InputError: a name of another form; naming it.
 
-    >>> tiles_of(["exp1_num_100.jpg", "exp2_num_190.jpg", "exp1_num_300.jpg"])
+    >>> mtd_tiles(["exp1_num_100.jpg", "exp2_num_190.jpg", "exp1_num_300.jpg"])
     ('tile 100', 'tile 100', 'tile 300')
     """
     frames = []

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from trees import mtd, pixels, save, square_mask
 
-from ddad_jax.data.mtd import SPLITS, mtd_pictures, tiles_of
+from ddad_jax.data.mtd import SPLITS, mtd_pictures, mtd_tiles
 from ddad_jax.data.mtd import mtd as load_mtd
 from ddad_jax.data.split import hold_out
 from ddad_jax.errors import InputError
@@ -39,7 +39,7 @@ def test_the_split_is_a_function_of_the_seed(tmp_path: Path, split: str) -> None
 def tile_of(root: Path) -> dict[str, str]:
     """Of each defect-free picture, by its name."""
     names = [path.relative_to(root).as_posix() for path in root.glob("MT_Free/Imgs/*.jpg")]
-    return dict(zip(names, tiles_of(names), strict=True))
+    return dict(zip(names, mtd_tiles(names), strict=True))
 
 
 def test_no_tile_is_both_learnt_and_tested_but_under_the_papers_rule(tmp_path: Path) -> None:
@@ -68,17 +68,17 @@ def named(*frames: tuple[int, int]) -> list[str]:
 
 
 def test_a_tile_is_a_series_of_rising_exposures() -> None:
-    found = tiles_of(named((1, 200), (1, 100), (2, 320), (3, 140), (2, 120), (6, 1900)))
+    found = mtd_tiles(named((1, 200), (1, 100), (2, 320), (3, 140), (2, 120), (6, 1900)))
     assert found == ("tile 200", "tile 100", "tile 200", "tile 100", "tile 100", "tile 200"), "in no order, with gaps"
 
 
 def test_tiles_taken_in_turns_count_as_one() -> None:
-    assert set(tiles_of(named((1, 855), (2, 887), (4, 889), (3, 913), (4, 933), (5, 937)))) == {"tile 855"}
-    assert len(set(tiles_of(named((1, 855), (2, 887), (1, 928))))) == 2, "41 frames on another one begins"
+    assert set(mtd_tiles(named((1, 855), (2, 887), (4, 889), (3, 913), (4, 933), (5, 937)))) == {"tile 855"}
+    assert len(set(mtd_tiles(named((1, 855), (2, 887), (1, 928))))) == 2, "41 frames on another one begins"
 
 
 def test_a_tile_that_was_taken_again_is_the_same() -> None:
-    assert set(tiles_of(named((1, 5874), (2, 5894), (1, 13526), (2, 13549)))) == {"tile 5874"}
+    assert set(mtd_tiles(named((1, 5874), (2, 5894), (1, 13526), (2, 13549)))) == {"tile 5874"}
 
 
 def test_a_name_that_says_no_tile_is_refused(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from trees import SHARED
 
 from ddad_jax.data.folder import mvtec_folder
-from ddad_jax.data.mtd import DEFECTS, FREE, mtd, tiles_of
+from ddad_jax.data.mtd import DEFECTS, FREE, mtd, mtd_tiles
 from ddad_jax.data.read import image_size, read_image, read_mask
 
 pytestmark = pytest.mark.skipif(
@@ -45,7 +45,7 @@ def test_the_tiles_of_mtd() -> None:
     good = [path.name for path in sorted((SHARED / "mtd" / FREE / "Imgs").glob("*.jpg"))]
     if len(good) != 952:
         pytest.skip(f"{len(good)} of the 952 defect-free pictures are here")
-    sizes = Counter(Counter(tiles_of(good)).values())
+    sizes = Counter(Counter(mtd_tiles(good)).values())
     assert sum(sizes.values()) == 149 and sizes[6] == 134
 
 

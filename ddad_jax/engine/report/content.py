@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.browser import Browser
+from ddad_jax.engine.report.protocol_check import protocol_verdict
 from ddad_jax.engine.report.table import best_by_label, is_defined
 from ddad_jax.engine.store.tables import Row
-from ddad_jax.engine.verdicts.protocol import verdict
-from ddad_jax.protocol import Protocol
+from ddad_jax.protocol_check import ProtocolCheck
 
 HEADLINES = {
     "image_auroc": "how often a defective picture scores higher than a good one",
@@ -52,7 +52,7 @@ class Report:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """metric -> (low, high), 95 % bootstrap interval of the selected point."""
     alarms: Alarms | None = None
-    protocol: Protocol | None = None
+    protocol: ProtocolCheck | None = None
     """What the test set can tell at all."""
     warnings: Sequence[str] = ()
     """Besides those that ``found_warnings`` finds itself."""
@@ -111,7 +111,7 @@ def found_warnings(report: Report) -> list[str]:
             names = ", ".join(NAMES.get(name, name) for name in gone)
             said.append(f"Undefined on this test set: {names}. It lacks good pictures, defects or masks.")
     if report.protocol is not None and (report.protocol.doubtful or report.protocol.leaking):
-        said.append(verdict(report.protocol))
+        said.append(protocol_verdict(report.protocol))
     if report.n_held_out < FEW_HELD_OUT:
         said.append(
             f"Only {report.n_held_out} normal pictures were held out. The scale of the scores and any threshold "

@@ -47,7 +47,7 @@ EXPECTED, LEAKING = 0.05, 0.5
 and from which on some were: half, as a test set of a dozen parts with six pictures each may have 20 % by chance."""
 
 
-class Protocol(NamedTuple):
+class ProtocolCheck(NamedTuple):
     """know_nothing: image AUROC of s; low, high: its 95 % bootstrap interval over test pictures; NaN where a kind of
     picture is missing.
 
@@ -89,7 +89,7 @@ def whole_picture(features: Array, *, grid: int = GRID) -> Array:
     return jnp.transpose(adaptive_pool(jnp.moveaxis(by_row, 1, -1), grid), (0, 2, 3, 1))
 
 
-class Seen(NamedTuple):
+class WholePictures(NamedTuple):
     """What a know-nothing detector remembers; *host*. rows: float32 [n, d], standardised; mean, std: of the channels,
     [c], over training pictures and places."""
 
@@ -102,7 +102,7 @@ class Seen(NamedTuple):
         return ((vectors - self.mean) / self.std).astype(np.float32).reshape(len(vectors), -1)
 
 
-def seen(vectors: np.ndarray) -> Seen:
+def whole_pictures(vectors: np.ndarray) -> WholePictures:
     """vectors: of ``whole_picture``, of all n >= 1 training pictures, [n, g, g, c].
 
     Raises:
@@ -112,17 +112,17 @@ def seen(vectors: np.ndarray) -> Seen:
         raise InputError("features of whole training pictures: expected one picture or more, and finite numbers")
     mean = vectors.mean((0, 1, 2), dtype=np.float64)
     std = vectors.std((0, 1, 2), dtype=np.float64)
-    known = Seen(vectors, mean, np.where(std > 0, std, 1.0))
+    known = WholePictures(vectors, mean, np.where(std > 0, std, 1.0))
     return known._replace(rows=known.standardised(vectors))
 
 
-def distances(known: Seen, batches: Iterable[np.ndarray]) -> np.ndarray:
+def novelty(known: WholePictures, batches: Iterable[np.ndarray]) -> np.ndarray:
     """s of test pictures, float32 [m]; batches: of ``whole_picture``, [b, g, g, c], one after another."""
     found = [_nearest(known.standardised(batch), known.rows) for batch in batches]
     return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
-def among(known: Seen, recordings: Sequence[str] = ()) -> np.ndarray:
+def distances_among(known: WholePictures, recordings: Sequence[str] = ()) -> np.ndarray:
     """Of each training picture the distance to the nearest other, float32 [n]; inf where there is none.
 
     recordings: of each, [n]: only pictures of other recordings are looked at.
@@ -147,14 +147,14 @@ def _nearest(queries: np.ndarray, bank: np.ndarray, groups: np.ndarray | None = 
     return np.concatenate(found).astype(np.float32)
 
 
-def protocol(
+def protocol_check(
     scores: np.ndarray, labels: np.ndarray, by_picture: np.ndarray, by_recording: np.ndarray | None, *, seed: int
-) -> Protocol:
+) -> ProtocolCheck:
     """The figures; labels decide what is counted, and set nothing.
 
     Args:
-      scores: of ``distances``, [m]; labels: int [m], 1 = anomalous.
-      by_picture, by_recording: of ``among``, [n]; the second None where recordings are not known.
+      scores: of ``novelty``, [m]; labels: int [m], 1 = anomalous.
+      by_picture, by_recording: of ``distances_among``, [n]; the second None where recordings are not known.
       seed: of the bootstrap.
     """
     good = np.asarray(labels) == 0
@@ -166,7 +166,7 @@ def protocol(
 
     of_recordings, of_pictures = nearer(by_recording, EXPECTED), nearer(by_picture, 0.5)
     n = int(good.sum())
-    return Protocol(
+    return ProtocolCheck(
         know_nothing=auroc(scores, labels),
         low=low,
         high=high,

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from ddad_jax.engine.report.content import Report, selected_rows
 from ddad_jax.engine.report.parts import plain_table
+from ddad_jax.engine.report.protocol_check import protocol_verdict
 from ddad_jax.engine.report.table import escape, is_defined
-from ddad_jax.engine.verdicts.protocol import verdict
-from ddad_jax.protocol import DOUBTFUL, LEAKING, SATURATED, Protocol
+from ddad_jax.protocol_check import DOUBTFUL, LEAKING, SATURATED, ProtocolCheck
 
 COLUMNS = {"what": "what", "value": "here", "means": "how to read it"}
 CAUSES = (
@@ -20,15 +20,15 @@ OF_PICTURES = (
 )
 
 
-def protocol(report: Report) -> str:
+def protocol_section(report: Report) -> str:
     """ "" where it was not measured."""
     p = report.protocol
     if p is None:
         return ""
     said = (
-        f"{verdict(p)} Distances are between coarse features of whole pictures, {p.n_train} of them trained on; labels "
-        "of test pictures are looked at for these figures alone, and the interval (95 %) is a bootstrap over test "
-        "pictures."
+        f"{protocol_verdict(p)} Distances are between coarse features of whole pictures, {p.n_train} of them trained "
+        "on; labels of test pictures are looked at for these figures alone, and the interval (95 %) is a bootstrap "
+        "over test pictures."
     )
     if not is_defined(p.near_recordings):
         said += " Recordings are not known, so nobody can say whether parts of the test were trained on."
@@ -36,7 +36,7 @@ def protocol(report: Report) -> str:
     return f'<p class="soft">{escape(said)}</p>{plain_table(rows, COLUMNS, label="What this test set can tell")}'
 
 
-def _rows(report: Report, p: Protocol) -> Iterator[tuple[str, str, str]]:
+def _rows(report: Report, p: ProtocolCheck) -> Iterator[tuple[str, str, str]]:
     own = [row["image_auroc"] for row in selected_rows(report) if is_defined(row.get("image_auroc"))]
     if is_defined(p.know_nothing):
         yield "image AUROC without looking for defects", f"{p.know_nothing:.3f} ({p.low:.3f} to {p.high:.3f})", CAUSES
