@@ -10,6 +10,7 @@ from ddad_jax.engine.report.browser import Browser
 from ddad_jax.engine.report.protocol_check import protocol_verdict
 from ddad_jax.engine.report.table import best_by_label, is_defined
 from ddad_jax.engine.store.tables import Row
+from ddad_jax.metrics.intervals import share_interval
 from ddad_jax.protocol_check import ProtocolCheck
 
 HEADLINES = {
@@ -28,6 +29,17 @@ class Alarms(NamedTuple):
     false_alarms: int
     origin: str
     """Where the threshold comes from, as in "99th percentile of held-out normal scores"."""
+    guarantee: str = ""
+    """What the rule promises of new normal pictures, as of ``metrics.thresholds.Threshold``."""
+
+    def of_good(self, n_good: int) -> str:
+        """How many of the good test pictures raised a false alarm, how sure that share is, and what was promised."""
+        said = f"{self.false_alarms} of {n_good} good pictures raised a false alarm"
+        if n_good:
+            low, high = (100 * end for end in share_interval(self.false_alarms, n_good))
+            share = 100 * self.false_alarms / n_good
+            said += f": {share:.1f} % (95 % interval of Clopper and Pearson {low:.1f} to {high:.1f} %)"
+        return said + (f"; promised: {self.guarantee}." if self.guarantee else ".")
 
 
 @dataclass(frozen=True)

@@ -63,9 +63,8 @@ def report_of(
     test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
     threshold, of_pixels = run_verdicts.thresholds.score.value, run_verdicts.thresholds.of_pixels.value
     counts = next(row for row in run_verdicts.rules if row["used"])
-    alarms = Alarms(
-        threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[run_verdicts.thresholds.score.rule]
-    )
+    used = run_verdicts.thresholds.score
+    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[used.rule], used.guarantee)
     drawing = label_regions(run_verdicts.judged.masks, test.has_mask)
     drawn_curves = curves(run_verdicts.judged.maps, scores, test.labels, drawing)
     wrong = {
@@ -265,9 +264,9 @@ def write_results(
 def _told(report: Report) -> str:
     """What the threshold in use does, in a line for the terminal."""
     assert report.alarms is not None
-    found, of, alarms = report.alarms.found, report.n_defective, report.alarms.false_alarms
+    found, of = report.alarms.found, report.n_defective
     told = f"\n{protocol_verdict(report.protocol)}" if report.protocol else ""
     return (
         f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
-        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm.{told}"
+        f"{of - found} got through. {report.alarms.of_good(report.n_good)}{told}"
     )
