@@ -33,7 +33,7 @@ def mtd(root: str | Path, size: Size, *, seed: int = 0, train_fraction: float = 
     picture  of the pictures, as the paper words it: 762 and 190 of the published 952.
       Deviation: not the default. Nearly every good test picture then has other exposures of its tile among the
       training pictures, and the distance to the nearest whole training picture, which knows nothing of defects, has
-      an image AUROC of 0.985 (0.72 by tile): results measure whether a tile is known. They are comparable with the
+      an image AUROC of 0.985 (0.73 by tile): results measure whether a tile is known. They are comparable with the
       paper's and say little about defects.
 
     A few ``MT_Uneven`` masks are published empty; they are kept as published.
