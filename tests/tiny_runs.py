@@ -19,6 +19,7 @@ from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
+from ddad_jax.engine.report import protocol_check
 from ddad_jax.types import Array, EpsFn
 from experiments.config import base, engine_settings
 
@@ -144,7 +145,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (extractor, evidence, memory):
+    for module in (extractor, evidence, memory, protocol_check):
         put(module, "build_backbone", lambda c: BACKBONE)
-    for module in (extractor, pipeline, memory_method):
+    for module in (extractor, pipeline, memory_method, protocol_check):
         put(module, "load_backbone", lambda name, path: variables())

@@ -249,6 +249,10 @@ def _then(saved: dict[str, Any]) -> dict[str, Any]:
     if then["method"] == FIRST:
         then["score"]["upsampling"] = "align_corners"
         then["grid"]["teacher_grid"] = "trailing"
+    of = saved.get("data", {})
+    if of.get("kind") == "mtd" and "split" not in of:
+        # Nobody knew its tiles then.
+        saved = {**saved, "data": {**of, "split": "picture", "hold_out": "picture"}}
     return _filled(saved, then)
 
 

@@ -4,6 +4,7 @@ import logging
 import math
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
@@ -42,7 +43,8 @@ class Data(NamedTuple):
     with tiles ``fit`` and ``held_out`` are tiles, and the others are whole pictures. validation: of ``held_out``, what
     trainings measure themselves on, none of the calibration images where there are tuning images.
     notes: as of `DataSet`.
-    n_fit, n_held_out: pictures of these, whatever they were cut into.
+    n_fit, n_held_out: pictures of these, whatever they were cut into. whole: those of ``fit``, uint8 [n_fit, s, s, 3]
+    of the network's size s. recordings: of each of these, as of `DataSet`; empty where they are not known.
     """
 
     name: str
@@ -57,6 +59,8 @@ class Data(NamedTuple):
     view: View = View()
     notes: tuple[str, ...] = ()
     tuning: ImageSet | None = None
+    whole: np.ndarray = np.zeros((0, 1, 1, 3), np.uint8)
+    recordings: tuple[str, ...] = ()
 
     @property
     def scale(self) -> ImageSet:
@@ -143,13 +147,16 @@ def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
             notes = (*notes, _UNPARTED.format(dataset.name, len(calibration.labels)))
             log.warning("%s", notes[-1])
     choice = choice_of(c, fit, calibration if tuning is None else tuning) if c.select == "synthetic" else None
+    whole, of = shrunk(fit.images, c.data.size), dict(zip(dataset.train.names, dataset.recordings, strict=False))
+    known = tuple(of[name] for name in fit.names if name in of)
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
     # Validation and the contrast of an epoch look at all that may choose, so it may not outweigh what is trained on.
     most = max(1, c.data.train_tiles // 8)
     fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, most)
     looked_at = held_out if tuning is None else tiles_of(tuning, view, most)
     few = subset(looked_at, spread(len(looked_at.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, notes, tuning)
+    sets = (fit, held_out, calibration, dataset.test, few)
+    return Data(dataset.name, *sets, *numbers, choice, view, notes, tuning, whole, known)
 
 
 _UNPARTED = (
@@ -157,6 +164,14 @@ _UNPARTED = (
     "the same do both and the bound on false alarms does not hold: expected 4 different ones or more; hold out more by "
     "--config.data.held_out and --config.data.calibration, in a new workdir"
 )
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """Whole pictures at the size of the network's, uint8 [n, size, size, 3]; the same array where they are."""
+    if images.shape[1:3] == (size, size):
+        return images
+    small = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small) if small else np.zeros((0, size, size, 3), np.uint8)
 
 
 def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:

@@ -24,6 +24,7 @@ from ddad_jax.engine.methods.method import Fitted, Method, key_columns
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, BrowserPicture
 from ddad_jax.engine.report.hindsight import hindsight
+from ddad_jax.engine.report.protocol_check import protocol_check_of, protocol_verdict
 from ddad_jax.engine.report.run import Alarms, Report, write_report
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
@@ -63,9 +64,8 @@ def report_of(
     test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
     threshold, of_pixels = run_verdicts.thresholds.score.value, run_verdicts.thresholds.of_pixels.value
     counts = next(row for row in run_verdicts.rules if row["used"])
-    alarms = Alarms(
-        threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[run_verdicts.thresholds.score.rule]
-    )
+    used = run_verdicts.thresholds.score
+    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[used.rule], used.guarantee)
     drawing = label_regions(run_verdicts.judged.masks, test.has_mask)
     drawn_curves = curves(run_verdicts.judged.maps, scores, test.labels, drawing)
     wrong = {
@@ -99,6 +99,7 @@ def report_of(
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
         alarms=alarms,
+        protocol=protocol_check_of(c, workdir, data),
         warnings=[
             *data.notes,
             *run_verdicts.warnings,
@@ -269,8 +270,9 @@ def write_results(
 def _told(report: Report) -> str:
     """What the threshold in use does, in a line for the terminal."""
     assert report.alarms is not None
-    found, of, alarms = report.alarms.found, report.n_defective, report.alarms.false_alarms
+    found, of = report.alarms.found, report.n_defective
+    told = f"\n{protocol_verdict(report.protocol)}" if report.protocol else ""
     return (
         f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
-        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm."
+        f"{of - found} got through. {report.alarms.of_good(report.n_good)}{told}"
     )

@@ -15,6 +15,7 @@ from ddad_jax.engine.report.hindsight import hindsight
 from ddad_jax.engine.report.page import page
 from ddad_jax.engine.report.parts import picture
 from ddad_jax.engine.report.points import points_data
+from ddad_jax.engine.report.protocol_section import protocol_section
 from ddad_jax.engine.report.result import result
 from ddad_jax.engine.report.table import escape, points_table
 from ddad_jax.engine.report.verdicts import by_defect, errors, thresholds
@@ -34,6 +35,7 @@ def write_report(path: str | Path, report: Report) -> None:
         data["pictures"] = pictures_data(report.browser)
     sections = {
         "result": ("Result", result(report)),
+        "protocol": ("What this test set can tell", protocol_section(report)),
         "errors": ("What got through, and what was stopped in error", errors(report)),
         "defects": ("By kind of defect", by_defect(report)),
         "thresholds": ("Thresholds", thresholds(report)),
