@@ -62,8 +62,13 @@ def _small_padim(c: ConfigDict) -> None:
     c.padim.update(batch_size=4)
 
 
+def _small_feature_ddad(c: ConfigDict) -> None:
+    c.feature_ddad.update(batch_size=4)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim,
+    "feature_ddad": _small_feature_ddad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
