@@ -20,12 +20,12 @@ from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.types import Array, EpsFn
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 
 def config(root: Path, method: str = "ddad", **changes: Any) -> Any:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
-    return checked(config_dict(root, method, **changes))
+    return engine_settings(config_dict(root, method, **changes))
 
 
 def config_dict(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:

@@ -22,12 +22,12 @@ from ddad_jax import padim
 from ddad_jax.embedding import channel_choice, patch_descriptors
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import BATCH, PATCH, MapScoreSettings
-from ddad_jax.engine.methods.method import SIGMA_STEP, Axis, Plan
+from ddad_jax.engine.methods.method import SIGMA_STEP, Plan, SearchableSetting
 from ddad_jax.engine.methods.padim import MOST_BYTES, Blur
 from ddad_jax.engine.settings.need import Need, values_at, without_effect
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import LAYERS, TEXT, above, number, one_of, setting, swept, whole
+from ddad_jax.engine.settings.setting import LAYERS, TEXT, above, number, one_of, setting, swept, whole_number
 from ddad_jax.errors import InputError
 from ddad_jax.inversion import inverted, norms
 from ddad_jax.patch_map import patch_map
@@ -87,7 +87,7 @@ class DiffusionSettings(Section):
     )
     patch: int = setting(3, PATCH, "side of the neighbourhood whose mean a position is, in positions")
     channels: int = setting(
-        0, whole(0, 2**14, "0 (all) or a number of channels"), "so many of all, drawn by sweep.seed; 0: all"
+        0, whole_number(0, 2**14, "0 (all) or a number of channels"), "so many of all, drawn by sweep.seed; 0: all"
     )
     prior: str = setting(
         "position", one_of("position", "picture"),
@@ -97,7 +97,9 @@ class DiffusionSettings(Section):
         core.POOLED, number(0, 1e9), "pictures that the covariance of all positions counts as, with prior = position"
     )
     share: float = setting(core.SHARE, above(0, 1e3), "of the mean variance, added to every variance")
-    rank: int = setting(core.RANK, whole(1, 2**12), "directions with a variance of their own, with prior = picture")
+    rank: int = setting(
+        core.RANK, whole_number(1, 2**12), "directions with a variance of their own, with prior = picture"
+    )
     scoring: str = setting(
         "reconstruction", one_of("reconstruction", "inversion", "resilience"),
         "distance to the reconstruction, as DDAD; | inversion: length of the noise that a picture is led to, as "
@@ -109,9 +111,11 @@ class DiffusionSettings(Section):
     )  # fmt: skip
     w: float = setting(1.0, number(0, expected="a finite number, 0 (no conditioning) or more"), "of a reconstruction")
     t_prime: int = setting(
-        250, whole(1, 999), "T', the time at which a reconstruction begins, an inversion ends, resilience is measured"
+        250,
+        whole_number(1, 999),
+        "T', the time at which a reconstruction begins, an inversion ends, resilience is measured",
     )
-    steps: int = setting(3, whole(1, 999), "of a reconstruction or an inversion; published 3 for inversion")
+    steps: int = setting(3, whole_number(1, 999), "of a reconstruction or an inversion; published 3 for inversion")
     eta: float = setting(0.0, number(0, 1, "a number from 0 (deterministic) to 1"), "of the noise of a step of ddim")
     grid: str = setting(
         "trailing",
@@ -120,7 +124,9 @@ class DiffusionSettings(Section):
     )
     solver: str = setting("ddim", one_of(*sorted(SOLVERS)), "of a reconstruction, a name of ddad_jax/solvers")
     start_noise: float = setting(0.0, number(0, expected="0 (the scaled picture) or more"), "published 1")
-    draws: int = setting(4, whole(1, 2**10), "of noise, each with both signs, with scoring = resilience; published 3")
+    draws: int = setting(
+        4, whole_number(1, 2**10), "of noise, each with both signs, with scoring = resilience; published 3"
+    )
     batch_size: int = setting(16, BATCH, "pictures in one call")
 
 
@@ -168,10 +174,10 @@ class FeatureDDAD(MemoryMethod):
 
     name, title, settings = "feature_ddad", "DDAD in feature space", FeatureDDADSettings
     costly, cheap, view = Diffused, Blur, (*SEEN, "seed")
-    axes: Mapping[str, Axis] = {
-        "w": Axis("feature_ddad.w", 0.0, 4.0, costly=True),
-        "t_prime": Axis("feature_ddad.t_prime", 50, 600, step=50, whole=True, costly=True),
-        "sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
+    axes: Mapping[str, SearchableSetting] = {
+        "w": SearchableSetting("feature_ddad.w", 0.0, 4.0, costly=True),
+        "t_prime": SearchableSetting("feature_ddad.t_prime", 50, 600, step=50, whole=True, costly=True),
+        "sigma": SearchableSetting("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
     }
     searched = ("w", "t_prime", "sigma")
     printed = ("layers", "prior", "scoring", "w", "t_prime", "steps", "sigma")

@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.backbones import feature_fn
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import padded_batches
 from ddad_jax.engine import hosts
@@ -25,7 +25,7 @@ from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
 from ddad_jax.engine.methods.memory.programs import Compiled, in_batches, placed, timed
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point, settings_of
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.tracking import Write, silent
@@ -100,32 +100,36 @@ class FittedMemory:
         return self.memories[self.method.memory_point(point)]
 
     def _path(self, point: Any) -> Path:
-        said = json.dumps([settings_of(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
+        said = json.dumps([point_settings(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
         return self.workdir / self.method.name / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"
 
     def _made_with(self, point: Any, data: Data) -> dict[str, Any]:
         return {
-            **settings_of(point),
+            **point_settings(point),
             **backbone_columns(self.c.backbone),
             "size": self.c.data.size,
-            "weights": fingerprint(self.variables),
+            "weights": params_fingerprint(self.variables),
             "pictures": fingerprint_in(self.workdir, self.c.data, data.fit),
         }
 
     def _kept(self, point: Any, made_with: Mapping[str, Any] | None = None) -> Remembered:
-        arrays, there = kept.read(self._path(point), mend="The sweep or the evaluation of this workdir makes it")
-        if made_with is not None and (differing := kept.differences(there, json.loads(json.dumps(made_with)))):
+        arrays, there = kept.read_content(
+            self._path(point), mend="The sweep or the evaluation of this workdir makes it"
+        )
+        if made_with is not None and (
+            differing := kept.provenance_differences(there, json.loads(json.dumps(made_with)))
+        ):
             raise InputError(f"{self._path(point)}: was made of something else ({'; '.join(differing[:3])})")
         return _remembered(self._path(point), arrays)
 
     def _remembered(self, point: Any, data: Data) -> Remembered:
         path, made_with = self._path(point), self._made_with(point, data)
-        arrays = kept.load(path, made_with)
+        arrays = kept.load_content(path, made_with)
         if arrays is None:
             started = time.perf_counter()
             arrays = self._made(point, data.fit.images)
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept.save(path, arrays, made_with)
+            kept.save_content(path, arrays, made_with)
             told = self.method.described({name: array.shape for name, array in arrays.items()})
             log.info("%s: %s, in %.0f s", path, told, time.perf_counter() - started)
         return _remembered(path, arrays)
@@ -169,14 +173,14 @@ class FittedMemory:
     def _memory(self, point: Any) -> dict[str, np.ndarray]:
         """Raises InputError where it went, or is not what it was."""
         found = self._found(point)
-        arrays, _ = kept.read(found.path, mend="The sweep or the evaluation of this workdir makes it")
+        arrays, _ = kept.read_content(found.path, mend="The sweep or the evaluation of this workdir makes it")
         if _remembered(found.path, arrays) != found:
             raise InputError(f"{found.path}: was changed by another program; run this again")
         return arrays
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[Any],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -189,7 +193,7 @@ class FittedMemory:
                 yield from self._measured(pictures, waiting[first : first + POINTS_AT_ONCE], progress)
 
     def _measured(
-        self, pictures: Pictures, points: Sequence[Any], progress: Callable[[int], object]
+        self, pictures: MeasuredPictures, points: Sequence[Any], progress: Callable[[int], object]
     ) -> Iterator[Measured]:
         """At points of one memory, which see the same of a picture: that is looked at once."""
         memory = placed(self._memory(points[0]), self.mesh)
@@ -214,7 +218,7 @@ class FittedMemory:
 
     # --- Judged
 
-    def maps(self, evidence: Any, points: Sequence[Any], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Any, points: Sequence[Any], pictures: MeasuredPictures) -> Iterator[Mapped]:
         size = (self.c.data.size, self.c.data.size)
         for cheap in points:
             what = ("judge", cheap)
@@ -233,7 +237,7 @@ class FittedMemory:
                 whole, scores = stitch(whole, pictures.tiling), []
             yield Mapped(cheap, whole, {}, np.concatenate(scores) if scores else None)
 
-    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+    def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
 
     def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
@@ -300,4 +304,4 @@ class _Repeatable:
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:
     in_order = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
-    return Remembered(path, fingerprint(in_order), {name: array.shape for name, array in in_order.items()})
+    return Remembered(path, params_fingerprint(in_order), {name: array.shape for name, array in in_order.items()})

@@ -16,8 +16,8 @@ from jax.sharding import Mesh
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.memory.sections import together
-from ddad_jax.engine.methods.method import Apart, Axis, Plan, Point, Steps
+from ddad_jax.engine.methods.memory.sections import check_memory_jointly
+from ddad_jax.engine.methods.method import Apart, Plan, Point, SearchableSetting, Steps
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
@@ -39,7 +39,7 @@ class MemoryMethod(ABC):
     costly: type[Any]
     cheap: type[Any]
     view: tuple[str, ...]
-    axes: Mapping[str, Axis]
+    axes: Mapping[str, SearchableSetting]
     searched: Sequence[str]
     printed: Sequence[str]
     apart: Sequence[str] = ()
@@ -95,7 +95,7 @@ class MemoryMethod(ABC):
     # --- The rest of ``method.Method``
 
     def together(self, c: Any, need: Need) -> None:
-        together(c, need)
+        check_memory_jointly(c, need)
 
     def doubts(self, c: Any) -> list[str]:
         return []
@@ -111,14 +111,14 @@ class MemoryMethod(ABC):
         return Point(selected.costly[0], selected.cheap[0])
 
     def plan(self, c: Settings, *, sweep: bool) -> Plan:
-        found = points.plan(c, self.costly, self.cheap, sweep=sweep)
+        found = points.memory_plan(c, self.costly, self.cheap, sweep=sweep)
         # Where nothing is drawn every seed is the first.
         first = c.sweep.seed[0]
         costly = [point if self.random(point) else point._replace(seed=first) for point in found.costly]
         return found._replace(costly=[*dict.fromkeys(costly)])
 
     def point_of(self, row: Mapping[str, Any]) -> Point:
-        return points.point_of(row, self.costly, self.cheap, self.settings, self.name)
+        return points.memory_point_of(row, self.costly, self.cheap, self.settings, self.name)
 
     def usual(self, c: Settings, name: str, names: Sequence[str]) -> tuple[float, float]:
         return self.axes[name].low, self.axes[name].high

@@ -10,13 +10,13 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
+from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
 
 Compiled = dict[Hashable, Callable[..., Any]]
 """What was compiled so far, by what it is of and the shapes it takes."""
 
 
-class Part(NamedTuple):
+class BatchOutput(NamedTuple):
     """Of one batch. of: what the program gave, a tree of arrays [b, ...] on the devices; valid: which rows count, bool
     [b], the others repeat the last picture. seconds: the whole batch took. seeds: of each picture's noise, of its own
     content, uint32 [b] on the devices."""
@@ -36,7 +36,7 @@ def in_batches(
     *,
     batch: int,
     mesh: Mesh | None,
-) -> Iterator[Part]:
+) -> Iterator[BatchOutput]:
     """``function(weights, pictures uint8 [b, h, w, 3])`` of all pictures, in order; every process takes all.
 
     Args:
@@ -48,10 +48,10 @@ def in_batches(
     weights = placed(weights, mesh)
     for at, valid in padded_batches(len(images), batch):
         pictures = images[at][own]
-        rows = split(pictures, mesh)
-        seeds = split(np.array([image_seed(picture) for picture in pictures], np.uint32), mesh)
+        rows = shard_rows(pictures, mesh)
+        seeds = shard_rows(np.array([image_seed(picture) for picture in pictures], np.uint32), mesh)
         found, seconds = timed(compiled, what, function, weights, rows, mesh=mesh)
-        yield Part(found, valid, seconds, seeds)
+        yield BatchOutput(found, valid, seconds, seeds)
 
 
 def placed(weights: Any, mesh: Mesh | None) -> Any:
