@@ -83,9 +83,10 @@ def gaussian_eps(prior: Prior, alpha_bar: Array) -> EpsFn:
 
     >>> from ddad_jax.conditioning import denoised
     >>> prior = PicturePrior(jnp.zeros((1, 1, 2)), jnp.array([[[[1.0, 0.0]]]]), jnp.array([3.0]), jnp.array(1.0))
-    >>> half, x_t = jnp.array([0.5]), jnp.ones((1, 1, 1, 2))
-    >>> print(denoised(x_t, gaussian_eps(prior, half)(x_t, 0), 0.5).round(4))  # sqrt(a) v / (a v + 1 - a)
-    [[[[1.0607 0.7071]]]]
+    >>> alpha_bar, x_t = jnp.array([0.25]), jnp.ones((1, 1, 1, 2))
+    >>> x0_hat = denoised(x_t, gaussian_eps(prior, alpha_bar)(x_t, 0), 0.25)
+    >>> [round(float(x), 3) for x in x0_hat.ravel()]  # sqrt(a) v / (a v + 1 - a)
+    [1.0, 0.5]
     """
 
     def eps_fn(x_t: Array, t: Array) -> Array:
