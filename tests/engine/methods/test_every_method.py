@@ -32,6 +32,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "patchcore": {"sweep__share": (0.2, 0.5), "sweep__neighbours": (1, 3), "sweep__support": (1, 4)},
     "padim": {"sweep__share": (0.1, 1.0), "sweep__sigma": (0.0, 4.0), "sweep__standardise": (False, True)},
     "feature_ddad": {"sweep__w": (0.0, 3.0), "feature_ddad__start_noise": 1.0, "sweep__sigma": (0.0, 4.0)},
+    "ensemble": {"sweep__members": (("padim",), ("padim", "patchcore")), "sweep__standardise": (False, True)},
 }
 """Of each method, two costly points and several cheap ones."""
 
@@ -88,7 +89,8 @@ def test_every_point_has_a_row_and_a_row_gives_its_point(run: Run) -> None:
 
 def test_a_row_of_values_that_no_point_has_is_refused(run: Run) -> None:
     method, row = METHODS[run.name], run.rows[0]
-    for wrong in ({"sigma": "wide"}, {"layers": "layer9"}, {"seed": None}):
+    impossible = {"sigma": "wide", "layers": "layer9", "members": "nobody", "seed": None}
+    for wrong in ({name: impossible[name]} for name in impossible if name in row):
         with pytest.raises((InputError, KeyError, TypeError, ValueError, AttributeError)):
             method.point_of({**row, **wrong})
 

@@ -240,7 +240,11 @@ class FittedMemory:
     def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
 
-    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+    def program(
+        self, point: Point
+    ) -> tuple[Callable[[Any, Array, Array], Any], tuple[Variables, dict[str, np.ndarray]]]:
+        """((weights, memory), images [b, h, w, 3] in [-1, 1], seeds of their noise) -> maps [b, h, w], or (maps, image
+        scores [b]); and these weights."""
         size, seen = (self.c.data.size, self.c.data.size), self._seen(point.costly)
 
         def maps(weights: Any, images: Array, seeds: Array) -> Any:
@@ -248,9 +252,13 @@ class FittedMemory:
             made, own = self.method.judge(evidence, cheap=point.cheap, size=size)
             return made if own is None else (made, own)
 
+        return maps, (self.variables, self._memory(point.costly))
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+        maps, weights = self.program(point)
         return MapDetector(
             maps,
-            jax.tree.map(jnp.asarray, (self.variables, self._memory(point.costly))),
+            jax.tree.map(jnp.asarray, weights),
             spread=constants.spread if point.cheap.standardise else None,
             watched=constants.watched if point.cheap.mask_after else None,
             crop=crop,
@@ -269,9 +277,12 @@ class FittedMemory:
         return {"memory": self._found(costly).fingerprint}
 
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        found = self._found(self.method.point_of(row).costly)
-        c, words = self.c, self.method.described(found.shapes)
-        return [f"Features: {c.backbone.name} as it came, {row['layers']}. Remembered: {words}."], []
+        words = self.described(self.method.point_of(row).costly)
+        return [f"Features: {self.c.backbone.name} as it came, {row['layers']}. Remembered: {words}."], []
+
+    def described(self, costly: Any) -> str:
+        """What is remembered for a point, in words."""
+        return self.method.described(self._found(costly).shapes)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         return {}
