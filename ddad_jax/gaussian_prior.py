@@ -183,7 +183,7 @@ def no_subspace(shape: tuple[int, ...], keep: int) -> Subspace:
 
 
 @jax.jit
-def widened(subspace: Subspace, pictures: Array, real: Array) -> Subspace:
+def widened_subspace(subspace: Subspace, pictures: Array, real: Array) -> Subspace:
     """The subspace with the pictures of a batch among them: exact up to ``keep`` of them, and after that but for what
     was ever left out behind the longest rows.
 
@@ -258,7 +258,7 @@ def fit_positions(
 
 
 def fit_picture(batches: Iterable[np.ndarray | Array], *, rank: int = RANK, share: float = SHARE) -> PicturePrior:
-    """``picture_prior`` of all pictures of some batches [b, h, w, d]; a *host* loop around ``widened``.
+    """``picture_prior`` of all pictures of some batches [b, h, w, d]; a *host* loop around ``widened_subspace``.
 
     Raises:
       InputError: as ``picture_prior``.
@@ -267,7 +267,7 @@ def fit_picture(batches: Iterable[np.ndarray | Array], *, rank: int = RANK, shar
     for batch in batches:
         pictures = jnp.asarray(batch)
         subspace = no_subspace(pictures.shape[1:], 2 * rank) if subspace is None else subspace
-        subspace = widened(subspace, pictures, jnp.ones(len(pictures), bool))
+        subspace = widened_subspace(subspace, pictures, jnp.ones(len(pictures), bool))
     if subspace is None:
         raise InputError("no normal pictures to take a mean and a covariance of")
     return picture_prior(subspace, rank=rank, share=share)

@@ -19,7 +19,7 @@ from ddad_jax.gaussian_prior import (
     no_subspace,
     picture_prior,
     spectral,
-    widened,
+    widened_subspace,
 )
 from ddad_jax.inversion import inverted, norms
 from ddad_jax.sampler import trajectory
@@ -120,10 +120,10 @@ def test_batches_order_and_padding_change_nothing(kind: str) -> None:
                 spectral(found, jnp.asarray(TEST), f), spectral(expected, jnp.asarray(TEST), f), rtol=1e-3, atol=1e-3
             )
     padded = np.concatenate([TRAIN, np.full((2, H, W, D), np.nan, np.float32)])
-    subspace = widened(no_subspace((H, W, D), 10), jnp.asarray(padded), jnp.arange(N + 2) < N)
+    subspace = widened_subspace(no_subspace((H, W, D), 10), jnp.asarray(padded), jnp.arange(N + 2) < N)
     found = picture_prior(subspace, rank=5, share=SHARE)
     np.testing.assert_allclose(found.variance, picture_prior(
-        widened(no_subspace((H, W, D), 10), jnp.asarray(TRAIN), jnp.ones(N, bool)), rank=5, share=SHARE
+        widened_subspace(no_subspace((H, W, D), 10), jnp.asarray(TRAIN), jnp.ones(N, bool)), rank=5, share=SHARE
     ).variance, rtol=1e-5)  # fmt: skip
 
 
@@ -175,7 +175,7 @@ def test_what_has_no_gaussian_is_refused() -> None:
     subspace = no_subspace((H, W, D), 4)
     with pytest.raises(InputError, match="no normal pictures"):
         picture_prior(subspace, rank=2)
-    subspace = widened(subspace, jnp.asarray(TRAIN), jnp.ones(N, bool))
+    subspace = widened_subspace(subspace, jnp.asarray(TRAIN), jnp.ones(N, bool))
     with pytest.raises(InputError, match="rank = 5: expected 1 to 4"):
         picture_prior(subspace, rank=5)
 

@@ -270,7 +270,7 @@ class FeatureDDAD(MemoryMethod):
         else:
             subspace = core.no_subspace((h, w, d), 2 * rank)
             for vectors, valid in batches:
-                subspace = core.widened(subspace, jnp.asarray(np.asarray(vectors)), jnp.asarray(valid))
+                subspace = core.widened_subspace(subspace, jnp.asarray(np.asarray(vectors)), jnp.asarray(valid))
             prior = core.picture_prior(subspace, rank=rank, share=costly.share)
         prior, units = core.in_units(prior)
         memory = {**prior._asdict(), **units._asdict()}

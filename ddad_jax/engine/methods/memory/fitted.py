@@ -24,7 +24,7 @@ from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
-from ddad_jax.engine.methods.memory.programs import Compiled, in_batches, placed, timed
+from ddad_jax.engine.methods.memory.programs import Compiled, copied_to_devices, in_batches, run_timed
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
@@ -196,7 +196,7 @@ class FittedMemory:
         self, pictures: MeasuredPictures, points: Sequence[Any], progress: Callable[[int], object]
     ) -> Iterator[Measured]:
         """At points of one memory, which see the same of a picture: that is looked at once."""
-        memory = placed(self._memory(points[0]), self.mesh)
+        memory = copied_to_devices(self._memory(points[0]), self.mesh)
         see, seen = ("see", self._view(points[0])), self._seen(points[0])
         evidence: dict[Any, list[Any]] = {point: [] for point in points}
         seconds: dict[Any, list[np.ndarray]] = {point: [] for point in points}
@@ -205,7 +205,7 @@ class FittedMemory:
             n = int(part.valid.sum())
             for point in points:
                 compare = partial(self.method.compare, point)
-                rows, own = timed(
+                rows, own = run_timed(
                     self.compiled, ("compare", point), compare, memory, part.of, part.seeds, mesh=self.mesh
                 )
                 evidence[point].append(jax.tree.map(lambda a, valid=part.valid: np.asarray(a)[valid], rows))

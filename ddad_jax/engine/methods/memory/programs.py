@@ -45,21 +45,21 @@ def in_batches(
     """
     batch = rounded_up(min(batch, len(images)), mesh)
     own = own_rows(batch, mesh)
-    weights = placed(weights, mesh)
+    weights = copied_to_devices(weights, mesh)
     for at, valid in padded_batches(len(images), batch):
         pictures = images[at][own]
         rows = shard_rows(pictures, mesh)
         seeds = shard_rows(np.array([image_seed(picture) for picture in pictures], np.uint32), mesh)
-        found, seconds = timed(compiled, what, function, weights, rows, mesh=mesh)
+        found, seconds = run_timed(compiled, what, function, weights, rows, mesh=mesh)
         yield BatchOutput(found, valid, seconds, seeds)
 
 
-def placed(weights: Any, mesh: Mesh | None) -> Any:
+def copied_to_devices(weights: Any, mesh: Mesh | None) -> Any:
     """A tree of arrays on the devices, whole on each."""
     return jax.tree.map(jnp.asarray, weights) if mesh is None else copied(weights, mesh)
 
 
-def timed(
+def run_timed(
     compiled: Compiled,
     what: Hashable,
     function: Callable[..., Any],
