@@ -175,7 +175,7 @@ class FeatureDDAD(MemoryMethod):
     name, title, settings = "feature_ddad", "DDAD in feature space", FeatureDDADSettings
     costly, cheap, view = Diffused, Blur, (*SEEN, "seed")
     axes: Mapping[str, SearchableSetting] = {
-        "w": SearchableSetting("feature_ddad.w", 0.0, 4.0, costly=True),
+        "w": SearchableSetting("feature_ddad.w", 0.0, 4.0, step=0.25, costly=True),
         "t_prime": SearchableSetting("feature_ddad.t_prime", 50, 600, step=50, whole=True, costly=True),
         "sigma": SearchableSetting("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
     }
