@@ -77,11 +77,16 @@ REMEMBERED = (*SEEN, "prior", "pooled", "share")
 """What decides the Gaussian, with rank for that of whole pictures."""
 
 
+ORIGIN = f"{LABEL_FREE}, but for layers, pooled and steps, which were settled with results on four data sets in view"
+"""share: where held-out normal pictures were likeliest. prior: which finds synthetic defects better, on three sets. T':
+the paper's; w: so that no blend passes the picture."""
+
+
 @dataclass(frozen=True)
 class DiffusionSettings(Section):
     """The diffusion that a verdict uses."""
 
-    origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
+    origin: str = setting(ORIGIN, TEXT, "how its values were come by, as the report says it")
     layers: tuple[str, ...] = setting(
         ("layer2", "layer3"), LAYERS, "of the backbone; the first sets the grid of positions"
     )
