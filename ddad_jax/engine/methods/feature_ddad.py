@@ -191,11 +191,9 @@ class FeatureDDAD(MemoryMethod):
 
     def together(self, c: FeatureDDADSettings, need: Need) -> None:
         super().together(c, need)
-        tried = [
-            [*dict.fromkeys([*values_at(c, f"feature_ddad.{name}"), *values_at(c, f"sweep.{name}")])]
-            for name in ("grid", "t_prime", "steps")
-        ]
-        for grid, t_prime, steps in itertools.product(*tried):
+        own = {name: values_at(c, f"feature_ddad.{name}") for name in ("grid", "t_prime", "steps")}
+        tried = {name: values_at(c, f"sweep.{name}") or value for name, value in own.items()}
+        for grid, t_prime, steps in {*itertools.product(*own.values()), *itertools.product(*tried.values())}:
             try:
                 GRIDS[grid](t_prime, steps)
             except InputError as error:

@@ -154,6 +154,9 @@ def test_points_of_one_memory_are_measured_by_one_look_at_a_batch(
 def test_settings_that_cannot_be_used_are_refused_by_their_flag(root: Path) -> None:
     with pytest.raises(InputError, match=r"--config\.feature_ddad\.steps=300: expected other steps, T' or grid"):
         tiny_runs.config(root, "feature_ddad", feature_ddad__steps=300)
+    with pytest.raises(InputError, match=r"--config\.sweep\.steps=\(300,\): expected other steps, T' or grid"):
+        tiny_runs.config(root, "feature_ddad", sweep__steps=(300,))
+    tiny_runs.config(root, "feature_ddad", sweep__steps=(300,), sweep__t_prime=(500,))
     with pytest.raises(InputError, match=r"--config\.feature_ddad\.channels=0: .*takes 9\.2 GiB"):
         METHOD.remember(Diffused(), (9, 40, 40, 1240), Batches(9))
     with pytest.raises(InputError, match=r"--config\.feature_ddad\.rank=4000: .*keep fewer directions"):
