@@ -193,7 +193,8 @@ class FeatureDDAD(MemoryMethod):
         super().together(c, need)
         own = {name: values_at(c, f"feature_ddad.{name}") for name in ("grid", "t_prime", "steps")}
         tried = {name: values_at(c, f"sweep.{name}") or value for name, value in own.items()}
-        for grid, t_prime, steps in {*itertools.product(*own.values()), *itertools.product(*tried.values())}:
+        visited = itertools.chain(itertools.product(*own.values()), itertools.product(*tried.values()))
+        for grid, t_prime, steps in visited:
             try:
                 GRIDS[grid](t_prime, steps)
             except InputError as error:
