@@ -63,6 +63,10 @@ def _small_padim(c: ConfigDict) -> None:
     c.padim.update(batch_size=4)
 
 
+def _small_feature_ddad(c: ConfigDict) -> None:
+    c.feature_ddad.update(batch_size=4)
+
+
 def _small_ensemble(c: ConfigDict) -> None:
     c.ensemble.update(batch_size=4)
     c.patchcore.update(share=0.2)
@@ -70,6 +74,7 @@ def _small_ensemble(c: ConfigDict) -> None:
 
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
+    "feature_ddad": _small_feature_ddad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 

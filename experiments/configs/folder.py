@@ -6,9 +6,9 @@
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 ``folder.py:gpu`` takes the papers' size instead (256 px, DDAD-S).
 
-``folder.py:patchcore`` and ``folder.py:padim`` are other methods, at 256 px: they train nothing and take minutes.
-``folder.py:patchcore,reference`` does what the published code does, with its network. Other kinds of data are a flag
-away, such as ``--config.data.kind=cans --config.data.category=coffee``.
+``folder.py:patchcore``, ``folder.py:padim`` and ``folder.py:feature_ddad`` are other methods, at 256 px: they train
+nothing and take minutes. ``folder.py:patchcore,reference`` does what the published code does, with its network. Other
+kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 """
 
 from ml_collections import ConfigDict
@@ -19,19 +19,23 @@ from experiments.config import base, reference
 SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
+    "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
     "ensemble": {"members": (("padim",), ("patchcore",))},
 }
 """Method -> what its sweep tries."""
+PUBLISHED = ("patchcore", "padim")
+"""Those with a published code to follow."""
 
 
 def get_config(argument: str = "cpu") -> ConfigDict:
     size, _, option = argument.partition(",")
-    if size in SWEPT and option in ("", "reference"):
+    if (size in SWEPT and not option) or (size in PUBLISHED and option == "reference"):
         c = base(size)
         c.sweep.update(SWEPT[size])
         return reference(c) if option else c
     if argument not in ("cpu", "gpu"):
-        methods = ", ".join(f"folder.py:{name}" for method in SWEPT for name in (method, f"{method},reference"))
+        names = [*SWEPT, *(f"{method},reference" for method in PUBLISHED)]
+        methods = ", ".join(f"folder.py:{name}" for name in names)
         raise InputError(f"folder.py:{argument}: expected folder.py (for two CPU cores), folder.py:gpu, {methods}")
     c = base()
     with c.unlocked():

@@ -182,7 +182,7 @@ class PatchCore(MemoryMethod):
         n = coreset_size(n_rows, costly.share, costly.most)
         return {"bank": np.asarray(core.fit_patchcore(rows(), n, anchor=anchor, projection=projection))}
 
-    def compare(self, memory: Mapping[str, Array], vectors: Array) -> core.Evidence:
+    def compare(self, costly: Bank, memory: Mapping[str, Array], vectors: Array, seeds: Array) -> core.Evidence:
         near = min(MOST_NEAR, len(memory["bank"]))
         return core.evidence(memory["bank"], vectors, k=near, support=near)
 

@@ -123,10 +123,10 @@ class FittedEnsemble:
         parts = {name: self.fitted[name].program(self._points(name)) for name in members}
         units = {name: Unit(*(numbers[column] for column in unit_columns(name))) for name in members}
 
-        def maps(weights: Any, images: Array) -> Array:
+        def maps(weights: Any, images: Array, seeds: Array) -> Array:
             of_members = []
             for name, (function, _) in parts.items():
-                made = function((weights["features"], weights[name]), images)
+                made = function((weights["features"], weights[name]), images, seeds)
                 of_members.append(units[name](made[0] if isinstance(made, tuple) else made))
             return sum(of_members[1:], of_members[0]) / len(of_members)
 
