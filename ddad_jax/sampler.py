@@ -169,7 +169,7 @@ STARTS = ("noise", "inversion")
 """Of a reconstruction at T': the image noised, or where the probability flow leads from it."""
 
 
-def inverted(network: EpsFn | Recurrent, x: Image, grid: TimeGrid, *, alpha_bar: Array) -> Array:
+def inverted_start(network: EpsFn | Recurrent, x: Image, grid: TimeGrid, *, alpha_bar: Array) -> Array:
     """x_T' that the probability flow, without any target, leads back to ``x``: DDIM from t = 0 up the times of the
     grid, K calls, first order.
 
@@ -201,7 +201,7 @@ def _started(
     if start not in STARTS:
         raise InputError(f"start = {start!r}: expected {' or '.join(STARTS)}")
     if start == "inversion":
-        return inverted(network, x, grid, alpha_bar=alpha_bar)
+        return inverted_start(network, x, grid, alpha_bar=alpha_bar)
     noise = per_image(start_noise, x) * noise_fn(jnp.asarray(0))
     return perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
 

@@ -7,7 +7,7 @@ import pytest
 
 from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.errors import InputError
-from ddad_jax.sampler import inverted, noise_of, reconstruct, trajectory
+from ddad_jax.sampler import inverted_start, noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.solvers.ddim import ddim_step
 from ddad_jax.timesteps import GRIDS, TimeGrid, reference_grid, trailing
@@ -345,7 +345,7 @@ def test_inversion_finds_the_noise_that_the_flow_leads_to(images: Array) -> None
     network, x = gaussian_eps(MEAN, STD), images
     errors = []
     for steps in (10, 20, 40):
-        found = jax.jit(lambda x, grid: inverted(network, x, grid, alpha_bar=ALPHA_BAR))(x, trailing(250, steps))
+        found = jax.jit(lambda x, grid: inverted_start(network, x, grid, alpha_bar=ALPHA_BAR))(x, trailing(250, steps))
         errors.append(np.abs(np.asarray(found) - up_the_flow(np.asarray(x), 250, MEAN, STD)).max())
     np.testing.assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 1.0, atol=0.3)
 
@@ -364,7 +364,7 @@ def test_what_was_inverted_comes_back_without_a_target_and_whatever_the_seed(ima
 
 
 def test_a_grid_that_visits_t_0_inverts_as_well(images: Array) -> None:
-    found = inverted(gaussian_eps(MEAN, STD), images, GRIDS["uniform"](250, 5), alpha_bar=ALPHA_BAR)
+    found = inverted_start(gaussian_eps(MEAN, STD), images, GRIDS["uniform"](250, 5), alpha_bar=ALPHA_BAR)
     assert bool(jnp.isfinite(found).all())
 
 

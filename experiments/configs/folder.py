@@ -20,7 +20,7 @@ SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
-    "ensemble": {"members": (("padim",), ("patchcore",))},
+    "ensemble": {"members": (("feature_ddad",), ("patchcore",), ("padim",), ("feature_ddad", "patchcore", "padim"))},
 }
 """Method -> what its sweep tries."""
 PUBLISHED = ("patchcore", "padim")
