@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -224,11 +224,16 @@ class FeatureDDAD(MemoryMethod):
             )
         return found
 
-    def plan(self, c: Settings, *, sweep: bool) -> Plan:
-        found = super().plan(c, sweep=sweep)
+    def plan(self, c: Any, *, sweep: bool) -> Plan:
+        found, own = super().plan(c, sweep=sweep), c.feature_ddad
+        # What a prior does not look at is the config's, lest the same be measured twice.
+        costly = dict.fromkeys(
+            point._replace(rank=own.rank) if point.prior == "position" else point._replace(pooled=own.pooled)
+            for point in found.costly
+        )
         # Those of one memory together, so that a batch of pictures is looked at once for all of them.
-        order = list(dict.fromkeys(map(self.memory_point, found.costly)))
-        return found._replace(costly=sorted(found.costly, key=lambda point: order.index(self.memory_point(point))))
+        order = list(dict.fromkeys(map(self.memory_point, costly)))
+        return found._replace(costly=sorted(costly, key=lambda point: order.index(self.memory_point(point))))
 
     def random(self, costly: Diffused) -> bool:
         return costly.channels > 0 or costly.draws_noise

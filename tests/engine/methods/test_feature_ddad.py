@@ -166,6 +166,21 @@ def test_settings_that_cannot_be_used_are_refused_by_their_flag(root: Path) -> N
         METHOD.embed(Diffused(channels=7), features)
 
 
+def test_a_sweep_measures_nothing_twice(root: Path) -> None:
+    swept: dict[str, Any] = {
+        "sweep__prior": ("position", "picture"),
+        "sweep__rank": (2, 3),
+        "sweep__pooled": (0.0, 9.0),
+    }
+    points = METHOD.plan(tiny_runs.config(root, "feature_ddad", **swept), sweep=True).costly
+    found = [(point.prior, point.rank, point.pooled) for point in points]
+    assert len(found) == len({*found}) == 5  # the config's own among them
+    assert {*found} == {
+        ("position", core.RANK, 0.0), ("position", core.RANK, 9.0), ("position", core.RANK, core.POOLED),
+        ("picture", 2, core.POOLED), ("picture", 3, core.POOLED),
+    }  # fmt: skip
+
+
 def test_settings_that_nothing_looks_at_are_doubted(root: Path) -> None:
     def doubts(**changes: Any) -> list[str]:
         return METHOD.doubts(tiny_runs.config(root, "feature_ddad", **changes))
