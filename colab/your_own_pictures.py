@@ -106,7 +106,7 @@ elif SOURCE == "drive":
 # alarm, on average, as long as they are like the held-out ones.
 
 # %%
-config = folder.get_config()
+config = folder.get_config("ddad")
 config.data.update(root=ROOT, category=NAME, size=64)
 config.train.max_minutes = MINUTES
 config.select = "synthetic"

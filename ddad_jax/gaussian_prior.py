@@ -31,7 +31,7 @@ POOLED = 30.0
 """Pictures that the covariance of all positions together counts as, beside those seen at a position."""
 
 SHARE = 0.1
-"""Of the mean variance, added to every variance: of 0.001, 0.01, 0.1 and 1 that under which held-out normal pictures
+"""Of the mean variance, added to every variance: of 0.001, 0.01 and 0.1 that under which held-out normal pictures
 were likeliest in a ``PositionPrior``."""
 
 RANK = 100

@@ -3,12 +3,15 @@
     make demo
     python -m experiments.sweep --config=experiments/configs/fast_sampling.py --workdir=runs/demo
 
-``fast_sampling.py:folder`` and ``fast_sampling.py:mtd`` study what folder.py and mtd.py trained in a workdir; give
+``fast_sampling.py:folder`` and ``fast_sampling.py:mtd`` study what folder.py:ddad and mtd.py trained in a workdir; give
 the same ``--config.data...`` as there. w, T' and the score are those of that config: nothing here was tuned.
 The workdir's report and tables then show the study; copy the workdir first to keep those of the model, which is
 not touched. Every row says how far its reconstructions are from a 100-step teacher's (``teacher_rmse``); seeds are of
 the noise.
 """
+
+import functools
+from collections.abc import Callable
 
 from ml_collections import ConfigDict
 
@@ -39,7 +42,11 @@ PARTS = {
 }  # fmt: skip
 """What is compared; each takes the point's values for what it does not name."""
 
-STUDIED = {"demo": demo.get_config, "folder": folder.get_config, "mtd": mtd.get_config}
+STUDIED: dict[str, Callable[[], ConfigDict]] = {
+    "demo": demo.get_config,
+    "folder": functools.partial(folder.get_config, "ddad"),
+    "mtd": mtd.get_config,
+}
 
 
 def get_config(studied: str = "demo") -> ConfigDict:

@@ -117,8 +117,8 @@ def _kind(data: str, root: str) -> str:
 
 
 def _cpu(named: Named) -> ConfigDict:
-    """The small networks of folder.py and mtd.py; DDAD-S has half their width."""
-    c = mtd.get_config() if named.data == "mtd" else folder.get_config()
+    """The small networks of folder.py:ddad and mtd.py; DDAD-S has half their width."""
+    c = mtd.get_config() if named.data == "mtd" else folder.get_config("ddad")
     with c.unlocked():
         c.adapt.lambda_dl = 0.01 if named.data == "visa" else 0.1
         c.model.base //= 2 if named.small else 1

@@ -78,7 +78,7 @@ def peak_of(program: str, flags: list[str]) -> float:
 def test_a_small_defect_of_a_large_picture_is_found_in_little_memory(tmp_path: Path) -> None:
     station(tmp_path / "data")
     flags = [
-        "--config=experiments/configs/folder.py", f"--workdir={tmp_path / 'w'}",
+        "--config=experiments/configs/folder.py:ddad", f"--workdir={tmp_path / 'w'}",
         f"--config.data.root={tmp_path / 'data'}",
         "--config.data.category=machine", f"--config.data.picture={SIDES}", "--config.data.size=128",
         "--config.model.patch=4", "--config.data.overlap=32", "--config.data.train_tiles=2048",

@@ -91,7 +91,7 @@ class Case(NamedTuple):
     harm: Callable[[Path], None] | None = None
 
 
-FOLDER = "--config=experiments/configs/folder.py --config.data.root=ROOT "
+FOLDER = "--config=experiments/configs/folder.py:ddad --config.data.root=ROOT "
 BOLT = FOLDER + "--config.data.category=bolt --config.train.steps=1 "
 CASES = {
     "no flags": Case("", r"--config"),

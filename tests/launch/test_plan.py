@@ -43,7 +43,7 @@ for number, argv in json.load(sys.stdin).items():
     child.start(), child.join()
     print(number, child.exitcode)
 """
-FOLDER = ["--config=experiments/configs/folder.py", "--config.data.root=nowhere", "--config.data.category=bolt"]
+FOLDER = ["--config=experiments/configs/folder.py:ddad", "--config.data.root=nowhere", "--config.data.category=bolt"]
 SWEEP = ["--", "experiments.sweep", *FOLDER]
 REFUSED: dict[str, tuple[list[str], str]] = {
     "no command": (["--measure"], "expected a command behind --"),
