@@ -15,6 +15,7 @@ import tifffile
 import tiny_runs
 from PIL import Image
 from trees import pixels, save, square_mask
+from undrawn import drawn_figures
 
 from ddad_jax.engine.methods.ddad import extractor, noise_predictor
 from ddad_jax.engine.pipeline import run_all
@@ -51,6 +52,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_backbone(patch.setattr)
+        drawn_figures(patch.setattr)
         run_all(run.config, run.workdir, sweep=True)
     return run
 

@@ -23,6 +23,8 @@ from ddad_jax.engine.report.run import Alarms, Report, found_warnings, write_rep
 from ddad_jax.engine.report.table import best_by_label, points_table
 from ddad_jax.errors import InputError
 
+pytestmark = pytest.mark.drawn
+
 VOID = {"meta", "img", "br", "link", "input"}
 
 

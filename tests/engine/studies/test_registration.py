@@ -14,6 +14,8 @@ from ddad_jax.engine.studies import registration as studies_registration
 from ddad_jax.engine.studies.registration import KINDS, corner_error, judged, summed, trial
 from ddad_jax.vision import registration
 
+pytestmark = pytest.mark.drawn
+
 ROOT = Path(__file__).parents[3]
 WITHOUT_AN_ANSWER = ("mirrored", "other", "flat")
 

@@ -15,6 +15,8 @@ from ddad_jax.engine.studies.thresholds import normal_scores, trials
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import thresholds
 
+pytestmark = pytest.mark.drawn
+
 ROOT = Path(__file__).parents[3]
 SCORES = np.random.default_rng(0).lognormal(size=240)
 HOW: dict[str, Any] = {"splits": 400, "seed": 0, "level": 0.1, "delta": 0.1, "p": 0.95, "k": 3.0}

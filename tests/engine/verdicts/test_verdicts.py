@@ -21,6 +21,8 @@ from ddad_jax.engine.verdicts.verdicts import Judged
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import OUTCOMES
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture
 def c(root: Path) -> DDADSettings:
