@@ -5,6 +5,8 @@ all files, workers (pytest-xdist) and subprocesses of a session.
 """
 
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 # Read when JAX wakes its devices; workers and subprocesses inherit it. A level that the user asks for stays.
 if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
@@ -12,6 +14,7 @@ if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+import quick_python  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -30,6 +33,13 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> str:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     compilation_cache.reset_cache()
     return folder
+
+
+@pytest.fixture(scope="session")
+def quick(compiled_once: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """In place of python, for ``-m MODULE``; see quick_python.py."""
+    with quick_python.stand_in(tmp_path_factory.mktemp("quick"), compiled_once) as executable:
+        yield executable
 
 
 @pytest.fixture
