@@ -52,7 +52,7 @@ from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.engine.figures import metric_curves
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import format_table
-from experiments.config import checked
+from experiments.config import engine_settings
 from experiments.configs import demo, small
 from experiments.papers.beside_paper import beside_paper, beside_paper_table
 from experiments.papers.numbers import contradictions, tables
@@ -89,7 +89,7 @@ with config.unlocked():
 if SMALL:
     write_folder(cans(32, n_train=24, n_test_good=8, n_defect=8), "pictures")
     config.update_from_flattened_dict(small.CANS)
-config = checked(config)
+config = engine_settings(config)
 
 # %% [markdown]
 # ## Train once, sweep

@@ -53,7 +53,7 @@ from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.solvers import SOLVERS
-from experiments.config import checked
+from experiments.config import engine_settings
 from experiments.configs import fast_sampling, small
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
@@ -87,7 +87,7 @@ with config.unlocked():
 if SMALL:
     write_folder(cans(32, n_train=24, n_test_good=8, n_defect=8), "pictures")
     config.update_from_flattened_dict(small.CANS)
-config = checked(config)
+config = engine_settings(config)
 
 # %% [markdown]
 # Data and the trained U-Net, as `eps_fn`: a function from a noised picture and a time to the noise in it. The sampler

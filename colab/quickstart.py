@@ -50,7 +50,7 @@ from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.vision.regions import regions
-from experiments.config import checked
+from experiments.config import engine_settings
 from experiments.configs import demo, small
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
@@ -73,7 +73,7 @@ config = demo.get_config(PRODUCT)
 if SMALL:
     write_folder(cans(32, n_train=24, n_test_good=8, n_defect=8), "pictures")
     config.update_from_flattened_dict(small.CANS)
-config = checked(config)
+config = engine_settings(config)
 
 # %% [markdown]
 # ## The pictures

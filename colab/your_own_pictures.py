@@ -49,14 +49,14 @@ from IPython.display import Image, display
 from ddad_jax.data.cans import cans, write_folder
 from ddad_jax.data.read import resized
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.detector.export import write
+from ddad_jax.engine.detector.export import write_export
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.figures.picture_rows import picture_rows
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import format_table
 from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.vision.regions import regions
-from experiments.config import checked
+from experiments.config import engine_settings
 from experiments.configs import folder, small
 
 logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout, force=True)
@@ -126,7 +126,7 @@ if SMALL:
             "synthetic_defects": 10,
         }
     )
-config = checked(config)
+config = engine_settings(config)
 
 # %% [markdown]
 # ## Look at them first
@@ -206,7 +206,7 @@ display(Image(WORKDIR / "figures" / "examples.png"))
 
 # %%
 detector = detector_of(WORKDIR, batch=4)
-print(write(detector, Path("model/parts.ddad"), ["cpu", "cuda", "tpu"]))
+print(write_export(detector, Path("model/parts.ddad"), ["cpu", "cuda", "tpu"]))
 
 # %% [markdown]
 # And used, in a process of its own on the CPU, as the computer at the line would. One line of JSON a picture.

@@ -134,7 +134,7 @@ def adaptation_loss(
     return terms.sum(), (terms, batch_stats)
 
 
-def optimiser(*, learning_rate: float = 1e-4, weight_decay: float = 0.01) -> optax.GradientTransformation:
+def adaptation_optimiser(*, learning_rate: float = 1e-4, weight_decay: float = 0.01) -> optax.GradientTransformation:
     """AdamW: theta <- theta - learning_rate (m / (sqrt(v) + 1e-8) + weight_decay theta).
 
     Every parameter of our extractors takes part in the loss, so decaying all of them touches none that the

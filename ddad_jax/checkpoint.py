@@ -136,7 +136,7 @@ def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
     }
 
 
-def fingerprint(params: Any) -> str:
+def params_fingerprint(params: Any) -> str:
     """Of a tree of parameters: equal where every number is."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(params):

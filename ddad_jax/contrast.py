@@ -10,7 +10,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.metrics import ranking
 
 
-def cut_paste(images: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def cut_paste_probes(images: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Probes for ``contrast``: in every image one rectangle of its own pixels is pasted elsewhere; *host*.
 
     The rectangle covers 1 to 10 % of the area with sides in proportion 1:3 to 3:1. Of eight draws the one
@@ -65,7 +65,7 @@ def contrast(d_normal: np.ndarray, d_probe: np.ndarray, masks: np.ndarray) -> fl
     Args:
       d_normal: D_f [n, h, w] between held-out normal images and their reconstructions, layers and blur as in
         scoring.
-      d_probe, masks: D_f [m, h, w] between ``cut_paste``'s probes and the same reconstructions, and the
+      d_probe, masks: D_f [m, h, w] between ``cut_paste_probes``'s probes and the same reconstructions, and the
         bool masks [m, h, w].
 
     Returns:

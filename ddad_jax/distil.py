@@ -58,7 +58,7 @@ class Lesson(NamedTuple):
     gap: Array
 
 
-def teach(
+def distillation_lesson(
     eps_fn: EpsFn,
     x: Image,
     y: Image,

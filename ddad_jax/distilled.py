@@ -37,7 +37,7 @@ class Trained(NamedTuple):
     teacher_grid: str
 
 
-def require(
+def require_distilled_for(
     trained: Trained,
     *,
     w: float,

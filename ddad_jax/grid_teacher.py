@@ -51,7 +51,7 @@ class StepCosts(NamedTuple):
     carry: Array
 
 
-def teach(
+def run_teacher(
     eps_fn: EpsFn,
     y: Image,
     grid: TimeGrid,
@@ -127,7 +127,7 @@ def _sigma(a: Array) -> Array:
     return jnp.sqrt((1.0 - a) / a)
 
 
-def distances(
+def reconstruction_distances(
     eps_fn: EpsFn,
     y: Image,
     times: Array,
@@ -139,10 +139,10 @@ def distances(
     """Root mean square over images and pixels between the K-step reconstructions (eta = 0) and ``x0``, the teacher's.
 
     Args:
-      y: as it was for ``teach``.
+      y: as it was for ``run_teacher``.
       times: int [n, K]; the n grids run one after the other, so memory holds the images of one.
       clip: compare both within [-1, 1], as a score that clips its reconstructions does.
-      how: of ``reconstruct``, as for ``teach`` but for the solver, which is the one to find times for.
+      how: of ``reconstruct``, as for ``run_teacher`` but for the solver, which is the one to find times for.
 
     Returns:
       [n]; one unit is half the range from black to white.

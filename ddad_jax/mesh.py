@@ -55,7 +55,7 @@ def everywhere(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec())
 
 
-def split(rows: Any, mesh: Mesh | None, axis: int = 0) -> Any:
+def shard_rows(rows: Any, mesh: Mesh | None, axis: int = 0) -> Any:
     """Each process's own rows as one array over all devices.
 
     Args:

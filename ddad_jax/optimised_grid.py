@@ -25,10 +25,11 @@ STANDARD = ("trailing", "uniform", "quadratic", "log_snr")
 """The grids of ``timesteps`` that begin where the picture was noised to: what an optimised one has to beat."""
 
 Measure = Callable[[np.ndarray], Any]
-"""Times int [n, K] -> their distances [n]: ``grid_teacher.distances`` with all but the times bound, and compiled."""
+"""Times int [n, K] -> their distances [n]: ``grid_teacher.reconstruction_distances`` with all but the times bound, and
+compiled."""
 
 
-class Found(NamedTuple):
+class OptimisedGrid(NamedTuple):
     """times: int [K], falling, the first T'. distance: to the teacher, of the grids tried by name, of the "path" of
     dynamic programming and of "optimised", which are ``times``."""
 
@@ -84,9 +85,9 @@ def best_path(costs: StepCosts, steps: int) -> np.ndarray:
     return np.array(places[:0:-1])
 
 
-def search(
+def optimise_grid(
     costs: StepCosts, t: Sequence[int] | np.ndarray, measure: Measure, steps: int, *, rounds: int = 3, trials: int = 8
-) -> Found:
+) -> OptimisedGrid:
     """The best times among the path of dynamic programming, ``STANDARD`` and what descent makes of the best of these.
 
     All are judged by ``measure``, so the result is never farther from the teacher than a standard grid.
@@ -106,11 +107,11 @@ def search(
             starts[name] = GRIDS[name](int(t[0]), steps).t
     of_starts = dict(zip(starts, _measured(measure, list(starts.values()), trials), strict=True))
     first = min(of_starts, key=lambda name: of_starts[name])
-    times, distance = descend(starts[first], of_starts[first], measure, rounds=rounds, trials=trials)
-    return Found(times, {**of_starts, "optimised": distance})
+    times, distance = coordinate_descent(starts[first], of_starts[first], measure, rounds=rounds, trials=trials)
+    return OptimisedGrid(times, {**of_starts, "optimised": distance})
 
 
-def descend(
+def coordinate_descent(
     times: np.ndarray, distance: float, measure: Measure, *, rounds: int, trials: int
 ) -> tuple[np.ndarray, float]:
     """Move one time after the other to the best of ``trials`` places between its neighbours; T' stays.

@@ -134,7 +134,7 @@ def _whitened(scatter: Array, n: Array, regularisation: Array) -> Array:
     return jax.lax.fori_loop(0, scatter.shape[0], row, scatter)
 
 
-def fit(
+def fit_padim(
     batches: Iterable[np.ndarray | Array], *, regularisation: float | None = None, share: float = SHARE
 ) -> Gaussian:
     """``gaussian`` of all pictures of some batches of embeddings [b, h, w, d]; a *host* loop around ``add``.
@@ -158,7 +158,7 @@ def fit(
 
 
 def fitted(moments: Moments | None, *, regularisation: float | None = None, share: float = SHARE) -> Gaussian:
-    """``gaussian`` of the moments of all pictures; *host*. Arguments and errors as of ``fit``; None: of no pictures."""
+    """``gaussian`` of the moments of all pictures; *host*. Arguments and errors: ``fit_padim``; None: no pictures."""
     if moments is None or not moments.n:
         raise InputError("no normal pictures to take a mean and a covariance of")
     n, d = int(moments.n), moments.mean.shape[-1]
@@ -172,7 +172,7 @@ def fitted(moments: Moments | None, *, regularisation: float | None = None, shar
     return found
 
 
-def distances(fitted: Gaussian, embeddings: Array) -> Array:
+def mahalanobis(fitted: Gaussian, embeddings: Array) -> Array:
     """sqrt((x - mean)^T covariance^-1 (x - mean)) at each position, [b, h, w, d] -> [b, h, w].
 
     Each picture alone: its batch mates change nothing.
@@ -197,9 +197,9 @@ def scaled_over_set(maps: Array) -> Array:
     return jnp.where(most > least, (maps - least) / jnp.where(most > least, most - least, 1), 0)
 
 
-def detect(
+def padim_detect(
     fitted: Gaussian, embeddings: Array, *, size: tuple[int, int], sigma: float, repeat_edge: bool = False
 ) -> tuple[Array, Array]:
     """Maps [b, *size] and their largest values [b], of embeddings [b, h, w, d]; for ``jit`` and export."""
-    maps = patch_map(distances(fitted, embeddings), size, sigma=sigma, repeat_edge=repeat_edge)
+    maps = patch_map(mahalanobis(fitted, embeddings), size, sigma=sigma, repeat_edge=repeat_edge)
     return maps, maps.max((1, 2))

@@ -33,11 +33,11 @@ class Evidence(NamedTuple):
 
     @property
     def weight(self) -> Array:
-        """``weights`` by all of ``around``."""
-        return weights(self.around)
+        """``score_weights`` by all of ``around``."""
+        return score_weights(self.around)
 
 
-def fit(
+def fit_patchcore(
     batches: Iterable[np.ndarray | Array],
     n: int,
     *,
@@ -113,7 +113,7 @@ def evidence(bank: Array, descriptors: Array, *, k: int = 1, support: int = 1, b
     return Evidence(*jax.lax.map(of_picture, descriptors))
 
 
-def weights(around: Array, support: int | None = None) -> Array:
+def score_weights(around: Array, support: int | None = None) -> Array:
     """w = 1 - exp |m_test - m*| / sum over the support of exp |m_test - m|, which is small where the bank is dense
     around m* and m_test no farther from it than from m*'s neighbours; in (0, 1], [b].
 
@@ -149,7 +149,7 @@ def image_scores(scores: Array, weight: Array) -> Array:
     return weight * scores.max((1, 2))
 
 
-def detect(
+def patchcore_detect(
     bank: Array,
     descriptors: Array,
     *,

@@ -11,7 +11,7 @@ from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
 from ddad_jax.errors import InputError
-from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
+from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.score import Spread, maps_and_scores
 from ddad_jax.types import Array
 
@@ -94,7 +94,7 @@ class PictureProgram(ABC):
         return self._detect.lower(self.weights, inputs, self.constants)
 
 
-class Seen(NamedTuple):
+class PictureBatch(NamedTuple):
     """Pictures and nothing else. images: uint8 [b, h, w, 3]."""
 
     images: Any
@@ -131,22 +131,22 @@ class MapDetector(PictureProgram):
         self._maps, self._crop = maps, crop
         super().__init__(copied(weights, mesh), copied(jax.tree.map(on_device, Held(spread, watched)), mesh), mesh)
 
-    def function(self, weights: Any, inputs: Seen, constants: Held) -> Detection:
+    def function(self, weights: Any, inputs: PictureBatch, constants: Held) -> Detection:
         made = self._maps(weights, to_float(inputs.images))
         maps, own = made if isinstance(made, tuple) else (made, None)
         judged = constants.spread is not None or constants.watched is not None or self._crop
         maps, scores = maps_and_scores(maps, spread=constants.spread, watched=constants.watched, crop=self._crop)
         return Detection(maps, scores if own is None or judged else own)
 
-    def pairs(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> Seen:
+    def pairs(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> PictureBatch:
         require_batch(images, self.mesh)
-        return Seen(images[own_rows(len(images), self.mesh)])
+        return PictureBatch(images[own_rows(len(images), self.mesh)])
 
-    def place(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> Seen:
-        return split(self.pairs(images), self.mesh)
+    def place(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> PictureBatch:
+        return shard_rows(self.pairs(images), self.mesh)
 
-    def repeated(self, one: Seen, pictures: Array, seeds: Array) -> Seen:
-        return Seen(pictures)
+    def repeated(self, one: PictureBatch, pictures: Array, seeds: Array) -> PictureBatch:
+        return PictureBatch(pictures)
 
 
 def require_batch(images: np.ndarray, mesh: Mesh | None) -> None:

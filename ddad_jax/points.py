@@ -10,7 +10,7 @@ from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid, stretched, trailing
 
 OPTIMISED = "optimised"
-"""The grid that is no formula: its times are found for a trained model (``optimised_grid.search``)."""
+"""The grid that is no formula: its times are found for a trained model (``optimised_grid.optimise_grid``)."""
 
 MODELS = ("teacher", "student")
 """The noise predictor as it was trained, and the one distilled from it for one call or two (``distilled``)."""

@@ -69,7 +69,7 @@ def wrapped(network: EpsFn | Recurrent, wrap: Callable[[EpsFn], EpsFn]) -> Recur
     return Recurrent(inner.begin, call)
 
 
-class Kept(NamedTuple):
+class ReusedFeatures(NamedTuple):
     """deep: features, as ``Layered.whole`` gives them. step: the number of the step they are of, []; 0 for none."""
 
     deep: Any
@@ -98,16 +98,16 @@ def reusing(network: Any, every: int) -> Any:
         raise InputError(f"reuse = {every}: this network has no layers that could be left out; expected 1")
     layered = network
 
-    def begin(x_start: Array) -> Kept:
+    def begin(x_start: Array) -> ReusedFeatures:
         _, deep = jax.eval_shape(layered.whole, x_start, jnp.zeros((), jnp.int32))
-        return Kept(jax.tree.map(lambda d: jnp.zeros(d.shape, d.dtype), deep), jnp.zeros((), jnp.int32))
+        return ReusedFeatures(jax.tree.map(lambda d: jnp.zeros(d.shape, d.dtype), deep), jnp.zeros((), jnp.int32))
 
-    def call(kept: Kept, x_t: Array, t: Array, i: Array) -> tuple[Array, Kept]:
-        def whole() -> tuple[Array, Kept]:
+    def call(kept: ReusedFeatures, x_t: Array, t: Array, i: Array) -> tuple[Array, ReusedFeatures]:
+        def whole() -> tuple[Array, ReusedFeatures]:
             eps, deep = layered.whole(x_t, t)
-            return eps, Kept(deep, jnp.asarray(i, jnp.int32))
+            return eps, ReusedFeatures(deep, jnp.asarray(i, jnp.int32))
 
-        def shallow() -> tuple[Array, Kept]:
+        def shallow() -> tuple[Array, ReusedFeatures]:
             return layered.shallow(x_t, t, kept.deep), kept
 
         # One number for the whole batch, so that one branch alone is run.

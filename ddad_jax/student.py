@@ -17,7 +17,7 @@ W_UNIT, START_UNIT = 10.0, 0.1
 changes little between w = 3.0 and 3.1 or between T' = 240 and 250."""
 
 
-class Setting(nn.Module):
+class SettingEmbedding(nn.Module):
     """sinusoid -> Linear -> SiLU -> Linear, the last one zero at init: values [b] -> [b, 4 base]."""
 
     base: int
@@ -58,8 +58,8 @@ class Student(nn.Module):
     def __call__(self, x_t: Array, t: Array, y: Image, w: Array, t_prime: Array) -> tuple[Array, Array]:
         unet, batch = self.unet, x_t.shape[:1]
         w, t_prime = (jnp.broadcast_to(jnp.asarray(v, jnp.float32), batch) for v in (w, t_prime))
-        settings = Setting(unet.base, unet.dtype, name="w_embedding")(W_UNIT * w)
-        settings += Setting(unet.base, unet.dtype, name="start_embedding")(START_UNIT * t_prime)
+        settings = SettingEmbedding(unet.base, unet.dtype, name="w_embedding")(W_UNIT * w)
+        settings += SettingEmbedding(unet.base, unet.dtype, name="start_embedding")(START_UNIT * t_prime)
         first = (unet.channel_mult or CHANNEL_MULT[unet.image_size // unet.patch])[0]
         target = pixels_to_channels(y, unet.patch).astype(unet.dtype)
         target = conv(target, int(first * unet.base), 3, "target", unet.dtype, zero=True)

@@ -22,7 +22,7 @@ from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
-from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, split
+from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
@@ -185,8 +185,8 @@ class PairProgram:
 
     def place(self, pairs: PairInput) -> PairInput:
         """The pairs of this process, host arrays, as part of the one chunk that lies on all devices."""
-        rows = split(pairs._replace(grid=()), self.mesh)  # type: ignore[arg-type]
-        return rows._replace(grid=split(pairs.grid, self.mesh, axis=-1))
+        rows = shard_rows(pairs._replace(grid=()), self.mesh)  # type: ignore[arg-type]
+        return rows._replace(grid=shard_rows(pairs.grid, self.mesh, axis=-1))
 
     def compiled(
         self, pairs: PairInput, solver: str = "ddim", reuse: int = 1

@@ -31,7 +31,7 @@ def _check(t_prime: int, steps: int) -> None:
         raise InputError(f"steps = {steps}: expected 1 to T' = {t_prime} (every step visits another time)")
 
 
-def reference(t_prime: int, steps: int) -> TimeGrid:
+def reference_grid(t_prime: int, steps: int) -> TimeGrid:
     """What the published code visits: T' - skip, ..., skip, 0, with skip = T' // steps.
 
     The image is noised to T', a time that is never visited: the first network call is told T' - skip.
@@ -42,7 +42,7 @@ def reference(t_prime: int, steps: int) -> TimeGrid:
 
     Source: reconstruction.py of the published code; paper settings T' = 250, skip = 25 (DDAD-10).
 
-    >>> reference(250, 5).t.tolist()
+    >>> reference_grid(250, 5).t.tolist()
     [200, 150, 100, 50, 0]
     """
     _check(t_prime, steps)
@@ -69,7 +69,7 @@ def trailing(t_prime: int, steps: int) -> TimeGrid:
 def uniform(t_prime: int, steps: int) -> TimeGrid:
     """K times evenly from T' to 0, both visited. One step visits T' alone.
 
-    Deviation: published ``reference``, which begins below T'.
+    Deviation: published ``reference_grid``, which begins below T'.
 
     >>> uniform(250, 5).t.tolist()
     [250, 188, 125, 62, 0]
@@ -81,7 +81,7 @@ def uniform(t_prime: int, steps: int) -> TimeGrid:
 def quadratic(t_prime: int, steps: int) -> TimeGrid:
     """t_i = round(T' (1 - i / K)^2): denser near the clean image.
 
-    Deviation: published ``reference``. Source: Song et al. 2021 (DDIM), D.2.
+    Deviation: published ``reference_grid``. Source: Song et al. 2021 (DDIM), D.2.
 
     >>> quadratic(250, 5).t.tolist()
     [250, 160, 90, 40, 10]
@@ -131,7 +131,7 @@ def stretched(grid: TimeGrid, start: int) -> TimeGrid:
 
 
 GRIDS = {
-    "reference": reference,
+    "reference": reference_grid,
     "trailing": trailing,
     "uniform": uniform,
     "quadratic": quadratic,

@@ -64,7 +64,7 @@ class Programs(Generated):
             parts += [heading(name, "-"), "\n".join(to_rst(said.split("\n"))), "\n\n"]
             if (
                 re.search(r"from experiments import .*\bentry\b", (text := path.read_text("utf-8")))
-                and "entry.run(" in text
+                and "entry.run_experiment(" in text
             ):
                 parts.append("Takes ``--config``, ``--workdir`` and every setting.\n\n")
             found = flags_of(name)

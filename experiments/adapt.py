@@ -9,14 +9,14 @@ from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.table import require_method
-from ddad_jax.engine.workdir import held, open_workdir
+from ddad_jax.engine.workdir import open_workdir, workdir_lock
 from ddad_jax.weights import load_backbone
 from experiments import entry
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
     require_method(config, "ddad", "experiments.adapt")
-    with held(workdir):
+    with workdir_lock(workdir):
         _main(config, workdir)
 
 
@@ -33,4 +33,4 @@ def _main(config: DDADSettings, workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

@@ -26,7 +26,7 @@ from absl import flags
 from ddad_jax.engine.cost.benchmarks import against, time_detector, time_sweep, time_unet
 from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, drift
 from ddad_jax.engine.cost.profile_figure import profile_figure
-from ddad_jax.engine.cost.profiling import COLUMNS, profile
+from ddad_jax.engine.cost.profiling import COLUMNS, profile_run
 from ddad_jax.engine.cost.untrained import time_train
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.table import require_method
@@ -61,7 +61,7 @@ def main(config: DDADSettings, workdir: Path) -> None:
         if "detector" in WHAT.value:
             add(*time_detector(config, other, batch, REPEATS.value, workdir))
         if "profile" in WHAT.value:
-            tables.append((profile(config, batch, REPEATS.value, workdir), COLUMNS))
+            tables.append((profile_run(config, batch, REPEATS.value, workdir), COLUMNS))
         if "unet" in WHAT.value:
             add(time_unet(config.model, config.data.size, batch, REPEATS.value))
     if "drift" in WHAT.value:
@@ -86,4 +86,4 @@ def main(config: DDADSettings, workdir: Path) -> None:
 
 if __name__ == "__main__":
     flags.FLAGS.set_default("workdir", ".")
-    entry.run(main)
+    entry.run_experiment(main)

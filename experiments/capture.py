@@ -19,11 +19,11 @@ from pathlib import Path
 from absl import flags
 
 from ddad_jax.engine.captures.recording import how_to_go_on
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.sources.open import KINDS
 from experiments import entry
 
-_OF = Asked("", Path())
+_OF = CaptureOptions("", Path())
 SOURCE = flags.DEFINE_string("source", None, "; ".join(f"{name}: {said}" for name, said in KINDS.items()))
 OUT = flags.DEFINE_string("out", None, "A new folder for this capture.")
 CAMERA_FPS = flags.DEFINE_float("camera_fps", None, "Asked of the camera; none: what it likes.", lower_bound=1.0)
@@ -50,7 +50,7 @@ LIMITS = {
 
 
 def main() -> None:
-    asked = Asked(
+    asked = CaptureOptions(
         source=SOURCE.value or "",
         out=Path(OUT.value or ""),
         fps=FPS.value or None,
@@ -70,7 +70,7 @@ def main() -> None:
         limits={name: flag.value for name, flag in LIMITS.items() if flag.value is not None},
     )
     with _stopped_by_signals() as stop:
-        progress = Progress()
+        progress = CaptureProgress()
         manifest = capture(asked, stop=stop, tell=progress.tell)
         progress.end()
     n = manifest["counts"]
@@ -84,7 +84,7 @@ def main() -> None:
         print("no frame was kept: look at preview.png, and see --least_sharpness and its like", file=sys.stderr)
 
 
-class Progress:
+class CaptureProgress:
     """The counts on standard error: a line rewritten on a terminal, a new one every ten seconds elsewhere."""
 
     def __init__(self) -> None:

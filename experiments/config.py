@@ -1,4 +1,4 @@
-"""What config files begin from, those of ``experiments/configs`` and a user's own: ``base()``, ``reference(c)``."""
+"""What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference(c)``."""
 
 from collections.abc import Collection
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.settings import FIRST, of_method, settings_from
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 
 
@@ -19,7 +19,7 @@ def base(method: str = FIRST) -> ConfigDict:
     return ConfigDict(of_method(method).settings().to_dict()).lock()
 
 
-def checked(c: ConfigDict, given: Collection[str] = ()) -> Any:
+def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:
     """The settings of a config as the engine takes them: typed, and of the method that it names.
 
     given: dotted names of the settings that a user set beside the config's file.
@@ -27,7 +27,7 @@ def checked(c: ConfigDict, given: Collection[str] = ()) -> Any:
     Raises:
       InputError: naming the first flag whose value cannot be used.
     """
-    return check(settings_from(c.to_dict()), given)
+    return check_settings(settings_from(c.to_dict()), given)
 
 
 def reference(c: ConfigDict) -> ConfigDict:

@@ -8,7 +8,7 @@ where each picture comes from. Made before with the same flags from the same cap
 from absl import flags
 
 from ddad_jax.data.outlines import LINE_WIDTH
-from ddad_jax.engine.captures.assembling import assemble, captures_of, report
+from ddad_jax.engine.captures.assembling import assemble, captures_of, print_assembled
 from ddad_jax.engine.captures.frame_choice import Wanted
 from ddad_jax.engine.captures.labelling import Drawing
 from experiments import entry
@@ -56,7 +56,7 @@ def main() -> None:
         drawing=drawing,
         unfinished=UNFINISHED.value,
     )
-    report(made)
+    print_assembled(made)
 
 
 if __name__ == "__main__":

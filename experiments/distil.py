@@ -15,13 +15,13 @@ from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import format_table, read_jsonl
-from ddad_jax.engine.workdir import held, open_workdir
+from ddad_jax.engine.workdir import open_workdir, workdir_lock
 from experiments import entry
 
 
 def main(config: DDADSettings, workdir: Path) -> None:
     require_method(config, "ddad", "experiments.distil")
-    with held(workdir):
+    with workdir_lock(workdir):
         _main(config, workdir)
 
 
@@ -42,4 +42,4 @@ def _main(config: DDADSettings, workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

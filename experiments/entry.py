@@ -19,13 +19,13 @@ import jax
 from absl import app, flags
 from ml_collections import ConfigDict, config_flags
 
-from ddad_jax.data.file_names import shown
+from ddad_jax.data.file_names import printable_name
 from ddad_jax.engine import hosts, stopping, tracking
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.settings.section import no_such
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 COORDINATOR = flags.DEFINE_string(
     "coordinator", "", "Address of process 0 as host:port, where one run has several processes; auto on a TPU pod or "
@@ -126,7 +126,7 @@ def trackers() -> list[str]:
     return TRACK.value if flags.FLAGS.is_parsed() else []
 
 
-def run(main: Callable[[Any, Path], None]) -> None:
+def run_experiment(main: Callable[[Any, Path], None]) -> None:
     """Parse the flags, check the config and call ``main(settings, workdir)``.
 
     An InputError, or a flag that cannot be used, is printed without a traceback and the status is 2; so are failures of
@@ -145,8 +145,8 @@ def run(main: Callable[[Any, Path], None]) -> None:
         try:
             _require_named("workdir")
             workdir = Path(WORKDIR.value or "")
-            config = checked(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
-            tracking.require(TRACK.value)
+            config = engine_settings(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
+            tracking.require_trackers(TRACK.value)
             _reuse_memory()
             numbers = NUM_PROCESSES.value, PROCESS_ID.value
             hosts.join(COORDINATOR.value, *numbers, timeout_s=HOST_TIMEOUT.value)
@@ -162,16 +162,16 @@ def run(main: Callable[[Any, Path], None]) -> None:
                 main(config, workdir)
                 _say_all()
         except InputError as error:
-            hosts.tell(error)
+            hosts.tell_hosts(error)
             _refuse(error)
         except stopping.Stopped as stop:
-            hosts.tell(InputError(str(stop)))
+            hosts.tell_hosts(InputError(str(stop)))
             raise
         except (OSError, MemoryError, jax.errors.JaxRuntimeError) as error:
             if told := failures.in_a_line(error, workdir):
-                hosts.tell(told)
+                hosts.tell_hosts(told)
                 _refuse(told)
-            if not hosts.several() or not isinstance(error, jax.errors.JaxRuntimeError):
+            if not hosts.several_processes() or not isinstance(error, jax.errors.JaxRuntimeError):
                 raise
             traceback.print_exc()
             hosts.leave("a device or another process failed (above, and in what the others printed)")
@@ -181,7 +181,7 @@ def run(main: Callable[[Any, Path], None]) -> None:
 
 
 def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()) -> None:
-    """As ``run``, for a program whose settings are all flags of its own: parse them and call ``main()``.
+    """As ``run_experiment``, for a program whose settings are all flags of its own: parse them and call ``main()``.
 
     required: names of flags that have to be given.
     """
@@ -221,13 +221,15 @@ def _in_order(program: Callable[[], None]) -> None:
     """Run it; signals, and a reader of its output that went away, end it without a traceback."""
     try:
         with stopping.watched():
-            if strange := [text for text in (*sys.argv[1:], str(Path.cwd())) if shown(text) != text]:
-                _refuse(InputError(f"{shown(strange[0])}: is not UTF-8; rename the file or folder it stands for"))
+            if strange := [text for text in (*sys.argv[1:], str(Path.cwd())) if printable_name(text) != text]:
+                _refuse(
+                    InputError(f"{printable_name(strange[0])}: is not UTF-8; rename the file or folder it stands for")
+                )
             program()
     except stopping.Stopped as stop:
         # Threads of libraries that the end cuts off have nothing to say that is not said below.
         threading.excepthook = lambda failed: None
-        if hosts.several():
+        if hosts.several_processes():
             hosts.leave(str(stop), stop.status)
         print(stop, file=sys.stderr)
         sys.exit(stop.status)

@@ -15,4 +15,4 @@ def main(config: DDADSettings, workdir: Path) -> None:
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

@@ -8,7 +8,7 @@ those of the workdir.
 from absl import flags
 
 from ddad_jax.data.read import expanded
-from ddad_jax.engine.detector.export import require_place, write
+from ddad_jax.engine.detector.export import require_place, write_export
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.exported import PLATFORMS
 from experiments import entry
@@ -22,7 +22,7 @@ ON = flags.DEFINE_list("platforms", ["cpu", "cuda", "tpu"], f"Where it shall run
 def main() -> None:
     out = expanded(OUT.value or "", "--out")
     require_place(out)
-    print(write(detector_of(expanded(MODEL.value or "", "--model"), batch=BATCH.value), out, ON.value))
+    print(write_export(detector_of(expanded(MODEL.value or "", "--model"), batch=BATCH.value), out, ON.value))
 
 
 if __name__ == "__main__":

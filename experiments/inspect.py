@@ -20,8 +20,8 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 from absl import flags
 
 from ddad_jax.data.read import expanded
-from ddad_jax.engine.live.asked import Asked
-from ddad_jax.engine.live.session import run
+from ddad_jax.engine.live.asked import InspectOptions
+from ddad_jax.engine.live.session import run_inspection
 from experiments import entry
 
 MODEL = flags.DEFINE_string("model", None, "Workdir of a trained run.")
@@ -62,8 +62,8 @@ def main() -> None:
     def file(flag: flags.FlagHolder) -> Path | None:
         return expanded(flag.value, f"--{flag.name}") if flag.value else None
 
-    run(
-        Asked(
+    run_inspection(
+        InspectOptions(
             model=expanded(MODEL.value or "", "--model"),
             source=SOURCE.value or "",
             fps=FPS.value,

@@ -18,10 +18,10 @@ from ddad_jax.backbones import BACKBONES
 from ddad_jax.errors import InputError
 from experiments import entry
 from experiments.papers.overview import catalogue, described, planned
-from experiments.papers.running import Ask, make, states, weights_of
+from experiments.papers.running import Ask, run_missing, states, weights_of
 from experiments.papers.settings import DATA
 from experiments.papers.table import Table
-from experiments.papers.writing import write
+from experiments.papers.writing import write_paper_table
 
 TABLE = flags.DEFINE_string("table", None, "Which: 1 to 8, 12 to 19, figure4, figure7 or figure8.")
 DATA_ROOTS = flags.DEFINE_list("data", None, "Root of the data set, or NAME=ROOT of mvtec, visa, mtd.")
@@ -53,7 +53,7 @@ def main() -> None:
     if PLAN.value:
         print(planned(states(table, ask)))
         return
-    print(write(table, ask, make(table, ask)))
+    print(write_paper_table(table, ask, run_missing(table, ask)))
 
 
 def roots(table: Table, given: list[str]) -> dict[str, Path]:

@@ -50,7 +50,7 @@ def main() -> None:
             counts=(n_train, n_test_good, n_defect),
         )
         part = f"{builder.name}_{builder.category}" if builder.category else builder.name
-        with lock.held(Path(str(DATA_DIR.value)).expanduser(), flag="--data_dir", of=part):
+        with lock.folder_lock(Path(str(DATA_DIR.value)).expanduser(), flag="--data_dir", of=part):
             builder.download_and_prepare()
     except InputError as error:
         # The loaders name the flag of a training run.

@@ -18,7 +18,7 @@ from absl import flags
 
 from ddad_jax.data.listing import is_picture
 from ddad_jax.engine.store.tables import Row, format_table, write_bytes, write_csv
-from ddad_jax.engine.studies.registration import KINDS, judged, overlay, summed, trial
+from ddad_jax.engine.studies.registration import KINDS, judged, registration_strip, summed, trial
 from ddad_jax.errors import InputError
 from experiments import entry
 
@@ -45,7 +45,7 @@ def main() -> None:
         rows.append({"trial": i, **row})
         if found is not None and found.accepted:
             rank = float(row["error_px"] if made.back is not None else np.inf)
-            worst = sorted([*worst, (rank, overlay(made, found))], key=lambda one: -one[0])[:SHOWN]
+            worst = sorted([*worst, (rank, registration_strip(made, found))], key=lambda one: -one[0])[:SHOWN]
     summary = [summed(kind, [row for row in rows if row["kind"] == kind]) for kind in kinds]
     print(format_table([*summary, summed("all", rows)], COLUMNS))
     reasons = Counter(row["why"] for row in rows if not row["accepted"])

@@ -14,8 +14,8 @@ from absl import flags
 from ml_collections.config_flags import get_config_filename, get_override_values
 
 from ddad_jax.engine.methods.table import METHODS, method_of
-from ddad_jax.engine.search.outcome import evaluation
-from ddad_jax.engine.search.search import Search, search
+from ddad_jax.engine.search.outcome import kept_point_command
+from ddad_jax.engine.search.search import Search, run_search
 from ddad_jax.engine.settings.sections import Settings
 from experiments import entry
 
@@ -45,9 +45,9 @@ def main(config: Settings, workdir: Path) -> None:
         STORAGE.value,
     )
     said = flags.FLAGS["config"]
-    evaluate = evaluation(get_config_filename(said), get_override_values(said), workdir)
-    search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)
+    evaluate = kept_point_command(get_config_filename(said), get_override_values(said), workdir)
+    run_search(config, workdir, how, track=entry.trackers(), evaluate=evaluate)
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

@@ -15,8 +15,8 @@ from pathlib import Path
 from absl import flags
 
 from ddad_jax.data.can_render import PRODUCTS
-from ddad_jax.engine.captures.assembling import report
-from ddad_jax.engine.captures.filming import make
+from ddad_jax.engine.captures.assembling import print_assembled
+from ddad_jax.engine.captures.filming import film_data_set
 from ddad_jax.engine.captures.frame_choice import Wanted
 from experiments import entry
 
@@ -38,7 +38,7 @@ def main() -> None:
     products = PRODUCTS if PRODUCT.value == ["all"] else PRODUCT.value
     for product in products:
         sizes = {"videos": VIDEOS.value, "hard": HARD.value, "size": SIZE.value}
-        report(make(product, Path(OUT.value or ""), wanted, **sizes, new_setups=NEW_SETUPS.value))
+        print_assembled(film_data_set(product, Path(OUT.value or ""), wanted, **sizes, new_setups=NEW_SETUPS.value))
 
 
 if __name__ == "__main__":

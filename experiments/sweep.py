@@ -32,8 +32,8 @@ def main(config: DDADSettings, workdir: Path) -> None:
     elif MODELS_ONLY.value:
         raise InputError(f"--models_only --shard={SHARD.value}: expected one of them; models are made before any shard")
     else:
-        run_shard(config, workdir, shards.parse(SHARD.value))
+        run_shard(config, workdir, shards.parse_shard(SHARD.value))
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

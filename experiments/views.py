@@ -16,10 +16,10 @@ from pathlib import Path
 from absl import flags
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.workdir import held
+from ddad_jax.engine.workdir import workdir_lock
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.papers.line_clearance import eight_of, report, require_workdirs
+from experiments.papers.line_clearance import eight_of, report_line_clearance, require_workdirs
 
 VIEWS = flags.DEFINE_list("views", None, "Names of the views, each a category folder; empty: data.category alone.")
 
@@ -29,9 +29,11 @@ def main(config: DDADSettings, workdir: Path) -> None:
     if len(set(views)) < len(views) or not all(views):
         raise InputError(f"--views={','.join(views)}: expected names of folders in data.root, each once")
     require_workdirs(views, register=config.view.register)
-    with held(workdir):
-        report(config, workdir, {name: eight_of(config, workdir, name, entry.trackers()) for name in views})
+    with workdir_lock(workdir):
+        report_line_clearance(
+            config, workdir, {name: eight_of(config, workdir, name, entry.trackers()) for name in views}
+        )
 
 
 if __name__ == "__main__":
-    entry.run(main)
+    entry.run_experiment(main)

@@ -85,8 +85,8 @@ def asked(names: Sequence[str]) -> list[str]:
 
 def of_device(kind: str) -> str | None:
     """The name in the table of what JAX calls ``kind``; None for a CPU or one that is not in it."""
-    found = [(len(part), name) for name, entry in TABLE.items() for part in entry.names if _holds(kind, part)]
-    return max(found)[1] if found else None
+    matches = [(len(part), name) for name, entry in TABLE.items() for part in entry.names if _holds(kind, part)]
+    return max(matches)[1] if matches else None
 
 
 def _holds(kind: str, part: str) -> bool:

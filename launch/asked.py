@@ -20,7 +20,7 @@ PROGRAMS = (
 """Those that several processes can run together on one --workdir."""
 
 
-def split(argv: Sequence[str], program: str) -> tuple[list[str], list[str]]:
+def split_argv(argv: Sequence[str], program: str) -> tuple[list[str], list[str]]:
     """(what stands before --, what behind it). program: how one calls it, for the message.
 
     Raises:
@@ -59,12 +59,12 @@ def job_of(command: Sequence[str], shards: int) -> Job:
       InputError: as ``command_of``; flags that the program does not take, more shards than its grid has points.
     """
     job = command_of(command, shards)
-    found = _checked(job.program, job.arguments)
-    if shards > found["points"]:
+    parsed = _checked(job.program, job.arguments)
+    if shards > parsed["points"]:
         raise InputError(
-            f"--shards={shards}: the grid has {found['points']} points to reconstruct; expected at most so many shards"
+            f"--shards={shards}: the grid has {parsed['points']} points to reconstruct; expected at most so many shards"
         )
-    return job._replace(workdir=found["workdir"])
+    return job._replace(workdir=parsed["workdir"])
 
 
 def _checked(program: str, arguments: Sequence[str]) -> dict:
@@ -74,9 +74,9 @@ def _checked(program: str, arguments: Sequence[str]) -> dict:
     command = [sys.executable, "-m", "launch.checking", program, *arguments]
     done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode:
-        said = done.stderr.strip() or f"{program} ended with status {done.returncode}"
-        errors = [line for line in said.splitlines() if line.startswith("error: ")]
+        output = done.stderr.strip() or f"{program} ended with status {done.returncode}"
+        errors = [line for line in output.splitlines() if line.startswith("error: ")]
         # A message of several lines begins with the last such line.
-        told = said[said.rindex(errors[-1]) :].removeprefix("error: ") if errors else said
-        raise InputError(f"{program} would not start: {told}")
+        message = output[output.rindex(errors[-1]) :].removeprefix("error: ") if errors else output
+        raise InputError(f"{program} would not start: {message}")
     return json.loads(done.stdout.splitlines()[-1])

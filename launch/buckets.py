@@ -34,7 +34,7 @@ def is_bucket(path: str) -> bool:
     return path.startswith("gs://")
 
 
-def split(url: str, flag: str = "--workdir") -> tuple[str, str]:
+def split_bucket_url(url: str, flag: str = "--workdir") -> tuple[str, str]:
     """gs://bucket/some/path -> ("bucket", "some/path"); the path may be empty.
 
     Raises:
@@ -62,11 +62,11 @@ def mounted(job: Job, root: str = ROOT, *, single: bool = False) -> tuple[Job, t
     Raises:
       InputError: a gs:// argument that names nothing, or several buckets where ``single``.
     """
-    found: dict[str, None] = {}
+    bucket_names: dict[str, None] = {}
 
     def folder(url: str, flag: str) -> str:
-        bucket, path = split(url, flag)
-        found[bucket] = None
+        bucket, path = split_bucket_url(url, flag)
+        bucket_names[bucket] = None
         return "/".join(part for part in (root, "" if single else bucket, path) if part)
 
     arguments, before = [], "--workdir"
@@ -75,9 +75,11 @@ def mounted(job: Job, root: str = ROOT, *, single: bool = False) -> tuple[Job, t
         arguments.append((given[1] or "") + folder(given[2], (given[1] or before).rstrip("=")) if given else argument)
         before = argument if argument.startswith("-") else before
     workdir = folder(job.workdir, "--workdir") if is_bucket(job.workdir) else job.workdir
-    if single and len(found) > 1:
-        raise InputError(f"gs:// arguments name the buckets {', '.join(found)}: expected one, which the storage holds")
-    return job._replace(arguments=tuple(arguments), workdir=workdir), tuple(found)
+    if single and len(bucket_names) > 1:
+        raise InputError(
+            f"gs:// arguments name the buckets {', '.join(bucket_names)}: expected one, which the storage holds"
+        )
+    return job._replace(arguments=tuple(arguments), workdir=workdir), tuple(bucket_names)
 
 
 def need_folders(job: Job, target: str) -> None:
@@ -85,7 +87,7 @@ def need_folders(job: Job, target: str) -> None:
     for argument in (job.workdir, *job.arguments):
         given = _GIVEN.fullmatch(argument)
         if given:
-            bucket, path = split(given[2], (given[1] or "--workdir").rstrip("="))
+            bucket, path = split_bucket_url(given[2], (given[1] or "--workdir").rstrip("="))
             at = f"{ROOT}/{bucket}"
             raise InputError(
                 f"{given[0]}: --target={target} runs on plain folders and mounts no bucket. Mount it on every machine "
@@ -95,12 +97,12 @@ def need_folders(job: Job, target: str) -> None:
 
 def shell_values(job: Job, buckets: tuple[str, ...], root: str) -> dict[str, Value]:
     """Variables of ``scripts/buckets.sh``: what is mounted where, which of it is the workdir. job: as it was given."""
-    own = split(job.workdir) if is_bucket(job.workdir) else ("", "")
+    workdir_parts = split_bucket_url(job.workdir) if is_bucket(job.workdir) else ("", "")
     return {
         "buckets": buckets,
         "mounts": root,
         "mount_options": OPTIONS,
-        "workdir_bucket": own[0],
-        "workdir_url": job.workdir if own[0] else "",
+        "workdir_bucket": workdir_parts[0],
+        "workdir_url": job.workdir if workdir_parts[0] else "",
         "role": ROLE,
     }

@@ -21,7 +21,7 @@ def main(program: str, arguments: list[str]) -> None:
         print(json.dumps({"workdir": entry.WORKDIR.value, "points": len(todo.costly)}))
 
     sys.argv = [program, *arguments]
-    entry.run(told)
+    entry.run_experiment(told)
 
 
 if __name__ == "__main__":

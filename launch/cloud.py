@@ -13,11 +13,11 @@ RULES: dict[str, tuple[str, str]] = {
 """Setting -> what all of it fits, and that in words."""
 
 
-def check(target: str, settings: Mapping[str, str], *fields: str) -> None:
+def check_cloud_settings(target: str, settings: Mapping[str, str], *fields: str) -> None:
     """Raises InputError for one of these settings, or of all that RULES has, that Google would refuse."""
     for field in fields or RULES:
         pattern, expected = RULES[field]
-        shell.checked(shell.flag(target, field), settings[field], pattern, expected)
+        shell.require_pattern(shell.flag(target, field), settings[field], pattern, expected)
 
 
 def looked_at(values: Mapping[str, shell.Value]) -> dict[str, shell.Value]:

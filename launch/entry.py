@@ -13,7 +13,7 @@ from ddad_jax.engine import stopping
 from ddad_jax.errors import InputError, disk_failure
 
 
-def run(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequence[str] = ()) -> None:
+def run_launcher(main: Callable[[list[str]], int], argv: Sequence[str], *, required: Sequence[str] = ()) -> None:
     """Parse the flags of ``argv`` (the program's name first) and end with the status of ``main(what is left)``.
 
     An InputError, a flag that cannot be used, or a disk that fails is one line without a traceback and status 2; Ctrl-C

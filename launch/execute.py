@@ -29,9 +29,9 @@ def execute(rendered: Rendered, out: Path) -> int:
     Raises:
       InputError: a tool is missing, or ``out`` cannot be written to; nothing has been run then.
     """
-    if missing := tools.missing(rendered.tools):
+    if missing := tools.missing_tools(rendered.tools):
         raise InputError(
-            f"nothing was written or run:\n{tools.told(missing)}\nWithout --execute everything is only shown"
+            f"nothing was written or run:\n{tools.tools_text(missing)}\nWithout --execute everything is only shown"
         )
     try:
         for name, text in rendered.files.items():
@@ -62,8 +62,8 @@ def _run(argv: tuple[str, ...], log: Path, *, leashed: bool) -> int:
     # On a leash its standard input is a pipe that nothing but our end closes, and Ctrl-C of a terminal is left to us.
     started = (sys.executable, "-m", "launch.leash", *argv) if leashed else argv
     how: dict[str, Any] = {"stdin": subprocess.PIPE, "process_group": 0} if leashed else {}
-    with log.open("ab") as kept:
-        kept.write(f"$ {shlex.join(argv)}\n".encode())
+    with log.open("ab") as log_file:
+        log_file.write(f"$ {shlex.join(argv)}\n".encode())
         try:
             child = subprocess.Popen(started, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **how)
         except OSError as error:
@@ -71,16 +71,16 @@ def _run(argv: tuple[str, ...], log: Path, *, leashed: bool) -> int:
             return 127
         with child, _passing_on(child, always=leashed):
             assert child.stdout
-            _passed(child.stdout, kept)
+            _passed(child.stdout, log_file)
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
 
 
-def _passed(printed: IO[bytes], kept: IO[bytes]) -> None:
+def _passed(printed: IO[bytes], log_file: IO[bytes]) -> None:
     while piece := os.read(printed.fileno(), 1 << 16):
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
-        kept.write(piece)
-        kept.flush()
+        log_file.write(piece)
+        log_file.flush()
 
 
 @contextmanager

@@ -22,12 +22,12 @@ from pathlib import Path
 from absl import flags
 
 from ddad_jax.engine.cost import planning
-from ddad_jax.engine.cost.costs import Found, Networks, device_kind, from_run, networks, of_point
+from ddad_jax.engine.cost.costs import MeasuredCosts, Networks, device_kind, from_run, networks, of_point
 from ddad_jax.engine.cost.measuring import compiled_here, measure, scoring, timed_point
-from ddad_jax.engine.cost.planning import Pictures
+from ddad_jax.engine.cost.planning import PictureCounts
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import view_of
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.table import require_method
 from ddad_jax.engine.store.tables import plain, require_writable, write_text
@@ -36,8 +36,8 @@ from ddad_jax.points import ReconPoint
 from experiments import entry
 from launch import accelerators, asked
 from launch.job import Job
-from launch.plan_text import report
-from launch.prospect import Prospect, figures
+from launch.plan_text import plan_report
+from launch.prospect import Prospect, plan_figures
 
 STAGES = {
     "experiments.train": ("training",),
@@ -74,8 +74,8 @@ def command(argv: Sequence[str]) -> tuple[list[str], Job]:
     Raises:
       InputError: nothing behind --, a program that cannot be planned, flags that a launch sets itself.
     """
-    own, words = asked.split(argv, "python -m launch.plan --measure")
-    return own, asked.command_of(words)
+    own_flags, words = asked.split_argv(argv, "python -m launch.plan --measure")
+    return own_flags, asked.command_of(words)
 
 
 def require_sound() -> None:
@@ -97,7 +97,7 @@ def require_sound() -> None:
         require_writable(SAVE.value, "--save")
 
 
-def pictures(c: DDADSettings) -> tuple[Pictures, Data | None]:
+def pictures(c: DDADSettings) -> tuple[PictureCounts, Data | None]:
     """Those of the config's data, or as many as ``--pictures`` says.
 
     Raises:
@@ -110,7 +110,7 @@ def pictures(c: DDADSettings) -> tuple[Pictures, Data | None]:
             raise InputError(
                 f"{error}. To plan without the data, say how many pictures there will be: --pictures=TEST,TRAIN"
             ) from None
-        return planning.pictures_of(data), data
+        return planning.picture_counts(data), data
     numbers = [int(n) if n.strip().isdecimal() else 0 for n in PICTURES.value]
     test, train = (numbers * 2)[:2]
     if len(numbers) > 2 or test < 1 or train < 2:
@@ -122,32 +122,36 @@ def pictures(c: DDADSettings) -> tuple[Pictures, Data | None]:
 
 
 def known_costs(
-    c: DDADSettings, have: Pictures, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
-) -> Found | None:
+    c: DDADSettings, have: PictureCounts, points: Sequence[ReconPoint], stages: Sequence[str], known: Networks
+) -> MeasuredCosts | None:
     """Of the source that the flags name; None where they name none."""
     if MEASURE.value:
         reuse = "sweep" in stages and any(point.reuse > 1 for point in points)
         return measure(c, DEVICES.value, reuse=reuse, train="training" in stages)
     if FROM_RUN.value:
-        found = from_run(c, Path(FROM_RUN.value), known, tiles=have.tiles, measured_on=MEASURED_ON.value)
-        if found.device != device_kind():
-            return found
+        from_workdir = from_run(c, Path(FROM_RUN.value), known, tiles=have.tiles, measured_on=MEASURED_ON.value)
+        if from_workdir.device != device_kind():
+            return from_workdir
         # On the device at hand what the rows leave out can be had: a compilation.
         here = compiled_here(c, DEVICES.value)
-        sure = found.costs.estimated - {"program"}
-        return found._replace(costs=found.costs._replace(program=here.seconds, estimated=sure), memory=here.memory)
+        sure = from_workdir.costs.estimated - {"program"}
+        return from_workdir._replace(
+            costs=from_workdir.costs._replace(program=here.seconds, estimated=sure), memory=here.memory
+        )
     if MS_PER_CALL.value is None and MS_PER_IMAGE.value is None:
         return None
     call, image = (None if flag.value is None else flag.value / 1e3 for flag in (MS_PER_CALL, MS_PER_IMAGE))
     if image is not None:
         image /= have.tiles
     costs = of_point(known, timed_point(c).calls, image=image, call=call)
-    said = [
+    sentences = [
         f"{flag.value:g} ms {what}"
         for flag, what in ((MS_PER_CALL, "a call"), (MS_PER_IMAGE, "a picture"))
         if flag.value
     ]
-    return Found(costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(said)}")
+    return MeasuredCosts(
+        costs, MEASURED_ON.value or "the device that this was given for", f"given: {', '.join(sentences)}"
+    )
 
 
 def main(config: DDADSettings, program: str) -> None:
@@ -156,33 +160,33 @@ def main(config: DDADSettings, program: str) -> None:
     started = time.perf_counter()
     have, data = pictures(config)
     around = AROUND_S + (time.perf_counter() - started if data else 0.0)
-    todo = plan(config, sweep=program == "experiments.sweep" or bool(config.select))
+    todo = ddad_plan(config, sweep=program == "experiments.sweep" or bool(config.select))
     stages, known = STAGES[program], networks(config)
-    found = known_costs(config, have, todo.costly, stages, known)
+    measured = known_costs(config, have, todo.costly, stages, known)
     on_host = scoring(config, data, have, todo.cheap) if "sweep" in stages else {}
-    if found:
-        found = found._replace(costs=found.costs._replace(**on_host))
+    if measured:
+        measured = measured._replace(costs=measured.costs._replace(**on_host))
     prospect = Prospect(
-        config, program, data.name if data else "pictures as told", have, todo, stages, DEVICES.value, known, found,
+        config, program, data.name if data else "pictures as told", have, todo, stages, DEVICES.value, known, measured,
         on_host, around, accelerators.asked(ACCELERATOR.value), PRICE.value, MEMORY.value,
     )  # fmt: skip
-    print(report(prospect))
+    print(plan_report(prospect))
     if SAVE.value:
-        write_text(SAVE.value, json.dumps(plain(figures(prospect)), indent=1), flag="--save")
+        write_text(SAVE.value, json.dumps(plain(plan_figures(prospect)), indent=1), flag="--save")
 
 
-def run(argv: Sequence[str]) -> None:
+def run_plan(argv: Sequence[str]) -> None:
     """``main`` of a command line."""
     try:
-        own, job = command(argv[1:])
+        own_flags, job = command(argv[1:])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     importlib.import_module(job.program)  # its flags are read along with those here
-    sys.argv = [argv[0], *own, *job.arguments]
+    sys.argv = [argv[0], *own_flags, *job.arguments]
     flags.FLAGS.set_default("workdir", ".")
-    entry.run(lambda config, _: main(config, job.program))
+    entry.run_experiment(lambda config, _: main(config, job.program))
 
 
 if __name__ == "__main__":
-    run(sys.argv)
+    run_plan(sys.argv)

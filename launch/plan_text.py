@@ -6,7 +6,7 @@ from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, spent
 from ddad_jax.engine.store.tables import format_table
 from launch import accelerators
-from launch.prospect import Course, Prospect, alone, costs_on, courses, rate_on, together
+from launch.prospect import Prospect, RunEstimate, costs_on, courses, estimate_all_devices, estimate_one_device, rate_on
 
 MARK = "~"
 KINDS = {
@@ -22,7 +22,7 @@ KINDS = {
 }
 
 
-def report(p: Prospect) -> str:
+def plan_report(p: Prospect) -> str:
     return "\n\n".join([_asked(p), _stages(p), *_times(p), _accelerators(p), _memory(p), *_why(p)])
 
 
@@ -54,7 +54,9 @@ def _stages(p: Prospect) -> str:
     """Counts of each stage, and its time on one device where that is known."""
     times: dict[str, str] = {}
     if p.found:
-        times = {w.name: duration(s, is_estimate(w, p.found.costs)) for w, s in alone(p, p.found.costs).of}
+        times = {
+            w.name: duration(s, is_estimate(w, p.found.costs)) for w, s in estimate_one_device(p, p.found.costs).of
+        }
     rows: list[dict[str, Any]] = []
     for work in [*planning.works(p.c, p.have, p.todo, p.stages), Work("start, data, report")]:
         counts = {
@@ -90,11 +92,11 @@ def _times(p: Prospect) -> list[str]:
     return ["\n".join(lines), format_table(rows, list(rows[0]))]
 
 
-def _hours(course: Course) -> dict[str, str]:
+def _hours(course: RunEstimate) -> dict[str, str]:
     return {"device-hours": f"{MARK if course.estimate else ''}{course.device_hours:.3g}"}
 
 
-def _price(course: Course, p: Prospect) -> dict[str, str]:
+def _price(course: RunEstimate, p: Prospect) -> dict[str, str]:
     return {"price": f"{MARK}{p.price * course.device_hours:.2f}"} if p.price else {}
 
 
@@ -103,7 +105,7 @@ def _accelerators(p: Prospect) -> str:
     rows, priced = [], len(p.asked) == 1
     for name in p.asked:
         entry, costs = accelerators.named(name), costs_on(p, name)
-        course = together(p, costs, p.devices)._replace(estimate=True)
+        course = estimate_all_devices(p, costs, p.devices)._replace(estimate=True)
         gib = p.memory_gib or entry.memory * 1e9 / 2**30
         row = {"accelerator": f"{p.devices} x {name}", "time": duration(course.seconds, True), **_hours(course)}
         row |= {"pairs that fit": f"{MARK}{p.known.memory.fits(gib)} in {gib:.0f} GiB"}
@@ -116,36 +118,36 @@ def _accelerators(p: Prospect) -> str:
 def _memory(p: Prospect) -> str:
     memory = (p.found.memory if p.found else None) or p.known.memory
     mark, each = MARK if memory.counted else "", -(-p.c.sample.batch_size // p.devices)
-    said = [
+    sentences = [
         f"Memory of a device, sampling: {mark}{memory.of(each) / 2**30:.2f} GiB for {each} pairs "
         f"({memory.fixed / 2**20:.0f} MiB of parameters, {mark}{memory.pair / 2**20:.0f} MiB a pair; {memory.how})."
     ]
     if p.memory_gib:
-        said.append(
+        sentences.append(
             f"In {p.memory_gib:g} GiB fit {mark}{memory.fits(p.memory_gib)} pairs (--config.sample.batch_size)."
         )
-    return " ".join([*said, "A training step is not in this."])
+    return " ".join([*sentences, "A training step is not in this."])
 
 
 def _why(p: Prospect) -> list[str]:
     """What decides the time, and what another setting would cost."""
     costs: Costs = p.found.costs if p.found else costs_on(p, p.asked[0])
-    course = together(p, costs, p.devices)
+    course = estimate_all_devices(p, costs, p.devices)
     work, longest = max(course.of, key=lambda pair: pair[1])
     by_cost = spent(work, costs)
     where = "" if p.found else f" on {p.asked[0]}"
-    said = [f"Most of the time{where} goes into {work.name} ({100 * longest / course.seconds:.0f} %"]
+    sentences = [f"Most of the time{where} goes into {work.name} ({100 * longest / course.seconds:.0f} %"]
     if by_cost:
         part = max(by_cost, key=lambda name: by_cost[name])
-        said[0] += f", {100 * by_cost[part] / sum(by_cost.values()):.0f} % of that {KINDS[part]}"
-    said[0] += ")."
+        sentences[0] += f", {100 * by_cost[part] / sum(by_cost.values()):.0f} % of that {KINDS[part]}"
+    sentences[0] += ")."
     if "sweep" in p.stages and p.todo.costly:
         sweep = planning.sweep(p.c, p.have, p.todo, p.devices)
         device = sum(s for name, s in spent(sweep, costs).items() if name not in ON_HOST)
         more = duration(device / len(p.todo.costly), True)
         row = duration(len(p.todo.costly) * costs.row, True)
-        said.append(f"Another reconstruction point takes {more} more, another value of v {row} for all points.")
+        sentences.append(f"Another reconstruction point takes {more} more, another value of v {row} for all points.")
         if p.devices > 1 and p.c.sample.batch_size < 8 * p.devices:
             few = f"One run cuts {p.c.sample.batch_size} pairs over {p.devices} devices"
-            said.append(f"{few}: raise --config.sample.batch_size.")
-    return [" ".join(said)]
+            sentences.append(f"{few}: raise --config.sample.batch_size.")
+    return [" ".join(sentences)]

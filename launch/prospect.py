@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from ddad_jax.engine.cost import planning
-from ddad_jax.engine.cost.costs import Found, Networks, at_rate
-from ddad_jax.engine.cost.planning import Pictures, shards, works
+from ddad_jax.engine.cost.costs import MeasuredCosts, Networks, costs_at_rate
+from ddad_jax.engine.cost.planning import PictureCounts, shards, works
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Plan
@@ -21,12 +21,12 @@ class Prospect(NamedTuple):
     c: DDADSettings
     program: str
     data: str
-    have: Pictures
+    have: PictureCounts
     todo: Plan
     stages: Sequence[str]
     devices: int
     known: Networks
-    found: Found | None
+    found: MeasuredCosts | None
     on_host: dict[str, Any]
     around: float
     asked: Sequence[str]
@@ -39,7 +39,7 @@ class Prospect(NamedTuple):
         return -(-self.c.sample.batch_size // self.devices) * self.devices
 
 
-class Course(NamedTuple):
+class RunEstimate(NamedTuple):
     """A way to run all of it. seconds: from start to report. of: each stage's work and seconds. paid: device-seconds,
     and busy: the share of them that devices are at work. estimate: whether it rests on one."""
 
@@ -55,21 +55,21 @@ class Course(NamedTuple):
         return self.paid / 3600
 
 
-def alone(p: Prospect, costs: Costs) -> Course:
-    return together(p, costs, 1)
+def estimate_one_device(p: Prospect, costs: Costs) -> RunEstimate:
+    return estimate_all_devices(p, costs, 1)
 
 
-def together(p: Prospect, costs: Costs, devices: int) -> Course:
+def estimate_all_devices(p: Prospect, costs: Costs, devices: int) -> RunEstimate:
     """One run over all devices: training and reconstruction are cut over them, the rest is done by the first."""
     todo = works(p.c, p.have, p.todo, p.stages, devices)
     of = [(work, seconds(work, costs)) for work in [*todo, Work("start, data, report", fixed=p.around)]]
     whole = sum(s for _, s in of)
     at_work, paid = sum(_on_devices(work, costs) for work, _ in of), whole * devices
     name = "one run" if devices > 1 else "one device"
-    return Course(name, whole, of, paid, at_work / paid, any(_unsure(w, costs, whole) for w, _ in of))
+    return RunEstimate(name, whole, of, paid, at_work / paid, any(_unsure(w, costs, whole) for w, _ in of))
 
 
-def apart(p: Prospect, costs: Costs, devices: int) -> Course:
+def estimate_shards(p: Prospect, costs: Costs, devices: int) -> RunEstimate:
     """Models first, on one device; then a run for each part of the grid, and the report once all have ended."""
     *first, _ = works(p.c, p.have, p.todo, p.stages)
     parts = [planning.sweep(p.c, p.have, part) for part in shards(p.c, p.have, p.todo, devices)]
@@ -81,7 +81,7 @@ def apart(p: Prospect, costs: Costs, devices: int) -> Course:
     paid += seconds(parts[0], costs)
     at_work = sum(_on_devices(work, costs) for work in [*first, *parts])
     estimate = any(_unsure(w, costs, whole) for w, _ in of)
-    return Course(f"{len(parts)} shards", whole, of, paid, at_work / paid, estimate)
+    return RunEstimate(f"{len(parts)} shards", whole, of, paid, at_work / paid, estimate)
 
 
 def _on_devices(work: Work, costs: Costs) -> float:
@@ -98,10 +98,10 @@ def rate_on(p: Prospect, name: str) -> tuple[float, str]:
     """(multiply-adds a second on an accelerator, why): its published peak times the share of it that was reached on a
     measured accelerator, or the assumed one."""
     peak = accelerators.named(name).rate(p.c.model.dtype)
-    own = p.found and accelerators.of_device(p.found.device)
-    if own and p.found:
-        share = p.known.unet / p.found.costs.unet / accelerators.TABLE[own].rate(p.c.model.dtype)
-        return share * peak, f"{100 * share:.0f} % of the published peak, as reached on {own}"
+    measured_on = p.found and accelerators.of_device(p.found.device)
+    if measured_on and p.found:
+        share = p.known.unet / p.found.costs.unet / accelerators.TABLE[measured_on].rate(p.c.model.dtype)
+        return share * peak, f"{100 * share:.0f} % of the published peak, as reached on {measured_on}"
     return ASSUMED_SHARE * peak, f"{100 * ASSUMED_SHARE:.0f} % of the published peak, assumed"
 
 
@@ -110,24 +110,24 @@ def costs_on(p: Prospect, name: str) -> Costs:
     rate, _ = rate_on(p, name)
     if p.found:
         return p.found.costs.scaled(p.known.unet / p.found.costs.unet / rate)
-    return at_rate(p.known, rate)._replace(**p.on_host)
+    return costs_at_rate(p.known, rate)._replace(**p.on_host)
 
 
-def courses(p: Prospect, costs: Costs) -> list[Course]:
+def courses(p: Prospect, costs: Costs) -> list[RunEstimate]:
     if p.devices == 1:
-        return [alone(p, costs)]
-    found = [alone(p, costs), together(p, costs, p.devices)]
-    return [*found, apart(p, costs, p.devices)] if "sweep" in p.stages else found
+        return [estimate_one_device(p, costs)]
+    estimates = [estimate_one_device(p, costs), estimate_all_devices(p, costs, p.devices)]
+    return [*estimates, estimate_shards(p, costs, p.devices)] if "sweep" in p.stages else estimates
 
 
-def figures(p: Prospect) -> dict[str, Any]:
+def plan_figures(p: Prospect) -> dict[str, Any]:
     """Everything counted and estimated, for a file."""
     memory = (p.found.memory if p.found else None) or p.known.memory
 
-    def said(course: Course) -> dict[str, Any]:
+    def said(course: RunEstimate) -> dict[str, Any]:
         stages = {work.name: {**work._asdict(), "seconds": s} for work, s in course.of}
-        kept = {name: getattr(course, name) for name in ("seconds", "device_hours", "busy", "estimate")}
-        return {**kept, "stages": stages}
+        values = {name: getattr(course, name) for name in ("seconds", "device_hours", "busy", "estimate")}
+        return {**values, "stages": stages}
 
     return {
         "program": p.program,
@@ -141,6 +141,6 @@ def figures(p: Prospect) -> dict[str, Any]:
         "source": p.found.source if p.found else None,
         "costs": p.found.costs._asdict() if p.found else None,
         "courses": {course.name: said(course) for course in courses(p, p.found.costs)} if p.found else {},
-        "estimated": {name: said(together(p, costs_on(p, name), p.devices)) for name in p.asked},
+        "estimated": {name: said(estimate_all_devices(p, costs_on(p, name), p.devices)) for name in p.asked},
         "memory": {**memory._asdict(), "chunk": p.chunk, "bytes": memory.of(p.c.sample.batch_size)},
     }

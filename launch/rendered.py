@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 
-class Step(NamedTuple):
+class LaunchCommand(NamedTuple):
     """A command of this machine. argv: never through a shell here; what another machine's shell sees is quoted in it.
     what: it does, in a few words. leashed: it ends with the launcher, even where that is killed; for what has nothing
     to take down in the end."""
@@ -26,6 +26,6 @@ class Rendered(NamedTuple):
     each waited for. notes: what a reader should know before paying for it."""
 
     files: Mapping[str, str]
-    steps: tuple[Step, ...]
+    steps: tuple[LaunchCommand, ...]
     tools: tuple[Tool, ...] = ()
     notes: tuple[str, ...] = ()

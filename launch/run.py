@@ -4,19 +4,36 @@
 """
 
 import sys
-import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from absl import flags
 
 from ddad_jax.errors import InputError
 from launch import asked, buckets, entry
 from launch.execute import execute
-from launch.show import shown
+from launch.job import Job
+from launch.rendered import Rendered
+from launch.show import rendered_text
 from launch.targets import gke, local, slurm, ssh, tpu
 
-TARGETS: dict[str, types.ModuleType] = {"local": local, "ssh": ssh, "slurm": slurm, "tpu": tpu, "gke": gke}
+
+class Target(NamedTuple):
+    """A place to launch on. settings: a tuple with a default each; help: of each, by its name; render: pure."""
+
+    settings: type[Any]
+    help: Mapping[str, str]
+    render: Callable[[Job, Any], Rendered]
+
+
+TARGETS = {
+    "local": Target(local.LocalSettings, local.SETTINGS_HELP, local.render_local),
+    "ssh": Target(ssh.SshSettings, ssh.SETTINGS_HELP, ssh.render_ssh),
+    "slurm": Target(slurm.SlurmSettings, slurm.SETTINGS_HELP, slurm.render_slurm),
+    "tpu": Target(tpu.TpuSettings, tpu.SETTINGS_HELP, tpu.render_tpu),
+    "gke": Target(gke.GkeSettings, gke.SETTINGS_HELP, gke.render_gke),
+}
 PLAIN = ("local", "ssh")
 """Targets whose settings are flags of the same name; those of the others begin with the target's: --slurm_nodes."""
 
@@ -37,9 +54,9 @@ def flag_name(target: str, field: str) -> str:
 def _define() -> dict[str, list[str]]:
     """A flag for every setting of every target, None where it is not given; flag -> targets that have it."""
     owners: dict[str, list[str]] = {}
-    for target, module in TARGETS.items():
-        for field, default in module.Settings._field_defaults.items():
-            name, words = flag_name(target, field), f"({target}) {module.SETTINGS_HELP[field]}"
+    for target, how in TARGETS.items():
+        for field, default in how.settings._field_defaults.items():
+            name, words = flag_name(target, field), f"({target}) {how.help[field]}"
             if name in owners:
                 flags.FLAGS[name].help += f" {words}"
             elif isinstance(default, bool):
@@ -55,13 +72,13 @@ def _define() -> dict[str, list[str]]:
 OWNERS = _define()
 
 
-def settings_of(target: str, given: dict[str, Any]) -> Any:
+def target_settings(target: str, given: dict[str, Any]) -> Any:
     """The settings of ``target`` from the flags that were given: name -> value.
 
     Raises:
       InputError: a flag of another target, or a file of a list that cannot be read.
     """
-    made: type[Any] = TARGETS[target].Settings
+    made = TARGETS[target].settings
     fields = {flag_name(target, field): field for field in made._fields}
     for name, value in given.items():
         if name not in fields:
@@ -87,7 +104,7 @@ def _list(name: str, value: str) -> tuple[str, ...]:
 def out_of(workdir: str) -> Path:
     """Where rendered files go unless --out says otherwise."""
     if buckets.is_bucket(workdir):
-        bucket, path = buckets.split(workdir)
+        bucket, path = buckets.split_bucket_url(workdir)
         return Path("runs") / "launch" / bucket / path
     return Path(workdir).expanduser() / "launch"
 
@@ -97,13 +114,13 @@ def main(left: list[str], command: list[str]) -> int:
         raise InputError(f"{left[0]}: not a flag; the program to launch and its flags stand behind --")
     target = str(TARGET.value)
     given = {name: flags.FLAGS[name].value for name in OWNERS if flags.FLAGS[name].value is not None}
-    settings = settings_of(target, given)
+    settings = target_settings(target, given)
     job = asked.job_of(command, SHARDS.value)
     rendered = TARGETS[target].render(job, settings)
     out = Path(OUT.value).expanduser() if OUT.value else out_of(job.workdir)
     if EXECUTE.value:
         return execute(rendered, out)
-    print(shown(rendered, out))
+    print(rendered_text(rendered, out))
     print("# Nothing was written or run: --execute does it.")
     return 0
 
@@ -111,12 +128,12 @@ def main(left: list[str], command: list[str]) -> int:
 def start(argv: list[str]) -> None:
     """As the command line says; what stands behind -- belongs to the program."""
     try:
-        own, command = asked.split(argv, "python -m launch.run --target=local")
+        own_flags, command = asked.split_argv(argv, "python -m launch.run --target=local")
     except InputError as error:
-        own, command = argv, []
+        own_flags, command = argv, []
         if not {"--help", "-h", "--helpfull", "--helpshort"} & {*argv}:
             entry.refuse(error)
-    entry.run(lambda left: main(left, command), own, required=["target"])
+    entry.run_launcher(lambda left: main(left, command), own_flags, required=["target"])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ NO_LOGIN = 255
 """Status of ssh where it is ssh itself that failed."""
 
 
-def require_same(commands: Mapping[str, list[str]]) -> None:
+def require_same_hosts(commands: Mapping[str, list[str]]) -> None:
     """Ask the first host, then all others at the same time.
 
     Raises:
@@ -28,21 +28,21 @@ def require_same(commands: Mapping[str, list[str]]) -> None:
     """
     token = secrets.token_hex(16)
     first, *others = commands
-    found = {first: _asked(first, commands[first], token)}
-    if not isinstance(found[first], str):
+    answers = {first: _asked(first, commands[first], token)}
+    if not isinstance(answers[first], str):
         with ThreadPoolExecutor(max(len(others), 1)) as pool:
-            found |= zip(others, pool.map(lambda host: _asked(host, commands[host], token), others), strict=True)
-    wrong = [said for said in found.values() if isinstance(said, str)]
-    seen = {host: said for host, said in found.items() if not isinstance(said, str)}
-    for host, said in seen.items():
-        if said["token"] != token:
+            answers |= zip(others, pool.map(lambda host: _asked(host, commands[host], token), others), strict=True)
+    wrong = [answer for answer in answers.values() if isinstance(answer, str)]
+    seen = {host: answer for host, answer in answers.items() if not isinstance(answer, str)}
+    for host, answer in seen.items():
+        if answer["token"] != token:
             wrong.append(
                 f"{host} does not see in --workdir what {first} wrote there: expected a folder that all hosts share, "
                 "under the same path"
             )
-        if said["code"] != seen[first]["code"]:
+        if answer["code"] != seen[first]["code"]:
             wrong.append(
-                f"{host} has other code than {first} (hash {said['code']} and {seen[first]['code']}): bring the "
+                f"{host} has other code than {first} (hash {answer['code']} and {seen[first]['code']}): bring the "
                 "checkouts in --directory to the same commit, with the same changes"
             )
     if wrong:
@@ -70,8 +70,8 @@ def _asked(host: str, argv: list[str], token: str) -> dict[str, str] | str:
         )
     try:
         # What a log in prints comes first.
-        said = json.loads(done.stdout.strip().splitlines()[-1])
-        return {"token": str(said["token"]), "code": str(said["code"])}
+        answer = json.loads(done.stdout.strip().splitlines()[-1])
+        return {"token": str(answer["token"]), "code": str(answer["code"])}
     except (ValueError, IndexError, KeyError, TypeError):
         return f"{host}: expected an answer of launch.witness, got {done.stdout.strip()[-80:]!r}"
 
@@ -80,10 +80,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise InputError("expected one file: python -m launch.same FILE")
     commands = commands_of(Path(arguments[0]))
-    require_same(commands)
+    require_same_hosts(commands)
     print(f"{len(commands)} hosts answer, share the workdir and have the same code")
     return 0
 
 
 if __name__ == "__main__":
-    entry.run(main, sys.argv)
+    entry.run_launcher(main, sys.argv)

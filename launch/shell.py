@@ -35,7 +35,7 @@ def body(*names: str) -> str:
     return "\n".join((SCRIPTS / name).read_text() for name in names)
 
 
-def words(name: str, text: str) -> tuple[str, ...]:
+def interpreter_words(name: str, text: str) -> tuple[str, ...]:
     """An interpreter and its options, split as a shell splits them. name: of the flag, as --python.
 
     Raises:
@@ -43,12 +43,12 @@ def words(name: str, text: str) -> tuple[str, ...]:
     """
     expected = "expected an interpreter and its options, quoted as for a shell, such as .venv/bin/python"
     try:
-        found = shlex.split(text)
+        parts = shlex.split(text)
     except ValueError as error:
         raise InputError(f"{name}={text!r}: {expected} ({error})") from None
-    if not found:
+    if not parts:
         raise InputError(f"{name} is empty: {expected}")
-    return tuple(found)
+    return tuple(parts)
 
 
 def argv(python: str, job: Job, *more: str, name: str = "--python") -> tuple[str, ...]:
@@ -57,10 +57,10 @@ def argv(python: str, job: Job, *more: str, name: str = "--python") -> tuple[str
     Raises:
       InputError: ``python``, which the flag ``name`` gave, is no interpreter.
     """
-    return (*words(name, python), "-u", "-m", job.program, *job.arguments, *more)
+    return (*interpreter_words(name, python), "-u", "-m", job.program, *job.arguments, *more)
 
 
-def checked(name: str, value: str, pattern: str, expected: str) -> str:
+def require_pattern(name: str, value: str, pattern: str, expected: str) -> str:
     """``value`` where all of it fits ``pattern``.
 
     Raises:
@@ -96,7 +96,7 @@ def check_job(job: Job, *, shards_by: str = "") -> None:
             raise InputError(f"{argument}: the launch sets --{named[1]} itself; leave it out")
         if "\0" in argument:
             raise InputError(f"{argument!r}: a NUL character cannot be given to a program")
-    checked("the program", job.program, r"[A-Za-z_]\w*(\.\w+)*", "a module such as experiments.sweep")
+    require_pattern("the program", job.program, r"[A-Za-z_]\w*(\.\w+)*", "a module such as experiments.sweep")
     if job.shards < 1:
         raise InputError(f"--shards={job.shards}: expected 1 or more")
     if job.shards > 1 and shards_by:

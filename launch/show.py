@@ -4,15 +4,15 @@ import shlex
 from pathlib import Path
 
 from launch import tools
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 
 
-def placed(step: Step, rendered: Rendered, out: Path) -> tuple[str, ...]:
+def placed(step: LaunchCommand, rendered: Rendered, out: Path) -> tuple[str, ...]:
     """The step's command; a word of it that is the name of a rendered file stands for where that lies below ``out``."""
     return tuple(str(out / word) if word in rendered.files else word for word in step.argv)
 
 
-def shown(rendered: Rendered, out: Path) -> str:
+def rendered_text(rendered: Rendered, out: Path) -> str:
     """Files with their text, commands quoted for a shell, notes, and which tools this machine lacks."""
     parts = []
     for name, text in rendered.files.items():
@@ -22,6 +22,6 @@ def shown(rendered: Rendered, out: Path) -> str:
             f"# step {number} of {len(rendered.steps)}: {step.what}\n{shlex.join(placed(step, rendered, out))}\n"
         )
     parts += [f"# note: {' '.join(note.split())}\n" for note in rendered.notes]
-    if missing := tools.missing(rendered.tools):
-        parts.append("".join(f"# warning: {line}\n" for line in tools.told(missing).splitlines()))
+    if missing := tools.missing_tools(rendered.tools):
+        parts.append("".join(f"# warning: {line}\n" for line in tools.tools_text(missing).splitlines()))
     return "\n".join(parts)

@@ -16,7 +16,7 @@ def checkout(given: str) -> str:
     return str(Path(given).absolute() if given else CHECKOUT)
 
 
-def below(given: str, path: str) -> str:
+def path_in_checkout(given: str, path: str) -> str:
     """``path``, below the checkout where it is relative, below a home where it begins with ~, as the programs read it.
 
     Raises:

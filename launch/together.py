@@ -39,18 +39,18 @@ def commands_of(file: Path) -> dict[str, list[str]]:
       InputError: it cannot be read, or is not what it should be.
     """
     try:
-        found = {
+        commands = {
             name: shlex.split(words) if isinstance(words, str) else [str(word) for word in words]
             for name, words in parsed(file.read_bytes()).items()
         }
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{file}: cannot be read ({error}); expected JSON, name -> command") from None
-    if not found or not all(found.values()):
+    if not commands or not all(commands.values()):
         raise InputError(f"{file}: expected at least one command, none of them empty")
-    return found
+    return commands
 
 
-def together(commands: Mapping[str, list[str]], logs: Path) -> int:
+def run_together(commands: Mapping[str, list[str]], logs: Path) -> int:
     """Status of the first that failed, 0 if none did; of a killed one, or of a signal to us, 128 and its number."""
     logs.mkdir(parents=True, exist_ok=True)
     of = logs_of(list(commands), logs)
@@ -137,19 +137,19 @@ def _send(child: subprocess.Popen, number: int) -> None:
 
 def _pass_on(name: str, child: subprocess.Popen, log: Path, first: bool) -> None:
     assert child.stdout
-    said, left = time.monotonic(), b""
-    with log.open("ab") as kept:
+    last_printed, left = time.monotonic(), b""
+    with log.open("ab") as log_file:
         while piece := os.read(child.stdout.fileno(), 1 << 16):
-            kept.write(piece)
-            kept.flush()
+            log_file.write(piece)
+            log_file.flush()
             if first:
                 _print(piece)
                 continue
             *lines, left = (left + piece).split(b"\n")
             for line in lines:
                 _print(f"[{name}] ".encode() + line.rsplit(b"\r", 1)[-1] + b"\n")
-            if b"\r" in left and time.monotonic() - said > BAR_EVERY_S:
-                said = time.monotonic()
+            if b"\r" in left and time.monotonic() - last_printed > BAR_EVERY_S:
+                last_printed = time.monotonic()
                 _print(f"[{name}] ".encode() + left.rstrip(b"\r").rsplit(b"\r", 1)[-1] + b"\n")
         if left and not first:
             _print(f"[{name}] ".encode() + left.rsplit(b"\r", 1)[-1] + b"\n")
@@ -163,15 +163,15 @@ def _print(piece: bytes) -> None:
 def logs_of(names: Sequence[str], logs: Path) -> dict[str, Path]:
     """The log of each command: its name, a hyphen for what is no letter or digit, and a number where another one's
     would be the same file."""
-    found: dict[str, Path] = {}
+    paths: dict[str, Path] = {}
     taken: set[str] = set()
     for name in names:
         word = re.sub(r"[^A-Za-z0-9.@-]+", "-", name)[:200]
         free = (word if n == 1 else f"{word}.{n}" for n in itertools.count(1))
-        own = next(one for one in free if one.lower() not in taken)
-        taken.add(own.lower())
-        found[name] = logs / f"{own}.log"
-    return found
+        file_name = next(one for one in free if one.lower() not in taken)
+        taken.add(file_name.lower())
+        paths[name] = logs / f"{file_name}.log"
+    return paths
 
 
 def _status(child: subprocess.Popen) -> int:
@@ -193,8 +193,8 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         raise InputError("expected one file: python -m launch.together FILE")
     file = Path(arguments[0])
-    return together(commands_of(file), file.parent / "logs")
+    return run_together(commands_of(file), file.parent / "logs")
 
 
 if __name__ == "__main__":
-    entry.run(main, sys.argv)
+    entry.run_launcher(main, sys.argv)

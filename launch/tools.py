@@ -25,11 +25,11 @@ def needed(*names: str) -> tuple[Tool, ...]:
     return tuple(Tool(name, HOW[name]) for name in names)
 
 
-def missing(tools: Sequence[Tool], which: Callable[[str], str | None] = shutil.which) -> tuple[Tool, ...]:
+def missing_tools(tools: Sequence[Tool], which: Callable[[str], str | None] = shutil.which) -> tuple[Tool, ...]:
     """Those that are not on this machine's PATH."""
     return tuple(tool for tool in tools if which(tool.name) is None)
 
 
-def told(tools: Sequence[Tool]) -> str:
+def tools_text(tools: Sequence[Tool]) -> str:
     """One line a missing tool, for a warning or an error."""
     return "\n".join(f"{tool.name} is not on this machine's PATH. How to get it: {tool.how}" for tool in tools)

@@ -23,9 +23,9 @@ from ddad_jax.engine.methods.ddad import noise_predictor
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import read_jsonl
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
-from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, split
+from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, shard_rows
 from ddad_jax.points import ScorePoint, recon_grid, time_grid
 from ddad_jax.score import Spread
 from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances
@@ -209,7 +209,7 @@ def remembered(folder: Path) -> dict[str, float]:
         c = tiny_runs.config(root, name)
         data, method, maps = load_data(c), METHODS[name], []
         for devices, workdir in ((mesh, folder / "all"), (None, folder / "one")):
-            point, pictures = method.point(c), pictures_of(data)
+            point, pictures = method.point(c), measured_pictures(data)
             fitted = method.restored(c, workdir, devices).ready([point.costly], data)
             (measured,) = fitted.measure(pictures, [point.costly])
             (one,) = fitted.maps(measured.evidence, [point.cheap], pictures)
@@ -220,7 +220,7 @@ def remembered(folder: Path) -> dict[str, float]:
 
 def rows() -> dict[str, Any]:
     tree = {"a": np.arange(48.0, dtype=np.float32).reshape(16, 3), "b": np.arange(16, dtype=np.int32)}
-    everywhere, cut = copied(tree, mesh), split(tree, mesh)
+    everywhere, cut = copied(tree, mesh), shard_rows(tree, mesh)
     one = copied(np.float32(3.0), mesh)
     return {
         "rounded": [rounded_up(n, mesh) for n in (1, 8, 9, 16)],

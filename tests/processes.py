@@ -29,7 +29,7 @@ def _run(flags: list[str], environment: dict[str, str], printed: str) -> None:
         os.dup2(os.open(printed, os.O_CREAT | os.O_WRONLY | os.O_APPEND), stream)
     sys.argv = ["sweep", *flags]
     try:
-        entry.run(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
+        entry.run_experiment(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
     finally:
         # multiprocessing leaves without them, and JAX takes its leave of the other processes in one.
         atexit._run_exitfuncs()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ddad_jax.engine.report.browser import Browser, Seen
+from ddad_jax.engine.report.browser import Browser, BrowserPicture
 from ddad_jax.engine.report.content import Report
 
 HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=alert(2)>&amp;\x00\x1b\u2028ü→"
@@ -30,7 +30,7 @@ def sweep(n: int = 120) -> list[dict[str, Any]]:
     return rows
 
 
-def seen(i: int, *, size: int = 16, steps: bool = True, mask: bool = True, name: str = "") -> Seen:
+def seen(i: int, *, size: int = 16, steps: bool = True, mask: bool = True, name: str = "") -> BrowserPicture:
     """Picture i: defective where i is odd, its score 0.2 i, its reconstructions flat grey, lighter at each time."""
     rng, bad = np.random.default_rng(i), bool(i % 2)
     anomaly = np.zeros((size, size), np.float32)
@@ -38,7 +38,7 @@ def seen(i: int, *, size: int = 16, steps: bool = True, mask: bool = True, name:
     score = float(anomaly.max())
     outcome = ("found" if score > 0.5 else "missed") if bad else ("false alarm" if score > 0.5 else "passed")
     grey = [np.full((size, size, 3), 40 * (j + 1), np.uint8) for j in range(len(TIMES) + 1)]
-    return Seen(
+    return BrowserPicture(
         name or f"test/{i}", "dent" if bad else "good", int(bad), score, outcome, int(score > 0.5), 0.06,
         rng.integers(0, 256, (size, size, 3), np.uint8), grey[-1],
         list(zip(TIMES, grey[:-1], strict=True)) if steps else [],

@@ -13,10 +13,10 @@ import pytest
 from ddad_jax.adapt import (
     adapt_step,
     adaptation_loss,
+    adaptation_optimiser,
     adaptation_terms,
     flat_cosine_loss,
     init_adapt,
-    optimiser,
     pairs,
 )
 from ddad_jax.backbones import Backbone, Stage, feature_fn, get_backbone
@@ -56,7 +56,7 @@ def _images(seed: int, b: int = 4, size: int = 16) -> Array:
     return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, (b, size, size, 3)), jnp.float32)
 
 
-TX = optimiser(learning_rate=1e-2)
+TX = adaptation_optimiser(learning_rate=1e-2)
 
 
 @functools.cache
@@ -271,7 +271,7 @@ def test_feature_size_resizes_both_images_first(frozen: Variables) -> None:
 
 def test_optimiser_is_adamw_with_decoupled_decay() -> None:
     theta, gradient = jnp.array([2.0, -3.0]), jnp.array([0.5, 1e-3])
-    tx = optimiser(learning_rate=0.1, weight_decay=0.01)
+    tx = adaptation_optimiser(learning_rate=0.1, weight_decay=0.01)
     update, _ = tx.update(gradient, tx.init(theta), theta)
     # After bias correction the first step is g / (|g| + eps), whatever the gradient's size.
     np.testing.assert_allclose(update, -0.1 * (np.sign(gradient) + 0.01 * np.asarray(theta)), rtol=2e-5)

@@ -112,6 +112,20 @@ def test_arrows_point_down_only(path: str) -> None:
     assert not up
 
 
+BY_CONVENTION = {"main", "get_config"}
+"""Of programs and of configs, which are asked for by this name."""
+
+
+def test_a_name_is_one_thing() -> None:
+    """A public class or function of a module is defined in one file, so that a search for its name finds it."""
+    files: dict[str, set[str]] = {}
+    for path in LIBRARY + RIM:
+        for node in tree(path).body:
+            if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not node.name.startswith("_"):
+                files.setdefault(node.name, set()).add(path)
+    assert {name: sorted(paths) for name, paths in files.items() if len(paths) > 1 and name not in BY_CONVENTION} == {}
+
+
 def test_the_package_begins_with_nothing_of_itself() -> None:
     """ddad_jax/__init__.py runs first, whatever is imported of it: L6, it may import the engine, once it is asked."""
     (guard,) = (node for node in tree("ddad_jax/__init__.py").body if isinstance(node, ast.If))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ddad_jax.contrast import contrast, cut_paste, stop_epoch
+from ddad_jax.contrast import contrast, cut_paste_probes, stop_epoch
 from ddad_jax.errors import InputError
 
 
@@ -14,7 +14,7 @@ def _textures(n: int = 6, size: int = 24) -> np.ndarray:
 def test_cut_paste_changes_its_rectangle_alone_with_the_images_own_pixels() -> None:
     images = _textures()
     kept = images.copy()
-    probes, masks = cut_paste(images, seed=0)
+    probes, masks = cut_paste_probes(images, seed=0)
     np.testing.assert_array_equal(images, kept)
     assert probes.dtype == np.uint8
     np.testing.assert_array_equal(probes[~masks], images[~masks])
@@ -31,17 +31,17 @@ def test_cut_paste_changes_its_rectangle_alone_with_the_images_own_pixels() -> N
 
 def test_cut_paste_depends_on_image_and_seed_alone() -> None:
     images = _textures()
-    probes, masks = cut_paste(images, seed=0)
-    turned_probes, turned_masks = cut_paste(images[::-1], seed=0)
+    probes, masks = cut_paste_probes(images, seed=0)
+    turned_probes, turned_masks = cut_paste_probes(images[::-1], seed=0)
     np.testing.assert_array_equal(turned_probes[::-1], probes)
     np.testing.assert_array_equal(turned_masks[::-1], masks)
-    assert (cut_paste(images, seed=1)[1] != masks).any()
+    assert (cut_paste_probes(images, seed=1)[1] != masks).any()
 
 
 def test_cut_paste_rarely_pastes_background_on_background() -> None:
     images = np.zeros((30, 32, 32, 3), np.float32)
     images[:, 10:18, 10:18] = 1.0  # an object on 6 % of the area
-    probes, _ = cut_paste(images + np.linspace(0, 0.01, 30, dtype=np.float32)[:, None, None, None], seed=0)
+    probes, _ = cut_paste_probes(images + np.linspace(0, 0.01, 30, dtype=np.float32)[:, None, None, None], seed=0)
     changed = [(np.abs(p - p[0, 0]) > 0.5).sum() != 8 * 8 * 3 for p in probes]
     assert np.mean(changed) > 0.8
 

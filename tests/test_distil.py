@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddad_jax.distil import GAP_FLOOR, Lesson, answers, distil_step, squared_errors, teach
+from ddad_jax.distil import GAP_FLOOR, Lesson, answers, distil_step, distillation_lesson, squared_errors
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.sampler import reconstruct
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table
@@ -49,7 +49,7 @@ def grids(t_prime: np.ndarray, steps: int) -> TimeGrid:
     return jax.tree.map(jnp.asarray, TimeGrid(t_prime, t, s))
 
 
-TEACH = jax.jit(partial(teach, exact, solver=DPM_SOLVER_2M, alpha_bar=ALPHA_BAR))
+TEACH = jax.jit(partial(distillation_lesson, exact, solver=DPM_SOLVER_2M, alpha_bar=ALPHA_BAR))
 
 
 def drawn(number: int, b: int = 32) -> tuple[Array, Array, Array, Array, np.ndarray]:
@@ -80,7 +80,7 @@ def test_the_target_is_what_the_teacher_reconstructs() -> None:
 def test_a_fine_teacher_is_close_to_a_finer_one() -> None:
     """Twenty steps of the default teacher are nearer to a hundred of DDIM than a student could tell."""
     x, y, noise, w, t_prime = drawn(0)
-    finer = jax.jit(partial(teach, exact, solver=DDIM, alpha_bar=ALPHA_BAR))(
+    finer = jax.jit(partial(distillation_lesson, exact, solver=DDIM, alpha_bar=ALPHA_BAR))(
         x, y, noise, w=w, grid=grids(t_prime, 2), fine=grids(t_prime, 100)
     )
     mine = lesson(0)

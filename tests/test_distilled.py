@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.conditioning import conditioned, denoised
-from ddad_jax.distilled import Trained, reconstruct_by_student, require, student_eps
+from ddad_jax.distilled import Trained, reconstruct_by_student, require_distilled_for, student_eps
 from ddad_jax.errors import InputError
 from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
@@ -136,11 +136,11 @@ def test_points_side_by_side_are_as_one_after_the_other() -> None:
     ids=str,
 )
 def test_what_it_was_not_trained_for_is_refused_by_name_and_range(changed: dict[str, Any], named: str) -> None:
-    require(TRAINED, **GOOD)
+    require_distilled_for(TRAINED, **GOOD)
     with pytest.raises(InputError, match=named):
-        require(TRAINED, **{**GOOD, **changed})
+        require_distilled_for(TRAINED, **{**GOOD, **changed})
 
 
 @pytest.mark.parametrize("edge", [{"w": 0.0}, {"w": 6.0}, {"t_prime": 100}, {"t_prime": 300}, {"steps": 1}], ids=str)
 def test_the_ends_of_a_range_belong_to_it(edge: dict[str, Any]) -> None:
-    require(TRAINED, **{**GOOD, **edge})
+    require_distilled_for(TRAINED, **{**GOOD, **edge})

@@ -42,7 +42,7 @@ def written(folder: Path, detector: Detector, **how: Any) -> Path:
 @pytest.mark.parametrize("batch", [0, 2])
 def test_maps_and_scores_are_the_detectors_for_any_number_of_pictures(tmp_path: Path, batch: int) -> None:
     detector, images = rising(), pictures(5)
-    model = run_exported.load(written(tmp_path, detector, batch=batch))
+    model = run_exported.load_exported(written(tmp_path, detector, batch=batch))
     expected = detector(images)
     maps, scores = model.run(images)
     np.testing.assert_allclose(scores, expected.scores, rtol=1e-5)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddad_jax.adapt import AdaptState, adapt_step, init_adapt, optimiser
+from ddad_jax.adapt import AdaptState, adapt_step, adaptation_optimiser, init_adapt
 from ddad_jax.backbones import get_backbone
 from ddad_jax.weights import backbone_variables, to_torch
 
@@ -36,7 +36,7 @@ class Step:
             # The constants in float64, too: rounded to float32 they move the gradients by 7e-6.
             mean, std = (np.array(v).reshape(1, 1, 1, 3) for v in (MEAN, STD))
             backbone = backbone._replace(normalise=lambda v: ((v + 1.0) / 2.0 - mean) / std)
-        tx = optimiser(learning_rate=case["lr"], weight_decay=case["weight_decay"])
+        tx = adaptation_optimiser(learning_rate=case["lr"], weight_decay=case["weight_decay"])
         step = jax.jit(
             functools.partial(
                 adapt_step,

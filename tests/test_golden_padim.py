@@ -10,7 +10,17 @@ import pytest
 from golden_files import assert_close, nhwc
 
 from ddad_jax.embedding import channel_choice, position_embedding
-from ddad_jax.padim import Gaussian, Moments, add, covariance, detect, distances, fit, no_pictures, scaled_over_set
+from ddad_jax.padim import (
+    Gaussian,
+    Moments,
+    add,
+    covariance,
+    fit_padim,
+    mahalanobis,
+    no_pictures,
+    padim_detect,
+    scaled_over_set,
+)
 from ddad_jax.types import Array
 
 METHOD = "padim"
@@ -44,7 +54,7 @@ def at_positions(case: dict[str, Any], matrices: Array) -> Array:
 
 
 def fitted(case: dict[str, Any], train: Array) -> Gaussian:
-    return fit([train], regularisation=case["regularisation"])
+    return fit_padim([train], regularisation=case["regularisation"])
 
 
 @each
@@ -63,8 +73,8 @@ def test_distances_maps_and_scores(case: dict[str, Any]) -> None:
     train, test = embedded(case)
     file, size, sigma = case["file"], (case["image_size"],) * 2, case["blur_sigma"]
     found = fitted(case, train)
-    golden.held(METHOD, file, "dist", distances(found, test), LIMIT)
-    maps, scores = detect(found, test, size=size, sigma=sigma, repeat_edge=True)
+    golden.held(METHOD, file, "dist", mahalanobis(found, test), LIMIT)
+    maps, scores = padim_detect(found, test, size=size, sigma=sigma, repeat_edge=True)
     golden.held(METHOD, file, "map_raw", maps, LIMIT)
     np.testing.assert_array_equal(scores, maps.max((1, 2)))
     scaled = scaled_over_set(maps)
@@ -76,11 +86,11 @@ def test_distances_maps_and_scores(case: dict[str, Any]) -> None:
 def test_anomalib(case: dict[str, Any]) -> None:
     train, test = embedded(case)
     more = case["regularisation"] + case["anomalib_extra_regularisation"]
-    found = fit([train], regularisation=more)
+    found = fit_padim([train], regularisation=more)
     inverse = jnp.einsum("hwki,hwkj->hwij", found.whiten, found.whiten)
     golden.held(METHOD, case["file"], "an_inv_cov", at_positions(case, inverse), 1e-4)
-    golden.held(METHOD, case["file"], "an_dist", distances(found, test), LIMIT)
-    maps, scores = detect(found, test, size=(case["image_size"],) * 2, sigma=case["blur_sigma"])
+    golden.held(METHOD, case["file"], "an_dist", mahalanobis(found, test), LIMIT)
+    maps, scores = padim_detect(found, test, size=(case["image_size"],) * 2, sigma=case["blur_sigma"])
     golden.held(METHOD, case["file"], "an_map", maps, LIMIT)
     golden.held(METHOD, case["file"], "an_image_score", scores, LIMIT)
 
@@ -93,7 +103,7 @@ def test_in_float64(case: dict[str, Any]) -> None:
         assert_close(found.mean.reshape(-1, case["d"]).T, stored(case)["mean_f64"], 1e-9)
         matrices = at_positions(case, covariance(found, case["regularisation"]))
         assert_close(matrices, stored(case)["cov_f64"], 1e-9)
-        assert_close(distances(fitted(case, train), test), stored(case)["dist_f64"], 1e-9)
+        assert_close(mahalanobis(fitted(case, train), test), stored(case)["dist_f64"], 1e-9)
 
 
 def test_published_channels() -> None:

@@ -13,7 +13,7 @@ import pytest
 from ddad_jax.conditioning import conditioned
 from ddad_jax.sampler import trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
-from ddad_jax.timesteps import TimeGrid, reference
+from ddad_jax.timesteps import TimeGrid, reference_grid
 from ddad_jax.types import Array, Variables
 from ddad_jax.unet import UNet
 
@@ -42,7 +42,7 @@ def program(net: UNet) -> Any:
 def grid_of(case: dict[str, Any]) -> TimeGrid:
     t_prime, skip = case["T_prime"], case["skip"]
     if t_prime % skip == 0:
-        return reference(t_prime, t_prime // skip)
+        return reference_grid(t_prime, t_prime // skip)
     # The published range() then starts below T' - skip, which no grid of ours is meant to repeat.
     t = np.arange(0, t_prime, skip, dtype=np.int32)[::-1]
     return TimeGrid(np.asarray(t_prime, np.int32), t, np.append(t[1:], -1).astype(np.int32))

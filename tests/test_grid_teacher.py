@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gaussian import ALPHA_BAR, STD, exact_eps
 
-from ddad_jax.grid_teacher import StepCosts, Teacher, distances, step_costs, teach
+from ddad_jax.grid_teacher import StepCosts, Teacher, reconstruction_distances, run_teacher, step_costs
 from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, perturb
 from ddad_jax.solvers import SOLVERS
@@ -45,7 +45,7 @@ def taught(name: str = "some") -> tuple[Teacher, StepCosts]:
 
     @jax.jit
     def both(y: Array, w: Array) -> tuple[Teacher, StepCosts]:
-        teacher = teach(eps_fn, y, GRID, w=w, **HOW)
+        teacher = run_teacher(eps_fn, y, GRID, w=w, **HOW)
         return teacher, step_costs(teacher, alpha_bar=ALPHA_BAR)
 
     return both(y(), jnp.float32(W))
@@ -100,7 +100,7 @@ def test_an_error_on_gaussian_data_is_kept_as_its_slope_says() -> None:
         a = alpha_bar_at(ALPHA_BAR, t)
         return jnp.sqrt(1 - a) * x_t / (a * channel**2 + 1 - a)
 
-    teacher = jax.jit(lambda y: teach(eps_of_one, y, GRID, w=W, **HOW))(y())
+    teacher = jax.jit(lambda y: run_teacher(eps_of_one, y, GRID, w=W, **HOW))(y())
     a = np.asarray(ALPHA_BAR, np.float64)[GRID.t]
     sigma = np.sqrt((1 - a) / a)
     slope = (1 - W * (1 - a)) * channel**2 / (channel**2 + sigma**2)
@@ -116,7 +116,9 @@ def test_an_error_on_gaussian_data_is_kept_as_its_slope_says() -> None:
 def test_distances_are_those_of_a_loop(clip: bool) -> None:
     grids = [trailing(250, 3), log_snr(250, 3), quadratic(250, 3)]
     x0 = 1.5 * taught()[0].x0
-    run = jax.jit(lambda times: distances(some_eps, y(), times, x0, w=W, solver=SOLVERS["dpm2m"], clip=clip, **HOW))
+    run = jax.jit(
+        lambda times: reconstruction_distances(some_eps, y(), times, x0, w=W, solver=SOLVERS["dpm2m"], clip=clip, **HOW)
+    )
     found = run(jnp.stack([jnp.asarray(g.t) for g in grids]))
     of_one = jax.jit(lambda grid: reconstruct(some_eps, y(), y(), grid, w=W, eta=0.0, solver=SOLVERS["dpm2m"], **HOW))
     for grid, distance in zip(grids, found, strict=True):
@@ -133,7 +135,7 @@ def test_a_teacher_is_compiled_once_for_every_setting_of_the_steering() -> None:
         calls += 1
         return some_eps(x_t, t)
 
-    run = jax.jit(lambda grid, how: teach(counted, y(), grid, **how, **HOW).x0)
+    run = jax.jit(lambda grid, how: run_teacher(counted, y(), grid, **how, **HOW).x0)
     how = {"w": 1.0, "start_noise": 1.0, "fade": 1.0, "blend_max": 10.0}
     run(GRID, how)
     before = calls

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.mesh import copied, device_mesh, jit_rows, own_rows, require_work, rounded_up, split
+from ddad_jax.mesh import copied, device_mesh, jit_rows, own_rows, require_work, rounded_up, shard_rows
 
 HERE = Path(__file__).parent
 CLOSE = 1e-5
@@ -109,7 +109,7 @@ def test_one_device_needs_no_mesh() -> None:
     assert device_mesh(jax.devices()[:1]) is None
     tree = {"a": np.arange(6.0, dtype=np.float32).reshape(3, 2)}
     assert copied(tree, None) is tree
-    np.testing.assert_array_equal(split(tree, None)["a"], tree["a"])
+    np.testing.assert_array_equal(shard_rows(tree, None)["a"], tree["a"])
     assert rounded_up(7, None) == 7 and own_rows(7, None) == slice(0, 7)
     assert jit_rows(lambda x, by: x * by, None, static_argnames="by")(np.float32(2.0), by=3) == 6
     require_work(0, None, what="pairs", mend="")

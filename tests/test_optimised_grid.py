@@ -11,8 +11,8 @@ import pytest
 from gaussian import ALPHA_BAR, MEAN, STD, exact_eps, exact_solution
 
 from ddad_jax.errors import InputError
-from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
-from ddad_jax.optimised_grid import STANDARD, Found, best_path, descend, grid_of, search
+from ddad_jax.grid_teacher import StepCosts, reconstruction_distances, run_teacher, step_costs
+from ddad_jax.optimised_grid import STANDARD, OptimisedGrid, best_path, coordinate_descent, grid_of, optimise_grid
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import perturb
 from ddad_jax.solvers import SOLVERS
@@ -86,11 +86,11 @@ def test_descent_moves_every_time_but_the_first_and_never_makes_it_worse() -> No
 
     start = trailing(250, 4).t
     before = float(np.abs(start - wanted).sum())
-    times, distance = descend(start, before, measure, rounds=4, trials=8)
+    times, distance = coordinate_descent(start, before, measure, rounds=4, trials=8)
     assert times[0] == 250 and (np.diff(times) < 0).all() and distance == np.abs(times - wanted).sum() <= 4 < before
     assert {tried.shape for tried in asked} == {(8, 4)}
     assert all((np.diff(tried) < 0).all() and (tried[:, 0] == 250).all() and tried.min() >= 0 for tried in asked)
-    worse = descend(start, -1.0, measure, rounds=2, trials=8)
+    worse = coordinate_descent(start, -1.0, measure, rounds=2, trials=8)
     assert worse[1] == -1.0 and worse[0].tolist() == start.tolist()
 
 
@@ -99,7 +99,7 @@ def test_runs_that_diverge_are_not_chosen() -> None:
         return np.where(times[:, 1] > 100, np.nan, times[:, 1].astype(float))
 
     costs = StepCosts(np.ones((250, 251)), np.ones((250, 251)))  # type: ignore[arg-type]
-    found = search(costs, trailing(250, 250).t, measure, 2, rounds=3)
+    found = optimise_grid(costs, trailing(250, 250).t, measure, 2, rounds=3)
     assert found.times[1] <= 100 and np.isfinite(found.distance["optimised"])
 
 
@@ -109,14 +109,14 @@ def test_without_descent_the_best_of_those_tried_is_returned(best: str) -> None:
         return np.abs(times - GRIDS[best](250, 4).t).sum(1).astype(float)
 
     costs = StepCosts(np.ones((50, 51)), np.ones((50, 51)))  # type: ignore[arg-type]
-    found = search(costs, trailing(250, 50).t, measure, 4, rounds=0)
+    found = optimise_grid(costs, trailing(250, 50).t, measure, 4, rounds=0)
     assert found.times.tolist() == GRIDS[best](250, 4).t.tolist()
     assert found.distance["optimised"] == found.distance[best] == 0 == min(found.distance.values())
     assert found.distance.keys() == {*STANDARD, "path", "optimised"}
 
 
 def test_one_step_visits_the_start_alone() -> None:
-    found = search(random_costs(20, 0), trailing(250, 20).t, lambda times: np.ones(len(times)), 1)
+    found = optimise_grid(random_costs(20, 0), trailing(250, 20).t, lambda times: np.ones(len(times)), 1)
     assert found.times.tolist() == [250] and found.distance["optimised"] == 1.0
 
 
@@ -140,13 +140,13 @@ compiled: list[tuple[int, str]] = []
 @functools.partial(jax.jit, static_argnames="solver")
 def measured(times: Array, x0: Array, solver: str) -> Array:
     compiled.append((times.shape[1], solver))
-    return distances(exact_eps, y(), times, x0, solver=SOLVERS[solver], **HOW)
+    return reconstruction_distances(exact_eps, y(), times, x0, solver=SOLVERS[solver], **HOW)
 
 
 @functools.cache
 def teacher() -> tuple[Array, StepCosts, np.ndarray]:
     def both(y: Array) -> tuple[Array, StepCosts]:
-        run = teach(exact_eps, y, fine, solver=SOLVERS["dpm2m"], **HOW)
+        run = run_teacher(exact_eps, y, fine, solver=SOLVERS["dpm2m"], **HOW)
         return run.x0, step_costs(run, alpha_bar=ALPHA_BAR)
 
     fine = trailing(T_PRIME, 100)
@@ -154,9 +154,9 @@ def teacher() -> tuple[Array, StepCosts, np.ndarray]:
 
 
 @functools.cache
-def optimised(steps: int, solver: str) -> Found:
+def optimised(steps: int, solver: str) -> OptimisedGrid:
     x0, costs, t = teacher()
-    return search(costs, t, lambda times: measured(jnp.asarray(times), x0, solver), steps)
+    return optimise_grid(costs, t, lambda times: measured(jnp.asarray(times), x0, solver), steps)
 
 
 @functools.partial(jax.jit, static_argnames="solver")

@@ -14,11 +14,11 @@ from ddad_jax.padim import (
     Moments,
     add,
     covariance,
-    detect,
-    distances,
-    fit,
+    fit_padim,
     gaussian,
+    mahalanobis,
     no_pictures,
+    padim_detect,
     regularisation_for,
     scaled_over_set,
 )
@@ -49,7 +49,7 @@ def exact_covariance(x: np.ndarray, regularisation: float) -> np.ndarray:
 
 def test_distances_are_those_of_the_normal_density() -> None:
     train, test = pictures(), pictures(4)
-    got = distances(fit([train], regularisation=0.01), jnp.asarray(test))
+    got = mahalanobis(fit_padim([train], regularisation=0.01), jnp.asarray(test))
     matrices, mean = exact_covariance(train, 0.01), train.mean(0, np.float64)
     for i, j in np.ndindex(H, W):
         density = multivariate_normal(mean[i, j], matrices[i, j])
@@ -59,19 +59,19 @@ def test_distances_are_those_of_the_normal_density() -> None:
 
 def test_the_mean_is_at_0_and_one_picture_has_a_gaussian() -> None:
     x = pictures()
-    found = fit([x])
-    assert float(distances(found, found.mean[None]).max()) == 0.0
-    one = fit([x[:1]])
+    found = fit_padim([x])
+    assert float(mahalanobis(found, found.mean[None]).max()) == 0.0
+    one = fit_padim([x[:1]])
     away = jnp.asarray(x[1:2])
     expected = np.linalg.norm(x[1] - x[0], axis=-1) / np.sqrt(REGULARISATION)
-    np.testing.assert_allclose(distances(one, away)[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(mahalanobis(one, away)[0], expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("regularisation", [0.01, 0.5])
 def test_whitening_of_the_training_pictures(regularisation: float) -> None:
     """Their mean squared distance is (n - 1) / n trace(S (S + r I)^-1)."""
     x = pictures()
-    squares = np.square(distances(fit([x], regularisation=regularisation), jnp.asarray(x))).mean(0)
+    squares = np.square(mahalanobis(fit_padim([x], regularisation=regularisation), jnp.asarray(x))).mean(0)
     whole = exact_covariance(x, regularisation)
     traces = np.trace((whole - regularisation * np.eye(D)) @ np.linalg.inv(whole), axis1=-2, axis2=-1)
     np.testing.assert_allclose(squares, (N - 1) / N * traces, rtol=1e-4)
@@ -92,35 +92,37 @@ def test_batches_of_any_size_padding_and_an_offset_change_nothing(batch: int, at
 
 def test_the_order_of_pictures_matters_to_rounding_alone() -> None:
     x = pictures()
-    one, other = (distances(fit([y[:8], y[8:]]), jnp.asarray(x)) for y in (x, x[::-1]))
+    one, other = (mahalanobis(fit_padim([y[:8], y[8:]]), jnp.asarray(x)) for y in (x, x[::-1]))
     np.testing.assert_allclose(one, other, rtol=1e-4)
 
 
 def test_batch_mates_and_order_leave_a_score_as_it_is_bit_for_bit() -> None:
-    found, x = fit([pictures()]), jnp.asarray(pictures(6))
-    run = jax.jit(lambda x: detect(found, x, size=(12, 8), sigma=1.0))
+    found, x = fit_padim([pictures()]), jnp.asarray(pictures(6))
+    run = jax.jit(lambda x: padim_detect(found, x, size=(12, 8), sigma=1.0))
     maps, scores = run(x)
     order = np.array([3, 0, 5, 1, 4, 2])
     np.testing.assert_array_equal(run(x[order])[0], np.asarray(maps)[order])
-    np.testing.assert_array_equal(distances(found, x[2:3]), distances(found, x)[2:3])
+    np.testing.assert_array_equal(mahalanobis(found, x[2:3]), mahalanobis(found, x)[2:3])
     np.testing.assert_allclose(run(x[2:3])[1], scores[2:3], rtol=1e-6)
 
 
 def test_more_channels_than_pictures_are_carried_by_the_regularisation() -> None:
     """Along what no picture shows, a distance is the length over the root of the regularisation."""
     x = pictures(3)
-    found = fit([x], regularisation=0.01)
+    found = fit_padim([x], regularisation=0.01)
     basis = np.linalg.svd(x[:, 0, 0] - x[:, 0, 0].mean(0))[2]
     test = np.asarray(found.mean)[None].repeat(1, 0)
     test[0, 0, 0] += basis[-1]
-    np.testing.assert_allclose(distances(found, jnp.asarray(test))[0, 0, 0], 10.0, rtol=1e-3)
+    np.testing.assert_allclose(mahalanobis(found, jnp.asarray(test))[0, 0, 0], 10.0, rtol=1e-3)
 
 
 def test_the_default_fits_features_of_any_scale_and_the_published_one_does_not() -> None:
     train, test = pictures(), pictures(3)
-    plain, larger = (np.asarray(distances(fit([s * train]), jnp.asarray(s * test))) for s in (1.0, 50.0))
+    plain, larger = (np.asarray(mahalanobis(fit_padim([s * train]), jnp.asarray(s * test))) for s in (1.0, 50.0))
     np.testing.assert_allclose(plain, larger, rtol=1e-4)
-    fixed = [np.asarray(distances(fit([s * train], regularisation=0.01), jnp.asarray(s * test))) for s in (1.0, 50.0)]
+    fixed = [
+        np.asarray(mahalanobis(fit_padim([s * train], regularisation=0.01), jnp.asarray(s * test))) for s in (1.0, 50.0)
+    ]
     assert np.abs(fixed[0] / fixed[1] - 1).max() > 1e-3
     found = moments_of(train)
     variance = np.trace(exact_covariance(train, 0.0), axis1=-2, axis2=-1).mean() / D
@@ -128,8 +130,8 @@ def test_the_default_fits_features_of_any_scale_and_the_published_one_does_not()
 
 
 def test_scores_of_the_published_code_depend_on_the_test_set_and_ours_do_not() -> None:
-    found, x = fit([pictures()]), jnp.asarray(pictures(4))
-    maps, scores = detect(found, x, size=(12, 8), sigma=1.0)
+    found, x = fit_padim([pictures()]), jnp.asarray(pictures(4))
+    maps, scores = padim_detect(found, x, size=(12, 8), sigma=1.0)
     scaled = np.asarray(scaled_over_set(maps))
     np.testing.assert_allclose([scaled.min(), scaled.max()], [0.0, 1.0], atol=1e-6)
     np.testing.assert_array_equal(np.argsort(scaled.max((1, 2))), np.argsort(scores))
@@ -139,10 +141,10 @@ def test_scores_of_the_published_code_depend_on_the_test_set_and_ours_do_not() -
 
 
 def test_the_border_of_the_map_is_that_of_scipy_where_asked_for() -> None:
-    found, x = fit([pictures()]), jnp.asarray(pictures(2))
-    d = np.asarray(distances(found, x), np.float64)
+    found, x = fit_padim([pictures()]), jnp.asarray(pictures(2))
+    d = np.asarray(mahalanobis(found, x), np.float64)
     for repeat_edge, mode in ((True, "reflect"), (False, "mirror")):
-        maps, scores = detect(found, x, size=(H, W), sigma=0.8, repeat_edge=repeat_edge)
+        maps, scores = padim_detect(found, x, size=(H, W), sigma=0.8, repeat_edge=repeat_edge)
         expected = [gaussian_filter(one, 0.8, mode=mode, truncate=4) for one in d]
         np.testing.assert_allclose(maps, expected, rtol=1e-5)
         np.testing.assert_array_equal(scores, maps.max((1, 2)))
@@ -150,7 +152,7 @@ def test_the_border_of_the_map_is_that_of_scipy_where_asked_for() -> None:
 
 def test_one_program_for_a_shape() -> None:
     add.clear_cache()
-    fit([pictures(4), pictures(4), pictures(4)])
+    fit_padim([pictures(4), pictures(4), pictures(4)])
     assert add._cache_size() == 1
 
 
@@ -175,7 +177,7 @@ def test_memory_does_not_grow_with_the_pictures_and_holds_the_matrices_once() ->
 )
 def test_refusals(batches: Any, settings: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        fit(batches, **settings)
+        fit_padim(batches, **settings)
 
 
 def test_what_is_fitted_is_a_tree_of_arrays() -> None:

@@ -14,7 +14,7 @@ from ddad_jax.coreset import farthest, from_middle, from_starts, random_projecti
 from ddad_jax.embedding import patch_descriptors
 from ddad_jax.errors import InputError
 from ddad_jax.patch_map import patch_map
-from ddad_jax.patchcore import detect, evidence, fit, image_scores, patch_scores
+from ddad_jax.patchcore import evidence, fit_patchcore, image_scores, patch_scores, patchcore_detect
 
 RNG = np.random.default_rng(0)
 H, W, D = 4, 3, 6
@@ -33,12 +33,12 @@ def test_the_bank_is_the_choice_among_all_rows() -> None:
     rows = jnp.asarray(x.reshape(-1, D))
     expected = rows[farthest(rows, from_middle(rows), 9).rows]
     for cut in ([x], [x[:2], x[2:]], list(x)):
-        np.testing.assert_array_equal(fit(cut, 9), expected)
+        np.testing.assert_array_equal(fit_patchcore(cut, 9), expected)
 
 
 def test_the_order_of_pictures_does_not_change_the_bank() -> None:
     x = descriptors(6)
-    assert as_set(fit([x], 11)) == as_set(fit([x[::-1]], 11))
+    assert as_set(fit_patchcore([x], 11)) == as_set(fit_patchcore([x[::-1]], 11))
 
 
 def test_the_published_choice_is_an_argument_away() -> None:
@@ -46,9 +46,9 @@ def test_the_published_choice_is_an_argument_away() -> None:
     rows, starts, matrix = jnp.asarray(x.reshape(-1, D)), jnp.arange(10), random_projection(jax.random.key(1), D, 3)
     small = rows @ matrix
     expected = rows[farthest(small, from_starts(small, starts), 7).rows]
-    got = fit([x], 7, anchor=partial(from_starts, starts=starts), projection=matrix)
+    got = fit_patchcore([x], 7, anchor=partial(from_starts, starts=starts), projection=matrix)
     np.testing.assert_array_equal(got, expected)
-    assert as_set(got) != as_set(fit([x], 7))
+    assert as_set(got) != as_set(fit_patchcore([x], 7))
 
 
 def test_more_rows_than_memory_are_thinned_on_the_way() -> None:
@@ -60,20 +60,20 @@ def test_more_rows_than_memory_are_thinned_on_the_way() -> None:
         seen.append(len(rows))
         return from_middle(rows)
 
-    bank = np.asarray(fit(np.split(x, 10), 16, anchor=anchor, most=100))
+    bank = np.asarray(fit_patchcore(np.split(x, 10), 16, anchor=anchor, most=100))
     assert max(seen) <= 100 and len(seen) > 3 and bank.shape == (16, D)
     rows = x.reshape(-1, D)
     assert as_set(bank) <= as_set(rows)
-    whole = np.asarray(fit([x], 16))
+    whole = np.asarray(fit_patchcore([x], 16))
     cover, best = (cKDTree(kept).query(rows)[0].max() for kept in (bank, whole))
     assert cover < 1.6 * best
-    one_batch = np.asarray(fit([x], 16, anchor=anchor, most=100))
+    one_batch = np.asarray(fit_patchcore([x], 16, anchor=anchor, most=100))
     assert one_batch.shape == (16, D) and max(seen) <= 100
 
 
 def test_a_bank_asked_for_more_than_there_is_holds_all() -> None:
     x = descriptors(1)
-    assert as_set(fit([x], 500)) == as_set(x.reshape(-1, D))
+    assert as_set(fit_patchcore([x], 500)) == as_set(x.reshape(-1, D))
 
 
 def test_evidence_is_the_distance_to_the_nearest_rows() -> None:
@@ -109,9 +109,9 @@ def test_published_scores_are_means_of_squares() -> None:
 
 def test_training_pictures_are_nearer_than_any_other() -> None:
     train, test = descriptors(4), descriptors(4)
-    bank = fit([train], 4 * H * W)
-    _, own = detect(bank, jnp.asarray(train), size=(8, 6), sigma=0.0)
-    _, other = detect(bank, jnp.asarray(test), size=(8, 6), sigma=0.0)
+    bank = fit_patchcore([train], 4 * H * W)
+    _, own = patchcore_detect(bank, jnp.asarray(train), size=(8, 6), sigma=0.0)
+    _, other = patchcore_detect(bank, jnp.asarray(test), size=(8, 6), sigma=0.0)
     assert float(own.max()) == 0.0 < float(other.min())
 
 
@@ -119,7 +119,7 @@ def test_training_pictures_are_nearer_than_any_other() -> None:
 def test_batch_mates_order_and_budget_leave_a_score_as_it_is(settings: Any) -> None:
     bank, x = jnp.asarray(descriptors(2).reshape(-1, D)), jnp.asarray(descriptors(5))
     run = jax.jit(
-        lambda x, budget: detect(bank, x, size=(8, 6), sigma=1.0, budget=budget, **settings), static_argnums=1
+        lambda x, budget: patchcore_detect(bank, x, size=(8, 6), sigma=1.0, budget=budget, **settings), static_argnums=1
     )
     maps, scores = run(x, 2**22)
     order = np.array([4, 2, 0, 1, 3])
@@ -146,7 +146,7 @@ def test_it_can_be_exported_for_any_number_of_pictures() -> None:
 
     def run(bank: Any, layer2: Any, layer3: Any) -> Any:
         made = patch_descriptors({"layer2": layer2, "layer3": layer3}, ("layer2", "layer3"))
-        return detect(bank, made, size=(16, 12), sigma=2.0, support=5)
+        return patchcore_detect(bank, made, size=(16, 12), sigma=2.0, support=5)
 
     (b,) = export.symbolic_shape("b")
     shapes = [(H, W, 4), (H // 2, W // 2 + 1, 2)]
@@ -160,10 +160,10 @@ def test_it_can_be_exported_for_any_number_of_pictures() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: fit([], 3), "no normal pictures"),
-        (lambda: fit([descriptors(1)], 0), r"bank of 0"),
-        (lambda: fit([descriptors(1)], 60, most=100), r"most = 100.*2 n = 120"),
-        (lambda: fit([np.full((1, 1, 1, 2), np.nan)], 1), "not finite"),
+        (lambda: fit_patchcore([], 3), "no normal pictures"),
+        (lambda: fit_patchcore([descriptors(1)], 0), r"bank of 0"),
+        (lambda: fit_patchcore([descriptors(1)], 60, most=100), r"most = 100.*2 n = 120"),
+        (lambda: fit_patchcore([np.full((1, 1, 1, 2), np.nan)], 1), "not finite"),
         (lambda: patch_scores(jnp.zeros((1, 2, 2, 1)), k=2), r"k = 2.*1 to 1"),
         (lambda: evidence(jnp.zeros((2, D)), jnp.zeros((1, H, W, D)), k=3), r"k = 3.*1 to 2"),
     ],

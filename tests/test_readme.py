@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.solvers import SOLVERS
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -84,7 +84,7 @@ def flags_of_targets() -> set[str]:
     found = set()
     for path in (ROOT / "launch/targets").glob("*.py"):
         classes = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.ClassDef)]
-        for settings in (node for node in classes if node.name == "Settings"):
+        for settings in (node for node in classes if node.name.endswith("Settings")):
             fields = {node.target.id for node in settings.body
                       if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)}  # fmt: skip
             found |= fields | {f"{path.stem}_{field}" for field in fields}
@@ -150,7 +150,7 @@ def test_configs_load(document: str) -> None:
         module = importlib.import_module(f"experiments.configs.{name.removesuffix('.py')}")
         config = module.get_config(*([argument] if argument else []))
         config.data.root = config.data.root or "."
-        checked(config)
+        engine_settings(config)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

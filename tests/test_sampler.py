@@ -9,7 +9,7 @@ from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.solvers.ddim import ddim_step
-from ddad_jax.timesteps import GRIDS, TimeGrid, reference, trailing
+from ddad_jax.timesteps import GRIDS, TimeGrid, reference_grid, trailing
 from ddad_jax.types import Array, EpsFn
 
 ALPHA_BAR = jnp.asarray(alpha_bar_table())
@@ -159,7 +159,7 @@ def test_reconstruction_noises_then_steers(x: Array) -> None:
         by_hand = trajectory(steered, x_start, grid, eta=1.0, alpha_bar=ALPHA_BAR, noise_fn=noise_fn)
         return got, by_hand.x0
 
-    got, by_hand = both(x, normal(6, *x.shape), reference(250, 5))
+    got, by_hand = both(x, normal(6, *x.shape), reference_grid(250, 5))
     np.testing.assert_allclose(got, by_hand, rtol=1e-5, atol=1e-6)
 
 
@@ -266,7 +266,7 @@ def test_one_compilation_serves_all_w_times_eta_and_keys_of_a_step_count(x: Arra
     before = len(TRACES)
     results = [
         recon(x, jax.random.split(jax.random.fold_in(key, seed), 3), make(t_prime, 5), w, eta)
-        for make in (reference, trailing)
+        for make in (reference_grid, trailing)
         for t_prime in (100, 250)
         for w in (0.0, 3.0)
         for eta in (0.0, 1.0)
@@ -277,7 +277,7 @@ def test_one_compilation_serves_all_w_times_eta_and_keys_of_a_step_count(x: Arra
 
 
 def test_a_vmap_over_settings_equals_the_loop(x: Array, key: jax.Array) -> None:
-    grids = [trailing(250, 5), trailing(100, 5), reference(200, 5), reference(50, 5)]
+    grids = [trailing(250, 5), trailing(100, 5), reference_grid(200, 5), reference_grid(50, 5)]
     w, eta = jnp.array([0.0, 1.0, 3.0, 11.0]), jnp.array([0.0, 1.0, 0.5, 0.0])
     keys = jax.vmap(lambda k: jax.random.split(k, 3))(jax.random.split(key, 4))
     together = jax.jit(jax.vmap(run, in_axes=(None, 0, 0, 0, 0)))(x, keys, stacked(grids), w, eta)
@@ -287,7 +287,7 @@ def test_a_vmap_over_settings_equals_the_loop(x: Array, key: jax.Array) -> None:
 
 def test_every_image_may_have_its_own_settings(x: Array, key: jax.Array) -> None:
     """Settings along the batch, times along [K, b]: what a sweep flattens grid points and images into."""
-    grids = [trailing(250, 5), reference(100, 5), trailing(50, 5)]
+    grids = [trailing(250, 5), reference_grid(100, 5), trailing(50, 5)]
     start, t, s = stacked(grids)
     w, eta, keys = jnp.array([0.0, 3.0, 8.0]), jnp.array([1.0, 0.0, 0.5]), jax.random.split(key, 3)
     together = recon(x, keys, TimeGrid(start, t.T, s.T), w, eta)

@@ -14,7 +14,7 @@ from ddad_jax.sampler import noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, per_image, perturb
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.solvers.step import Solver, Step, half_log_snr
-from ddad_jax.solvers.unipc import phi, weights
+from ddad_jax.solvers.unipc import lagrange_weights, phi
 from ddad_jax.timesteps import TimeGrid, log_snr, trailing
 from ddad_jax.types import Array, EpsFn
 
@@ -218,5 +218,5 @@ def test_the_weights_solve_their_system() -> None:
     b = np.array([0.4, -0.3, 0.2], np.float32)
     for n in (1, 2, 3):
         at, to = [jnp.asarray(v) for v in r[-n:]], [jnp.asarray(v) for v in b[:n]]
-        rho = np.array(weights(at, to))
+        rho = np.array(lagrange_weights(at, to))
         np.testing.assert_allclose(np.stack([r[-n:] ** i for i in range(n)]) @ rho, b[:n], rtol=1e-4)

@@ -5,7 +5,7 @@ import pytest
 
 from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_table
-from ddad_jax.timesteps import GRIDS, TimeGrid, log_snr, quadratic, reference, trailing, uniform
+from ddad_jax.timesteps import GRIDS, TimeGrid, log_snr, quadratic, reference_grid, trailing, uniform
 
 SETTINGS = [(1, 1), (2, 1), (5, 5), (10, 3), (100, 7), (250, 5), (250, 10), (250, 25), (250, 250), (999, 333)]
 
@@ -41,7 +41,7 @@ def test_every_trailing_and_uniform_grid_that_may_be_asked_for_visits_distinct_t
 
 @pytest.mark.parametrize(("steps", "first"), [(10, 225), (5, 200), (25, 240)])
 def test_the_reference_grid_never_visits_the_time_it_starts_from(steps: int, first: int) -> None:
-    grid = reference(250, steps)
+    grid = reference_grid(250, steps)
     assert grid.start == 250 and grid.t[0] == first and grid.t[-1] == 0
     np.testing.assert_array_equal(grid.t, list(range(0, 250, 250 // steps))[::-1])
 
@@ -75,7 +75,7 @@ def test_times_and_steps_out_of_range_are_refused(name: str, t_prime: int, steps
 
 def test_a_reference_grid_that_the_published_name_would_misstate_is_refused() -> None:
     with pytest.raises(InputError, match="divisible"):
-        reference(250, 7)
+        reference_grid(250, 7)
 
 
 @pytest.mark.parametrize("make", [quadratic, log_snr])

@@ -20,12 +20,12 @@ from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.types import Array, EpsFn
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 
 def config(root: Path, method: str = "ddad", **changes: Any) -> Any:
     """Settings for ``trees.mvtec(root)``; ``changes`` name them with two underscores: ``train__steps=4``."""
-    return checked(config_dict(root, method, **changes))
+    return engine_settings(config_dict(root, method, **changes))
 
 
 def config_dict(root: Path, method: str = "ddad", **changes: Any) -> ConfigDict:
@@ -62,8 +62,13 @@ def _small_padim(c: ConfigDict) -> None:
     c.padim.update(batch_size=4)
 
 
+def _small_ensemble(c: ConfigDict) -> None:
+    c.ensemble.update(batch_size=4)
+    c.patchcore.update(share=0.2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
-    "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim,
+    "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from ddad_jax.types import Array
 
 
-def conv(x: Array, features: int, size: int, stride: int, name: str, dtype: jnp.dtype) -> Array:
+def conv_without_bias(x: Array, features: int, size: int, stride: int, name: str, dtype: jnp.dtype) -> Array:
     """A size x size convolution without bias, padded by size // 2 on every side; call it in a ``nn.compact`` method.
 
     Args:
@@ -32,6 +32,6 @@ def conv(x: Array, features: int, size: int, stride: int, name: str, dtype: jnp.
 
 
 def pointwise(x: Array, features: int, stride: int, name: str, dtype: jnp.dtype) -> Array:
-    """A 1x1 ``conv``; its kernel is [c, features]."""
+    """A 1x1 ``conv_without_bias``; its kernel is [c, features]."""
     # It is a matrix product; said so, XLA's CPU code is up to twice as fast.
     return nn.Dense(features, use_bias=False, dtype=dtype, name=name)(x[:, ::stride, ::stride])

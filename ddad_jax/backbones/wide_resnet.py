@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddad_jax.backbones.batch_norm import TorchBatchNorm
-from ddad_jax.backbones.layers import conv, pointwise
+from ddad_jax.backbones.layers import conv_without_bias, pointwise
 from ddad_jax.types import Array
 
 
@@ -31,7 +31,7 @@ class Bottleneck(nn.Module):
             return TorchBatchNorm(name=name)(h, use_running_average=not train)
 
         h = nn.relu(norm(pointwise(x, self.width, 1, "conv1", self.dtype), "bn1"))
-        h = nn.relu(norm(conv(h, self.width, 3, self.stride, "conv2", self.dtype), "bn2"))
+        h = nn.relu(norm(conv_without_bias(h, self.width, 3, self.stride, "conv2", self.dtype), "bn2"))
         h = norm(pointwise(h, self.features, 1, "conv3", self.dtype), "bn3")
         if self.project:
             x = norm(pointwise(x, self.features, self.stride, "downsample_0", self.dtype), "downsample_1")
@@ -58,7 +58,7 @@ class WideResNet(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> dict[str, Array]:
-        h = conv(x.astype(self.dtype), 64, 7, 2, "conv1", self.dtype)
+        h = conv_without_bias(x.astype(self.dtype), 64, 7, 2, "conv1", self.dtype)
         h = nn.relu(TorchBatchNorm(name="bn1")(h, use_running_average=not train))
         h = nn.max_pool(h, (3, 3), (2, 2), ((1, 1), (1, 1)))
         outputs = {}

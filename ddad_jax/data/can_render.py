@@ -14,7 +14,7 @@ from ddad_jax.errors import InputError
 PRODUCTS: tuple[str, ...] = tuple(can_labels.ART)
 
 
-def check(product: str, size: int) -> None:
+def check_can(product: str, size: int) -> None:
     if product not in PRODUCTS:
         raise InputError(f"product {product!r} is not one of the synthetic cans: choose from {', '.join(PRODUCTS)}")
     if size < 32:
@@ -155,7 +155,7 @@ def render_frame(
     Raises:
       InputError: unknown product, or size below 32.
     """
-    check(product, size)
+    check_can(product, size)
     step = 3 if size < 96 else 2
     light, share = expose(product, size=size, phase=phase, scene=scene, defect=defect, step=step)
     return develop(light, scene, np.random.default_rng(noise)), share > 0.5

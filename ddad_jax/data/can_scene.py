@@ -53,7 +53,7 @@ FIELD = 4.25
 """Height of the picture at the can, in radii."""
 
 
-def profile(height: float) -> np.ndarray:
+def can_outline(height: float) -> np.ndarray:
     """The can's outline [n, 2] (r, z): bottom bevel, body, shoulder, neck, seam, down to the lid."""
     from_top = [(1.0, -0.5), (0.985, -0.41), (0.945, -0.31), (0.885, -0.2), (0.835, -0.12), (0.82, -0.09),
                 (0.865, -0.07), (0.875, -0.03), (0.86, 0.0), (0.80, 0.004), (0.785, -0.02),
@@ -112,7 +112,7 @@ def hit_can(origin: np.ndarray, direction: np.ndarray, height: float) -> CanHit:
     across = origin[0] ** 2 + origin[1] ** 2 - 1.0
     near = np.flatnonzero(b * b - a * across > 0)
     d, a, b = direction[near], a[near], b[near]
-    outline = profile(height)
+    outline = can_outline(height)
     r0, z0 = outline[:-1].T
     dr, dz = np.diff(outline, axis=0).T
     flat = np.column_stack([dz, -dr])

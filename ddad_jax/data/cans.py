@@ -14,11 +14,11 @@ import numpy as np
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.can_defects import Defect, draw_dent, draw_paint
 from ddad_jax.data.can_labels import ART
-from ddad_jax.data.can_render import PRODUCTS, check, develop, expose, render_frame
+from ddad_jax.data.can_render import PRODUCTS, check_can, develop, expose, render_frame
 from ddad_jax.data.can_scene import Scene
 from ddad_jax.errors import InputError
 
-__all__ = ["PRODUCTS", "KINDS", "cans", "render_frame", "station", "visible_defect", "write_folder"]
+__all__ = ["KINDS", "PRODUCTS", "cans", "render_frame", "station", "visible_defect", "write_folder"]
 
 KINDS: tuple[str, ...] = ("good", "dent", "paint")
 FACING = -np.pi / 2
@@ -167,7 +167,7 @@ def cans(
 
     Source: counts and speed of the disk as in Huynh et al. (2025), section 4.1.
     """
-    check(product, size)
+    check_can(product, size)
     for name, value in (("seed", seed), ("n_train", n_train), ("n_test_good", n_test_good),
                         ("n_defect", n_defect)):  # fmt: skip
         if value < 0:

@@ -61,7 +61,7 @@ _TURNS = {
 
 
 @contextmanager
-def opened(source: Path | Encoded) -> Iterator[Image.Image]:
+def opened_picture(source: Path | Encoded) -> Iterator[Image.Image]:
     """The picture, its header read and its size bounded, its pixels not decoded yet.
 
     Raises:
@@ -111,9 +111,9 @@ def size_of(source: Path | Encoded, orient: bool) -> tuple[int, int]:
     """(height, width) of what ``decode`` gives.
 
     Raises:
-      InputError: as ``opened``.
+      InputError: as ``opened_picture``.
     """
-    with opened(source) as picture:
+    with opened_picture(source) as picture:
         width, height = stored_size(picture)
         try:
             turned = orient and orientation(picture) >= 5
@@ -126,9 +126,9 @@ def decode(source: Path | Encoded, orient: bool) -> Image.Image:
     """The first frame's pixels, turned upright if ``orient``, else as they are stored.
 
     Raises:
-      InputError: as ``opened``; it is damaged or cut off.
+      InputError: as ``opened_picture``; it is damaged or cut off.
     """
-    with opened(source) as picture:
+    with opened_picture(source) as picture:
         try:
             turn = orientation(picture)
             picture.load()

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ddad_jax.data import DataSet, ImageSet
-from ddad_jax.data.decode import opened, orientation
+from ddad_jax.data.decode import opened_picture, orientation
 from ddad_jax.data.load import GOOD, Picture, Pictures
 from ddad_jax.data.read import Encoded, Source, image_size, read_full, read_mask_float
 
@@ -61,7 +61,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def _is_plain(source: Encoded, orient: bool, modes: tuple[str, ...] = ("L", "RGB")) -> bool:
     """Of a file that can be read."""
-    with opened(source) as picture:
+    with opened_picture(source) as picture:
         return (
             picture.format in ("PNG", "JPEG")
             and picture.mode in modes
@@ -73,7 +73,7 @@ def _is_plain(source: Encoded, orient: bool, modes: tuple[str, ...] = ("L", "RGB
 
 
 def as_files(data: DataSet) -> Pictures:
-    """Pictures that were never files, as the PNG they would be: ``load`` of them gives the data set at its own size.
+    """Pictures that were never files, as the PNG they would be: ``load_pictures`` gives the data set at its own size.
 
     They are encoded whenever they are read, so that the arrays are all that is in memory.
     """

@@ -5,10 +5,10 @@ from pathlib import Path
 from ddad_jax.errors import InputError
 
 
-def shown(text: str) -> str:
+def printable_name(text: str) -> str:
     r"""With bytes that are no UTF-8 as escapes.
 
-    >>> shown("gr\udcfcn.png")
+    >>> printable_name("gr\udcfcn.png")
     'gr\\xfcn.png'
     """
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
@@ -24,7 +24,7 @@ def require_utf8(path: Path) -> Path:
         str(path).encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{shown(str(path))}: its name is not UTF-8 (bytes that are not are shown as \\x..), so no report could "
-            "name it. Rename it, for example all of a folder by: convmv -f latin1 -t utf8 -r --notest FOLDER"
+            f"{printable_name(str(path))}: its name is not UTF-8 (bytes that are not are shown as \\x..), so no report "
+            "could name it. Rename it, for example all of a folder by: convmv -f latin1 -t utf8 -r --notest FOLDER"
         ) from None
     return path

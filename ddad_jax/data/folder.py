@@ -17,7 +17,7 @@ from pathlib import Path
 from ddad_jax.data import DataSet
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.file_names import require_utf8
-from ddad_jax.data.folder_notes import Kind, folder_notes
+from ddad_jax.data.folder_notes import PictureFolder, folder_notes
 from ddad_jax.data.listing import entries, is_folder, listed, part_of, picture_files, require_folder, subfolders
 from ddad_jax.data.load import GOOD, Picture, Pictures, data_set
 from ddad_jax.data.mask_files import FOLDERS, FORMS, Candidate, are_masks, candidates, matched, parted, readings
@@ -103,12 +103,12 @@ def _find_category(root: Path, category: str) -> Path:
     raise InputError(f"{problem}. {mend}")
 
 
-def _kind(folder: Path) -> Kind:
+def _kind(folder: Path) -> PictureFolder:
     pictures, beside = parted(picture_files(require_utf8(folder)))
-    return Kind(folder, GOOD if is_normal_name(folder.name) else folder.name, pictures, beside)
+    return PictureFolder(folder, GOOD if is_normal_name(folder.name) else folder.name, pictures, beside)
 
 
-def _train_kinds(base: Path) -> list[Kind]:
+def _train_kinds(base: Path) -> list[PictureFolder]:
     """The folders of normal training pictures: ``good``, and what else is named as normal."""
     folder, mend = part_of(base, "train") / GOOD, f"Put normal pictures ({_suffixes()}) into it; training needs them."
     there = subfolders(folder.parent) if is_folder(folder.parent) else []
@@ -126,7 +126,7 @@ def _train_kinds(base: Path) -> list[Kind]:
     return kinds
 
 
-def _test_kinds(base: Path, truth: Path | None) -> list[Kind]:
+def _test_kinds(base: Path, truth: Path | None) -> list[PictureFolder]:
     layout = f"Put pictures ({_suffixes()}) into test/{GOOD} or test/DEFECT, DEFECT being any name."
     folder = require_folder(part_of(base, "test"), "test pictures", layout)
     kinds = [_kind(path) for path in subfolders(folder) if not _holds_masks(path, truth)]
@@ -157,7 +157,7 @@ def _ground_truth(base: Path) -> Path | None:
     return named[0] if named else None
 
 
-def _masks(kinds: Sequence[Kind], truth: Path | None) -> dict[Path, tuple[Path, ...]]:
+def _masks(kinds: Sequence[PictureFolder], truth: Path | None) -> dict[Path, tuple[Path, ...]]:
     """The masks of each test picture that has any: of ground_truth/KIND, else of ground_truth itself, else of those
     that lie among the pictures."""
     folders = subfolders(truth) if truth else []

@@ -26,7 +26,7 @@ from ddad_jax.data.unused import (
 )
 
 
-class Kind(NamedTuple):
+class PictureFolder(NamedTuple):
     """A folder of pictures of one kind; beside: masks that lie among them."""
 
     folder: Path
@@ -35,7 +35,7 @@ class Kind(NamedTuple):
     beside: list[Path]
 
 
-def folder_notes(base: Path, truth: Path | None, kinds: Sequence[Kind], used: set[Path]) -> tuple[str, ...]:
+def folder_notes(base: Path, truth: Path | None, kinds: Sequence[PictureFolder], used: set[Path]) -> tuple[str, ...]:
     """Of normal folders by another name, names that leave open whether pictures are normal, pictures that share a name,
     formats that are mixed, and everything that is not read.
 
@@ -47,7 +47,7 @@ def folder_notes(base: Path, truth: Path | None, kinds: Sequence[Kind], used: se
     return tuple(sentence for some in (*sentences, _unused(base, truth, kinds, used)) for sentence in some)
 
 
-def _normal(base: Path, kinds: Iterable[Kind]) -> list[str]:
+def _normal(base: Path, kinds: Iterable[PictureFolder]) -> list[str]:
     otherwise = [kind for kind in kinds if kind.defect == GOOD and kind.folder.name != GOOD and kind.pictures]
     if not otherwise:
         return []
@@ -55,7 +55,7 @@ def _normal(base: Path, kinds: Iterable[Kind]) -> list[str]:
     return [f"{base}: pictures of {names} are taken for normal ones, as those of a folder named {GOOD!r} are"]
 
 
-def _unsure(base: Path, kinds: Iterable[Kind]) -> list[str]:
+def _unsure(base: Path, kinds: Iterable[PictureFolder]) -> list[str]:
     unsure = [kind.folder for kind in kinds if kind.defect != GOOD and kind.pictures and may_be_normal(kind.defect)]
     if not unsure:
         return []
@@ -63,7 +63,7 @@ def _unsure(base: Path, kinds: Iterable[Kind]) -> list[str]:
     return [f"{base}: {names} counts as a kind of defect. If those are normal pictures, rename the folder to {GOOD!r}."]
 
 
-def _same_stem(base: Path, kinds: Iterable[Kind]) -> list[str]:
+def _same_stem(base: Path, kinds: Iterable[PictureFolder]) -> list[str]:
     counts = Counter((kind.folder, path.stem) for kind in kinds for path in kind.pictures)
     twice = [f"{(folder / stem).relative_to(base).as_posix()}.*" for (folder, stem), n in counts.items() if n > 1]
     if not twice:
@@ -71,7 +71,7 @@ def _same_stem(base: Path, kinds: Iterable[Kind]) -> list[str]:
     return [f"{base}: several pictures are called {listed(twice, 3)}, and each counts. Is one part there twice?"]
 
 
-def _formats(base: Path, kinds: Iterable[Kind]) -> list[str]:
+def _formats(base: Path, kinds: Iterable[PictureFolder]) -> list[str]:
     counts = Counter(path.suffix.lower() for kind in kinds for path in kind.pictures)
     if not (counts.keys() & LOSSY_SUFFIXES and counts.keys() - LOSSY_SUFFIXES):
         return []
@@ -82,7 +82,7 @@ def _formats(base: Path, kinds: Iterable[Kind]) -> list[str]:
     ]
 
 
-def _unused(base: Path, truth: Path | None, kinds: Sequence[Kind], used: set[Path]) -> list[str]:
+def _unused(base: Path, truth: Path | None, kinds: Sequence[PictureFolder], used: set[Path]) -> list[str]:
     folders = {kind.folder for kind in kinds}
     beside = {path for kind in kinds for path in kind.beside}
     train = part_of(base, "train")

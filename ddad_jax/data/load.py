@@ -38,7 +38,7 @@ class Pictures(NamedTuple):
     """As in `DataSet`, and so are the notes."""
     notes: tuple[str, ...] = ()
     any_nonzero: bool = False
-    """As of ``load``, of all its masks."""
+    """As of ``load_pictures``, of all its masks."""
 
 
 class Loaded(NamedTuple):
@@ -56,12 +56,17 @@ class Mask(NamedTuple):
 
 
 def data_set(found: Pictures, size: Size, *, orient: bool) -> DataSet:
-    """Both parts in memory; what is said of masks is said of the test's, where all are. Arguments as of ``load``."""
-    train, test = (load(part, size, orient=orient, any_nonzero=found.any_nonzero) for part in (found.train, found.test))
+    """Both parts in memory; what is said of masks is said of the test's, where all are.
+
+    Arguments as of ``load_pictures``.
+    """
+    train, test = (
+        load_pictures(part, size, orient=orient, any_nonzero=found.any_nonzero) for part in (found.train, found.test)
+    )
     return DataSet(found.name, train.image_set, test.image_set, found.recordings, (*found.notes, *test.notes))
 
 
-def load(
+def load_pictures(
     pictures: Sequence[Picture],
     size: Size,
     *,
@@ -99,7 +104,7 @@ def load(
 
 
 def mask_of(picture: Picture, size: Size, *, any_nonzero: bool = False, orient: bool = True) -> Mask:
-    """The mask of a picture that has one; arguments as of ``load``.
+    """The mask of a picture that has one; arguments as of ``load_pictures``.
 
     Raises:
       InputError: a file that cannot be used, or is hardly a mask; a defect in a picture that is normal.
@@ -162,7 +167,7 @@ def image_set(
     *,
     threads: int | None = None,
 ) -> ImageSet:
-    """``load`` with another way to read: ``read`` of a picture gives it and its mask, if it has one, at ``size``.
+    """``load_pictures`` with another way to read: ``read`` gives a picture and its mask, if it has one, at ``size``.
 
     Raises:
       InputError: the first that ``read`` raises, in the list's order; a size below 1.

@@ -34,13 +34,13 @@ class Line(NamedTuple):
     points: np.ndarray
 
 
-class Point(NamedTuple):
+class OutlinePoint(NamedTuple):
     """A place without area; never drawn."""
 
     centre: tuple[float, float]
 
 
-Outline = Polygon | Ellipse | Line | Point
+Outline = Polygon | Ellipse | Line | OutlinePoint
 
 
 class Drawn(NamedTuple):
@@ -54,7 +54,7 @@ def draw(outline: Outline, size: tuple[int, int], *, where: str, line_width: flo
     """The pixels of a picture whose centres an outline holds.
 
     Args:
-      outline: what was drawn; a `Point` has no pixels.
+      outline: what was drawn; a `OutlinePoint` has no pixels.
       size: (height, width) of the picture in pixels.
       where: of the outline, for messages.
       line_width: of a `Line`, in pixels, above 0; its ends are round. Drawn on whole numbers, which are the corners of
@@ -89,7 +89,7 @@ def bounds(outline: Outline) -> np.ndarray:
     if isinstance(outline, (Polygon, Line)):
         return np.stack([outline.points.min(0), outline.points.max(0)])
     centre = np.array(outline.centre)
-    if isinstance(outline, Point):
+    if isinstance(outline, OutlinePoint):
         return np.stack([centre, centre])
     (a, b), cos, sin = outline.radii, np.cos(outline.angle), np.sin(outline.angle)
     half = np.array([np.hypot(a * cos, b * sin), np.hypot(a * sin, b * cos)])

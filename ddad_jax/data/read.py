@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ddad_jax.data.decode import Encoded, opened, size_of, unreadable
+from ddad_jax.data.decode import Encoded, opened_picture, size_of, unreadable
 from ddad_jax.data.decode import decode as _decode
 from ddad_jax.data.eight_bits import to_eight_bits as _to_eight_bits
 from ddad_jax.data.eight_bits import wide_values as _wide_values
@@ -231,7 +231,7 @@ def _source(path: Source) -> Path | Encoded:
 
 
 def _is_lossy(path: Path | Encoded) -> bool:
-    with opened(path) as picture:
+    with opened_picture(path) as picture:
         return picture.format in ("JPEG", "WEBP")
 
 

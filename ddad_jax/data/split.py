@@ -87,7 +87,7 @@ def spread(n: int, most: int) -> np.ndarray:
     return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))
 
 
-def fingerprint(images: ImageSet) -> str:
+def images_fingerprint(images: ImageSet) -> str:
     """SHA-256 (hexadecimal) of all arrays, names and kinds in order: equal where the data were the same."""
     digest = hashlib.sha256()
     for array in (images.images, images.labels, images.masks, images.has_mask):

@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from ddad_jax.data.file_names import shown
+from ddad_jax.data.file_names import printable_name
 from ddad_jax.data.listing import entries, is_folder, is_picture, listed, subfolders
 from ddad_jax.data.read import SUFFIXES
 from ddad_jax.errors import InputError
@@ -75,7 +75,7 @@ def unused_notes(
     for path in paths:
         if path not in used and os.path.realpath(path) not in real:
             names = by_reason.setdefault(file_reason(path) or reason(path), [])
-            name = shown(path.relative_to(base).as_posix())
+            name = printable_name(path.relative_to(base).as_posix())
             names.append("".join(c if c.isprintable() else ascii(c)[1:-1] for c in name))
     return [
         f"{base}: {len(names)} file{'s' * (len(names) > 1)} not used, {what}: {listed(names, 3)}. {mend}"

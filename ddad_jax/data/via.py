@@ -21,7 +21,7 @@ import numpy as np
 
 from ddad_jax.data.json_file import parsed, text_of
 from ddad_jax.data.names import require_kind
-from ddad_jax.data.outlines import Ellipse, Line, Outline, Point, Polygon
+from ddad_jax.data.outlines import Ellipse, Line, Outline, OutlinePoint, Polygon
 from ddad_jax.errors import InputError
 
 SHAPES = ("polygon", "rect", "circle", "ellipse", "polyline", "point")
@@ -30,7 +30,7 @@ _NEEDED = ("filename", "region_shape_attributes")
 _EXPORT = "Export it again from VIA 2: Annotation > Export Annotations (as csv) or (as json), or Project > Save"
 
 
-class Region(NamedTuple):
+class ViaRegion(NamedTuple):
     """One region of one picture."""
 
     where: str
@@ -41,7 +41,7 @@ class Region(NamedTuple):
     """What was filled in for it; the value of a checkbox is a mapping from option to bool."""
 
 
-def read_via(path: str | Path) -> dict[str, tuple[Region, ...]]:
+def read_via(path: str | Path) -> dict[str, tuple[ViaRegion, ...]]:
     """Every picture that a VIA file lists, with its regions, in the file's order.
 
     Args:
@@ -67,18 +67,18 @@ def read_via(path: str | Path) -> dict[str, tuple[Region, ...]]:
         raise InputError(f"{path}: cannot be read ({error.strerror}). Check the path of the labels.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not UTF-8 text (byte {error.start}). {_EXPORT}.") from error
-    found: dict[str, list[Region]] = {}
+    found: dict[str, list[ViaRegion]] = {}
     sizes: dict[str, str] = {}
     for where, name, size, shape, attributes in entries(text, path):
         if sizes.setdefault(name, size) != size:
             raise InputError(f"{where}: two files are named {name!r} (sizes {sizes[name]} and {size}). Label {_APART}.")
         regions = found.setdefault(name, [])
         if shape:
-            regions.append(Region(where, _outline(shape, where), attributes))
+            regions.append(ViaRegion(where, _outline(shape, where), attributes))
     return {name: tuple(regions) for name, regions in found.items()}
 
 
-def kinds_of(regions: Sequence[Region], attribute: str) -> tuple[str, ...]:
+def kinds_of(regions: Sequence[ViaRegion], attribute: str) -> tuple[str, ...]:
     """What the regions' ``attribute`` calls them, sorted, each once; a number is taken as its text.
 
     They name folders, so each is as `ddad_jax.data.names.require_kind` has it.
@@ -90,7 +90,7 @@ def kinds_of(regions: Sequence[Region], attribute: str) -> tuple[str, ...]:
     return tuple(sorted({kind for region in regions for kind in _kinds(region, attribute)}))
 
 
-def _kinds(region: Region, attribute: str) -> list[str]:
+def _kinds(region: ViaRegion, attribute: str) -> list[str]:
     mend = "Fill it in, or name the one that says what defect it is"
     where = f"{region.where}: region attribute {attribute!r}"
     if attribute not in region.attributes:
@@ -219,7 +219,7 @@ def _outline(shape: Mapping[str, Any], where: str) -> Outline:
         raise InputError(f"{where}: unknown shape {kind!r}; VIA 2 draws {', '.join(SHAPES)}.")
     centre = _number(shape, "cx", where), _number(shape, "cy", where)
     if kind == "point":
-        return Point(centre)
+        return OutlinePoint(centre)
     if kind == "circle":
         radius = _length(shape, "r", where)
         return Ellipse(centre, (radius, radius), 0.0)

@@ -186,14 +186,14 @@ def join(
         raise InputError(f"--coordinator={address}: neither a TPU pod nor SLURM was found ({error}); name it") from None
 
 
-def several() -> bool:
+def several_processes() -> bool:
     """Whether other processes belong to this run; touches no device where there are none."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
     """Whether this process writes the files of the run."""
-    return not several() or jax.process_index() == 0
+    return not several_processes() or jax.process_index() == 0
 
 
 def agree(what: str, values: Mapping[str, Any], mend: str) -> None:
@@ -202,7 +202,7 @@ def agree(what: str, values: Mapping[str, Any], mend: str) -> None:
     Raises:
       InputError: on every process, naming what differs and on which.
     """
-    if not several():
+    if not several_processes():
         return
     every = [dict(_flat(json.loads(text))) for text in _exchanged(what, json.dumps(values, default=str))]
     for rank, theirs in enumerate(every):
@@ -224,7 +224,7 @@ def first(what: str, work: Callable[[], T]) -> T:
     Raises:
       InputError: on every process, where the first one's work raises it.
     """
-    if not several():
+    if not several_processes():
         return work()
     key = f"first/{next(_number)}/{what}"
     if jax.process_index():
@@ -250,9 +250,9 @@ def in_turn(what: str, work: Callable[[], T]) -> T:
     return value
 
 
-def tell(error: InputError) -> None:
+def tell_hosts(error: InputError) -> None:
     """Let the others know why this process ends, so that those who wait for it end, too."""
-    if not several():
+    if not several_processes():
         return
     with contextlib.suppress(jax.errors.JaxRuntimeError):  # process 0, which would pass it on, has ended itself
         _client().key_value_set(f"ended/{jax.process_index()}", f"process {jax.process_index()}: {error}")
@@ -261,7 +261,7 @@ def tell(error: InputError) -> None:
 def leave(why: str, status: int = 1) -> NoReturn:
     """End this process of several at once: an orderly end would wait for all the others, one of which may be lost."""
     print(f"error: process {jax.process_index()}: {why}. The same command goes on from what is done", file=sys.stderr)
-    if sys.stdout:  # all but the first process print nothing (``entry.run``)
+    if sys.stdout:  # all but the first process print nothing (``experiments.entry``)
         sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)

@@ -9,26 +9,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.data.view import write_registered
-from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, columns_of
+from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_columns
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
 from ddad_jax.engine.sweep import journal, shards
 from ddad_jax.engine.sweep import rows as sweep_rows
-from ddad_jax.engine.sweep.choice import Chosen, best_on_synthetic, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import ChosenPoint, best_on_synthetic, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.sweep.shards import Shard, dealt
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.thresholds import shortage
-from ddad_jax.engine.workdir import held, open_workdir, require_same
+from ddad_jax.engine.workdir import open_workdir, require_same_run, workdir_lock
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh, require_work
-from ddad_jax.metrics import missing
+from ddad_jax.metrics import undefined_metrics
 from ddad_jax.weights import load_backbone
 
 log = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def run_all(
     Raises:
       InputError: as the stages; another program writes into this workdir, or computes a shard of it.
     """
-    with held(workdir):
+    with workdir_lock(workdir):
         return _run_all(config, workdir, sweep, models_only, track)
 
 
@@ -71,9 +71,9 @@ def _run_all(
     require_work(len(todo.costly) * images, mesh, what="pairs of a setting and a picture", mend=mend)
     folder = open_workdir(workdir, config, data)
     hosts.first("maps and overlays", lambda: verdicts.require_outputs(config.output, folder, data.test.names))
-    write = tracking.writer_of(folder, track, config.to_dict(), columns_of(method))
+    write = tracking.writer_of(folder, track, config.to_dict(), key_columns(method))
     hosts.first("registration.csv", lambda: write_registered(folder, data.view.registered))
-    for sentence in missing(data.test.labels, data.test.masks, data.test.has_mask):
+    for sentence in undefined_metrics(data.test.labels, data.test.masks, data.test.has_mask):
         log.warning("%s", sentence)
     log.info(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
@@ -82,7 +82,7 @@ def _run_all(
     for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out):
         log.warning("%s", sentence)
     fitted = method.fit(config, folder, data, write, mesh)
-    made_with = {"weights": weights_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}
+    made_with = {"weights": params_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}
     kept, planned = None, todo
     if data.choice and not sweep:
         kept = hosts.in_turn("the chosen point", lambda: load_chosen(folder, method, made_with))
@@ -94,21 +94,21 @@ def _run_all(
         fitted = fitted.ready(todo.costly, data, write)
     _give_back_freed_memory()
     if models_only:
-        hosts.first("the journal", lambda: sweep_rows.claim(folder, fitted.weights))
+        hosts.first("the journal", lambda: sweep_rows.claim_rows(folder, fitted.weights))
         write.close()
         return []
-    rows = sweep_rows.run(config, folder, data, fitted, todo, write=write)
+    rows = sweep_rows.compute_rows(config, folder, data, fitted, todo, write=write)
     if todo.selected is None:
         best, worth = best_on_synthetic(todo, rows, method.cost(config, data))
-        chosen = Chosen(best, made_with, fitted.asks(best.costly), worth)
+        chosen = ChosenPoint(best, made_with, fitted.asks(best.costly), worth)
         hosts.first("the chosen point", lambda: save_chosen(folder, chosen))
         # Every row is there already: this keeps what the report shows of the selected point.
         todo = todo._replace(selected=best)
-        rows = sweep_rows.run(config, folder, data, fitted, todo)
+        rows = sweep_rows.compute_rows(config, folder, data, fitted, todo)
     assert todo.selected is not None
     fitted.keep_steps(data, todo.selected)
     selection = _chosen_on(config, data) if data.choice else method.origin(config) or LABEL_FREE
-    hosts.first("the report", lambda: results.write(config, folder, data, rows, fitted, selection=selection))
+    hosts.first("the report", lambda: results.write_results(config, folder, data, rows, fitted, selection=selection))
     tracking.end(write, folder)
     return rows
 
@@ -160,10 +160,10 @@ def run_shard(config: Settings, workdir: Path, shard: Shard) -> None:
     folder = workdir.expanduser().absolute()
     with contextlib.ExitStack() as until_the_end:
         _require_run(folder, shard)
-        until_the_end.enter_context(held(folder, shared=True))
-        hosts.first("the lock of the shard", lambda: until_the_end.enter_context(shards.held(folder, shard)))
+        until_the_end.enter_context(workdir_lock(folder, shared=True))
+        hosts.first("the lock of the shard", lambda: until_the_end.enter_context(shards.shard_lock(folder, shard)))
         data = load_data(config)
-        hosts.first("--workdir", lambda: require_same(folder, config, data))
+        hosts.first("--workdir", lambda: require_same_run(folder, config, data))
         own = _own(method.cost(config, data), todo.costly, shard)
         mesh, mend = device_mesh(), "Use fewer shards"
         images = data.view.tiles * sum(len(s.labels) for s in data.sets)
@@ -173,7 +173,7 @@ def run_shard(config: Settings, workdir: Path, shard: Shard) -> None:
             journal.require_own(folder / "journal.jsonl", fitted.weights)
         except InputError as error:
             raise InputError(f"--shard={shard}: {error}. {_first_make(shard)}") from None
-        sweep_rows.run(config, folder, data, fitted, todo._replace(costly=own), shard)
+        sweep_rows.compute_rows(config, folder, data, fitted, todo._replace(costly=own), shard)
     log.info("shard %s is done: %s", shard, shards.journal_of(folder, fitted.weights, shard))
 
 

@@ -16,7 +16,7 @@ from ddad_jax.engine.settings.setting import Judgement, settings_in
 S = TypeVar("S", bound=Settings)
 
 
-def check(c: S, given: Collection[str] = ()) -> S:
+def check_settings(c: S, given: Collection[str] = ()) -> S:
     """``c`` itself.
 
     Args:
@@ -27,14 +27,14 @@ def check(c: S, given: Collection[str] = ()) -> S:
       InputError: naming the first flag whose value cannot be used.
     """
     need, method = needing(c, given), of_method(c.method)
-    for flag, good, expected in alone(c, method.settings):
+    for flag, good, expected in judge_each_setting(c, method.settings):
         need(flag, good, expected)
     for part in (_data, _view, _backbone, method.together):
         part(c, need)
     return c
 
 
-def alone(c: Settings, settings: type) -> Iterator[Judgement]:
+def judge_each_setting(c: Settings, settings: type) -> Iterator[Judgement]:
     """Of every setting, each judged without the others."""
     for flag, _, (good, expected, inside), _ in settings_in(settings):
         value = value_at(c, flag)

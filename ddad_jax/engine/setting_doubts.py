@@ -8,7 +8,7 @@ from ddad_jax.engine.settings.sections import Settings
 
 
 def doubts(c: Settings) -> list[str]:
-    """What to say of ``c``, each naming its flags and the cure. It has passed ``setting_checks.check``."""
+    """What to say of ``c``, each naming its flags and the cure. It has passed ``setting_checks.check_settings``."""
     return [*of_method(c.method).doubts(c), *_twice(c), *_idle(c), *_arithmetic()]
 
 

@@ -80,7 +80,7 @@ def deferred(active: bool = True) -> Iterator[Callable[[], int]]:
 
 
 @contextlib.contextmanager
-def whole() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Within the block the first signal raises nothing, at its end it does: for what a library's threads write, which
     go on, and fail with tracebacks of their own, where their caller is torn away."""
     with deferred() as signalled:

@@ -15,13 +15,13 @@ from typing import Any
 
 import jax
 
-from ddad_jax.data.split import fingerprint
+from ddad_jax.data.split import images_fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in, first_below
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.settings import FIRST, METHODS, settings_from
 from ddad_jax.engine.methods.table import method_of
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.sections import LOCATIONS, Settings
 from ddad_jax.engine.store import kept, lock
 from ddad_jax.engine.store.file_contents import same_file, why_another
@@ -55,7 +55,7 @@ _ARITHMETIC = (
 
 
 @contextlib.contextmanager
-def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
+def workdir_lock(workdir: Path, *, shared: bool = False) -> Iterator[None]:
     """No other program writes into the workdir for as long as the block lasts; of several processes the first one
     takes the lock for all. shared: but shards.
 
@@ -68,7 +68,7 @@ def held(workdir: Path, *, shared: bool = False) -> Iterator[None]:
         def take() -> None:
             if not shared:
                 shards.require_idle(folder)
-            until_the_end.enter_context(lock.held(folder, shared=shared))
+            until_the_end.enter_context(lock.folder_lock(folder, shared=shared))
 
         hosts.first("the lock of the workdir", take)
         yield
@@ -84,8 +84,8 @@ def open_workdir(path: Path | str, config: Settings, data: Data) -> Path:
         (named in the message); the processes of the run read other pictures or do not share the folder.
     """
     folder = Path(path).expanduser().absolute()
-    if hosts.several():
-        read = _used(folder, config, data) | {"test": fingerprint(data.test)}
+    if hosts.several_processes():
+        read = _used(folder, config, data) | {"test": images_fingerprint(data.test)}
         hosts.agree("the pictures they read", read, "Give all of them the same --config.data.root.")
     hosts.first("--workdir", lambda: _open(folder, config, data))
     seen = {"config.json is there": (folder / "config.json").exists()}
@@ -100,20 +100,20 @@ def _open(folder: Path, config: Settings, data: Data) -> None:
         (folder / ".writable").unlink()
     except OSError as error:
         raise InputError(f"--workdir={folder}: cannot be written to ({error.strerror}); name another folder") from None
-    with lock.held(folder):
+    with lock.folder_lock(folder):
         _write(folder, config, data)
 
 
 def _write(folder: Path, config: Settings, data: Data) -> None:
     settings, used = json.loads(json.dumps(config.to_dict())), _used(folder, config, data)
-    require_same(folder, config, data)
+    require_same_run(folder, config, data)
     # First: where it does not say how names begin, the config beside it does, so that must be the one it was of.
-    kept.save(folder / "data.json", {**used, "below": first_below(folder, config.data)}, {})
+    kept.save_content(folder / "data.json", {**used, "below": first_below(folder, config.data)}, {})
     write_text(folder / "config.json", json.dumps(settings, indent=1, sort_keys=True))
-    kept.save(folder / "environment.json", environment(), {})
+    kept.save_content(folder / "environment.json", environment(), {})
 
 
-def require_same(folder: Path, config: Settings, data: Data) -> None:
+def require_same_run(folder: Path, config: Settings, data: Data) -> None:
     """What the folder holds must have been made with these settings and normal images; nothing is written.
 
     Raises:
@@ -123,7 +123,7 @@ def require_same(folder: Path, config: Settings, data: Data) -> None:
     if not saved.exists():
         return
     settings = json.loads(json.dumps(config.to_dict()))
-    before = _then(kept.read(saved, mend=_AGAIN)[0])
+    before = _then(kept.read_content(saved, mend=_AGAIN)[0])
     method = method_of(config)
     if before["method"] != method.name:
         raise InputError(
@@ -139,7 +139,7 @@ def require_same(folder: Path, config: Settings, data: Data) -> None:
         if not (name in LOCATIONS and (folder / "data.json").exists())
         and not (name == "backbone.weights" and same_file(old, new))
     ]
-    made_of = kept.read(folder / "data.json", mend=_AGAIN)[0] if (folder / "data.json").exists() else used
+    made_of = kept.read_content(folder / "data.json", mend=_AGAIN)[0] if (folder / "data.json").exists() else used
     if bound and any(made_of.get(name) != used[name] for name in used):
         changed = f"the normal images of {data.name}: pictures were added, removed or changed"
         differing.append((next(iter(bound)), changed))
@@ -162,14 +162,14 @@ def saved_config(folder: Path) -> Any:
     path = folder / "config.json"
     if not path.exists():
         raise InputError(f"{folder}: holds no run (config.json is missing); python -m experiments.evaluate makes one")
-    saved = kept.read(path, mend=_AGAIN)[0]
+    saved = kept.read_content(path, mend=_AGAIN)[0]
     if (method := saved.get("method", FIRST)) not in METHODS:
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no method {method}")
     if unknown := _unknown(saved, _defaults(method)):
         told = ", ".join(unknown[:5])
         raise InputError(f"{path}: another version of ddad_jax wrote it: this one knows no setting {told}")
     try:
-        return check(settings_from(_tuples(_then(saved))))
+        return check_settings(settings_from(_tuples(_then(saved))))
     except InputError as error:
         raise InputError(f"{path}: settings that this version of ddad_jax cannot take: {error}") from None
 

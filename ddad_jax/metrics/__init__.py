@@ -5,7 +5,7 @@
 """
 
 from ddad_jax.metrics.confusion import Confusion, confusion
-from ddad_jax.metrics.evaluation import IMAGE_METRICS, METRICS, PIXEL_METRICS, evaluate_maps, missing
+from ddad_jax.metrics.evaluation import IMAGE_METRICS, METRICS, PIXEL_METRICS, evaluate_maps, undefined_metrics
 from ddad_jax.metrics.intervals import auroc_interval
 from ddad_jax.metrics.masks import binarise
 from ddad_jax.metrics.ranking import Ranking, auroc, average_precision, max_f1, ranking
@@ -39,10 +39,10 @@ __all__ = [
     "iou",
     "label_regions",
     "max_f1",
-    "missing",
     "ranking",
     "reference_pixel_auroc",
     "reference_pro",
     "time_aupro",
+    "undefined_metrics",
     "youden_threshold",
 ]

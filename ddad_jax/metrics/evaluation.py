@@ -18,7 +18,7 @@ METRICS = IMAGE_METRICS + PIXEL_METRICS
 def evaluate_maps(
     maps: Any, scores: Any, labels: Any, masks: Any, has_mask: Any, *, regions: Regions | None = None
 ) -> dict[str, float]:
-    """Image and pixel metrics, named and ordered as in ``METRICS``; NaN where undefined (``missing`` says why).
+    """Image and pixel metrics, named and ordered as in ``METRICS``; NaN where undefined (see ``undefined_metrics``).
 
     Pixel metrics see the images whose mask is known, good ones included; image metrics see all.
 
@@ -50,7 +50,7 @@ def evaluate_maps(
     }
 
 
-def missing(labels: Any, masks: Any, has_mask: Any) -> list[str]:
+def undefined_metrics(labels: Any, masks: Any, has_mask: Any) -> list[str]:
     """Sentences that say which metrics of this test set are undefined or partial, and why; often none.
 
     Args:

@@ -10,19 +10,19 @@ from ddad_jax.solvers.step import Solver, Step, half_log_snr
 from ddad_jax.types import Array, EpsFn
 
 
-class Memory(NamedTuple):
+class DpmMemory(NamedTuple):
     """x0_hat: the last step's prediction, like x. lam: its half log-SNR, [b]."""
 
     x0_hat: Array
     lam: Array
 
 
-def _begin(x_start: Array) -> Memory:
+def _begin(x_start: Array) -> DpmMemory:
     # Below every half log-SNR of the schedule, so that the ratio in the first step, which is not used, is finite.
-    return Memory(jnp.zeros_like(x_start), jnp.full(x_start.shape[:1], -100.0))
+    return DpmMemory(jnp.zeros_like(x_start), jnp.full(x_start.shape[:1], -100.0))
 
 
-def _advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Array, Memory]:
+def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[Array, DpmMemory]:
     """x_s = (sigma_s / sigma_t) x_t - sqrt(a_s) (e^-h - 1) D,  D = x0_hat + (h / 2 h_before) (x0_hat - x0_hat_before),
 
     sigma = sqrt(1 - a), h = lambda_s - lambda_t. The first step and the last, to the clean image, where h is
@@ -38,7 +38,7 @@ def _advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Arr
     ahead = jnp.where(step.i == 1, 0.0, 0.5 * h / (lam_t - memory.lam))
     d = x0_hat + per_image(ahead, x_t) * (x0_hat - memory.x0_hat)
     x_s = per_image(jnp.sqrt((1.0 - a_s) / (1.0 - a_t)), x_t) * x_t - per_image(jnp.sqrt(a_s) * jnp.expm1(-h), x_t) * d
-    return jnp.where(per_image(last, x_t), x0_hat, x_s), Memory(x0_hat, lam_t)
+    return jnp.where(per_image(last, x_t), x0_hat, x_s), DpmMemory(x0_hat, lam_t)
 
 
 DPM_SOLVER_2M = Solver(_begin, _advance, order=2)

@@ -15,7 +15,7 @@ from ddad_jax.solvers.step import Solver, Step, half_log_snr
 from ddad_jax.types import Array, EpsFn
 
 
-class Memory(NamedTuple):
+class UnipcMemory(NamedTuple):
     """x: the (corrected) state the last step left from. x0_hat: predictions, the newest first, each like x.
     lam: their half log-SNR, [b] each. a: alpha_bar of the newest, [b]."""
 
@@ -37,7 +37,7 @@ def phi(k: int, z: Array) -> Array:
     return jnp.where(jnp.abs(z) < 1.0, near, far)
 
 
-def weights(r: list[Array], b: list[Array]) -> list[Array]:
+def lagrange_weights(r: list[Array], b: list[Array]) -> list[Array]:
     """rho with sum_j rho_j r_j^i = b_i, i = 0 .. n-1, for n <= 3 distinct r_j, any shape: Lagrange's polynomials."""
     if len(r) == 1:
         return [b[0]]
@@ -72,7 +72,7 @@ def _moved(x: Array, a_from: Array, a_to: Array, x0_hat: list[Array], lam: list[
     # b_i = i! h^i phi_(i+1)(-h) / B(h) up to the sign conventions of data prediction.
     b = [math.factorial(i) * -h * phi(i + 1, -h) / base for i in range(1, len(r) + 1)]
     # One unknown alone: the paper takes 1/2, which keeps the order.
-    rho = [jnp.full_like(h, 0.5)] if len(r) == 1 else weights(r, b)
+    rho = [jnp.full_like(h, 0.5)] if len(r) == 1 else lagrange_weights(r, b)
     for factor, slope in zip(rho, slopes, strict=True):
         out = out - per_image(jnp.sqrt(a_to) * base * factor, x) * slope
     return out
@@ -89,13 +89,13 @@ def _at_order(step_i: Array, order: int, by_order: list[Array]) -> Array:
 def unipc(order: int) -> Solver:
     """UniPC whose predictor is of ``order`` 2 or 3; it begins with order 1 and rises as it comes to know more."""
 
-    def begin(x_start: Array) -> Memory:
+    def begin(x_start: Array) -> UnipcMemory:
         b = x_start.shape[:1]
         # Values of steps that were not taken: distinct, so that what is computed from them and not used is finite.
         lam = tuple(jnp.full(b, -100.0 * (k + 1)) for k in range(order))
-        return Memory(x_start, (jnp.zeros_like(x_start),) * order, lam, jnp.full(b, 1e-6))
+        return UnipcMemory(x_start, (jnp.zeros_like(x_start),) * order, lam, jnp.full(b, 1e-6))
 
-    def advance(eps_fn: EpsFn, memory: Memory, x_t: Array, step: Step) -> tuple[Array, Memory]:
+    def advance(eps_fn: EpsFn, memory: UnipcMemory, x_t: Array, step: Step) -> tuple[Array, UnipcMemory]:
         a_t, a_s = (jnp.broadcast_to(a, x_t.shape[:1]) for a in (step.a_t, step.a_s))
         x0_hat, lam_t, last = denoised(x_t, eps_fn(x_t, step.t), step.a_t), half_log_snr(a_t), a_s >= 1.0
         known = [
@@ -103,7 +103,7 @@ def unipc(order: int) -> Solver:
             for p in range(1, order + 1)
         ]
         x_t = jnp.where(step.i == 1, x_t, _at_order(step.i - 1, order, known))
-        seen = Memory(x_t, (x0_hat, *memory.x0_hat)[:order], (lam_t, *memory.lam)[:order], a_t)
+        seen = UnipcMemory(x_t, (x0_hat, *memory.x0_hat)[:order], (lam_t, *memory.lam)[:order], a_t)
         to = jnp.where(last, jnp.sqrt(a_t), a_s)
         ahead = [_moved(x_t, a_t, to, list(seen.x0_hat[:p]), list(seen.lam[:p]), None) for p in range(1, order + 1)]
         return jnp.where(per_image(last, x_t), x0_hat, _at_order(step.i, order, ahead)), seen

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 INNER: Reason = ("folders, which are not entered", "Name each of them as a source of its own.")
 
 
-class Folder:
+class FolderSource:
     """Pictures at their own size; one that cannot be read is Bad, and the next follows.
 
     Names with numbers are ordered by them, so that ``9.png`` comes before ``10.png``.

@@ -9,10 +9,10 @@ from typing import Any
 from ddad_jax.data.can_render import PRODUCTS
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Source
-from ddad_jax.sources.folder import Folder
-from ddad_jax.sources.opencv import CONTAINERS, Camera, Video
+from ddad_jax.sources.folder import FolderSource
+from ddad_jax.sources.opencv import CONTAINERS, Camera, VideoFile
 from ddad_jax.sources.realsense import RECORDINGS, RealSense
-from ddad_jax.sources.simulated import Settings, Station
+from ddad_jax.sources.simulated import Station, StationSettings
 
 KINDS: Mapping[str, str] = {
     "camera:0": "a camera by its number, device path or stream address (camera:/dev/video2, camera:rtsp://...)",
@@ -41,8 +41,8 @@ def open_source(
     """The source that ``spec`` names, opened.
 
     Args:
-      spec: as in ``KINDS``. Options of the station (``ddad_jax.sources.simulated.Settings``) follow a question mark,
-        separated by &.
+      spec: as in ``KINDS``. Options of the station (``ddad_jax.sources.simulated.StationSettings``) follow a question
+        mark, separated by &.
       fps: the clock of a folder, without it one picture a second; recordings, videos and the station have their own,
         and a camera's frames are thinned (``rate.at_rate``).
       camera_fps: asked of a camera and a RealSense, which refuse a rate they do not have; None: what they like.
@@ -75,18 +75,18 @@ def open_source(
     except (OSError, RuntimeError, ValueError) as error:  # a name too long, an unknown user, a null byte
         raise InputError(_kinds(f"{spec[:80]!r}: no such file or folder ({error})")) from None
     if folder:
-        return Folder(path, fps=1.0 if fps is None else fps)
+        return FolderSource(path, fps=1.0 if fps is None else fps)
     suffix = path.suffix.lower()
     if suffix in RECORDINGS:
         return RealSense(recording=path, timeout=timeout, depth=depth)
     if suffix in CONTAINERS:
-        return Video(path)
+        return VideoFile(path)
     if path.exists():
         raise InputError(_kinds(f"{spec}: neither a video nor a RealSense recording, by its ending {suffix!r}"))
     raise InputError(_kinds(f"{spec}: no such file or folder, nor a kind of source"))
 
 
-def station_settings(text: str) -> Settings:
+def station_settings(text: str) -> StationSettings:
     """``PRODUCT?name=value&name=value`` as settings of the simulated station.
 
     Raises:
@@ -96,9 +96,9 @@ def station_settings(text: str) -> Settings:
     given: dict[str, Any] = {}
     for part in filter(None, query.split("&")):
         name, equals, value = part.partition("=")
-        kind = Settings.__annotations__.get(name)
+        kind = StationSettings.__annotations__.get(name)
         if kind is None or name == "product":
-            known = ", ".join(field for field in Settings._fields if field != "product")
+            known = ", ".join(field for field in StationSettings._fields if field != "product")
             raise InputError(f"station:{text}: no option {name!r}; there are {known}")
         if not equals or name in given:
             raise InputError(
@@ -108,7 +108,7 @@ def station_settings(text: str) -> Settings:
             given[name] = kind(value)
         except ValueError:
             raise InputError(f"station:{text}: {name}={value!r} is no {_SAID[kind]}") from None
-    return Settings(product, **given)
+    return StationSettings(product, **given)
 
 
 _SAID = {int: "whole number", float: "number", str: "word"}

@@ -22,7 +22,7 @@ PATIENCE = 1000
 """Frames in a row that cannot be decoded, after which nothing more is hoped for; a damaged header counts any number."""
 
 
-class Video:
+class VideoFile:
     """A video file; its clock is the file's own.
 
     A frame that cannot be decoded is Bad, and reading goes on behind it; so is each of those that the container

@@ -27,7 +27,7 @@ _TO_RGB: Mapping[str, int | None] = {
 _POLL = 200  # milliseconds of one wait, so that ``close`` need not wait longer
 
 
-def load() -> Any:
+def load_pyrealsense() -> Any:
     """The module ``pyrealsense2``, with libusb loaded for it.
 
     Raises:
@@ -88,7 +88,7 @@ class RealSense:
         self.live = recording is None
         self._timeout, self._depth, self._closed = timeout, depth, False
         self._lock = threading.Lock()
-        rs = self._rs = load()
+        rs = self._rs = load_pyrealsense()
         self._pipeline, config = rs.pipeline(), rs.config()
         profile = self._film(serial, config, fps) if recording is None else self._play(Path(recording), config)
         streams = {stream.stream_type(): stream.as_video_stream_profile() for stream in _video(rs, profile)}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddad_jax.data.can_defects import Defect
-from ddad_jax.data.can_render import PRODUCTS, check, render_frame
+from ddad_jax.data.can_render import PRODUCTS, check_can, render_frame
 from ddad_jax.data.can_scene import Scene
 from ddad_jax.data.cans import CLEAR, clear_pixels, station, visible_defect
 from ddad_jax.errors import InputError
@@ -27,7 +27,7 @@ MOST: Mapping[str, float] = {
 """Upper bounds of settings: what is beyond shows no can any more, does not fit into memory or never ends."""
 
 
-class Settings(NamedTuple):
+class StationSettings(NamedTuple):
     """What is filmed; the options of a ``station:`` source."""
 
     product: str
@@ -79,7 +79,7 @@ class Station:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: StationSettings,
         *,
         start: int = 0,
         clock: Callable[[], float] = time.monotonic,
@@ -156,16 +156,16 @@ class _Video(NamedTuple):
     defect: Defect | None
 
 
-def _seeds(s: Settings, *key: int) -> np.random.SeedSequence:
+def _seeds(s: StationSettings, *key: int) -> np.random.SeedSequence:
     # The first number keeps these videos apart from the data sets of ``cans``, which begin with 0 or 1 there.
     return np.random.SeedSequence(s.seed, spawn_key=(PRODUCTS.index(s.product), 2, *key))
 
 
-def _rng(s: Settings, *key: int) -> np.random.Generator:
+def _rng(s: StationSettings, *key: int) -> np.random.Generator:
     return np.random.default_rng(_seeds(s, *key))
 
 
-def _video(s: Settings) -> _Video:
+def _video(s: StationSettings) -> _Video:
     state, can = STATES.index(s.state), s.video if s.can < 0 else s.can
     # All states of a set-up stand before the same camera: light alone must not tell them apart.
     scene = station(s.product, _rng(s, 0, s.video if s.setup < 0 else s.setup))
@@ -205,11 +205,11 @@ def _touched(scene: Scene, rng: np.random.Generator) -> Scene:
     )
 
 
-def _require(s: Settings) -> None:
+def _require(s: StationSettings) -> None:
     for name, most in MOST.items():
         if abs(getattr(s, name)) > most:
             raise InputError(f"{name}={getattr(s, name)}: expected at most {most:g}")
-    check(s.product, s.size)
+    check_can(s.product, s.size)
     if s.state not in STATES:
         raise InputError(f"state={s.state}: the station films {', '.join(STATES)}")
     for name in ("video", "seed", "unplug", "noise", "tilt"):

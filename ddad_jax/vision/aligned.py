@@ -12,7 +12,7 @@ from ddad_jax.vision.registration import Reference, Registration, register, warp
 
 
 class Aligned(NamedTuple):
-    """images and notes: as ``load`` gives them; found: what became of each, by its name."""
+    """images and notes: as ``load_pictures`` gives them; found: what became of each, by its name."""
 
     images: ImageSet
     found: Mapping[str, Registration]
@@ -27,17 +27,17 @@ def load_aligned(
     orient: bool,
     any_nonzero: bool = False,
 ) -> Aligned:
-    """``load`` with registration in between: picture and mask are warped at their own size, then resized.
+    """``load_pictures`` with registration in between: picture and mask are warped at their own size, then resized.
 
     A picture whose registration is refused is taken as it is, its mask too; ``found`` says so.
       Deviation: the thesis warps whatever homography comes out.
 
     Args:
-      pictures, size, orient, any_nonzero: as of ``load``.
+      pictures, size, orient, any_nonzero: as of ``load_pictures``.
       reference: what they are brought onto.
 
     Raises:
-      InputError: as ``load``.
+      InputError: as ``load_pictures``.
 
     Source: line clearance thesis, section 3.4, "Image Registration".
     """

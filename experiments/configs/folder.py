@@ -19,6 +19,7 @@ from experiments.config import base, reference
 SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
+    "ensemble": {"members": (("padim",), ("patchcore",))},
 }
 """Method -> what its sweep tries."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.curves import TITLES
-from ddad_jax.engine.figures.parts import BLUE, GREY, NAMES, ORANGE, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREY, NAMES, ORANGE, save_figure, tidy
 from ddad_jax.engine.store.tables import Row, is_number
 from experiments.papers.numbers import Numbers, average_of
 
@@ -54,7 +54,7 @@ def beside_paper(rows: Sequence[Row], published: Numbers, path: str | Path, *, s
     ]
     names = [f"paper, {published.where}: each category", "its mean", "this run, other pictures"]
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def beside_paper_table(rows: Sequence[Row], published: Numbers, *, setting: str) -> list[Row]:

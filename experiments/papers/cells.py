@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from experiments.papers.numbers import AVERAGE, Numbers, Value, average_of, mean_of
 from experiments.papers.settings import DATA
-from experiments.papers.table import Block, Line, Run
+from experiments.papers.table import Run, TableBlock, TableLine
 
 Rows = Mapping[str, Mapping[str, Any]]
 """Rows of a run by ``method.key_of``."""
@@ -48,7 +48,7 @@ class Sheet(NamedTuple):
     features: bool
 
 
-def filled(block: Block, found: Mapping[str, Sequence[tuple[Run, Rows]]], *, published: bool = False) -> Sheet:
+def filled(block: TableBlock, found: Mapping[str, Sequence[tuple[Run, Rows]]], *, published: bool = False) -> Sheet:
     """The block with what the runs say.
 
     Args:
@@ -114,7 +114,7 @@ def _doubtful(numbers: Numbers, row: str) -> bool:
     return of_row and numbers.rows[row].average is None
 
 
-def _row(line: Line, runs: Sequence[tuple[Run, Rows]]) -> Mapping[str, Any] | None:
+def _row(line: TableLine, runs: Sequence[tuple[Run, Rows]]) -> Mapping[str, Any] | None:
     for run, rows in runs:
         if line in run.lines:
             return rows.get(run.key(line))

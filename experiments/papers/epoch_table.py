@@ -13,13 +13,13 @@ from experiments.papers.running import Ask, Found, State, folder_of
 from experiments.papers.table import Run, Table
 
 
-def curves_of(ask: Ask, found: Found) -> Curves:
+def category_curves(ask: Ask, found: Found) -> Curves:
     """Of the categories that have any."""
     by_category = {category: _lines(ask, [run for run, _ in runs]) for (_, category), runs in found.items()}
     return {category: lines for category, lines in by_category.items() if lines}
 
 
-def records(curves: Curves) -> list[dict[str, Any]]:
+def curve_records(curves: Curves) -> list[dict[str, Any]]:
     return [
         {"category": category, "line": name, "epoch": epoch, "image_auroc": value}
         for category, lines in curves.items()
@@ -28,7 +28,7 @@ def records(curves: Curves) -> list[dict[str, Any]]:
     ]
 
 
-def text(table: Table, curves: Curves) -> str:
+def curves_text(table: Table, curves: Curves) -> str:
     """A row an epoch, a column a line."""
     names = [line.name for line in table.blocks[0].lines]
     rows = [
@@ -39,7 +39,7 @@ def text(table: Table, curves: Curves) -> str:
     return format_table(rows, ["category", "epoch", *names], max_rows=200) if rows else "not run"
 
 
-def words(table: Table, ask: Ask, states: Sequence[State]) -> tuple[list[str], list[str]]:
+def table_captions(table: Table, ask: Ask, states: Sequence[State]) -> tuple[list[str], list[str]]:
     """What stands above the table, and below."""
     numbers = table.blocks[0].printed
     above = [f"{numbers.where}: {numbers.title} (in %)"]

@@ -15,7 +15,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
-from ddad_jax.engine.methods.ddad.noise_predictor import restored
+from ddad_jax.engine.methods.ddad.noise_predictor import restored_params
 from ddad_jax.engine.methods.ddad.points import UNSAID
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.method import Plan
@@ -29,7 +29,7 @@ from ddad_jax.weights import load_backbone
 def judge_epochs(c: DDADSettings, workdir: Path, data: Data, todo: Plan) -> None:
     """Rows of the plan's points for every epoch that the adaptation in ``workdir`` ran, those there are kept."""
     original = load_backbone(c.backbone.name, c.backbone.weights or None)
-    epochs, params = Checkpoints(workdir / "adapt" / "epochs", keep=None), restored(c, workdir)
+    epochs, params = Checkpoints(workdir / "adapt" / "epochs", keep=None), restored_params(c, workdir)
     for epoch in range(_epochs_run(workdir) + 1):
         folder = workdir / "epochs" / str(epoch)
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def judge_epochs(c: DDADSettings, workdir: Path, data: Data, todo: Plan) -> None
         variables = jax.tree.map(jnp.asarray, epochs.restore(original, epoch)) if epoch else original
         program = evidence.program_of(c, params, variables, device_mesh())
         fitted = FittedDDAD(c, folder, params, variables, epoch, program)
-        rows.run(c, folder, data, fitted, todo._replace(selected=None))
+        rows.compute_rows(c, folder, data, fitted, todo._replace(selected=None))
     (workdir / "epochs" / "done").touch()
 
 
@@ -58,4 +58,4 @@ def rows_by_epoch(workdir: Path) -> dict[int, list[dict[str, Any]]]:
 def _epochs_run(workdir: Path) -> int:
     path = workdir / "adapt" / "chosen.json"
     mend = "Name another --workdir, or delete this one to start again"
-    return int(kept.read(path, {"epochs_run": int}, mend=mend)[0]["epochs_run"])
+    return int(kept.read_content(path, {"epochs_run": int}, mend=mend)[0]["epochs_run"])

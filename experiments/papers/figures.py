@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from ddad_jax.engine.figures.parts import BLUE, GREEN, ORANGE, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREEN, ORANGE, save_figure, tidy
 from experiments.papers.cells import Sheet
 from experiments.papers.numbers import WORDS
 
@@ -51,7 +51,7 @@ def bars(sheet: Sheet, path: Path) -> Path:
     keys = [Patch(facecolor=colour, label=name) for name, colour in COLOURS.items()]
     figure.legend(handles=[*keys, Patch(label="the paper's", **PAPERS)], ncols=6, loc="outside lower center",
                   fontsize=8, frameon=False)  # fmt: skip
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def epoch_curves(curves: Curves, path: Path) -> Path | None:
@@ -71,4 +71,4 @@ def epoch_curves(curves: Curves, path: Path) -> Path | None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         tidy(axes)
         axes.legend(fontsize=7, frameon=False)
-    return save(figure, path)
+    return save_figure(figure, path)

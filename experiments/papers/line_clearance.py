@@ -12,11 +12,11 @@ from ddad_jax.data.names import require_inside
 from ddad_jax.engine.data.data_sets import KINDS
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.data.view import read_registered, reference_picture
-from ddad_jax.engine.figures.views import ViewCurves, curves_of, views_figure
+from ddad_jax.engine.figures.views import ViewCurves, view_curves, views_figure
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, DDADSweepSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report.views import write_views
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import format_table, plain, write_csv, write_text
 from ddad_jax.engine.sweep.selected import load_selected
@@ -37,7 +37,7 @@ UNREGISTERED = "-NR"
 """Behind a view's name in that of the workdir of a model of its own, trained on pictures that are not registered."""
 
 OURS = ("eight.csv", "eight.json", "views.html", "figures")
-"""What ``report`` leaves beside the views' workdirs."""
+"""What ``report_line_clearance`` leaves beside the views' workdirs."""
 
 
 class Eight(NamedTuple):
@@ -94,7 +94,7 @@ def eight_of(config: DDADSettings, workdir: Path, view: str, track: Sequence[str
         rows |= {name: row for row in found for name in names_of(row, bool(register))}
     c = changed(c, {"view.register": own})
     data, shown = load_data(c), load_selected(workdir / view)
-    curves = curves_of(shown["maps"], shown["scores"], data.test, crop=c.score.crop)
+    curves = view_curves(shown["maps"], shown["scores"], data.test, crop=c.score.crop)
     kept = {name: rows[name] for name in CONFIGURATIONS if name in rows}
     return Eight(kept, read_registered(workdir / view), curves)
 
@@ -117,10 +117,10 @@ def _of_view(config: DDADSettings, view: str) -> DDADSettings:
     sweep = DDADSweepSettings(seed=config.sweep.seed[:1], mask_before=both, mask_after=both)
     own = {"data.category": view, "view.name": config.view.name or view}
     point = {"at_threshold": True, "select": "", "teacher": 0}
-    return check(replace(changed(config, {**own, **point}), sweep=sweep))
+    return check_settings(replace(changed(config, {**own, **point}), sweep=sweep))
 
 
-def report(config: DDADSettings, workdir: Path, views: Mapping[str, Eight]) -> None:
+def report_line_clearance(config: DDADSettings, workdir: Path, views: Mapping[str, Eight]) -> None:
     """eight.csv, eight.json, views.html and the printed tables."""
     rows = [
         {"view": view, "configuration": name, **{metric: row.get(metric) for metric in METRICS},

@@ -105,7 +105,7 @@ def averages_that_differ(tolerance: float = 0.0501) -> list[tuple[str, str, str]
     return found
 
 
-def repeated() -> list[list[tuple[str, str]]]:
+def repeated_results() -> list[list[tuple[str, str]]]:
     """The (table, row) that state one result, a list for each result."""
     return [[(table, row) for table, row in places] for places in json.loads(FILE.read_text("utf-8"))["repeated"]]
 
@@ -128,7 +128,7 @@ def stated(name: str, row: str) -> dict[tuple[str, str], float]:
 def repeats_that_differ(name: str) -> list[str]:
     """What a table prints otherwise than another that states the same result, a sentence for each row."""
     sentences = []
-    for places in repeated():
+    for places in repeated_results():
         for row in (row for table, row in places if table == name):
             parts = [_told(at, number, name, places) for at, number in stated(name, row).items()]
             if told := "; ".join(part for part in parts if part):

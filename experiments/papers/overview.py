@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ddad_jax.data.listing import listed
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.errors import InputError
 from experiments.papers.cells import filled
 from experiments.papers.epochs import epochs_there
@@ -77,7 +77,7 @@ def planned(states: Sequence[State]) -> str:
         if state.run.config.adapt.epochs and not (state.folder / "adapt" / "chosen.json").exists():
             todo.append(f"adapt for at most {state.run.config.adapt.epochs} epochs")
         if state.missing:
-            asked = plan(state.run.config, sweep=True)
+            asked = ddad_plan(state.run.config, sweep=True)
             many = f"{len(asked.costly)} reconstructions of each picture, {len(asked.cheap)} scores of each"
             todo.append(f"at most {many}")
         said = f"skipped: {state.skipped}" if state.skipped else "; ".join(todo) if state.missing else "there already"

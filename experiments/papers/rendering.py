@@ -22,7 +22,7 @@ def lines_of(cell: Cell) -> list[str]:
     return [line for line in (ours, paper, difference) if line]
 
 
-def text(sheet: Sheet) -> str:
+def sheet_text(sheet: Sheet) -> str:
     """Aligned columns. Where the paper's orientation is too wide for a terminal, the other one."""
     upright = _text(*grid(sheet))
     if _width(upright) <= WIDEST:
@@ -56,7 +56,7 @@ def html(sheet: Sheet, label: str) -> str:
     )
 
 
-def records(sheet: Sheet) -> list[dict[str, Any]]:
+def sheet_records(sheet: Sheet) -> list[dict[str, Any]]:
     """A row for every number, for results that a program reads on."""
     found = []
     for (row, column), cell in sheet.cells.items():

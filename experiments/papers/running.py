@@ -17,16 +17,16 @@ from ddad_jax.backbones import BACKBONES
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data, load_data
-from ddad_jax.engine.methods.ddad.noise_predictor import restored, trained
-from ddad_jax.engine.methods.ddad.points import SETTINGS, UNSAID, plan
+from ddad_jax.engine.methods.ddad.noise_predictor import restored_params, trained
+from ddad_jax.engine.methods.ddad.points import SETTINGS, UNSAID, ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, TRAINED_WITH
 from ddad_jax.engine.methods.method import key_of
 from ddad_jax.engine.pipeline import run_all
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
-from ddad_jax.engine.workdir import held, open_workdir, require_same
+from ddad_jax.engine.workdir import open_workdir, require_same_run, workdir_lock
 from ddad_jax.errors import InputError
 from ddad_jax.weights import find_backbone
 from experiments.papers.epochs import epochs_there, judge_epochs
@@ -48,7 +48,7 @@ def begin_with_training(folder: Path, source: Path, config: DDADSettings, data: 
       InputError: ``source`` was trained with other settings or pictures than ``config`` and ``data`` say, or its
         training has not ended; ``folder`` holds another training.
     """
-    require_same(source, config, data)
+    require_same_run(source, config, data)
     wanted = training_fingerprint(source)
     if (folder / "train").exists():
         if training_fingerprint(folder) != wanted:
@@ -57,7 +57,7 @@ def begin_with_training(folder: Path, source: Path, config: DDADSettings, data: 
                 "that training"
             )
         return
-    restored(config, source)  # refuses one that has not ended
+    restored_params(config, source)  # refuses one that has not ended
     part = folder / ".train.part"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(part, ignore_errors=True)
@@ -152,7 +152,7 @@ def states(table: Table, ask: Ask, *, download: bool = False) -> list[State]:
                 name = run.config.backbone.name
                 if name not in absent:
                     absent[name] = _absent(name, ask, download=download)
-                check(run.settings)
+                check_settings(run.settings)
                 folder = folder_of(ask, run)
                 missing = _missing(run, folder, epochs=table.epochs)
                 begun = (folder.parent / "unet" / "train").is_dir()
@@ -163,13 +163,13 @@ def states(table: Table, ask: Ask, *, download: bool = False) -> list[State]:
 def _missing(run: Run, folder: Path, *, epochs: bool) -> tuple[str, ...]:
     if epochs:
         return () if epochs_there(folder) else ("epochs",)
-    rows = rows_of(run, folder)
+    rows = journal_rows(run, folder)
     missing = [key for key in dict.fromkeys(run.key(line) for line in run.lines) if key not in rows]
     # The run writes it last: a kill before it left the rows, but no page.
     return (*missing, *(() if (folder / "report.html").exists() else ("report",)))
 
 
-def make(table: Table, ask: Ask) -> list[State]:
+def run_missing(table: Table, ask: Ask) -> list[State]:
     """Run what is missing; the states before. Repeated after a kill, it goes on.
 
     Raises:
@@ -193,24 +193,24 @@ def make(table: Table, ask: Ask) -> list[State]:
 def _make(table: Table, ask: Ask, state: State) -> None:
     config, unet = state.run.settings, state.folder.parent / "unet"
     data = load_data(config)
-    with held(unet):
+    with workdir_lock(unet):
         open_workdir(unet, config, data)
         write = tracking.writer_of(unet, ask.track, config.to_dict(), SETTINGS)
         trained(config, unet, data, write)
         write.close()
-        with held(state.folder):
+        with workdir_lock(state.folder):
             begin_with_training(state.folder, unet, config, data)
-    with held(state.folder):
+    with workdir_lock(state.folder):
         run_all(config, state.folder, sweep=not table.epochs, track=ask.track)
         if table.epochs:
-            judge_epochs(config, state.folder, data, plan(config, sweep=True))
+            judge_epochs(config, state.folder, data, ddad_plan(config, sweep=True))
 
 
 def folder_of(ask: Ask, run: Run) -> Path:
     return ask.folder / run.named.data / run.named.category / run.name
 
 
-def rows_of(run: Run, folder: Path) -> dict[str, dict[str, Any]]:
+def journal_rows(run: Run, folder: Path) -> dict[str, dict[str, Any]]:
     """Rows of the run's journal by their key, of equals the one written last; it is of one model alone."""
     return {key_of(row, SETTINGS): row for row in ({**UNSAID, **row} for row in read_jsonl(folder / "journal.jsonl"))}
 
@@ -226,7 +226,7 @@ def everything(table: Table, ask: Ask) -> Found:
         base = ask.folder / data
         for category in sorted(p.name for p in base.iterdir() if p.is_dir()) if base.is_dir() else []:
             runs = _runs(table, ask, data, category)
-            found[data, category] = [(run, rows_of(run, folder_of(ask, run))) for run in runs]
+            found[data, category] = [(run, journal_rows(run, folder_of(ask, run))) for run in runs]
     return found
 
 
@@ -285,7 +285,7 @@ def weights_of(given: list[str]) -> dict[str, Path]:
 def _same_settings(state: State) -> bool:
     """Whether the folder's config.json is of these settings, as far as they bind a workdir."""
     try:
-        before, _ = kept.read(state.folder / "config.json")
+        before, _ = kept.read_content(state.folder / "config.json")
     except InputError:
         return False
     now = json.loads(json.dumps(state.run.config.to_dict()))

@@ -42,7 +42,7 @@ class Named(NamedTuple):
     published: bool = False
 
 
-def settings_of(named: Named, size: str, root: str = "") -> ConfigDict:
+def category_config(named: Named, size: str, root: str = "") -> ConfigDict:
     """One category at one size: its own point, nothing swept, nothing chosen.
 
     Raises:

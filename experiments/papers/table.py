@@ -11,19 +11,18 @@ from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import Point, key_of
-from ddad_jax.engine.methods.method import settings_of as row_settings
+from ddad_jax.engine.methods.method import Point, key_of, point_settings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments.papers.numbers import Numbers, tables
-from experiments.papers.settings import DATA, OFFLINE, Named, settings_of
+from experiments.papers.settings import DATA, OFFLINE, Named, category_config
 
 FROZEN = {"adapt.epochs": 0}
 PIXELS = {"feature_weight": 0.0}
 FEATURES = {"v": 0.0}
 
 
-class Line(NamedTuple):
+class TableLine(NamedTuple):
     """A row or column of a table that is made here.
 
     name: the paper's, or one of our own. network: ddad | ddad_s. made: settings of ``backbone`` and ``adapt`` in the
@@ -42,12 +41,12 @@ class Line(NamedTuple):
         return "backbone.name" not in self.made and self.point.get("feature_weight", 1.0) > 0
 
 
-def pixels_alone(name: str, **point: Any) -> Line:
+def pixels_alone(name: str, **point: Any) -> TableLine:
     """Features take no part in it, so it asks for no weights to download and no adaptation."""
-    return Line(name, made={"backbone.name": OFFLINE, **FROZEN}, point={**PIXELS, **point})
+    return TableLine(name, made={"backbone.name": OFFLINE, **FROZEN}, point={**PIXELS, **point})
 
 
-def extractors(networks: Mapping[str, str]) -> tuple[Line, ...]:
+def extractors(networks: Mapping[str, str]) -> tuple[TableLine, ...]:
     """Each as it came, adapted, and adapted with pixels; behind the paper's the one that needs no download.
 
     Args:
@@ -58,34 +57,37 @@ def extractors(networks: Mapping[str, str]) -> tuple[Line, ...]:
         line
         for name, ours in named.items()
         for line in (
-            Line(name, made={"backbone.name": ours, **FROZEN}, point=FEATURES),
-            Line(f"{name}+DA", made={"backbone.name": ours}, point=FEATURES),
-            Line(f"{name}+DA+pixel", made={"backbone.name": ours}),
+            TableLine(name, made={"backbone.name": ours, **FROZEN}, point=FEATURES),
+            TableLine(f"{name}+DA", made={"backbone.name": ours}, point=FEATURES),
+            TableLine(f"{name}+DA+pixel", made={"backbone.name": ours}),
         )
     )
 
 
-def by_steps() -> tuple[Line, ...]:
+def by_steps() -> tuple[TableLine, ...]:
     """The numbers of denoising steps of Tables 5 to 7, and the small network."""
-    return (*(Line(f"DDAD-{n}", point={"steps": n}) for n in (5, 10, 25)), Line("DDAD-S-10", network="ddad_s"))
+    return (
+        *(TableLine(f"DDAD-{n}", point={"steps": n}) for n in (5, 10, 25)),
+        TableLine("DDAD-S-10", network="ddad_s"),
+    )
 
 
-def parts_of_the_method() -> tuple[Line, ...]:
+def parts_of_the_method() -> tuple[TableLine, ...]:
     """The bars of Figures 4 and 8, left to right."""
     return (
         pixels_alone("pixels, w = 0", w=0.0),
         pixels_alone("pixels, conditioned"),
-        Line("features, pretrained", made=FROZEN, point=FEATURES),
-        Line("features, adapted", point=FEATURES),
-        Line("pixels and features"),
+        TableLine("features, pretrained", made=FROZEN, point=FEATURES),
+        TableLine("features, adapted", point=FEATURES),
+        TableLine("pixels and features"),
     )
 
 
-class Block(NamedTuple):
+class TableBlock(NamedTuple):
     """numbers: name in numbers.json. lines: those made here; the paper's others have its numbers alone."""
 
     numbers: str
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
 
     @property
     def printed(self) -> Numbers:
@@ -98,7 +100,7 @@ class Run(NamedTuple):
     named: Named
     name: str
     config: ConfigDict
-    lines: tuple[Line, ...]
+    lines: tuple[TableLine, ...]
 
     @property
     def training(self) -> str:
@@ -110,22 +112,22 @@ class Run(NamedTuple):
         """As the engine takes them, unchecked."""
         return DDADSettings.of(self.config.to_dict())
 
-    def point(self, line: Line) -> Point:
+    def point(self, line: TableLine) -> Point:
         recon, score = config_point(self.settings)
         for_recon = {name: value for name, value in line.point.items() if name in ReconPoint._fields}
         for_score = {name: value for name, value in line.point.items() if name not in ReconPoint._fields}
         return Point(recon._replace(**for_recon), score._replace(**for_score))
 
-    def key(self, line: Line) -> str:
+    def key(self, line: TableLine) -> str:
         """Of the line's row in the run's journal."""
-        return key_of(row_settings(*self.point(line)), SETTINGS)
+        return key_of(point_settings(*self.point(line)), SETTINGS)
 
 
 class Table(NamedTuple):
     """name: as --table has it. blocks: one, or two halves of different data sets."""
 
     name: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[TableBlock, ...]
 
     @property
     def epochs(self) -> bool:
@@ -135,7 +137,7 @@ class Table(NamedTuple):
     def data(self) -> list[str]:
         return list(dict.fromkeys(block.printed.data for block in self.blocks))
 
-    def lines(self, data: str) -> list[Line]:
+    def lines(self, data: str) -> list[TableLine]:
         """Those of the blocks over ``data``, each once."""
         lines = [line for block in self.blocks if block.printed.data == data for line in block.lines]
         return list({line.name: line for line in lines}.values())
@@ -155,7 +157,7 @@ class Table(NamedTuple):
         runs: dict[str, Run] = {}
         for line in self.lines(data):
             named = Named(data, category, line.network == "ddad_s", published)
-            c = settings_of(named, size, root)
+            c = category_config(named, size, root)
             with c.unlocked():
                 c.backbone.name = backbone or c.backbone.name
                 for dotted, value in line.made.items():
@@ -186,7 +188,7 @@ class Table(NamedTuple):
         return found[0].config
 
 
-def extractor_of(c: ConfigDict, line: Line) -> str:
+def extractor_of(c: ConfigDict, line: TableLine) -> str:
     """The end of a workdir's path: what tells the feature extractors of a category from each other. One that the
     category's settings do not adapt is frozen, whatever manner of adaptation the line asks for."""
     if not c.adapt.epochs:

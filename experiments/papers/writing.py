@@ -15,7 +15,7 @@ from experiments.papers.table import Table
 from experiments.papers.words import footnotes, head
 
 
-class Part(NamedTuple):
+class TableSection(NamedTuple):
     """A table as it is told, three times. above, below: what stands there, a paragraph or a note each."""
 
     above: list[str]
@@ -25,17 +25,17 @@ class Part(NamedTuple):
     below: list[str]
 
 
-def write(table: Table, ask: Ask, states: Sequence[State]) -> str:
+def write_paper_table(table: Table, ask: Ask, states: Sequence[State]) -> str:
     """Every file of the table, each replaced as a whole; the text for the terminal."""
     figure = table.name.startswith("figure")
     base, found = ask.folder / (table.name if figure else f"table{table.name}"), everything(table, ask)
-    records, parts, caption = list[dict[str, Any]](), list[Part](), ""
+    records, parts, caption = list[dict[str, Any]](), list[TableSection](), ""
     if table.epochs:
-        curves = epoch_table.curves_of(ask, found)
-        above, below = epoch_table.words(table, ask, states)
-        told = epoch_table.text(table, curves)
-        parts.append(Part(above, told, f"```\n{told}\n```", f"<pre>{escape(told)}</pre>", below))
-        records = epoch_table.records(curves)
+        curves = epoch_table.category_curves(ask, found)
+        above, below = epoch_table.table_captions(table, ask, states)
+        told = epoch_table.curves_text(table, curves)
+        parts.append(TableSection(above, told, f"```\n{told}\n```", f"<pre>{escape(told)}</pre>", below))
+        records = epoch_table.curve_records(curves)
         drawn = figures.epoch_curves(curves, base.with_suffix(".png"))
         caption = "Solid: both distances. Dashed: features alone."
     else:
@@ -46,9 +46,9 @@ def write(table: Table, ask: Ask, states: Sequence[State]) -> str:
         ]  # fmt: skip
         for sheet in sheets:
             above, below = head(sheet, ask), footnotes(sheet, ask, states)
-            shown = rendering.text(sheet), rendering.markdown(sheet), rendering.html(sheet, above[0])
-            parts.append(Part(above, *shown, below))
-            records += rendering.records(sheet)
+            shown = rendering.sheet_text(sheet), rendering.markdown(sheet), rendering.html(sheet, above[0])
+            parts.append(TableSection(above, *shown, below))
+            records += rendering.sheet_records(sheet)
         drawn = figures.bars(sheets[0], base.with_suffix(".png")) if figure else None
         caption = "Filled: ours. Outlines: those of the paper."
     write_csv(base.with_suffix(".csv"), records, columns=None if records else ["table"])
@@ -61,7 +61,7 @@ def write(table: Table, ask: Ask, states: Sequence[State]) -> str:
     return "\n\n".join([*texts, "files: " + ", ".join(str(base.with_suffix(kind)) for kind in kinds)])
 
 
-def _marked(part: Part) -> str:
+def _marked(part: TableSection) -> str:
     title, *others = part.above
     return "\n\n".join([f"## {title}", *others, part.markdown, "\n".join(_notes(part))]) + "\n"
 
@@ -70,7 +70,7 @@ def _linked(drawn: Path | None, caption: str) -> str:
     return f"\n![{caption}]({drawn.name})\n" if drawn else ""
 
 
-def _section(part: Part) -> str:
+def _section(part: TableSection) -> str:
     title, *others = (escape(line) for line in part.above)
     loud = [f"<strong>{line}</strong>" if line.startswith("NOT ") else line for line in others]
     paragraphs = "".join(f"<p>{line}</p>" for line in loud)
@@ -78,5 +78,5 @@ def _section(part: Part) -> str:
     return f"<section><h2>{title}</h2>{paragraphs}{part.html}<ul>{notes}</ul></section>"
 
 
-def _notes(part: Part) -> list[str]:
+def _notes(part: TableSection) -> list[str]:
     return [f"- {note}" for note in part.below]

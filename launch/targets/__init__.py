@@ -1,1 +1,1 @@
-"""L8. One file a target: ``render(job, settings) -> Rendered``, pure, with the settings a typed tuple of that file."""
+"""L8. One file a target: ``render_NAME(job, settings) -> Rendered``, pure, and its settings, a typed tuple."""

@@ -9,10 +9,10 @@ from typing import NamedTuple
 from ddad_jax.errors import InputError
 from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 
 
-class Settings(NamedTuple):
+class GkeSettings(NamedTuple):
     """See SETTINGS_HELP."""
 
     cluster: str = ""
@@ -65,7 +65,7 @@ SETTINGS_HELP: dict[str, str] = {
 PRIORITIES = ("very-low", "low", "medium", "high", "very-high")
 
 
-def render(job: Job, settings: Settings) -> Rendered:
+def render_gke(job: Job, settings: GkeSettings) -> Rendered:
     """The scripts of one workload.
 
     Raises:
@@ -112,12 +112,12 @@ def render(job: Job, settings: Settings) -> Rendered:
         + shell.body("fail.sh", "patient.sh", "whose.sh", "source.sh", "buckets_here.sh", "gke.sh"),
         "worker.sh": head + shell.variables(worker) + "\n" + shell.body("fail.sh", "buckets.sh", "gke_worker.sh"),
     }
-    steps = (Step("create the workload, wait for it, fetch its logs, delete it", ("bash", "launch.sh")),)
+    steps = (LaunchCommand("create the workload, wait for it, fetch its logs, delete it", ("bash", "launch.sh")),)
     named = tools.needed("bash", "git", "tar", "base64", "gcloud", "xpk", "kubectl")
     return Rendered(files, steps, named, _notes(settings, mounted))
 
 
-def _create(settings: Settings) -> tuple[str, ...]:
+def _create(settings: GkeSettings) -> tuple[str, ...]:
     device = f"--tpu-type={settings.tpu_type}" if settings.tpu_type else f"--device-type={settings.device_type}"
     options = [device, f"--priority={settings.priority}", f"--max-restarts={settings.max_restarts}"]
     if _is_tpu(settings):
@@ -136,13 +136,13 @@ def _create(settings: Settings) -> tuple[str, ...]:
     return (*options, f"--base-docker-image={settings.base_image}", "--script-dir=source")
 
 
-def _is_tpu(settings: Settings) -> bool:
+def _is_tpu(settings: GkeSettings) -> bool:
     return bool(settings.tpu_type) or re.match(r"(v\d|tpu)", settings.device_type) is not None
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: GkeSettings) -> None:
     def checked(field: str, pattern: str, expected: str) -> None:
-        shell.checked(shell.flag("gke", field), getattr(settings, field), pattern, expected)
+        shell.require_pattern(shell.flag("gke", field), getattr(settings, field), pattern, expected)
 
     name = r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?"
     rule = "up to 40 lower-case letters, digits and -, a letter first and no - at the end"
@@ -162,7 +162,7 @@ def _check(settings: Settings) -> None:
     checked("image", f"|{image}", "an image, such as us-docker.pkg.dev/my-project/ddad/run:1")
     checked("folder", r"/[\w./-]*", "an absolute path of letters, digits, - and _")
     checked("storage", f"|{name}", rule)
-    cloud.check("gke", settings._asdict())
+    cloud.check_cloud_settings("gke", settings._asdict())
     shell.check_numbers("gke", settings._asdict(), {"num_slices": 1, "max_restarts": 0, "wait_minutes": 0})
     if settings.num_slices > 1 and not _is_tpu(settings):
         raise InputError(f"--gke_num_slices={settings.num_slices}: expected 1, slices are of TPUs")
@@ -175,7 +175,7 @@ def _check(settings: Settings) -> None:
         raise InputError("--gke_spot and --gke_reservation exclude each other: expected one of them, or neither")
 
 
-def _notes(settings: Settings, mounted: tuple[str, ...]) -> tuple[str, ...]:
+def _notes(settings: GkeSettings, mounted: tuple[str, ...]) -> tuple[str, ...]:
     notes = [f"The nodes of {settings.cluster} cost as long as the cluster has them, with or without a workload."]
     if settings.storage:
         options = "implicit-dirs,metadata-cache:ttl-secs:0,metadata-cache:negative-ttl-secs:0"

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from ddad_jax.errors import InputError
 from launch import buckets, shell
 from launch.job import Job
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 
 
-class Settings(NamedTuple):
+class LocalSettings(NamedTuple):
     """See SETTINGS_HELP."""
 
     processes: int = 0
@@ -37,7 +37,7 @@ BOUNDS = {1: "1,1,1", 2: "1,2,1", 4: "2,2,1", 8: "2,4,1"}
 TOGETHER = ("-m", "launch.together")
 
 
-def render(job: Job, settings: Settings) -> Rendered:
+def render_local(job: Job, settings: LocalSettings) -> Rendered:
     """One command, several at the same time, or the three stages of a sweep in shards.
 
     Raises:
@@ -49,10 +49,12 @@ def render(job: Job, settings: Settings) -> Rendered:
     count = _count(job, settings, len(sets))
     every = _environment(settings, [number for one in sets for number in one])
     each = [_environment(settings, one) for one in sets] or [every] * count
-    python = shell.words("--python", settings.python)
+    python = shell.interpreter_words("--python", settings.python)
     leash = (*python, "-m", "launch.leash")
     if count == 1:
-        return Rendered({}, (Step(f"{job.program}", (*every, *shell.argv(settings.python, job)), leashed=True),))
+        return Rendered(
+            {}, (LaunchCommand(f"{job.program}", (*every, *shell.argv(settings.python, job)), leashed=True),)
+        )
     notes: tuple[str, ...] = ()
     if not sets and not settings.fake_devices:
         notes = ("Without --devices every process takes all devices there are, which GPUs and TPUs do not allow; on a "
@@ -64,26 +66,26 @@ def render(job: Job, settings: Settings) -> Rendered:
         }
         models, collect = ((*every, *shell.argv(settings.python, job, *more)) for more in (("--models_only",), ()))
         steps = (
-            Step("models and grids that all shards need", models, leashed=True),
-            Step(f"{count} shards of the grid", (*python, *TOGETHER, "shards.json"), leashed=True),
-            Step("collect the rows, and report", collect, leashed=True),
+            LaunchCommand("models and grids that all shards need", models, leashed=True),
+            LaunchCommand(f"{count} shards of the grid", (*python, *TOGETHER, "shards.json"), leashed=True),
+            LaunchCommand("collect the rows, and report", collect, leashed=True),
         )
-        return Rendered({"shards.json": told(commands)}, steps, (), notes)
+        return Rendered({"shards.json": local_commands_text(commands)}, steps, (), notes)
     found = f"--coordinator=127.0.0.1:{settings.port}", f"--num_processes={count}"
     commands = {
         f"process {k}": (*each[k], *leash, *shell.argv(settings.python, job, *found, f"--process_id={k}"))
         for k in range(count)
     }
-    step = Step(f"{count} processes of one run", (*python, *TOGETHER, "processes.json"), leashed=True)
-    return Rendered({"processes.json": told(commands)}, (step,), (), notes)
+    step = LaunchCommand(f"{count} processes of one run", (*python, *TOGETHER, "processes.json"), leashed=True)
+    return Rendered({"processes.json": local_commands_text(commands)}, (step,), (), notes)
 
 
-def told(commands: dict[str, tuple[str, ...]]) -> str:
+def local_commands_text(commands: dict[str, tuple[str, ...]]) -> str:
     """The file of ``launch.together``."""
     return json.dumps({name: shlex.join(argv) for name, argv in commands.items()}, indent=1, ensure_ascii=False) + "\n"
 
 
-def _count(job: Job, settings: Settings, sets: int) -> int:
+def _count(job: Job, settings: LocalSettings, sets: int) -> int:
     if settings.processes < 0:
         raise InputError(f"--processes={settings.processes}: expected 1 or more")
     if job.shards > 1 and settings.processes > 1:
@@ -105,7 +107,7 @@ def _count(job: Job, settings: Settings, sets: int) -> int:
     return count
 
 
-def _sets(settings: Settings) -> list[list[int]]:
+def _sets(settings: LocalSettings) -> list[list[int]]:
     """[[0, 1], [2, 3]] of 0,1;2,3."""
     if settings.accelerator not in ("cuda", "tpu"):
         raise InputError(f"--accelerator={settings.accelerator}: expected cuda or tpu")
@@ -130,7 +132,7 @@ def _sets(settings: Settings) -> list[list[int]]:
     return sets
 
 
-def _environment(settings: Settings, numbers: list[int]) -> tuple[str, ...]:
+def _environment(settings: LocalSettings, numbers: list[int]) -> tuple[str, ...]:
     """What a command begins with, so that its process sees these devices alone."""
     if settings.fake_devices:
         return ("env", "JAX_PLATFORMS=cpu", f"XLA_FLAGS=--xla_force_host_platform_device_count={settings.fake_devices}")

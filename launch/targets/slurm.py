@@ -8,10 +8,10 @@ from typing import NamedTuple
 from ddad_jax.errors import InputError
 from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 
 
-class Settings(NamedTuple):
+class SlurmSettings(NamedTuple):
     """See SETTINGS_HELP."""
 
     name: str = "ddad"
@@ -62,7 +62,7 @@ SETTINGS_HELP: dict[str, str] = {
 _TIME = r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}"
 
 
-def render(job: Job, settings: Settings) -> Rendered:
+def render_slurm(job: Job, settings: SlurmSettings) -> Rendered:
     """submit.sh and the job scripts that it hands to sbatch.
 
     Raises:
@@ -87,7 +87,7 @@ def render(job: Job, settings: Settings) -> Rendered:
     in_bucket = buckets.is_bucket(job.workdir)
     submit = {
         "checkout": source.checkout(settings.checkout),
-        "logs": "" if in_bucket else source.below(settings.checkout, job.workdir) + "/launch",
+        "logs": "" if in_bucket else source.path_in_checkout(settings.checkout, job.workdir) + "/launch",
         "shards": job.shards if job.shards > 1 else "",
         "max_parallel": settings.max_parallel or "",
     }
@@ -99,11 +99,11 @@ def render(job: Job, settings: Settings) -> Rendered:
         values = {"workdir": here.workdir, **buckets.shell_values(job, mounted, settings.mounts)}
         body = shell.body("fail.sh", "buckets.sh", "slurm_task.sh")
         files["task.sh"] = shell.HEAD + shell.variables(values) + "\n" + body
-    step = Step("hand the jobs to SLURM, which runs them when it can", ("bash", "submit.sh"))
+    step = LaunchCommand("hand the jobs to SLURM, which runs them when it can", ("bash", "submit.sh"))
     return Rendered(files, (step,), tools.needed("bash", "sbatch", "scancel"), _notes(job, settings, bool(mounted)))
 
 
-def _job(job: Job, settings: Settings, mounted: tuple[str, ...], more: tuple[str, ...], shard_of: int) -> str:
+def _job(job: Job, settings: SlurmSettings, mounted: tuple[str, ...], more: tuple[str, ...], shard_of: int) -> str:
     """A script for sbatch. job: as the nodes run it."""
     requeue = settings.requeue
     options = {
@@ -143,9 +143,9 @@ def _job(job: Job, settings: Settings, mounted: tuple[str, ...], more: tuple[str
     return lines + shell.variables(values) + setup + "\n" + shell.body("slurm_job.sh")
 
 
-def _check(job: Job, settings: Settings) -> None:
+def _check(job: Job, settings: SlurmSettings) -> None:
     def checked(field: str, pattern: str, expected: str) -> None:
-        shell.checked(shell.flag("slurm", field), getattr(settings, field), pattern, expected)
+        shell.require_pattern(shell.flag("slurm", field), getattr(settings, field), pattern, expected)
 
     word = r"|[A-Za-z0-9_][\w.@+-]*"
     checked("name", r"[A-Za-z0-9_][\w.-]{0,99}", "up to 100 letters, digits, . _ and -")
@@ -156,7 +156,7 @@ def _check(job: Job, settings: Settings) -> None:
     checked("time", _TIME, "minutes, hours:minutes:seconds or days-hours:minutes:seconds")
     checked("gpus_per_node", r"|([\w.-]+:)?[1-9]\d*", "a number or type:number, such as 4 or a100:4")
     checked("memory", r"|[1-9]\d*[KMGT]?", "a number with K, M, G or T behind it, such as 64G")
-    cloud.check("slurm", settings._asdict(), "mounts")
+    cloud.check_cloud_settings("slurm", settings._asdict(), "mounts")
     least = {"nodes": 1, "tasks_per_node": 1, "cpus_per_task": 0, "max_parallel": 0, "max_requeues": 0, "signal_s": 1}
     shell.check_numbers("slurm", settings._asdict(), least)
     limit = _seconds(settings.time)
@@ -199,7 +199,7 @@ def _seconds(time: str) -> int:
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-def _notes(job: Job, settings: Settings, mounts: bool) -> tuple[str, ...]:
+def _notes(job: Job, settings: SlurmSettings, mounts: bool) -> tuple[str, ...]:
     notes = ["The checkout, its Python and a workdir that is a folder must be on a file system that all nodes share."]
     if mounts:
         notes.append("Nodes mount the buckets with gcsfuse, which must be there (a module: --slurm_setup).")

@@ -14,11 +14,11 @@ from typing import NamedTuple
 from ddad_jax.errors import InputError
 from launch import buckets, shell, tools
 from launch.job import Job
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 from launch.targets.local import TOGETHER
 
 
-class Settings(NamedTuple):
+class SshSettings(NamedTuple):
     """See SETTINGS_HELP."""
 
     hosts: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ SETTINGS_HELP: dict[str, str] = {
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=15", "-o", "ServerAliveInterval=15")
 
 
-def render(job: Job, settings: Settings) -> Rendered:
+def render_ssh(job: Job, settings: SshSettings) -> Rendered:
     """A check of all hosts, then the run; with shards its three stages, the first and the last on the first host.
 
     Raises:
@@ -64,44 +64,48 @@ def render(job: Job, settings: Settings) -> Rendered:
         host: there(settings, host, "-m", "launch.witness", workdir, *(("--leave",) if host == hosts[0] else ()))
         for host in hosts
     }
-    here = shell.words("--here", settings.here)
+    here = shell.interpreter_words("--here", settings.here)
     files, steps = {}, []
-    files["hosts.json"] = told(witness)
+    files["hosts.json"] = ssh_commands_text(witness)
     steps.append(
-        Step("every host answers, shares the workdir, has the same code", (*here, "-m", "launch.same", "hosts.json"))
+        LaunchCommand(
+            "every host answers, shares the workdir, has the same code", (*here, "-m", "launch.same", "hosts.json")
+        )
     )
     if job.shards > 1:
-        files["shards.json"] = told(
+        files["shards.json"] = ssh_commands_text(
             {f"shard {k} on {host}": on(host, f"--shard={k}/{job.shards}") for k, host in enumerate(hosts)}
         )
-        files["models.json"] = told({hosts[0]: on(hosts[0], "--models_only")})
-        files["collect.json"] = told({hosts[0]: on(hosts[0])})
+        files["models.json"] = ssh_commands_text({hosts[0]: on(hosts[0], "--models_only")})
+        files["collect.json"] = ssh_commands_text({hosts[0]: on(hosts[0])})
         for name, what in (
             ("models.json", f"models and grids that all shards need, on {hosts[0]}"),
             ("shards.json", f"{job.shards} shards of the grid"),
             ("collect.json", f"collect the rows, and report, on {hosts[0]}"),
         ):
-            steps.append(Step(what, (*here, *TOGETHER, name), leashed=True))
+            steps.append(LaunchCommand(what, (*here, *TOGETHER, name), leashed=True))
     else:
         found = (f"--coordinator={_address(settings)}:{settings.port}", f"--num_processes={len(hosts)}")
         several = len(hosts) > 1
-        files["processes.json"] = told(
+        files["processes.json"] = ssh_commands_text(
             {
                 f"process {k} on {host}": on(host, *((*found, f"--process_id={k}") if several else ()))
                 for k, host in enumerate(hosts)
             }
         )
-        steps.append(Step(f"{len(hosts)} processes of one run", (*here, *TOGETHER, "processes.json"), leashed=True))
+        steps.append(
+            LaunchCommand(f"{len(hosts)} processes of one run", (*here, *TOGETHER, "processes.json"), leashed=True)
+        )
     return Rendered(files, tuple(steps), tools.needed("ssh"))
 
 
-def told(commands: Mapping[str, tuple[str, ...]]) -> str:
+def ssh_commands_text(commands: Mapping[str, tuple[str, ...]]) -> str:
     """The file of ``launch.together``, a command a line; the last word is what the host's shell is given."""
     lines = (f" {json.dumps(name)}: {json.dumps(argv, ensure_ascii=False)}" for name, argv in commands.items())
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
-def there(settings: Settings, host: str, *words: str) -> tuple[str, ...]:
+def there(settings: SshSettings, host: str, *words: str) -> tuple[str, ...]:
     """The command of this machine that runs ``python words`` in the checkout on ``host``.
 
     ssh hands one line to the log-in shell there, so the line is quoted, and but for --setup nothing in it is read by
@@ -114,19 +118,19 @@ def there(settings: Settings, host: str, *words: str) -> tuple[str, ...]:
     # Nothing of --setup is done where there is no such folder, whatever joins its commands.
     setup = settings.setup.rstrip("; \t")
     start = f"{go} || exit; {setup}" if setup else go
-    command = shlex.join([*shell.words("--python", settings.python), *words])
+    command = shlex.join([*shell.interpreter_words("--python", settings.python), *words])
     return (*SSH, host, f"{start} && exec {command}")
 
 
-def _address(settings: Settings) -> str:
+def _address(settings: SshSettings) -> str:
     return settings.address or settings.hosts[0].rpartition("@")[2]
 
 
-def _check(settings: Settings) -> None:
+def _check(settings: SshSettings) -> None:
     if not settings.hosts:
         raise InputError("--hosts is missing: expected names as ssh takes them, as in a,b,c, or @FILE")
     for host in settings.hosts:
-        shell.checked("--hosts", host, r"([\w.+-]+@)?\w[\w.-]*", "names as ssh takes them, as in a,user@b")
+        shell.require_pattern("--hosts", host, r"([\w.+-]+@)?\w[\w.-]*", "names as ssh takes them, as in a,user@b")
     twice = sorted({host for host in settings.hosts if settings.hosts.count(host) > 1})
     if twice:
         raise InputError(f"--hosts: {', '.join(twice)} is there twice; expected each host once")
@@ -137,4 +141,4 @@ def _check(settings: Settings) -> None:
     if not 1 <= settings.port <= 65535:
         raise InputError(f"--port={settings.port}: expected 1 to 65535")
     if settings.address:
-        shell.checked("--address", settings.address, r"\w[\w.-]*", "a name or an IPv4 address, without a port")
+        shell.require_pattern("--address", settings.address, r"\w[\w.-]*", "a name or an IPv4 address, without a port")

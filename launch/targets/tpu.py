@@ -10,10 +10,10 @@ from typing import NamedTuple
 from ddad_jax.errors import InputError
 from launch import buckets, cloud, shell, source, tools
 from launch.job import Job
-from launch.rendered import Rendered, Step
+from launch.rendered import LaunchCommand, Rendered
 
 
-class Settings(NamedTuple):
+class TpuSettings(NamedTuple):
     """See SETTINGS_HELP."""
 
     type: str = ""
@@ -66,7 +66,7 @@ RUNTIMES: Mapping[str, str] = {
 """Generation -> software version for JAX (cloud.google.com/tpu/docs/runtimes)."""
 
 
-def render(job: Job, settings: Settings) -> Rendered:
+def render_tpu(job: Job, settings: TpuSettings) -> Rendered:
     """The scripts of one run on all workers of one TPU.
 
     Raises:
@@ -101,7 +101,7 @@ def render(job: Job, settings: Settings) -> Rendered:
         "reuse": settings.reuse,
         "checkout": source.checkout(settings.checkout),
         "local_workdir": not in_bucket,
-        "collect_to": "" if in_bucket else source.below(settings.checkout, job.workdir),
+        "collect_to": "" if in_bucket else source.path_in_checkout(settings.checkout, job.workdir),
         **cloud.looked_at(shared),
     }
     worker: dict[str, shell.Value] = {
@@ -117,15 +117,15 @@ def render(job: Job, settings: Settings) -> Rendered:
         + shell.body("fail.sh", "patient.sh", "whose.sh", "source.sh", "buckets_here.sh", "tpu.sh"),
         "worker.sh": shell.HEAD + shell.variables(worker) + "\n" + shell.body("fail.sh", "buckets.sh", "tpu_worker.sh"),
     }
-    steps = (Step("ask for the TPU, run on all its workers, delete it", ("bash", "launch.sh")),)
+    steps = (LaunchCommand("ask for the TPU, run on all its workers, delete it", ("bash", "launch.sh")),)
     return Rendered(files, steps, tools.needed("bash", "git", "tar", "ssh", "gcloud"), _notes(job, settings, in_bucket))
 
 
-def _check(settings: Settings) -> str:
+def _check(settings: TpuSettings) -> str:
     """The generation of the TPU; raises InputError for what Cloud TPU would refuse."""
 
     def checked(field: str, pattern: str, expected: str) -> str:
-        return shell.checked(shell.flag("tpu", field), getattr(settings, field), pattern, expected)
+        return shell.require_pattern(shell.flag("tpu", field), getattr(settings, field), pattern, expected)
 
     checked("type", r"v\d+[a-z]*-[1-9]\d*", "a type of Cloud TPU, such as v5litepod-16 or v4-8")
     checked("name", r"[a-z]([a-z0-9-]{0,61}[a-z0-9])?", "up to 63 lower-case letters, digits and -, a letter first")
@@ -133,7 +133,7 @@ def _check(settings: Settings) -> str:
     label = r"[a-z][a-z0-9_-]{0,62}=[a-z0-9_-]{0,63}"
     checked("labels", rf"|{label}(,{label})*", "key=value,key=value of lower-case letters, digits, - and _")
     checked("service_account", r"|[^@\s,]+@[^@\s,]+", "an e-mail address")
-    cloud.check("tpu", settings._asdict())
+    cloud.check_cloud_settings("tpu", settings._asdict())
     shell.check_numbers("tpu", settings._asdict(), {"wait_minutes": 1, "retries": 0, "poll_s": 0})
     generation = re.split("-", settings.type)[0]
     if not settings.runtime and generation not in RUNTIMES:
@@ -146,7 +146,7 @@ def _check(settings: Settings) -> str:
     return generation
 
 
-def _create(settings: Settings, generation: str) -> tuple[str, ...]:
+def _create(settings: TpuSettings, generation: str) -> tuple[str, ...]:
     return (
         f"--node-id={settings.name}",
         f"--accelerator-type={settings.type}",
@@ -159,7 +159,7 @@ def _create(settings: Settings, generation: str) -> tuple[str, ...]:
     )
 
 
-def _notes(job: Job, settings: Settings, in_bucket: bool) -> tuple[str, ...]:
+def _notes(job: Job, settings: TpuSettings, in_bucket: bool) -> tuple[str, ...]:
     notes = [
         f"{settings.type} costs from the moment it is ACTIVE until it is deleted. launch.sh deletes it however it "
         "ends, as long as this machine runs: keep it awake, or use Cloud Shell or tmux.",

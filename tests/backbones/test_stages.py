@@ -13,13 +13,13 @@ import pytest
 import tiny_runs
 from tiny_vit import PATCH, VIT, WIDTH, variables
 
-from ddad_jax.adapt import adapt_step, init_adapt, optimiser
+from ddad_jax.adapt import adapt_step, adaptation_optimiser, init_adapt
 from ddad_jax.backbones import BACKBONES, feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.embedding import patch_descriptors, position_embedding
-from ddad_jax.engine.methods.ddad.points import point_of
-from ddad_jax.engine.methods.method import settings_of
+from ddad_jax.engine.methods.ddad.points import ddad_point_of
+from ddad_jax.engine.methods.method import point_settings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
@@ -70,7 +70,7 @@ def test_patches_of_blocks_of_one_stride_lie_side_by_side() -> None:
 
 @pytest.mark.parametrize("batch_norm", ["frozen", "train"])
 def test_it_is_adapted_over_all_its_stages_and_kept(batch_norm: str, tmp_path: Path) -> None:
-    tx, frozen = optimiser(learning_rate=1e-3), variables()
+    tx, frozen = adaptation_optimiser(learning_rate=1e-3), variables()
     step = jax.jit(lambda *a: adapt_step(*a, backbone=VIT, tx=tx, batch_norm=batch_norm, feature_size=28))
     state, metrics = step(init_adapt(frozen, tx), images(2, 20, 1), images(2, 20, 2), frozen)
     assert metrics["terms"].shape == (3, len(BLOCKS)) and float(metrics["loss"]) > 0
@@ -105,7 +105,7 @@ def test_a_picture_that_patches_do_not_divide_is_refused_with_a_size_that_fits()
     told = r"sides of at least 14 px, multiples of 14, these are 28 x 30; --config.backbone.feature_size=42"
     with pytest.raises(InputError, match=told):
         feature_fn(VIT, variables())(jnp.zeros((1, 28, 30, 3)))
-    tx = optimiser()
+    tx = adaptation_optimiser()
     with pytest.raises(InputError, match="tiny_vit needs images.*these are 20 x 20"):
         adapt_step(init_adapt(variables(), tx), images(1, 20), images(1, 20), variables(), backbone=VIT, tx=tx)
 
@@ -148,4 +148,4 @@ def test_settings_that_do_not_fit_the_backbone_are_refused(changes: dict[str, An
 @pytest.mark.usefixtures("known")
 def test_a_row_names_stages_of_any_backbone() -> None:
     point = ReconPoint(3.0, 250, 2, 0.0, "trailing", 0), ScorePoint(1.0, BLOCKS, 1.0)
-    assert point_of(settings_of(*point)) == point
+    assert ddad_point_of(point_settings(*point)) == point

@@ -15,9 +15,9 @@ from ddad_jax.data.can_scene import (
     LID_RADIUS,
     Scene,
     can_frame,
+    can_outline,
     hit_can,
     march_dent,
-    profile,
     rays,
 )
 from ddad_jax.data.cans import FACING, KINDS, PRODUCTS, cans, render_frame, station, write_folder
@@ -177,7 +177,7 @@ def test_rays_end_on_the_outline_of_the_can():
     body = (z > 0.3) & (z < height - 0.5)
     assert lid.sum() > 10 and body.sum() > 1000
     np.testing.assert_allclose(rho[body], 1.0, atol=1e-9)
-    r, h = profile(height).T
+    r, h = can_outline(height).T
     for i in np.flatnonzero(~lid)[::7]:
         between = (z[i] - h[:-1]) * (z[i] - h[1:]) <= 1e-9
         on = r[:-1] + (z[i] - h[:-1]) * np.diff(r) / np.diff(h)

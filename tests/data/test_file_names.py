@@ -10,10 +10,10 @@ from trees import mvtec, pixels, save
 from ddad_jax.data.folder import mvtec_pictures
 from ddad_jax.data.listing import picture_files
 from ddad_jax.errors import InputError
-from ddad_jax.sources.folder import Folder
+from ddad_jax.sources.folder import FolderSource
 
 
-@pytest.mark.parametrize("entry", [picture_files, Folder])
+@pytest.mark.parametrize("entry", [picture_files, FolderSource])
 def test_pictures_are_refused_by_name(tmp_path: Path, entry: Callable[[Path], object]) -> None:
     (tmp_path / os.fsdecode(b"gr\xfcn.png")).write_bytes(b"")
     with pytest.raises(InputError, match=r"gr\\xfcn.png: its name is not UTF-8.*Rename") as refused:

@@ -53,7 +53,7 @@ def test_view_masks_labels_and_manifests_are_read_however_saved(tmp_path: Path, 
     assert captured.recordings_of(tmp_path, ["train/good/a.png"]) == ("r",)
     path.write_bytes(save({"format": "another"}))
     with pytest.raises(InputError, match="format 'another', expected"):
-        recording.read_manifest(tmp_path)
+        recording.checked_manifest(tmp_path)
 
 
 @pytest.mark.parametrize(

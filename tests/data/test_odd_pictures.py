@@ -11,12 +11,12 @@ from PIL import Image
 from ddad_jax.data import decode
 from ddad_jax.data.encode import plain_image
 from ddad_jax.data.listing import picture_files
-from ddad_jax.data.load import Picture, load
+from ddad_jax.data.load import Picture, load_pictures
 from ddad_jax.data.read import encoded, image_size, read_full, read_image, read_mask, read_mask_float, resized
 from ddad_jax.engine.detector import run_exported
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Frame
-from ddad_jax.sources.folder import Folder
+from ddad_jax.sources.folder import FolderSource
 from ddad_jax.vision.view_mask import read_view_mask
 
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data", "ignore:Metadata Warning", "ignore:Truncated File")
@@ -37,7 +37,7 @@ def test_every_entry_sees_the_same_pixels_and_the_same_size(folder: Path, name: 
     full, small = read_full(path, orient=orient), read_image(path, SIZE, orient=orient)
     assert image_size(path, orient=orient) == full.shape[:2]
     np.testing.assert_array_equal(resized(full, SIZE), small)
-    np.testing.assert_array_equal(load([Picture(path, name)], SIZE, orient=orient).image_set.images[0], small)
+    np.testing.assert_array_equal(load_pictures([Picture(path, name)], SIZE, orient=orient).image_set.images[0], small)
     record = plain_image(encoded(path), orient=orient)
     assert record.size == full.shape[:2]
     with Image.open(io.BytesIO(record.data)) as picture:
@@ -45,7 +45,7 @@ def test_every_entry_sees_the_same_pixels_and_the_same_size(folder: Path, name: 
     # Its mask is of its size, whatever the file: none is refused, and the other way round neither.
     assert read_mask_float(path, full.shape[:2], image=path, orient=orient).shape == full.shape[:2]
     if orient:
-        np.testing.assert_array_equal(run_exported.read(path, [SIZE, SIZE]), small)
+        np.testing.assert_array_equal(run_exported.read_input(path, [SIZE, SIZE]), small)
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -54,13 +54,13 @@ def test_every_entry_refuses_and_names_the_file(folder: Path, name: str) -> None
     for read in (
         lambda: read_full(path),
         lambda: read_image(path, SIZE),
-        lambda: load([Picture(path, name)], SIZE, orient=True),
+        lambda: load_pictures([Picture(path, name)], SIZE, orient=True),
         lambda: plain_image(encoded(path)),
     ):
         with pytest.raises(InputError, match=said):
             read()
     with pytest.raises(run_exported.Refused, match=said):
-        run_exported.read(path, [SIZE, SIZE])
+        run_exported.read_input(path, [SIZE, SIZE])
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"GIF89a" + b"\0" * 40])
@@ -72,7 +72,7 @@ def test_what_is_no_picture_is_refused_without_an_object_of_python(tmp_path: Pat
             read()
         assert "object at" not in str(error.value) and "<" not in str(error.value)
     with pytest.raises(run_exported.Refused, match=r"a\.png: .*\(no picture of these formats\); PNG, JPEG") as refused:
-        run_exported.read(path, [SIZE, SIZE])
+        run_exported.read_input(path, [SIZE, SIZE])
     assert "<" not in str(refused.value)
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_may_not_be_read_is_named_once(tmp_path: Path) -> None:
 
 def test_the_same_files_are_pictures_to_all(folder: Path) -> None:
     expected = sorted((*SOUND, *REFUSED))
-    source = Folder(folder)
+    source = FolderSource(folder)
     assert sorted(path.name for path in source.files) == [path.name for path in picture_files(folder)] == expected
     for path, frame in zip(source.files, source.frames(), strict=True):
         assert isinstance(frame, Frame) == (path.name in SOUND)
@@ -112,7 +112,7 @@ def test_a_large_sound_picture_is_read(tmp_path: Path) -> None:
     png(tmp_path / "large.png", 1, 0, (14_000, 14_000), row * 14_000)
     assert image_size(tmp_path / "large.png") == (14_000, 14_000)
     assert (read_image(tmp_path / "large.png", SIZE) == 255).all()
-    assert (run_exported.read(tmp_path / "large.png", [SIZE, SIZE]) == 255).all()
+    assert (run_exported.read_input(tmp_path / "large.png", [SIZE, SIZE]) == 255).all()
 
 
 def test_a_size_that_memory_cannot_hold_is_refused_by_the_header(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_size_that_memory_cannot_hold_is_refused_by_the_header(tmp_path: Path)
                 read(tmp_path / "bomb.png")
             assert "truncated" not in str(error.value)
         with pytest.raises(run_exported.Refused, match=r"bomb\.png: .*at most 1000 million"):
-            run_exported.read(tmp_path / "bomb.png", [SIZE, SIZE])
+            run_exported.read_input(tmp_path / "bomb.png", [SIZE, SIZE])
 
 
 def test_the_script_reads_the_same_formats_up_to_the_same_size() -> None:

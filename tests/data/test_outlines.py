@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddad_jax.data.outlines import Ellipse, Line, Point, Polygon, draw
+from ddad_jax.data.outlines import Ellipse, Line, OutlinePoint, Polygon, draw
 from ddad_jax.errors import InputError
 
 SIZE = (20, 30)
@@ -60,7 +60,7 @@ def test_what_goes_beyond_the_picture_is_cut_off_and_said() -> None:
     [
         (Polygon(np.array([(40.0, 2.0), (50.0, 2.0), (50.0, 9.0)])), r"\(40, 2\) to \(50, 9\).*outside.*30 x 20"),
         (Ellipse((-8.0, 5.0), (3.0, 3.0), 0.0), "outside"),
-        (Point((3.0, 21.0)), "outside"),
+        (OutlinePoint((3.0, 21.0)), "outside"),
         (Line(np.array([(3.0, 25.0), (9.0, 30.0)])), "outside"),
         (Polygon(np.array([(3.6, 3.6), (4.4, 3.6), (4.0, 4.4)])), "holds no pixel"),
         (Polygon(np.array([(1.0, 1.0), (5.0, 5.0), (9.0, 9.0)])), "holds no pixel"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.split import fingerprint, hold_out, subset
+from ddad_jax.data.split import hold_out, images_fingerprint, subset
 from ddad_jax.errors import InputError
 
 
@@ -62,9 +62,9 @@ def test_subset_keeps_the_order_asked_for() -> None:
 
 def test_fingerprint_sees_every_field_and_nothing_else() -> None:
     base = numbered(4)
-    assert fingerprint(base) == fingerprint(numbered(4))
-    assert fingerprint(base) == fingerprint(base._replace(images=np.asfortranarray(base.images)))
-    assert len(fingerprint(base)) == 64
+    assert images_fingerprint(base) == images_fingerprint(numbered(4))
+    assert images_fingerprint(base) == images_fingerprint(base._replace(images=np.asfortranarray(base.images)))
+    assert len(images_fingerprint(base)) == 64
     changed = [
         base._replace(images=base.images + np.uint8(1)),
         base._replace(labels=1 - base.labels),
@@ -75,7 +75,7 @@ def test_fingerprint_sees_every_field_and_nothing_else() -> None:
         subset(base, [1, 0, 2, 3]),
         subset(base, [0, 1, 2]),
     ]
-    assert len({fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
+    assert len({images_fingerprint(s) for s in [base, *changed]}) == len(changed) + 1
 
 
 def test_whole_recordings_are_held_out() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddad_jax.data.outlines import Ellipse, Point, draw
+from ddad_jax.data.outlines import Ellipse, OutlinePoint, draw
 from ddad_jax.data.via import kinds_of, read_via
 from ddad_jax.errors import InputError
 
@@ -111,7 +111,7 @@ def test_an_ellipse_turns_clockwise_on_the_screen(tmp_path: Path) -> None:
 
 def test_a_point_is_kept_but_has_no_pixels(tmp_path: Path) -> None:
     (region,) = read_via(one(tmp_path, SHAPES[5]))["a.png"]
-    assert isinstance(region.outline, Point)
+    assert isinstance(region.outline, OutlinePoint)
     assert not draw(region.outline, SIZE, where="here").mask.any()
 
 

@@ -230,7 +230,7 @@ def test_a_process_with_an_address_keeps_all_devices_inside_srun() -> None:
 
 
 def test_a_process_of_its_own_asks_nobody() -> None:
-    assert not hosts.several() and hosts.is_first()
+    assert not hosts.several_processes() and hosts.is_first()
     hosts.agree("anything", {"a": object()}, "")
     assert hosts.first("anything", lambda: 3) == hosts.in_turn("anything", lambda: 3) == 3
-    hosts.tell(InputError("nobody hears it"))
+    hosts.tell_hosts(InputError("nobody hears it"))

@@ -23,11 +23,11 @@ from crash_images import Image
 from processes import FORKED
 
 from ddad_jax.engine.captures.recording import read_capture
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.engine.pipeline import run_all, run_shard
 from ddad_jax.engine.report import results
 from ddad_jax.engine.search import outcome as search_outcome
-from ddad_jax.engine.search.search import Search, search
+from ddad_jax.engine.search.search import Search, run_search
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import write_text
 from ddad_jax.engine.sweep.shards import Shard
@@ -159,7 +159,7 @@ def content(path: Path) -> Any:
         with path.open(newline="") as file:
             return [timeless(row) for row in csv.DictReader(file)]
     if path.suffix == ".npz":
-        arrays, made_with = kept.read(path)
+        arrays, made_with = kept.read_content(path)
         return made_with, {name: (array.dtype.str, array.tobytes()) for name, array in arrays.items()}
     return path.read_bytes()
 
@@ -259,7 +259,7 @@ def searched(whole_run: Program, root: Path, tmp_path_factory: pytest.TempPathFa
     made_of_models = shutil.ignore_patterns("chosen.json", "journal*", "tensorboard", "*.npz", "results*")
     shutil.copytree(whole_run.unbroken, base / "models", ignore=made_of_models)
     shutil.copy(whole_run.unbroken / "adapt/chosen.json", base / "models/adapt/chosen.json")
-    return watched(lambda folder: search(c, folder, OVER), base / "w", base / "models")
+    return watched(lambda folder: run_search(c, folder, OVER), base / "w", base / "models")
 
 
 @pytest.mark.parametrize("count", [5, pytest.param(ALL, marks=pytest.mark.slow)])
@@ -271,7 +271,7 @@ def test_a_search_that_was_killed_ends_as_an_unbroken_one(searched: Program, tmp
 @pytest.fixture(scope="module")
 def captured(tmp_path_factory: pytest.TempPathFactory) -> Program:
     def run(folder: Path) -> None:
-        capture(Asked(STATION, folder, recording="one", resume=True))
+        capture(CaptureOptions(STATION, folder, recording="one", resume=True))
 
     return watched(run, tmp_path_factory.mktemp("capture") / "c")
 

@@ -8,15 +8,15 @@ import pytest
 from ml_collections import ConfigDict
 from tiny_runs import config
 
-from ddad_jax.engine.methods.ddad.points import plan
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.methods.ddad.points import ddad_plan
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
 
 
 def test_the_checked_config_is_the_one_given(tmp_path: Path) -> None:
     c = config(tmp_path)
-    assert check(c) is c
+    assert check_settings(c) is c
 
 
 REFUSED = [
@@ -127,9 +127,9 @@ def test_points_out_of_range_are_refused_before_anything_runs(tmp_path: Path, na
     with pytest.raises(InputError, match=rf"--config\.adapt\.{name}=.*expected"):
         config(tmp_path, **{f"adapt__{name}": value})
     with pytest.raises(InputError, match=rf"--config\.sample.*{name} ?=.*expected"):
-        plan(config(tmp_path, **{f"sample__{name}": value}), sweep=False)
+        ddad_plan(config(tmp_path, **{f"sample__{name}": value}), sweep=False)
     with pytest.raises(InputError, match=rf"--config\.sweep.*{name} ?=.*expected"):
-        plan(config(tmp_path, **{f"sweep__{name}": (value,)}), sweep=True)
+        ddad_plan(config(tmp_path, **{f"sweep__{name}": (value,)}), sweep=True)
 
 
 @pytest.mark.parametrize("flag", ["score.standardise=True", "sweep.standardise=(False, True)"])
@@ -149,7 +149,7 @@ def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
         "many": {"steps": (200,)}, "found": {"grid": ("optimised",), "steps": (3,)},
     }  # fmt: skip
     c = config(tmp_path, sweep__parts=ConfigDict(parts), train__t_max=300)
-    assert len(plan(c, sweep=True).costly) == 5
+    assert len(ddad_plan(c, sweep=True).costly) == 5
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_of_two_settings_that_do_not_go_together_the_one_that_was_given_is_named
     c = config(tmp_path)
     c = changed(c, {name.replace("__", "."): value for name, value in changes.items()})
     with pytest.raises(InputError) as refused:
-        check(c, given=[given])
+        check_settings(c, given=[given])
     assert str(refused.value).startswith(f"--config.{culprit}:"), refused.value
     assert other in str(refused.value)
 
@@ -190,7 +190,7 @@ def test_of_two_settings_that_do_not_go_together_the_one_that_was_given_is_named
 def test_steps_that_do_not_fit_are_named_with_their_times(tmp_path: Path, changes: dict[str, Any], flags: str) -> None:
     changes = {"sample__t_prime": 250, "sample__steps": 5, "sweep__steps": (), **changes}
     with pytest.raises(InputError) as refused:
-        plan(config(tmp_path, **changes), sweep=True)
+        ddad_plan(config(tmp_path, **changes), sweep=True)
     assert str(refused.value).startswith(flags), refused.value
 
 
@@ -198,4 +198,4 @@ def test_where_both_were_given_both_are_named(tmp_path: Path) -> None:
     c = config(tmp_path)
     c = changed(c, {"data.size": 34, "model.patch": 4})
     with pytest.raises(InputError, match=r"^--config\.model\.patch=4 with --config\.data\.size=34: expected"):
-        check(c, given=["data.size", "model.patch"])
+        check_settings(c, given=["data.size", "model.patch"])

@@ -67,12 +67,12 @@ def test_a_second_signal_ends_at_once() -> None:
 
 def test_what_has_to_be_whole_is_ended_and_then_the_signal_is_raised() -> None:
     done = []
-    with pytest.raises(stopping.Stopped) as stop, stopping.watched(), stopping.whole():
+    with pytest.raises(stopping.Stopped) as stop, stopping.watched(), stopping.uninterrupted():
         os.kill(os.getpid(), signal.SIGTERM)
         done.append(True)
     assert done and stop.value.status == 143
     with stopping.watched(), stopping.deferred() as signalled:
-        with stopping.whole():
+        with stopping.uninterrupted():
             os.kill(os.getpid(), signal.SIGINT)
         assert signalled() == signal.SIGINT
 

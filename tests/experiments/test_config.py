@@ -9,9 +9,9 @@ import pytest
 from ml_collections import ConfigDict
 from tiny_runs import config
 
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.errors import InputError
-from experiments.config import base, checked, reference
+from experiments.config import base, engine_settings, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
 
@@ -42,9 +42,9 @@ def load(name: str, argument: str) -> ConfigDict:
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_every_config_file_passes_its_check(name: str) -> None:
     for argument in ARGUMENTS[name]:
-        c = checked(config := load(name, argument))
+        c = engine_settings(config := load(name, argument))
         assert config.is_locked, "a mistyped flag must not make a new setting"
-        todo = plan(c, sweep=True)
+        todo = ddad_plan(c, sweep=True)
         assert todo.selected is None if c.select else todo.selected[0] in todo.costly
         assert json.dumps(c.to_dict())
 
@@ -103,7 +103,7 @@ def test_reference_keeps_data_and_category() -> None:
 
 def test_the_selected_point_is_in_every_plan_and_counted_once(tmp_path: Path) -> None:
     c = config(tmp_path, sweep__w=(0.0, 5.0), sweep__v=(0.0, 1.0), sweep__steps=(1, 2), sweep__seed=(4, 5))
-    full, alone = plan(c, sweep=True), plan(c, sweep=False)
+    full, alone = ddad_plan(c, sweep=True), ddad_plan(c, sweep=False)
     assert full.selected == alone.selected and alone.costly == [full.selected[0]]
     assert full.selected[0].w == 3.0 and full.selected[0].seed == 4
     assert len(full.costly) == len(set(full.costly)) == 2 * 2 * 2 + 1
@@ -112,5 +112,5 @@ def test_the_selected_point_is_in_every_plan_and_counted_once(tmp_path: Path) ->
 
 
 def test_the_demo_tries_a_hundred_points() -> None:
-    todo = plan(checked(demo.get_config()), sweep=True)
+    todo = ddad_plan(engine_settings(demo.get_config()), sweep=True)
     assert len(todo.costly) * len(todo.cheap) >= 100

@@ -26,7 +26,7 @@ def run(number, argv):
     out = os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY)
     os.dup2(out, 1), os.dup2(out, 2)
     sys.argv = ["sweep", *argv]
-    entry.run(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
+    entry.run_experiment(lambda config, workdir: pipeline.run_all(config, workdir, sweep=True))
 
 for number, argv in json.load(sys.stdin).items():
     child = multiprocessing.get_context("fork").Process(target=run, args=(number, argv))

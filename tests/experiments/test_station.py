@@ -8,12 +8,12 @@ import pytest
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.folder import mvtec_folder
 from ddad_jax.engine.captures import filming
-from ddad_jax.engine.captures.filming import make, recordings
+from ddad_jax.engine.captures.filming import film_data_set, recordings
 from ddad_jax.engine.captures.frame_choice import Wanted
-from ddad_jax.engine.captures.recording import read_capture, read_manifest
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.recording import checked_manifest, read_capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.errors import InputError
-from experiments.config import checked
+from experiments.config import engine_settings
 from experiments.configs.station import get_config
 
 TINY = Wanted(train=6, per_defect=4, test_good=4)
@@ -43,7 +43,7 @@ def test_new_set_ups_are_tested_in_where_that_is_asked() -> None:
 
 def test_films_once_and_makes_the_set_that_its_config_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filming, "TURN", 4)
-    made = make("coffee", tmp_path, TINY, videos=2, hard=1, size=64)
+    made = film_data_set("coffee", tmp_path, TINY, videos=2, hard=1, size=64)
     counts = made.manifest["counts"]
     assert counts["train/good"] == 6 and counts["test/good"] == 4
     assert 0 < counts["test/dent"] <= 4 and counts["test/dent"] + counts["test/paint"] == counts["masks: capture"]
@@ -62,14 +62,14 @@ def test_films_once_and_makes_the_set_that_its_config_reads(tmp_path: Path, monk
         path.unlink() if path.is_file() else path.rmdir()
     missing.rmdir()
     (tmp_path / "sets/coffee").rename(tmp_path / "first")
-    again = make("coffee", tmp_path, TINY, videos=2, hard=1, size=64)
+    again = film_data_set("coffee", tmp_path, TINY, videos=2, hard=1, size=64)
     assert again.manifest["files"] == made.manifest["files"]
     assert before == {path.name: path.read_bytes() for path in (missing / "frames").iterdir()}
     others = [path for path in written if "captures" in path.parts and missing not in path.parents]
     assert others and all(path.stat().st_mtime_ns == written[path] for path in others)
 
     with pytest.raises(InputError, match="coffee-normal-0: holds a capture of something else.*size=64.*size=80"):
-        make("coffee", tmp_path, TINY, videos=2, hard=1, size=80)
+        film_data_set("coffee", tmp_path, TINY, videos=2, hard=1, size=80)
 
 
 def test_a_relative_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,19 +77,19 @@ def test_a_relative_folder_goes_on_where_it_was(tmp_path: Path, monkeypatch: pyt
     film = recordings("coffee", TINY, 2, 1)[0]._replace(seconds=4)
     stop = threading.Event()
     out = Path("station/captures") / film.name
-    capture(Asked(film.source(64, 0), out), stop=stop, tell=lambda counts: stop.set())
-    assert not read_manifest(out)["finished"]
+    capture(CaptureOptions(film.source(64, 0), out), stop=stop, tell=lambda counts: stop.set())
+    assert not checked_manifest(out)["finished"]
     assert filming.film(film, out, 64, 0) == out and len(read_capture(out).frames) == 4
-    with pytest.raises(InputError, match="--out=~nobody-of-this-name: there is no user"):
-        make("coffee", Path("~nobody-of-this-name"), TINY, videos=2, hard=1, size=64)
+    with pytest.raises(InputError, match="--out: ~nobody-of-this-name: no home folder"):
+        film_data_set("coffee", Path("~nobody-of-this-name"), TINY, videos=2, hard=1, size=64)
 
 
 def test_what_cannot_be_filmed_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--product=tea: the station has winter_melon"):
-        make("tea", tmp_path, TINY, videos=2, hard=1, size=64)
+        film_data_set("tea", tmp_path, TINY, videos=2, hard=1, size=64)
 
 
 @pytest.mark.parametrize("product", ["winter_melon", "lemon_soda", "coffee"])
 def test_the_config_is_sound(product: str) -> None:
-    c = checked(get_config(product))
+    c = engine_settings(get_config(product))
     assert (c.data.kind, c.data.category, c.data.size) == ("folder", product, 64)

@@ -29,7 +29,7 @@ from launch import entry
 def main(left):
     {does}
     return 0
-entry.run(main, ["program"])
+entry.run_launcher(main, ["program"])
 """
 
 

@@ -13,21 +13,23 @@ import pytest
 import launch.together
 from ddad_jax.errors import InputError
 from launch.execute import execute
-from launch.rendered import Rendered, Step, Tool
-from launch.show import shown
+from launch.rendered import LaunchCommand, Rendered, Tool
+from launch.show import rendered_text
 
 ROOT = Path(__file__).parents[2]
 PY = sys.executable
 
 
-def step(code: str, *words: str, what: str = "a step") -> Step:
-    return Step(what, (PY, "-c", code, *words))
+def step(code: str, *words: str, what: str = "a step") -> LaunchCommand:
+    return LaunchCommand(what, (PY, "-c", code, *words))
 
 
 def test_files_are_written_and_steps_find_them(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     files = {"run.sh": '#!/usr/bin/env bash\necho "$1"\n', "sub/it's $(x).json": '{"ü": 1}\n'}
     read = step("import sys; print(open(sys.argv[1]).read())", "sub/it's $(x).json")
-    assert execute(Rendered(files, (Step("script", ("bash", "run.sh", "a  b")), read)), tmp_path / "o u t") == 0
+    assert (
+        execute(Rendered(files, (LaunchCommand("script", ("bash", "run.sh", "a  b")), read)), tmp_path / "o u t") == 0
+    )
     printed = capfdbinary.readouterr().out.decode()
     assert "[1/2] script\n" in printed and "a  b\n" in printed and '{"ü": 1}' in printed
     assert os.access(tmp_path / "o u t" / "run.sh", os.X_OK)
@@ -44,7 +46,7 @@ def test_the_first_step_that_fails_ends_the_launch_and_is_named(
     assert f"error: step 2 of 3 (the second) ended with status 7. What it printed is in {tmp_path}/logs/step-2" in err
     assert "bad" in (tmp_path / "logs" / "step-2.log").read_text()
     assert execute(Rendered({}, (step("import os; os.kill(os.getpid(), 9)"),)), tmp_path) == 128 + 9
-    assert execute(Rendered({}, (Step("none", (str(tmp_path / "nowhere"),)),)), tmp_path) == 127
+    assert execute(Rendered({}, (LaunchCommand("none", (str(tmp_path / "nowhere"),)),)), tmp_path) == 127
     assert execute(Rendered({}, (steps[1]._replace(leashed=True),)), tmp_path) == 7
 
 
@@ -53,7 +55,7 @@ def test_a_missing_tool_is_named_before_anything_is_written(tmp_path: Path) -> N
     with pytest.raises(InputError, match=r"nothing was written or run:\nno-such-tool .* from nowhere\n"):
         execute(rendered, tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    assert "# warning: no-such-tool is not on this machine's PATH. How to get it: from nowhere" in shown(
+    assert "# warning: no-such-tool is not on this machine's PATH. How to get it: from nowhere" in rendered_text(
         rendered, tmp_path
     )
 
@@ -125,7 +127,7 @@ def test_when_one_fails_it_is_named_and_the_others_are_ended(
     fails = "import sys, time\nwhile not open(sys.argv[1]).read(): time.sleep(0.01)\nsys.exit(5)"
     (tmp_path / "pid").touch()
     pid = str(tmp_path / "pid")
-    assert launch.together.together({"stays": code(deaf, pid), "fails": code(fails, pid)}, tmp_path / "logs") == 5
+    assert launch.together.run_together({"stays": code(deaf, pid), "fails": code(fails, pid)}, tmp_path / "logs") == 5
     printed = capfd.readouterr().err
     assert "error: fails ended with status 5; the others are ended." in printed and "fails.log" in printed
     assert gone(tmp_path / "pid")
@@ -162,8 +164,8 @@ LAUNCHER = """
 import sys
 from pathlib import Path
 from launch.execute import execute
-from launch.rendered import Rendered, Step
-step = Step("", (sys.executable, "-m", "launch.together", "all.json"), leashed=True)
+from launch.rendered import LaunchCommand, Rendered
+step = LaunchCommand("", (sys.executable, "-m", "launch.together", "all.json"), leashed=True)
 execute(Rendered({"all.json": sys.argv[1]}, (step,)), Path(sys.argv[2]))
 """
 
@@ -196,7 +198,7 @@ def asked_of(pid: int, what: str) -> str:
 
 def test_one_that_is_killed_on_its_leash_is_named_as_killed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     dies = [PY, "-m", "launch.leash", *code("import os; os.kill(os.getpid(), 9)")]
-    assert launch.together.together({"dies": dies}, tmp_path / "logs") == 128 + 9
+    assert launch.together.run_together({"dies": dies}, tmp_path / "logs") == 128 + 9
     assert "error: dies was killed (SIGKILL)" in capfd.readouterr().err
 
 

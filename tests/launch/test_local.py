@@ -17,8 +17,8 @@ from launched import ROWS, SOME, Bench, lines, models_of, table
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 from launch.job import Job
-from launch.show import shown
-from launch.targets.local import Settings, render
+from launch.show import rendered_text
+from launch.targets.local import LocalSettings, render_local
 
 RENDERED = Path(__file__).parent / "rendered"
 JOB = Job("experiments.sweep", ("--config=c.py", "--workdir=runs/a b", "--config.data.root=it's $(here)"), "runs/a b")
@@ -103,7 +103,7 @@ def test_two_shards_one_killed_and_repeated_give_what_one_run_gives(bench: Bench
     ],
 )
 def test_what_is_rendered(name: str, job: Job, settings: dict[str, Any]) -> None:
-    found = shown(render(job, Settings(**{"python": "python", **settings})), Path("runs/a b/launch"))
+    found = rendered_text(render_local(job, LocalSettings(**{"python": "python", **settings})), Path("runs/a b/launch"))
     assert found == (RENDERED / f"{name}.txt").read_text()
 
 
@@ -129,9 +129,9 @@ def test_what_is_rendered(name: str, job: Job, settings: dict[str, Any]) -> None
 )
 def test_settings_that_contradict_each_other_are_named(settings: dict[str, Any], shards: int, says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
-        render(JOB._replace(shards=shards), Settings(**settings))
+        render_local(JOB._replace(shards=shards), LocalSettings(**settings))
 
 
 def test_a_bucket_is_not_mounted_here() -> None:
     with pytest.raises(InputError, match="gs://bbb/c: --target=local"):
-        render(Job("experiments.sweep", ("--workdir=gs://bbb/c",), "gs://bbb/c"), Settings())
+        render_local(Job("experiments.sweep", ("--workdir=gs://bbb/c",), "gs://bbb/c"), LocalSettings())

@@ -15,8 +15,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 from ddad_jax.engine.cost import costs, measuring
-from ddad_jax.engine.cost.costs import Networks, at_rate, device_kind, from_run, of_point
-from ddad_jax.engine.cost.memory import Memory, live_bytes
+from ddad_jax.engine.cost.costs import Networks, costs_at_rate, device_kind, from_run, of_point
+from ddad_jax.engine.cost.memory import MemoryUse, live_bytes
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import plain
@@ -27,7 +27,7 @@ from launch.plan import STAGES, command, main
 from launch.plan_text import duration
 
 ROOT = Path(__file__).parents[2]
-KNOWN = Networks(unet=4e6, shallow=1e6, feature=3e6, memory=Memory(2.0**20, 2.0**20, "counted", counted=True))
+KNOWN = Networks(unet=4e6, shallow=1e6, feature=3e6, memory=MemoryUse(2.0**20, 2.0**20, "counted", counted=True))
 
 DRIVER = """
 import json, multiprocessing, os, runpy, sys
@@ -36,7 +36,7 @@ import launch.plan, experiments.sweep
 def run(number, argv):
     out = os.open(f"{number}.txt", os.O_CREAT | os.O_WRONLY)
     os.dup2(out, 1), os.dup2(out, 2)
-    launch.plan.run(["plan", *argv])
+    launch.plan.run_plan(["plan", *argv])
 
 for number, argv in json.load(sys.stdin).items():
     child = multiprocessing.get_context("fork").Process(target=run, args=(number, argv))
@@ -229,7 +229,7 @@ def test_a_run_of_something_else_is_refused(small: DDADSettings, tmp_path: Path)
 def test_networks_are_counted_without_being_run(small: DDADSettings) -> None:
     found = costs.networks(small)
     assert 0 < found.shallow < found.unet and found.feature > 0
-    assert at_rate(found, found.unet).unet == pytest.approx(1.0)
+    assert costs_at_rate(found, found.unet).unet == pytest.approx(1.0)
 
 
 def test_counted_memory_is_near_what_the_compiler_needs() -> None:
@@ -252,7 +252,7 @@ def test_counted_memory_is_near_what_the_compiler_needs() -> None:
 
 
 def test_a_chunk_that_fits() -> None:
-    memory = Memory(2.0**29, 2.0**20, "", counted=False)
+    memory = MemoryUse(2.0**29, 2.0**20, "", counted=False)
     assert memory.fits(1.0) == 512 and memory.of(512) == 2.0**30
     assert memory.fits(0.25) == 0
 

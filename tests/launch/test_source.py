@@ -63,9 +63,9 @@ def test_a_folder_without_git_is_refused(tmp_path):
 
 
 def test_relative_paths_lie_in_the_checkout():
-    assert source.below("/a b", "runs/x") == "/a b/runs/x"
-    assert source.below("/a", "/b/x") == "/b/x"
-    assert source.below("/a", "~/x") == str(Path.home() / "x")
+    assert source.path_in_checkout("/a b", "runs/x") == "/a b/runs/x"
+    assert source.path_in_checkout("/a", "/b/x") == "/b/x"
+    assert source.path_in_checkout("/a", "~/x") == str(Path.home() / "x")
     with pytest.raises(InputError, match="--workdir=~no body/x: no such user"):
-        source.below("/a", "~no body/x")
+        source.path_in_checkout("/a", "~no body/x")
     assert (source.CHECKOUT / "pyproject.toml").is_file() and source.checkout("") == str(source.CHECKOUT)

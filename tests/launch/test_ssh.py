@@ -18,13 +18,13 @@ from launched import ROWS, SOME, Bench, lines
 from ddad_jax.errors import InputError
 from launch import same, witness
 from launch.job import Job
-from launch.show import shown
-from launch.targets.ssh import Settings, render
+from launch.show import rendered_text
+from launch.targets.ssh import SshSettings, render_ssh
 
 ROOT = Path(__file__).parents[2]
 RENDERED = Path(__file__).parent / "rendered"
 JOB = Job("experiments.sweep", ("--config=c.py", "--workdir=/nfs/a b", "--config.data.root=it's $(here)"), "/nfs/a b")
-SETTINGS = Settings(hosts=("a", "me@b.example"), directory="/home/me/dd ad", setup="module load cuda", here="python")
+SETTINGS = SshSettings(hosts=("a", "me@b.example"), directory="/home/me/dd ad", setup="module load cuda", here="python")
 HOSTILE = [
     "--a= b", "--b='", '--c="', "--d=$(touch HARM)", "--e=`touch HARM`", "--f=; touch HARM", "--g=a\nb", "--h=\\",
     "--i=$HOME", "--j=ü 漢 🥫", "--k=!!", "--l=*", "--m=~", "--n=#", "--o=&& touch HARM", "--p=\t", "--q=",
@@ -57,7 +57,7 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("shards", [1, 2])
 def test_what_is_rendered(shards: int) -> None:
-    found = shown(render(JOB._replace(shards=shards), SETTINGS), Path("/nfs/a b/launch"))
+    found = rendered_text(render_ssh(JOB._replace(shards=shards), SETTINGS), Path("/nfs/a b/launch"))
     found = re.sub(r"# warning: ssh is not on.*\n", "", found)
     assert found.rstrip() == (RENDERED / f"ssh_{shards}.txt").read_text().rstrip()
 
@@ -72,7 +72,7 @@ def test_hostile_arguments_reach_the_program_as_they_are(fake_ssh: Path, tmp_pat
     workdir = "/nfs/$(touch HARM) 'x'"
     job = Job("experiments.sweep", (*HOSTILE, f"--workdir={workdir}"), workdir)
     settings = SETTINGS._replace(directory=str(directory), python=python, setup="true")
-    files = render(job, settings).files
+    files = render_ssh(job, settings).files
 
     def said(name: str, command: str) -> Any:
         done = subprocess.run(json.loads(files[name])[command], capture_output=True, text=True, check=True)
@@ -91,18 +91,18 @@ def test_a_home_folder_is_left_to_the_host(fake_ssh: Path, tmp_path: Path, monke
     (tmp_path / "my checkout").mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = SETTINGS._replace(directory="~/my checkout", python="pwd; :", setup="")
-    line = json.loads(render(JOB, settings).files["hosts.json"])["a"]
+    line = json.loads(render_ssh(JOB, settings).files["hosts.json"])["a"]
     line[-1] = line[-1].partition(" && ")[0] + " && pwd"
     assert subprocess.run(line, capture_output=True, text=True).stdout.strip() == str(tmp_path / "my checkout")
 
 
 def test_nothing_is_done_where_there_is_no_checkout(fake_ssh: Path, tmp_path: Path) -> None:
     settings = SETTINGS._replace(directory="nowhere", python="echo", setup=f"cd {tmp_path}; touch HARM;")
-    line = json.loads(render(JOB, settings).files["hosts.json"])["a"]
+    line = json.loads(render_ssh(JOB, settings).files["hosts.json"])["a"]
     done = subprocess.run(line, capture_output=True, text=True)
     assert done.returncode and not done.stdout and "nowhere" in done.stderr
     assert not (tmp_path / "HARM").exists()
-    line = json.loads(render(JOB, settings._replace(directory=str(tmp_path))).files["hosts.json"])["a"]
+    line = json.loads(render_ssh(JOB, settings._replace(directory=str(tmp_path))).files["hosts.json"])["a"]
     assert "launch.witness" in subprocess.run(line, capture_output=True, text=True, check=True).stdout
     assert (tmp_path / "HARM").exists()
 
@@ -125,7 +125,7 @@ def test_nothing_is_done_where_there_is_no_checkout(fake_ssh: Path, tmp_path: Pa
 )
 def test_settings_that_cannot_be_are_named(changes: dict[str, Any], shards: int, says: str) -> None:
     with pytest.raises(InputError, match=re.escape(says)):
-        render(JOB._replace(shards=shards), SETTINGS._replace(**changes))
+        render_ssh(JOB._replace(shards=shards), SETTINGS._replace(**changes))
 
 
 # --- Before anything runs ------------------------------------------------------------------------------------------
@@ -133,11 +133,11 @@ def test_settings_that_cannot_be_are_named(changes: dict[str, Any], shards: int,
 
 def witnesses(workdir: Path, *hosts: str, python: str = sys.executable, directory: Path = ROOT) -> dict[str, list[str]]:
     settings = SETTINGS._replace(hosts=hosts, directory=str(directory), python=f"'{python}'", setup="true")
-    return json.loads(render(JOB._replace(workdir=str(workdir)), settings).files["hosts.json"])
+    return json.loads(render_ssh(JOB._replace(workdir=str(workdir)), settings).files["hosts.json"])
 
 
 def test_hosts_that_share_workdir_and_code_pass(fake_ssh: Path, tmp_path: Path) -> None:
-    same.require_same(witnesses(tmp_path / "w", "a", "b", "c"))
+    same.require_same_hosts(witnesses(tmp_path / "w", "a", "b", "c"))
     assert (tmp_path / "w").is_dir()
 
 
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_each_host_is_said_at_once(
     odd.chmod(0o755)
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(InputError) as error:
-        same.require_same(witnesses(tmp_path / "w", "a", "locked", "other", python=str(odd)))
+        same.require_same_hosts(witnesses(tmp_path / "w", "a", "locked", "other", python=str(odd)))
     said = str(error.value)
     assert "locked: no log in by ssh (me@locked: Permission denied (publickey).)" in said
     assert "ssh -o BatchMode=yes locked true must work" in said
@@ -164,7 +164,7 @@ def test_what_is_wrong_with_each_host_is_said_at_once(
 
 def test_a_host_without_the_checkout_is_named(fake_ssh: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a: .*No such file.*Expected a checkout in --directory"):
-        same.require_same(witnesses(tmp_path / "w", "a", directory=tmp_path / "nowhere"))
+        same.require_same_hosts(witnesses(tmp_path / "w", "a", directory=tmp_path / "nowhere"))
 
 
 # --- A run ---------------------------------------------------------------------------------------------------------

@@ -9,12 +9,12 @@ JOB = Job("experiments.sweep", ("--workdir=gs://bucket/a",), "gs://bucket/a")
 
 def test_missing_are_those_not_on_path():
     wanted = tools.needed("gcloud", "xpk", "bash")
-    assert [tool.name for tool in tools.missing(wanted, {"bash": "/bin/bash"}.get)] == ["gcloud", "xpk"]
-    assert tools.missing(wanted, lambda name: name) == ()
+    assert [tool.name for tool in tools.missing_tools(wanted, {"bash": "/bin/bash"}.get)] == ["gcloud", "xpk"]
+    assert tools.missing_tools(wanted, lambda name: name) == ()
 
 
 def test_a_missing_tool_is_told_with_how_to_get_it():
-    told = tools.told(tools.needed("gcloud", "sbatch")).splitlines()
+    told = tools.tools_text(tools.needed("gcloud", "sbatch")).splitlines()
     assert told[0].startswith("gcloud is not on") and "https://cloud.google.com/sdk" in told[0]
     assert told[1].startswith("sbatch is not on") and "login node" in told[1]
 
@@ -22,9 +22,12 @@ def test_a_missing_tool_is_told_with_how_to_get_it():
 @pytest.mark.parametrize(
     ("rendered", "names"),
     [
-        (slurm.render(JOB, slurm.Settings()), {"sbatch"}),
-        (tpu.render(JOB, tpu.Settings("v4-8", "us-west4-a")), {"gcloud", "git", "tar"}),
-        (gke.render(JOB, gke.Settings("pods", "us-west4-a", tpu_type="v5litepod-16")), {"gcloud", "xpk", "kubectl"}),
+        (slurm.render_slurm(JOB, slurm.SlurmSettings()), {"sbatch"}),
+        (tpu.render_tpu(JOB, tpu.TpuSettings("v4-8", "us-west4-a")), {"gcloud", "git", "tar"}),
+        (
+            gke.render_gke(JOB, gke.GkeSettings("pods", "us-west4-a", tpu_type="v5litepod-16")),
+            {"gcloud", "xpk", "kubectl"},
+        ),
     ],
 )
 def test_targets_render_without_their_tools_and_name_them(rendered, names, monkeypatch):

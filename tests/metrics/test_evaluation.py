@@ -14,8 +14,8 @@ from ddad_jax.metrics import (
     aupro,
     evaluate_maps,
     label_regions,
-    missing,
     ranking,
+    undefined_metrics,
 )
 
 
@@ -36,7 +36,7 @@ def draw() -> dict[str, Any]:
 
 
 def said(given: dict[str, Any]) -> list[str]:
-    return missing(given["labels"], given["masks"], given["has_mask"])
+    return undefined_metrics(given["labels"], given["masks"], given["has_mask"])
 
 
 def test_gathers_the_parts():
@@ -131,6 +131,6 @@ def test_bad_input_is_refused():
     with pytest.raises(InputError, match="has_mask"):
         evaluate_maps(**(given | {"has_mask": given["has_mask"][:3]}))
     with pytest.raises(InputError, match="masks: expected bool"):
-        missing(given["labels"], given["masks"].astype(np.float32), given["has_mask"])
+        undefined_metrics(given["labels"], given["masks"].astype(np.float32), given["has_mask"])
     with pytest.raises(InputError, match="image 1 of 7 is labelled good"):
         evaluate_maps(**(given | {"labels": np.array([0, 0, 0, 1, 1, 0, 1])}))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame
-from ddad_jax.sources.folder import Folder
+from ddad_jax.sources.folder import FolderSource
 
 
 def save(path: Path, value: int, shape: tuple[int, ...] = (4, 6, 3)) -> None:
@@ -21,7 +21,7 @@ def test_in_the_order_of_numbers_at_their_own_size(tmp_path: Path) -> None:
     save(tmp_path / "cam010.bmp", 11)
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / "more.png").mkdir()
-    source = Folder(tmp_path, fps=2.0)
+    source = FolderSource(tmp_path, fps=2.0)
     got = list(source.frames())
     assert [frame.index for frame in got] == [0, 1, 2] and source.settings["pictures"] == 3
     assert all(isinstance(frame, Frame) for frame in got)
@@ -36,25 +36,25 @@ def test_an_unreadable_picture_is_bad_and_the_next_follows(tmp_path: Path) -> No
         save(tmp_path / f"{i}.png", i)
     torn = (tmp_path / "1.png").read_bytes()
     (tmp_path / "1.png").write_bytes(torn[: len(torn) // 2])
-    kinds = [type(frame) for frame in Folder(tmp_path).frames()]
+    kinds = [type(frame) for frame in FolderSource(tmp_path).frames()]
     assert kinds == [Frame, Bad, Frame]
-    bad = list(Folder(tmp_path).frames())[1]
+    bad = list(FolderSource(tmp_path).frames())[1]
     assert isinstance(bad, Bad) and "1.png" in bad.reason and bad.index == 1
 
 
 def test_what_is_no_folder_of_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no pictures"):
-        Folder(tmp_path)
+        FolderSource(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
-        Folder(tmp_path / "nowhere")
+        FolderSource(tmp_path / "nowhere")
     with pytest.raises(InputError, match="fps"):
-        Folder(tmp_path, fps=0)
+        FolderSource(tmp_path, fps=0)
 
 
 def test_ends_when_closed(tmp_path: Path) -> None:
     for i in range(3):
         save(tmp_path / f"{i}.png", i)
-    source = Folder(tmp_path)
+    source = FolderSource(tmp_path)
     frames = source.frames()
     next(frames)
     source.close()

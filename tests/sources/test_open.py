@@ -8,24 +8,24 @@ import pytest
 from PIL import Image
 
 from ddad_jax.errors import InputError
-from ddad_jax.sources.folder import Folder
+from ddad_jax.sources.folder import FolderSource
 from ddad_jax.sources.open import open_source, station_settings
-from ddad_jax.sources.simulated import Settings, Station
+from ddad_jax.sources.simulated import Station, StationSettings
 
 
 def test_the_station_and_its_options() -> None:
     spec = "station:coffee?state=dent&video=3&seed=1&seconds=12.5&size=64&light=0.5"
     source = open_source(spec, start=7)
     assert isinstance(source, Station) and source.settings["kind"] == "station" and source.settings["video"] == 3
-    expected = Settings("coffee", state="dent", video=3, seed=1, seconds=12.5, size=64, light=0.5)
+    expected = StationSettings("coffee", state="dent", video=3, seed=1, seconds=12.5, size=64, light=0.5)
     assert station_settings("coffee?state=dent&video=3&seed=1&seconds=12.5&size=64&light=0.5") == expected
-    assert station_settings("coffee") == Settings("coffee")
+    assert station_settings("coffee") == StationSettings("coffee")
 
 
 def test_a_folder_at_the_rate_that_is_asked(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "a.png")
     source = open_source(str(tmp_path), fps=5.0)
-    assert isinstance(source, Folder) and source.settings["fps"] == 5.0
+    assert isinstance(source, FolderSource) and source.settings["fps"] == 5.0
     assert open_source(str(tmp_path)).settings["fps"] == 1.0
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
-from ddad_jax.sources.opencv import Camera, Video
+from ddad_jax.sources.opencv import Camera, VideoFile
 
 H, W = 48, 64
 
@@ -29,7 +29,7 @@ def video(path: Path, frames: int = 40, codec: str = "MJPG", fps: float = 10.0) 
     return path
 
 
-def story(source: Video) -> str:
+def story(source: VideoFile) -> str:
     """A letter a frame: + read, - bad; indices without a gap, seconds rising."""
     got = list(source.frames())
     assert [frame.index for frame in got] == list(range(len(got)))
@@ -40,7 +40,7 @@ def story(source: Video) -> str:
 
 @pytest.mark.parametrize(("codec", "name"), [("MJPG", "a.avi"), ("mp4v", "a.mp4"), ("VP90", "a.webm")])
 def test_every_frame_once_in_rgb_at_its_time(tmp_path: Path, codec: str, name: str) -> None:
-    source = Video(video(tmp_path / name, codec=codec))
+    source = VideoFile(video(tmp_path / name, codec=codec))
     assert source.settings == {"kind": "video", "size": [H, W], "fps": 10.0, "frames": 40} and not source.live
     for k, frame in enumerate(source.frames()):
         assert isinstance(frame, Frame) and frame.color.shape == (H, W, 3) and frame.color.dtype == np.uint8
@@ -53,7 +53,7 @@ def test_every_frame_once_in_rgb_at_its_time(tmp_path: Path, codec: str, name: s
 def test_a_truncated_video_counts_what_its_container_promised(tmp_path: Path) -> None:
     whole = video(tmp_path / "a.avi").read_bytes()
     (tmp_path / "cut.avi").write_bytes(whole[: len(whole) // 2])
-    told = story(Video(tmp_path / "cut.avi"))
+    told = story(VideoFile(tmp_path / "cut.avi"))
     good = told.count("+")
     assert told == "+" * good + "-" * (40 - good) and 15 <= good <= 22
 
@@ -64,7 +64,7 @@ def test_damaged_frames_are_counted_and_those_behind_them_are_read(tmp_path: Pat
     middle = len(content) // 2
     content[middle : middle + 3000] = b"\x55" * 3000
     (tmp_path / f"hole-{name}").write_bytes(content)
-    source = Video(tmp_path / f"hole-{name}")
+    source = VideoFile(tmp_path / f"hole-{name}")
     got = list(source.frames())
     assert [frame.index for frame in got] == list(range(40))
     good = [frame for frame in got if isinstance(frame, Frame)]
@@ -77,27 +77,27 @@ def test_damaged_frames_are_counted_and_those_behind_them_are_read(tmp_path: Pat
 def test_a_video_without_frames_is_refused(tmp_path: Path, name: str) -> None:
     video(tmp_path / name, frames=0, codec="MJPG" if name.endswith("avi") else "mp4v")
     with pytest.raises(InputError, match=name):
-        Video(tmp_path / name)
+        VideoFile(tmp_path / name)
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
 def test_what_is_no_video_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.mp4").write_bytes(content)
     with pytest.raises(InputError, match="cannot be opened as a video"):
-        Video(tmp_path / "a.mp4")
+        VideoFile(tmp_path / "a.mp4")
     with pytest.raises(InputError, match="no such file"):
-        Video(tmp_path / "b.mp4")
+        VideoFile(tmp_path / "b.mp4")
 
 
 def test_a_truncated_mp4_has_lost_its_index(tmp_path: Path) -> None:
     whole = video(tmp_path / "a.mp4", codec="mp4v").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="truncated"):
-        Video(tmp_path / "cut.mp4")
+        VideoFile(tmp_path / "cut.mp4")
 
 
 def test_a_video_closed_in_the_middle_ends(tmp_path: Path) -> None:
-    source = Video(video(tmp_path / "a.avi"))
+    source = VideoFile(video(tmp_path / "a.avi"))
     frames = source.frames()
     next(frames)
     source.close()

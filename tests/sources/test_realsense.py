@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost, realsense
 from ddad_jax.sources.realsense import RealSense
@@ -35,7 +35,7 @@ def record(
     with_color: bool = True, aside: float = 0.0,
 ) -> Path:  # fmt: skip
     """A recording as the library's recorder writes it, of a software device; ``aside``: metres between the lenses."""
-    rs = realsense.load()
+    rs = realsense.load_pyrealsense()
     device = rs.software_device()
     device.register_info(rs.camera_info.name, "a station's camera")
     device.register_info(rs.camera_info.serial_number, "0042")
@@ -200,7 +200,7 @@ def test_what_is_no_recording_is_refused(tmp_path: Path, name: str) -> None:
 
 
 def test_no_camera_says_what_was_found() -> None:
-    if len(realsense.load().context().query_devices()):
+    if len(realsense.load_pyrealsense().context().query_devices()):
         pytest.skip("a camera is plugged in")
     for serial in (None, "123"):
         with pytest.raises(InputError, match="no such camera; found: none"):
@@ -217,7 +217,7 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(InputError, match=r"libusb.*pip install 'ddad-jax\[realsense\]'"):
-        realsense.load()
+        realsense.load_pyrealsense()
 
 
 def test_libusb_is_there_before_the_library_looks_for_it() -> None:
@@ -231,7 +231,7 @@ def CDLL(path, mode=0):
     first.append((path, mode == ctypes.RTLD_GLOBAL, "pyrealsense2" in sys.modules))
     return real(path, mode=mode)
 ctypes.CDLL = CDLL
-realsense.load()
+realsense.load_pyrealsense()
 print([(path.split("/")[-2], shared, late) for path, shared, late in first if "libusb" in path])
 mapped = {line.split()[-1].split("/")[-2] for line in open("/proc/self/maps") if "libusb" in line}
 print(mapped)
@@ -264,7 +264,7 @@ class Pipeline:
 
 def camera(monkeypatch: pytest.MonkeyPatch, given: list[Any], serials: tuple[str, ...] = ("0042",)) -> Pipeline:
     """Plug stand-ins in, whose framesets are ``given``."""
-    rs = realsense.load()
+    rs = realsense.load_pyrealsense()
 
     def device(serial: str) -> Any:
         told = {rs.camera_info.serial_number: serial, rs.camera_info.name: "D435"}
@@ -293,7 +293,7 @@ def camera(monkeypatch: pytest.MonkeyPatch, given: list[Any], serials: tuple[str
         pipeline=lambda: pipeline, config=Config,
         context=lambda: SimpleNamespace(query_devices=lambda: [device(serial) for serial in serials]),
     )  # fmt: skip
-    monkeypatch.setattr(realsense, "load", lambda: fake)
+    monkeypatch.setattr(realsense, "load_pyrealsense", lambda: fake)
     return pipeline
 
 
@@ -346,7 +346,7 @@ def test_a_camera_is_asked_for_a_rate_where_one_is_named_only(
 ) -> None:
     """One frame a second is kept of a capture by default, and no RealSense films so few."""
     pipeline = camera(monkeypatch, [frameset(k) for k in range(3)])
-    flags = Asked("realsense", tmp_path / "a", product="bottle", state="normal", depth=True, timeout=0.1)
+    flags = CaptureOptions("realsense", tmp_path / "a", product="bottle", state="normal", depth=True, timeout=0.1)
     assert flags.fps == 1.0 and flags.camera_fps is None
     capture(flags._replace(camera_fps=asked))
     assert [what[-1] for what in pipeline.streams] == [rate, rate], "of colour and of depth"

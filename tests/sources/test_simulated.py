@@ -6,11 +6,11 @@ import pytest
 from ddad_jax.data.can_render import PRODUCTS
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
-from ddad_jax.sources.simulated import STATES, Settings, Station
+from ddad_jax.sources.simulated import STATES, Station, StationSettings
 
 
 def film(**settings: object) -> list[Frame]:
-    made = Station(Settings(**{"product": "winter_melon", "size": 32, "seconds": 3.0} | settings))  # type: ignore
+    made = Station(StationSettings(**{"product": "winter_melon", "size": 32, "seconds": 3.0} | settings))  # type: ignore
     got = list(made.frames())
     assert all(isinstance(frame, Frame) for frame in got)
     return [frame for frame in got if isinstance(frame, Frame)]
@@ -46,7 +46,7 @@ def test_a_turn_brings_the_can_back() -> None:
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_the_defect_turns_with_the_can(product: str, state: str) -> None:
     for video in range(2):
-        source = Station(Settings(product, state=state, video=video, size=64, fps=0.5))
+        source = Station(StationSettings(product, state=state, video=video, size=64, fps=0.5))
         areas = [int(source.truth(frame.index).sum()) for frame in source.frames()]
         assert len(areas) == 15
         seen = np.flatnonzero(areas)
@@ -58,7 +58,7 @@ def test_the_defect_turns_with_the_can(product: str, state: str) -> None:
 
 
 def test_the_truth_of_any_frame_at_any_time() -> None:
-    source = Station(Settings("coffee", state="paint", size=32, seconds=30, fps=0.2))
+    source = Station(StationSettings("coffee", state="paint", size=32, seconds=30, fps=0.2))
     after = [source.truth(frame.index).copy() for frame in source.frames()]
     again = [source.truth(i) for i in range(6)]
     assert all(np.array_equal(a, b) for a, b in zip(after, again, strict=True)) and any(a.any() for a in after)
@@ -66,7 +66,7 @@ def test_the_truth_of_any_frame_at_any_time() -> None:
 
 @pytest.mark.parametrize("state", ["normal", "hard"])
 def test_sound_cans_have_no_defect(state: str) -> None:
-    source = Station(Settings("lemon_soda", state=state, size=32, seconds=3))
+    source = Station(StationSettings("lemon_soda", state=state, size=32, seconds=3))
     assert not any(source.truth(frame.index).any() for frame in source.frames())
 
 
@@ -81,7 +81,7 @@ def test_all_states_of_a_video_stand_before_one_camera_in_one_light() -> None:
 
 def test_a_can_is_another_in_each_video_unless_it_is_asked_for() -> None:
     def defects(**settings: int) -> Station:
-        return Station(Settings("coffee", state="dent", size=32, **settings))
+        return Station(StationSettings("coffee", state="dent", size=32, **settings))
 
     assert defects(video=1)._video.defect != defects(video=2)._video.defect
     assert defects(video=1, can=7)._video.defect == defects(video=2, can=7)._video.defect
@@ -96,7 +96,7 @@ def test_a_live_station_comes_in_time_and_does_not_wait() -> None:
         slept.append(seconds)
         now[0] += seconds
 
-    settings = Settings("coffee", size=32, fps=2.0, seconds=6.0, live=1)
+    settings = StationSettings("coffee", size=32, fps=2.0, seconds=6.0, live=1)
     source = Station(settings, clock=lambda: now[0], sleep=sleep)
     assert source.live
     frames = source.frames()
@@ -107,7 +107,7 @@ def test_a_live_station_comes_in_time_and_does_not_wait() -> None:
 
 
 def test_unplugged_after_so_many_frames_and_goes_on_from_there() -> None:
-    settings = Settings("coffee", size=32, seconds=7.0, unplug=3)
+    settings = StationSettings("coffee", size=32, seconds=7.0, unplug=3)
     first = Station(settings)
     got = list[Frame | Bad]()
     with pytest.raises(SourceLost, match="unplug"):
@@ -134,11 +134,11 @@ def test_unplugged_after_so_many_frames_and_goes_on_from_there() -> None:
 )  # fmt: skip
 def test_what_cannot_be_filmed_is_refused(wrong: dict[str, object], told: str) -> None:
     with pytest.raises(InputError, match=told):
-        Station(Settings(**{"product": "coffee"} | wrong))  # type: ignore
+        Station(StationSettings(**{"product": "coffee"} | wrong))  # type: ignore
 
 
 def test_ends_when_closed() -> None:
-    source = Station(Settings("coffee", size=32))
+    source = Station(StationSettings("coffee", size=32))
     frames = source.frames()
     next(frames)
     source.close()

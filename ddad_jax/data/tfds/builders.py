@@ -17,8 +17,8 @@ from ddad_jax.data.listing import listed
 from ddad_jax.data.mtd import mtd_pictures
 from ddad_jax.data.names import require_name
 from ddad_jax.data.tfds import facts
-from ddad_jax.data.tfds.examples import Listing, examples, features, fingerprint, of_files
-from ddad_jax.data.tfds.reading import damaged, require_whole
+from ddad_jax.data.tfds.examples import Listing, examples, features, listing_fingerprint, of_files
+from ddad_jax.data.tfds.reading import require_whole, unreadable_data_set
 from ddad_jax.data.visa import visa_pictures
 from ddad_jax.errors import InputError
 
@@ -62,7 +62,7 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
         try:
             super().__init__(config=config, file_format=file_format, **how)
         except (ParseError, json.JSONDecodeError) as error:  # it reads what was prepared before
-            raise damaged(self.data_path, error) from error
+            raise unreadable_data_set(self.data_path, error) from error
 
     @property
     def category(self) -> str:
@@ -83,7 +83,7 @@ class Prepared(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type
     def download_and_prepare(self, **how: Any) -> None:
         listing = self.listing()
         self.notes = listing.notes
-        found = {"name": listing.name, "any_nonzero": self.ANY_NONZERO, "pictures": fingerprint(listing)}
+        found = {"name": listing.name, "any_nonzero": self.ANY_NONZERO, "pictures": listing_fingerprint(listing)}
         if self.data_path.exists():
             self._require_same(found)
         # Nothing of this lies on Google's servers, where it would be looked for.

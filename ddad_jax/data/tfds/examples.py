@@ -61,7 +61,7 @@ def _mask(picture: Picture, orient: bool) -> Path | Encoded | None:
     return None if picture.defect == GOOD else Encoded(f"mask of {picture.path}", png(pixels.astype(np.uint8) * 255))
 
 
-def fingerprint(listing: Listing) -> str:
+def listing_fingerprint(listing: Listing) -> str:
     """SHA-256 of all that is in the pictures and known of them.
 
     Raises:

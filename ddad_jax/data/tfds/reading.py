@@ -77,7 +77,7 @@ def _opened(folder: Path) -> Pictures:
         known = dict(builder.info.metadata or {})
         sources = {split: builder.as_data_source(split, decoders=undecoded) for split in ("train", "test")}
     except _UNREADABLE as error:
-        raise damaged(folder, error) from error
+        raise unreadable_data_set(folder, error) from error
     if not {"name", "any_nonzero"} <= known.keys() or set(builder.info.features) != _FIELDS.keys():
         raise InputError(f"{folder} was not prepared by a builder of ddad_jax. Prepare it with experiments/prepare.py.")
     (train, recordings), (test, _) = (_records(folder, sources[split]) for split in ("train", "test"))
@@ -103,9 +103,9 @@ def _records(folder: Path, source: Any) -> tuple[list[Picture], list[str]]:
         try:
             require_inside(name, f"record {i}")
         except InputError as error:
-            raise damaged(folder, error) from error
+            raise unreadable_data_set(folder, error) from error
         if where.setdefault(name, i) != i:
-            raise damaged(folder, f"records {where[name]} and {i} are both named {name!r}")
+            raise unreadable_data_set(folder, f"records {where[name]} and {i} are both named {name!r}")
     return pictures, recordings
 
 
@@ -113,15 +113,15 @@ def _example(folder: Path, source: Any, i: int) -> dict[str, Any]:
     try:
         example = source[i]
     except _UNREADABLE as error:
-        raise damaged(folder, error) from error
+        raise unreadable_data_set(folder, error) from error
     # From a file cut off at a block's end array_record returns empty records without a word.
     odd = [key for key, kind in _FIELDS.items() if not isinstance(example.get(key), kind)]
     if odd or example["label"] != LABELS.index("normal" if example["defect"] == GOOD.encode() else "anomalous"):
-        raise damaged(folder, f"record {i} is incomplete")
+        raise unreadable_data_set(folder, f"record {i} is incomplete")
     return example
 
 
-def damaged(folder: str | Path, error: BaseException | str) -> InputError:
+def unreadable_data_set(folder: str | Path, error: BaseException | str) -> InputError:
     """What is said of a prepared data set that cannot be read."""
     return InputError(f"{folder} is damaged ({error}). Delete that folder and prepare it again.")
 

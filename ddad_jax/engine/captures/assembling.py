@@ -21,11 +21,18 @@ from typing import Any, NamedTuple
 from ddad_jax.data.captured import FORMAT, MANIFEST, read_manifest
 from ddad_jax.data.listing import listed
 from ddad_jax.data.names import require_apart
-from ddad_jax.engine.captures.frame_choice import Choice, Wanted, choose
+from ddad_jax.data.read import expanded
+from ddad_jax.engine.captures.frame_choice import FrameChoice, Wanted, choose
 from ddad_jax.engine.captures.labelling import Drawing, read_labels
 from ddad_jax.engine.captures.recording import MANIFEST as CAPTURE
-from ddad_jax.engine.captures.recording import ROWS, Capture, expanded, means_normal, read_capture, why_not
-from ddad_jax.engine.captures.recording import read_manifest as capture_manifest
+from ddad_jax.engine.captures.recording import (
+    ROWS,
+    Capture,
+    checked_manifest,
+    means_normal,
+    read_capture,
+    why_not,
+)
 from ddad_jax.engine.captures.set_files import require_disjoint, write_files
 from ddad_jax.engine.store import lock
 from ddad_jax.engine.store.tables import format_table
@@ -72,7 +79,7 @@ def assemble(
     if not 1 <= drawing.line_width <= WIDEST:
         raise InputError(f"--line_width={drawing.line_width}: expected pixels, 1 to {WIDEST}")
     root = expanded(out, "--out")
-    with lock.held(root, flag="--out", of=_usable(product, "--product")):
+    with lock.folder_lock(root, flag="--out", of=_usable(product, "--product")):
         return _assemble(folders, root / product, labels, wanted, drawing, unfinished)
 
 
@@ -115,7 +122,7 @@ def _assemble(
     return Assembled(target, _write(target, choice, drawing, about, counts), new=True)
 
 
-def report(made: Assembled) -> None:
+def print_assembled(made: Assembled) -> None:
     """Print what the data set holds, and everything that was left out of it."""
     manifest = made.manifest
     rows = [{"recording": name, **about} for name, about in manifest["recordings"].items()]
@@ -153,7 +160,7 @@ def _captures(folders: Sequence[Path], unfinished: bool) -> tuple[list[Capture],
     """All that can be used, and the names of recordings that did not finish and are passed over."""
     captures, running = [], []
     for folder in sorted(folders):
-        about = capture_manifest(folder)
+        about = checked_manifest(folder)
         if about["finished"] or unfinished:
             captures.append(read_capture(folder, unfinished=True))
         else:
@@ -214,7 +221,7 @@ def _section(manifest: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _write(
-    target: Path, choice: Choice, drawing: Drawing, about: dict[str, Any], counts: dict[str, int]
+    target: Path, choice: FrameChoice, drawing: Drawing, about: dict[str, Any], counts: dict[str, int]
 ) -> dict[str, Any]:
     beside = target.parent / f".{target.name}.{os.getpid()}.part"
     try:
@@ -233,7 +240,7 @@ def _write(
     return manifest
 
 
-def _recordings(captures: Sequence[Capture], choice: Choice) -> dict[str, dict[str, Any]]:
+def _recordings(captures: Sequence[Capture], choice: FrameChoice) -> dict[str, dict[str, Any]]:
     taken = Counter(chosen.capture.recording for chosen in choice.pictures)
     return {
         capture.recording: {

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ddad_jax.data.can_render import PRODUCTS
+from ddad_jax.data.read import expanded
 from ddad_jax.engine.captures.assembling import Assembled, assemble
 from ddad_jax.engine.captures.frame_choice import Wanted
-from ddad_jax.engine.captures.recording import expanded
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.errors import InputError
 
 TURN = 30
@@ -71,13 +71,13 @@ def film(recording: Recording, out: Path, size: int, seed: int) -> Path:
     Raises:
       InputError: it holds another capture, cannot be written, or was stopped.
     """
-    manifest = capture(Asked(recording.source(size, seed), out, resume=True))
+    manifest = capture(CaptureOptions(recording.source(size, seed), out, resume=True))
     if not manifest["finished"]:
         raise InputError(f"{out}: stopped ({manifest['ended']}); the same command goes on where it was")
     return out
 
 
-def make(
+def film_data_set(
     product: str, out: Path, wanted: Wanted, *, videos: int, hard: int, size: int, new_setups: bool = False
 ) -> Assembled:
     """Film what is missing of a product and make its data set.

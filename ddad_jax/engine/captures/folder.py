@@ -25,7 +25,7 @@ from ddad_jax.engine.captures.recording import (
     MANIFEST,
     ROWS,
     Captured,
-    read_manifest,
+    checked_manifest,
     read_rows,
 )
 from ddad_jax.engine.store.tables import plain
@@ -52,7 +52,7 @@ class Row(NamedTuple):
     reason: str = ""
 
 
-class Folder:
+class CaptureFolder:
     """Made at the first row, so that a source without frames leaves nothing behind; or taken up again.
 
     rows: those written, also before. counts: of ``captures.recording``; ``given`` is the caller's. size: (h, w) of the
@@ -75,7 +75,7 @@ class Folder:
             self._take_up()
 
     def _take_up(self) -> None:
-        old = read_manifest(self.path)
+        old = checked_manifest(self.path)
         differs = [key for key in _SAME if old[key] != json.loads(json.dumps(self.manifest[key]))]
         if differs:
             told = "; ".join(f"{key} {old[key]!r}, now {self.manifest[key]!r}" for key in differs)

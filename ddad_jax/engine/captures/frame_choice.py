@@ -42,7 +42,7 @@ class Wanted(NamedTuple):
     least_defect: float = 0.0
 
 
-class Chosen(NamedTuple):
+class ChosenFrame(NamedTuple):
     """One picture of the data set."""
 
     capture: Capture
@@ -54,15 +54,15 @@ class Chosen(NamedTuple):
     label: Label
 
 
-class Choice(NamedTuple):
-    pictures: list[Chosen]
+class FrameChoice(NamedTuple):
+    pictures: list[ChosenFrame]
     sides: dict[str, str]
     """Recording -> "train" or "test"; all that could be used, whether or not a frame of them was taken."""
     left_out: dict[str, int]
     """Why frames were no candidates -> how many."""
 
 
-def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choice:
+def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> FrameChoice:
     """Frames for each part of the set, in the order of kind, recording and time.
 
     Raises:
@@ -72,7 +72,7 @@ def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choic
     """
     sides = _sides(captures, wanted)
     left_out = dict.fromkeys((FLAGGED, AWAY, BARELY), 0)
-    pools: dict[tuple[str, str], dict[str, list[Chosen]]] = {}
+    pools: dict[tuple[str, str], dict[str, list[ChosenFrame]]] = {}
     kinds: dict[str, str] = {}
     for capture in captures:
         for frame in capture.frames:
@@ -83,7 +83,7 @@ def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choic
                 left_out[why] += 1
             else:
                 recordings = pools.setdefault((side, kind), {})
-                recordings.setdefault(capture.recording, []).append(Chosen(capture, frame, side, kind, label))
+                recordings.setdefault(capture.recording, []).append(ChosenFrame(capture, frame, side, kind, label))
                 kinds.setdefault(kind, _from(capture, label))
     require_apart(kinds.items())
     totals = {(TRAIN, GOOD): wanted.train, (TEST, GOOD): wanted.test_good}
@@ -100,7 +100,7 @@ def choose(captures: Sequence[Capture], labels: Labels, wanted: Wanted) -> Choic
                 f"no picture is left for {side}: capture {mend}, ask for more than 0, or take flagged frames too "
                 "(--keep_bad)"
             )
-    return Choice(pictures, sides, left_out)
+    return FrameChoice(pictures, sides, left_out)
 
 
 FLAGGED, AWAY, BARELY = "flagged as blurred or badly exposed", "defect turned away", "defect barely in view"
@@ -115,7 +115,7 @@ def _unfit(capture: Capture, frame: Captured, kind: str, label: Label, wanted: W
     return BARELY if label.defect and label.area < wanted.least_defect * math.prod(capture.size) else ""
 
 
-def evenly(recordings: Mapping[str, Sequence[Chosen]], total: int) -> list[Chosen]:
+def evenly(recordings: Mapping[str, Sequence[ChosenFrame]], total: int) -> list[ChosenFrame]:
     """At most ``total`` frames, as many of each recording where it has so many, evenly over each."""
     shares = shared([len(frames) for frames in recordings.values()], total)
     picked = zip(recordings.values(), shares, strict=True)

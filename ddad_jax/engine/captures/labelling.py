@@ -15,10 +15,10 @@ import numpy as np
 
 from ddad_jax.data.listing import entries, listed, picture_files, subfolders, walked
 from ddad_jax.data.load import mask_note
-from ddad_jax.data.outlines import LINE_WIDTH, Point, draw
+from ddad_jax.data.outlines import LINE_WIDTH, OutlinePoint, draw
 from ddad_jax.data.read import named_as_picture, read_mask, read_mask_values
 from ddad_jax.data.unused import Reason, unused_notes
-from ddad_jax.data.via import Region, kinds_of, read_via
+from ddad_jax.data.via import ViaRegion, kinds_of, read_via
 from ddad_jax.engine.captures.recording import NORMAL, Capture, Captured
 from ddad_jax.errors import InputError
 
@@ -59,7 +59,7 @@ class Label(NamedTuple):
     kind: str
     """Of the defect, where the label says so itself; else empty."""
     file: Path | None = None
-    regions: tuple[Region, ...] = ()
+    regions: tuple[ViaRegion, ...] = ()
     area: int = 0
     """Pixels of the defect; 0 where none is in view or nothing is known."""
 
@@ -76,7 +76,7 @@ class Labels(NamedTuple):
     points: int
 
 
-class Mask(NamedTuple):
+class FrameMask(NamedTuple):
     pixels: np.ndarray
     """bool [h, w], at the picture's size."""
     clipped: int
@@ -103,7 +103,9 @@ def read_labels(paths: Sequence[str | Path], captures: Sequence[Capture], drawin
         digest.update(f"{file.name}\n".encode() + _content(file))
         if file.suffix.lower() in VIA:
             pictures = read_via(file)
-            points += sum(isinstance(region.outline, Point) for regions in pictures.values() for region in regions)
+            points += sum(
+                isinstance(region.outline, OutlinePoint) for regions in pictures.values() for region in regions
+            )
             keys = {name: names.key(name, file) for name in pictures}
             labels = [(key, _of_via(pictures[name], names.captures[key], drawing)) for name, key in keys.items()]
         else:
@@ -132,20 +134,20 @@ def label_of(capture: Capture, frame: Captured, labels: Labels) -> Label:
     return Label("capture", frame.mask is not None, "", frame.mask, area=frame.mask_pixels)
 
 
-def mask_of(label: Label, picture: Path, size: tuple[int, int], drawing: Drawing) -> Mask:
+def frame_mask(label: Label, picture: Path, size: tuple[int, int], drawing: Drawing) -> FrameMask:
     """The mask of a frame with a known defect, at its picture's ``size`` (h, w).
 
     Raises:
       InputError: the mask image is of another size or unreadable; a region outside its picture or without a pixel.
     """
     if label.file is not None:
-        return Mask(read_mask(label.file, size, image=picture), 0)
+        return FrameMask(read_mask(label.file, size, image=picture), 0)
     pixels, clipped = np.zeros(size, bool), 0
     for region in label.regions:
         drawn = draw(region.outline, size, where=region.where, line_width=drawing.line_width)
         pixels |= drawn.mask
         clipped += drawn.clipped
-    return Mask(pixels, clipped)
+    return FrameMask(pixels, clipped)
 
 
 def _files(paths: Sequence[str | Path]) -> Iterator[Path]:
@@ -223,13 +225,13 @@ def frame_name(frame: Captured) -> str:
     return frame.file.stem
 
 
-def _of_via(regions: Sequence[Region], capture: Capture, drawing: Drawing) -> Label:
-    areas = tuple(region for region in regions if not isinstance(region.outline, Point))
+def _of_via(regions: Sequence[ViaRegion], capture: Capture, drawing: Drawing) -> Label:
+    areas = tuple(region for region in regions if not isinstance(region.outline, OutlinePoint))
     if not areas:
         return Label("via", False if drawing.listed_is_looked_at and not regions else None, "")
     kinds = kinds_of(areas, drawing.attribute) if drawing.attribute else ("",)
     label = Label("via", True, kinds[0] if len(kinds) == 1 else COMBINED, None, areas)
-    return label._replace(area=int(mask_of(label, capture.folder, capture.size, drawing).pixels.sum()))
+    return label._replace(area=int(frame_mask(label, capture.folder, capture.size, drawing).pixels.sum()))
 
 
 def _of_image(file: Path, names: _Names) -> tuple[Key, Label]:

@@ -128,18 +128,6 @@ def means_normal(state: str) -> bool:
     return state not in NORMAL and (is_normal_name(state) or folded(state) in NORMAL)
 
 
-def expanded(path: str | Path, flag: str) -> Path:
-    """The path with ``~`` and ``~user`` written out.
-
-    Raises:
-      InputError: there is no such user; it names ``flag``.
-    """
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise InputError(f"{flag}={path}: there is no user {Path(path).parts[0]}; write the folder out") from None
-
-
 def how_to_go_on(folder: Path, manifest: Mapping[str, Any]) -> str:
     """What may be done with a capture that did not finish."""
     if manifest["kind"] in LIVE or manifest["settings"].get("live"):
@@ -166,27 +154,28 @@ def read_capture(folder: str | Path, *, unfinished: bool = False, verify: bool =
         is not as written, a picture that is missing or (``verify``) changed.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    manifest = checked_manifest(folder)
     if not (manifest["finished"] or unfinished):
         raise InputError(
             f"{folder}: this capture did not finish ({manifest['ended']}); {how_to_go_on(folder, manifest)}"
         )
     rows = read_rows(folder, manifest, verify=verify)
-    kept = tuple(row for row in rows if row.file is not None)
-    if manifest["finished"] and len(kept) != manifest["frames"]:
+    rows_with_file = tuple(row for row in rows if row.file is not None)
+    if manifest["finished"] and len(rows_with_file) != manifest["frames"]:
         raise InputError(
-            f"{folder / ROWS}: {len(kept)} kept frames, but {MANIFEST} says {manifest['frames']}; capture it again"
+            f"{folder / ROWS}: {len(rows_with_file)} kept frames, "
+            f"but {MANIFEST} says {manifest['frames']}; capture it again"
         )
-    if not kept:
+    if not rows_with_file:
         raise InputError(f"{folder}: this capture kept no frame; capture again, perhaps without --drop_flagged")
     # A capture that was killed had no time to say.
-    h, w = manifest["size"] or image_size(kept[0].file or "")
-    said = {name: manifest[name] for name in Capture._fields if name in _KEYS and name not in ("size", "frames")}
+    h, w = manifest["size"] or image_size(rows_with_file[0].file or "")
+    fields = {name: manifest[name] for name in Capture._fields if name in _KEYS and name not in ("size", "frames")}
     left_out = tuple(row for row in rows if row.file is None)
-    return Capture(folder=folder, size=(h, w), manifest=manifest, frames=kept, left_out=left_out, **said)
+    return Capture(folder=folder, size=(h, w), manifest=manifest, frames=rows_with_file, left_out=left_out, **fields)
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def checked_manifest(folder: Path) -> dict[str, Any]:
     """The checked manifest.json of a capture.
 
     Raises:
@@ -194,23 +183,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     file = folder / MANIFEST
     try:
-        found = parsed(file.read_bytes())
+        manifest = parsed(file.read_bytes())
     except FileNotFoundError:
         raise InputError(
             f"{folder}: no capture (there is no {MANIFEST}); name the --out of python -m experiments.capture"
         ) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file}: cannot be read ({error}); capture again") from None
-    if not isinstance(found, dict) or found.get("format") != FORMAT:
-        of = found.get("format") if isinstance(found, dict) else None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        of = manifest.get("format") if isinstance(manifest, dict) else None
         raise InputError(f"{file}: format {of!r}, expected {FORMAT}; capture again with this version")
     for key, kind in _KEYS.items():
-        if key not in found or not isinstance(found[key], kind):
-            raise InputError(f"{file}: {key!r} is {found.get(key, 'not there')!r}; capture again")
-    sides = found["size"]
+        if key not in manifest or not isinstance(manifest[key], kind):
+            raise InputError(f"{file}: {key!r} is {manifest.get(key, 'not there')!r}; capture again")
+    sides = manifest["size"]
     if sides is not None and not (len(sides) == 2 and all(type(n) is int and 0 < n <= LONGEST_SIDE for n in sides)):
-        raise InputError(f"{file}: 'size' is {found['size']!r}, expected [height, width]; capture again")
-    return found
+        raise InputError(f"{file}: 'size' is {manifest['size']!r}, expected [height, width]; capture again")
+    return manifest
 
 
 def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False) -> list[Captured]:
@@ -238,8 +227,8 @@ def read_rows(folder: Path, manifest: Mapping[str, Any], *, verify: bool = False
     rows = [_row(folder, line, file, number) for number, line in enumerate(reader, start=2)]
     for row in rows:
         _require_files(row, verify)
-    kept = Counter(row.index for row in rows if row.file is not None)
-    if twice := [index for index, count in kept.items() if count > 1]:
+    files_of = Counter(row.index for row in rows if row.file is not None)
+    if twice := [index for index, count in files_of.items() if count > 1]:
         raise InputError(f"{file}: frame {twice[0]} has more than one row with a picture; capture it again")
     return rows
 
@@ -252,9 +241,9 @@ def _row(folder: Path, line: Mapping[str, str], file: Path, number: int) -> Capt
         # A table is plain text that anyone may write: it names files of its own folder only, each frame its own.
         if not line[name]:
             return None
-        if line[name] != (own := f"{name_of[name]}/{int(line['index']):06d}.png"):
-            raise ValueError(f"{name} is {line[name]!r}, expected {own}")
-        return folder / own
+        if line[name] != (expected_name := f"{name_of[name]}/{int(line['index']):06d}.png"):
+            raise ValueError(f"{name} is {line[name]!r}, expected {expected_name}")
+        return folder / expected_name
 
     name_of = {"file": "frames", "mask": "masks", "depth": "depth"}
     try:

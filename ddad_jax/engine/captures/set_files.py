@@ -13,8 +13,8 @@ from PIL import Image
 from ddad_jax.data.load import GOOD
 from ddad_jax.data.names import folded
 from ddad_jax.data.read import image_size, read_image
-from ddad_jax.engine.captures.frame_choice import TRAIN, Chosen
-from ddad_jax.engine.captures.labelling import Drawing, frame_name, mask_of
+from ddad_jax.engine.captures.frame_choice import TRAIN, ChosenFrame
+from ddad_jax.engine.captures.labelling import Drawing, frame_mask, frame_name
 from ddad_jax.engine.captures.recording import Capture, Captured
 from ddad_jax.errors import InputError
 
@@ -47,7 +47,7 @@ def require_disjoint(captures: Sequence[Capture], sides: Mapping[str, str], *, k
 
 
 def write_files(
-    folder: Path, pictures: Sequence[Chosen], drawing: Drawing
+    folder: Path, pictures: Sequence[ChosenFrame], drawing: Drawing
 ) -> tuple[dict[str, dict[str, Any]], dict[str, int]]:
     """Write SIDE/KIND/RECORDING_000012.png and ground_truth/KIND/RECORDING_000012_mask.png (255 = defect).
 
@@ -90,7 +90,7 @@ def write_files(
             counts[f"masks: {mask or 'not known'}"] += 1
         if mask:
             assert chosen.frame.file is not None  # kept
-            drawn = mask_of(chosen.label, chosen.frame.file, chosen.capture.size, drawing)
+            drawn = frame_mask(chosen.label, chosen.frame.file, chosen.capture.size, drawing)
             _put(folder / "ground_truth" / chosen.kind / f"{name}_mask.png", _png(drawn.pixels))
             counts["regions cut off at the picture's edge"] += drawn.clipped
         files[key] = {
@@ -104,7 +104,7 @@ def write_files(
     return files, dict(counts)
 
 
-def _read(chosen: Chosen) -> tuple[bytes, bytes]:
+def _read(chosen: ChosenFrame) -> tuple[bytes, bytes]:
     """A picture's file and the digest of its pixels, which another way of packing them does not change."""
     path, size = chosen.frame.file, chosen.capture.size
     assert path is not None  # kept

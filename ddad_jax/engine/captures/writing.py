@@ -15,8 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.captures.folder import DUPLICATE, FLAGGED, UNBEGUN, Folder, Row
-from ddad_jax.engine.captures.recording import NORMAL, expanded, means_normal, why_not
+from ddad_jax.data.read import expanded
+from ddad_jax.engine.captures.folder import DUPLICATE, FLAGGED, UNBEGUN, CaptureFolder, Row
+from ddad_jax.engine.captures.recording import NORMAL, means_normal, why_not
 from ddad_jax.engine.store import lock
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.errors import InputError
@@ -26,7 +27,7 @@ from ddad_jax.sources.rate import at_rate
 from ddad_jax.vision import quality
 
 
-class Asked(NamedTuple):
+class CaptureOptions(NamedTuple):
     """What to capture; the flags of ``python -m experiments.capture``."""
 
     source: str
@@ -56,7 +57,7 @@ class Asked(NamedTuple):
 
 
 def capture(
-    asked: Asked,
+    asked: CaptureOptions,
     *,
     stop: threading.Event | None = None,
     tell: Callable[[dict[str, int]], None] = lambda counts: None,
@@ -77,12 +78,16 @@ def capture(
     """
     if (out := expanded(asked.out, "--out")).is_file():
         _require_place(out, asked.resume)
-    with lock.held(out, flag="--out"):
+    with lock.folder_lock(out, flag="--out"):
         return _capture(asked, out, stop or threading.Event(), tell, open)
 
 
 def _capture(
-    asked: Asked, out: Path, stop: threading.Event, tell: Callable[[dict[str, int]], None], open: Callable[..., Source]
+    asked: CaptureOptions,
+    out: Path,
+    stop: threading.Event,
+    tell: Callable[[dict[str, int]], None],
+    open: Callable[..., Source],
 ) -> dict[str, Any]:
     _require_place(out, asked.resume)
     if not 0 <= asked.seconds < math.inf:
@@ -94,7 +99,7 @@ def _capture(
         raise InputError(f"{asked.source}: interrupted before it was open; nothing was written") from None
     try:
         about = _about(asked, out, source)
-        folder = Folder(out, about, preview=asked.preview)
+        folder = CaptureFolder(out, about, preview=asked.preview)
         if folder.finished:
             return folder.manifest
         if folder.rows and source.live:
@@ -116,9 +121,9 @@ def _capture(
 
 
 def _film(
-    asked: Asked,
+    asked: CaptureOptions,
     source: Source,
-    folder: Folder,
+    folder: CaptureFolder,
     stop: threading.Event,
     tell: Callable[[dict[str, int]], None],
 ) -> str:
@@ -152,7 +157,7 @@ def _film(
 
 
 def _write(
-    asked: Asked, source: Source, folder: Folder, frame: Frame | Bad, before: np.ndarray | None
+    asked: CaptureOptions, source: Source, folder: CaptureFolder, frame: Frame | Bad, before: np.ndarray | None
 ) -> np.ndarray | None:
     """One row and its files; the last kept picture, which the next is compared with."""
     if isinstance(frame, Frame) and folder.size is not None and frame.color.shape[:2] != folder.size:
@@ -177,7 +182,7 @@ def _write(
     return before if reason else frame.color
 
 
-def _counted(frames: Iterator[Frame | Bad], folder: Folder) -> Iterator[Frame | Bad]:
+def _counted(frames: Iterator[Frame | Bad], folder: CaptureFolder) -> Iterator[Frame | Bad]:
     for frame in frames:
         folder.counts["given"] += 1
         yield frame
@@ -196,7 +201,7 @@ def _require_place(out: Path, resume: bool) -> None:
         )
 
 
-def _about(asked: Asked, out: Path, source: Source) -> dict[str, Any]:
+def _about(asked: CaptureOptions, out: Path, source: Source) -> dict[str, Any]:
     """The part of the manifest that is known before the first frame."""
     known = source.settings
     named = {"product": asked.product, "state": asked.state}

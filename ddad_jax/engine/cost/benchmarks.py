@@ -13,15 +13,15 @@ import numpy as np
 
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost.macs import counted
-from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
+from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, time_in_turns, timed
 from ddad_jax.engine.cost.untrained import parameters, random_program, untrained
-from ddad_jax.engine.data.splits import split
+from ddad_jax.engine.data.splits import split_data
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, DDADSweepSettings, ModelSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.settings.section import Section, changed
 from ddad_jax.engine.sweep import rows as sweep_rows
@@ -47,7 +47,7 @@ def against(c: DDADSettings, settings: str) -> DDADSettings:
             raise InputError(f"--against={part}: {there!r} cannot become {value!r}") from error
         if type(value_at(c, name)) is not type(there):
             raise InputError(f"--against={part}: {there!r} cannot become {value!r}")
-    plan(check(c), sweep=False)
+    ddad_plan(check_settings(c), sweep=False)
     return c
 
 
@@ -56,7 +56,7 @@ def time_detector(
 ) -> list[dict[str, Any]]:
     """Milliseconds an image of the whole detector; with ``other``, both in turns and their ratio."""
     made = [untrained(settings, batch, workdir) for settings in ([c, other] if other else [c])]
-    seconds = repeated([one.detect for one in made], repeats)
+    seconds = time_in_turns([one.detect for one in made], repeats)
     memory = peak_memory()  # before there are the large matrices of the peak
     peaks = {dtype: matmul_peak(jnp.dtype(dtype)) for dtype in sorted({*made[0].macs, *made[-1].macs})}
     rows = []
@@ -78,7 +78,7 @@ def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str
     started = time.perf_counter()
     run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
     compile_s = time.perf_counter() - started
-    (seconds,) = repeated([lambda: run({"params": params}, x, t)], repeats)
+    (seconds,) = time_in_turns([lambda: run({"params": params}, x, t)], repeats)
     spent, macs = timed(seconds), sum(counted(unet.apply, {"params": params}, x, t).values()) / batch
     memory, peak = peak_memory(), matmul_peak(jnp.dtype(m.dtype))
     return {
@@ -110,9 +110,9 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
         grid=adaptation_grid(c.sample.grid),
     )  # fmt: skip
     c = replace(c, select="", teacher=0, sweep=sweep, sample=sample, score=replace(c.score, v=1.0))
-    data = split(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
+    data = split_data(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c.model, c.data.size), 0)
-    todo = plan(c, sweep=True)
+    todo = ddad_plan(c, sweep=True)
     images = np.concatenate([data.calibration.images, data.test.images])
     program = random_program(c, params)
     # One point of each compilation, so that the sweep itself finds everything compiled.
@@ -122,7 +122,7 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         fitted = FittedDDAD(c, Path(folder), params, program.weights[1], 0, program)
-        rows = sweep_rows.run(c, Path(folder), data, fitted, todo)
+        rows = sweep_rows.compute_rows(c, Path(folder), data, fitted, todo)
         whole = time.perf_counter() - started
     # Each reconstruction's own time, measured in that same pass: a machine that is busy for a while slows both.
     spent = sum({row_point(row): row["ms_per_image"] for row in rows}.values()) * len(images) / 1e3

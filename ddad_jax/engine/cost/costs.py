@@ -13,7 +13,7 @@ import numpy as np
 
 from ddad_jax.backbones import Backbone, feature_fn
 from ddad_jax.engine.cost.macs import counted
-from ddad_jax.engine.cost.memory import Memory, live_bytes, tree_bytes
+from ddad_jax.engine.cost.memory import MemoryUse, live_bytes, tree_bytes
 from ddad_jax.engine.cost.work import Costs
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, layered
@@ -40,17 +40,17 @@ class Networks(NamedTuple):
     unet: float
     shallow: float
     feature: float
-    memory: Memory
+    memory: MemoryUse
 
 
-class Found(NamedTuple):
+class MeasuredCosts(NamedTuple):
     """costs, of one ``device``, as JAX calls its kind or as the user does; source: where they come from, in words.
     memory: by XLA, where a program was compiled."""
 
     costs: Costs
     device: str
     source: str
-    memory: Memory | None = None
+    memory: MemoryUse | None = None
 
 
 def networks(c: DDADSettings) -> Networks:
@@ -81,7 +81,7 @@ def networks(c: DDADSettings) -> Networks:
     held = max(live_bytes(whole, params, images, t), live_bytes(features, variables, images))
     pair = held / pairs + 4 * tree_bytes(images) / pairs
     how = "counted in the traced U-Net and feature network"
-    memory = Memory(tree_bytes((params, variables)), pair, how, counted=True)
+    memory = MemoryUse(tree_bytes((params, variables)), pair, how, counted=True)
     per_call, per_shallow, per_feature = (found.total() / pairs for found in macs)
     return Networks(per_call, per_shallow, per_feature, memory)
 
@@ -92,7 +92,7 @@ def shapes_of(backbone: Backbone) -> Any:
     return jax.eval_shape(backbone.module.init, jax.random.key(0), least)
 
 
-def at_rate(known: Networks, rate: float) -> Costs:
+def costs_at_rate(known: Networks, rate: float) -> Costs:
     """Every multiply-add at ``rate`` a second: an estimate throughout."""
     unet, shallow, feature = (macs / rate for macs in known[:3])
     return Costs(
@@ -111,9 +111,9 @@ def of_point(known: Networks, calls: int, *, image: float | None, call: float | 
     """
     if call is None:
         assert image is not None
-        base = at_rate(known, (calls * known.unet + 2 * known.feature) / image)
+        base = costs_at_rate(known, (calls * known.unet + 2 * known.feature) / image)
         return base._replace(estimated=base.estimated - {"beside"} | {"unet"})
-    base = at_rate(known, known.unet / call)
+    base = costs_at_rate(known, known.unet / call)
     if image is None:
         return base._replace(estimated=base.estimated - {"unet"})
     beside = image - calls * call
@@ -133,7 +133,7 @@ def device_kind() -> str:
     return f"cpu, {os.cpu_count()} cores" if device.platform == "cpu" else device.device_kind
 
 
-def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, measured_on: str = "") -> Found:
+def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, measured_on: str = "") -> MeasuredCosts:
     """From ms_per_image in the rows of a run, the median of its points; of points of several numbers of calls the line
     through them tells the calls from the rest.
 
@@ -145,7 +145,7 @@ def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, mea
       InputError: no run, no rows that can be used, a run of other settings, on another device than was said.
     """
     mend = f"Expected --from_run={workdir} to be the workdir of a sweep"
-    said = {name: kept.read(workdir / name, mend=mend)[0] for name in ("config.json", "environment.json")}
+    said = {name: kept.read_content(workdir / name, mend=mend)[0] for name in ("config.json", "environment.json")}
     here, there = json.loads(json.dumps(plain(c.to_dict()))), said["config.json"]
     other = [
         f"{name}: there {_at(there, name)}, here {_at(here, name)}"
@@ -183,9 +183,9 @@ def from_run(c: DDADSettings, workdir: Path, known: Networks, *, tiles: int, mea
         call, beside = np.polyfit(list(medians), list(medians.values()), 1)
         if call > 0 and beside >= 0:
             costs = of_point(known, 1, image=float(call + beside), call=float(call))
-            return Found(costs, kind, source)
+            return MeasuredCosts(costs, kind, source)
     calls, image = next(iter(medians.items()))
-    return Found(of_point(known, calls, image=image), kind, source)
+    return MeasuredCosts(of_point(known, calls, image=image), kind, source)
 
 
 def _device(environment: dict[str, Any], workdir: Path) -> tuple[int, str]:

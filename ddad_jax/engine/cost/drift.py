@@ -16,14 +16,14 @@ from scipy.stats import spearmanr
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data.json_file import parsed
-from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
+from ddad_jax.engine.cost.timing import peak_memory, time_in_turns, timed
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.method import DDAD
-from ddad_jax.engine.methods.ddad.points import point_of
+from ddad_jax.engine.methods.ddad.points import ddad_point_of
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.loop import trained_steps
 from ddad_jax.engine.methods.method import Mapped, Point
@@ -33,7 +33,7 @@ from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.journal import measured_with
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.tracking import silent
-from ddad_jax.engine.workdir import require_same
+from ddad_jax.engine.workdir import require_same_run
 from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions
@@ -55,7 +55,7 @@ DRIFT_COLUMNS = (
 )  # fmt: skip
 
 
-class Finished(NamedTuple):
+class FinishedRun(NamedTuple):
     """A run to use as it is. fitted: ready for point, the selected one. threshold: of the verdicts. scores: of the test
     pictures, [n]."""
 
@@ -86,7 +86,7 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
       InputError: the workdir holds no finished run, or one of other settings or pictures.
     """
     workdir = workdir.expanduser().absolute()
-    c, run = finished(c, workdir)
+    c, run = read_finished_run(c, workdir)
     (point, score), data = run.point, run.data
     n, chunk = len(data.calibration.labels), min(c.sample.batch_size, len(data.test.labels))
     if data.view.tiling or point.mask_before or score.mask_after:
@@ -119,7 +119,7 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
             raise InputError(f"{name}: maps of {workdir} are not finite at its selected point, so nothing compares")
         made[name] = Made(maps[n:], scores[n:], distances.x0.astype(np.float32))
     calls = [functools.partial(measured, name, slice(n, n + chunk)) for name in VARIANTS]
-    seconds = repeated(calls, repeats)
+    seconds = time_in_turns(calls, repeats)
     rows = []
     for (name, dtypes), own in zip(VARIANTS.items(), seconds, strict=True):
         maps, scores = made[name].maps, made[name].scores
@@ -130,7 +130,7 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
             "name": name,
             "dtype": dtypes[0],
             "backbone_dtype": dtypes[1],
-            **differences(made[name], made[exact], run.threshold),
+            **drift_columns(made[name], made[exact], run.threshold),
             **{metric: metrics[metric] for metric in ("image_auroc", "pixel_auroc", "aupro_30")},
             "ms_per_image": 1e3 * timed(own).median / chunk,
         }
@@ -140,7 +140,7 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     return rows
 
 
-def differences(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
+def drift_columns(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
     """The columns of ``drift`` that compare with float32."""
     changed = np.abs(found.scores - exact.scores) / np.abs(exact.scores)
     return {
@@ -153,7 +153,7 @@ def differences(found: Made, exact: Made, threshold: float) -> dict[str, Any]:
     }
 
 
-def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
+def read_finished_run(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, FinishedRun]:
     """(the config with what the run's calibration settles, the run); nothing is trained and nothing is written.
 
     Raises:
@@ -168,7 +168,7 @@ def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
     path = workdir / "calibration.json"
     try:
         said = parsed(path.read_bytes(), constants=True)
-        point, method = point_of(said), DDAD()
+        point, method = ddad_point_of(said), DDAD()
         threshold = float(said["threshold"])
         settled = changed(method.settled(c, said), {"sample.model": point.costly.model})
     except (OSError, InputError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -178,7 +178,7 @@ def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
     if row.get("train_steps") != steps or untaught:
         raise InputError(f"--workdir={workdir}: training has not ended since its results were written; {mend}")
     data = load_data(settled)
-    require_same(workdir, settled, data)
+    require_same_run(workdir, settled, data)
     fitted = method.fit(settled, workdir, data, silent)
     now = {
         **measured_with(settled, workdir, data, fitted),
@@ -191,7 +191,7 @@ def finished(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Finished]:
         told = ", ".join(f"{name}: there {row[name]}, now {now[name]}" for name in differing)
         raise InputError(f"--workdir={workdir}: its results are of other settings or pictures ({told}); {mend}")
     scores = load_selected(workdir)["scores"]
-    return settled, Finished(data, _at(fitted, point, said, data), point, threshold, scores)
+    return settled, FinishedRun(data, _at(fitted, point, said, data), point, threshold, scores)
 
 
 def _at(fitted: FittedDDAD, point: Point, said: Mapping[str, Any], data: Data) -> FittedDDAD:
@@ -203,7 +203,7 @@ def _at(fitted: FittedDDAD, point: Point, said: Mapping[str, Any], data: Data) -
     return ready.with_grids({grid_key(point.costly): grid_of([int(t) for t in said["times"].split("-")])})
 
 
-def _program(run: Finished, unet: str, features: str) -> PairProgram:
+def _program(run: FinishedRun, unet: str, features: str) -> PairProgram:
     fitted = run.fitted.in_types(unet, features)
     return fitted.student.program if fitted.student else fitted.program
 

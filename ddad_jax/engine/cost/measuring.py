@@ -10,10 +10,10 @@ import numpy as np
 from ddad_jax.backbones import feature_fn
 from ddad_jax.data import ImageSet
 from ddad_jax.data.batches import image_seed
-from ddad_jax.engine.cost.costs import UPDATE, Found, device_kind, shapes_of
-from ddad_jax.engine.cost.memory import Memory, of_compiled
-from ddad_jax.engine.cost.planning import Pictures
-from ddad_jax.engine.cost.timing import repeated, timed
+from ddad_jax.engine.cost.costs import UPDATE, MeasuredCosts, device_kind, shapes_of
+from ddad_jax.engine.cost.memory import MemoryUse, of_compiled
+from ddad_jax.engine.cost.planning import PictureCounts
+from ddad_jax.engine.cost.timing import time_in_turns, timed
 from ddad_jax.engine.cost.untrained import time_train
 from ddad_jax.engine.cost.work import Costs
 from ddad_jax.engine.data.splits import Data
@@ -46,7 +46,7 @@ class OnePoint(NamedTuple):
     point: ReconPoint
     images: np.ndarray
     seconds: float
-    memory: Memory | None
+    memory: MemoryUse | None
 
 
 def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
@@ -63,7 +63,7 @@ def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     return OnePoint(program, point, images, spent, of_compiled(compiled.func, program.weights, pairs))
 
 
-def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats: int = 5) -> Found:
+def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats: int = 5) -> MeasuredCosts:
     """``compiled_here``, timed.
 
     The whole program as a sweep runs it, from pictures on the host to distances there, takes turns with a U-Net call
@@ -88,7 +88,7 @@ def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats:
         deep = jax.jit(lambda weights, x, t: network(weights).whole(x, t)[1])(program.weights, x, t)
         shallow = jax.jit(lambda weights, x, t, deep: network(weights).shallow(x, t, deep))
         runs.append(lambda: shallow(program.weights, x, t, deep))
-    image, unet, feature, *rest = (timed(own).median / pairs for own in repeated(runs, repeats))
+    image, unet, feature, *rest = (timed(own).median / pairs for own in time_in_turns(runs, repeats))
     estimated = {"feature_update"}
     update = UPDATE * unet
     if train and update * c.train.batch_size < 10.0:
@@ -99,7 +99,7 @@ def measure(c: DDADSettings, devices: int, *, reuse: bool, train: bool, repeats:
         unet, rest[0] if rest else unet, image - point.calls * unet, feature, update, UPDATE * feature, compile_s,
         estimated=frozenset(estimated),
     )  # fmt: skip
-    return Found(costs, device_kind(), f"measured here, {pairs} pairs at a time, random weights", memory)
+    return MeasuredCosts(costs, device_kind(), f"measured here, {pairs} pairs at a time, random weights", memory)
 
 
 def timed_point(c: DDADSettings) -> ReconPoint:
@@ -109,7 +109,7 @@ def timed_point(c: DDADSettings) -> ReconPoint:
     return point._replace(model="teacher", rise=0.0, reuse=1, mask_before=False, grid=adaptation_grid(point.grid))
 
 
-def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[ScorePoint]) -> dict[str, Any]:
+def scoring(c: DDADSettings, data: Data | None, have: PictureCounts, points: list[ScorePoint]) -> dict[str, Any]:
     """Seconds on this host of a row, {"row", "side"}: of random maps of the set's size, or of a part of a large set
     and in proportion. side: preparing layers and blur for the rows that share them."""
     first, side = points[0], c.data.size
@@ -131,7 +131,7 @@ def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[Sco
     maps = {name: rng.random((pictures, *layer.shape[1:3]), np.float32) for name, layer in layers.items()}
     distances = Distances(None, rng.random((pictures, side, side), np.float32), maps, np.zeros(pictures))
 
-    counted = method.Pictures(distances.pixel, truth.n_held_out, truth.first_test, tiling=truth.view.tiling)
+    counted = method.MeasuredPictures(distances.pixel, truth.n_held_out, truth.first_test, tiling=truth.view.tiling)
 
     def judge(*points: ScorePoint) -> Any:
         def judged() -> list[dict[str, float]]:
@@ -143,12 +143,14 @@ def scoring(c: DDADSettings, data: Data | None, have: Pictures, points: list[Sco
 
         return judged
 
-    one, two = (timed(own).median for own in repeated([judge(first), judge(first, first._replace(v=first.v + 1))], 3))
+    one, two = (
+        timed(own).median for own in time_in_turns([judge(first), judge(first, first._replace(v=first.v + 1))], 3)
+    )
     row = max(two - one, 0.0)
     return {"row": part * row, "side": part * max(one - row, 0.0)}
 
 
-def _blank(c: DDADSettings, have: Pictures) -> Data:
+def _blank(c: DDADSettings, have: PictureCounts) -> Data:
     """Grey pictures, half of those to test with a square defect, in the numbers of ``have``."""
     view = view_of(c)
     shape = view.tiling.picture if view.tiling else (c.data.size, c.data.size)

@@ -8,7 +8,7 @@ import jax
 from jax.interpreters.partial_eval import dce_jaxpr
 
 
-class Memory(NamedTuple):
+class MemoryUse(NamedTuple):
     """Bytes. fixed: parameters of both networks. pair: of each pair of a chunk. how: they were found; counted: not by
     XLA, so an estimate."""
 
@@ -25,14 +25,14 @@ class Memory(NamedTuple):
         return max(int((gib * 2**30 - self.fixed) // self.pair), 0)
 
 
-def of_compiled(compiled: Any, weights: Any, pairs: int) -> Memory | None:
+def of_compiled(compiled: Any, weights: Any, pairs: int) -> MemoryUse | None:
     """What XLA says of a compiled program of ``pairs`` pairs; None where the device's compiler says nothing."""
     said = compiled.memory_analysis()
     if said is None or not said.temp_size_in_bytes:
         return None
     fixed = tree_bytes(weights)
     whole = said.temp_size_in_bytes + said.argument_size_in_bytes + said.output_size_in_bytes
-    return Memory(fixed, max(whole - fixed, 1) / pairs, "XLA's analysis of the compiled program", counted=False)
+    return MemoryUse(fixed, max(whole - fixed, 1) / pairs, "XLA's analysis of the compiled program", counted=False)
 
 
 def tree_bytes(tree: Any) -> int:

@@ -25,10 +25,10 @@ from ddad_jax.sweep import compiled_alike
 VALIDATED_AT = 8
 """Times of the validation loss (``ddad_jax.engine.methods.ddad.noise_predictor``)."""
 GRID_TEACHER = 2
-"""Calls a time that the search of a grid makes besides its teacher's (``grid_teacher.teach``)."""
+"""Calls a time that the search of a grid makes besides its teacher's (``grid_teacher.run_teacher``)."""
 
 
-class Pictures(NamedTuple):
+class PictureCounts(NamedTuple):
     """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration,
     synthetic (with the normal ones beside it), test: reconstructed at every point, ``tiles`` pieces of each."""
 
@@ -44,16 +44,16 @@ class Pictures(NamedTuple):
         return self.tiles * (self.calibration + self.synthetic + self.test)
 
 
-def pictures_of(data: Data) -> Pictures:
+def picture_counts(data: Data) -> PictureCounts:
     calibration, test = len(data.calibration.labels), len(data.test.labels)
     synthetic = sum(len(s.labels) for s in data.sets) - calibration - test
-    return Pictures(
+    return PictureCounts(
         len(data.fit.labels), len(data.validation.labels), calibration, synthetic, test, data.view.tiles
     )  # fmt: skip
 
 
-def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1) -> Pictures:
-    """As many as ``ddad_jax.engine.data.splits.split`` makes of ``n_train`` >= 2 normal pictures without known
+def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1) -> PictureCounts:
+    """As many as ``ddad_jax.engine.data.splits.split_data`` makes of ``n_train`` >= 2 normal pictures without known
     recordings."""
     held_out = min(max(round(c.data.held_out * n_train), 4), n_train // 2)
     calibration, fit = min(held_out, c.data.calibration), n_train - held_out
@@ -62,7 +62,7 @@ def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1)
         fit, held_out = (
             min(n * tiles, most) for n, most in ((fit, c.data.train_tiles), (held_out, max(1, c.data.train_tiles // 8)))
         )
-    return Pictures(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
+    return PictureCounts(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
 
 
 def _synthetic(c: DDADSettings, calibration: int, fit: int) -> int:
@@ -83,7 +83,7 @@ def _padded(n: int, size: int) -> int:
     return -(-n // size) * size
 
 
-def training(s: TrainSettings, have: Pictures, devices: int = 1) -> Work:
+def training(s: TrainSettings, have: PictureCounts, devices: int = 1) -> Work:
     seen = _padded(have.validation, _padded(min(s.batch_size, have.validation), devices))
     return Work(
         "training", update=s.steps * s.batch_size, unet=_examined(s) * seen * VALIDATED_AT, programs=2,
@@ -91,7 +91,7 @@ def training(s: TrainSettings, have: Pictures, devices: int = 1) -> Work:
     )  # fmt: skip
 
 
-def adaptation(c: DDADSettings, have: Pictures) -> Work:
+def adaptation(c: DDADSettings, have: PictureCounts) -> Work:
     """Every epoch; early stopping (``adapt.patience``) can only make it shorter."""
     a = c.adapt
     if not a.epochs:
@@ -112,7 +112,7 @@ def adaptation(c: DDADSettings, have: Pictures) -> Work:
     return work
 
 
-def student(s: StudentSettings, have: Pictures) -> Work:
+def student(s: StudentSettings, have: PictureCounts) -> Work:
     lessons = len({lesson_number(step, s.reuse) for step in range(s.steps)})
     taught = s.teacher_steps * SOLVERS[s.teacher_solver].calls + 1
     seen = _padded(2 * have.validation, min(s.batch_size, 2 * have.validation))
@@ -122,7 +122,7 @@ def student(s: StudentSettings, have: Pictures) -> Work:
     )  # fmt: skip
 
 
-def optimised_grids(c: DDADSettings, have: Pictures, points: Sequence[ReconPoint]) -> Work:
+def grid_search_work(c: DDADSettings, have: PictureCounts, points: Sequence[ReconPoint]) -> Work:
     """At most: a search that finds nothing to try makes fewer calls."""
     keys = {grid_key(p) for p in points if p.grid == OPTIMISED}
     images = min(c.grid.images, have.validation)
@@ -151,7 +151,7 @@ def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
     return {(model, p.steps, p.solver, p.reuse, p.mask_before) for p in points}
 
 
-def sweep(c: DDADSettings, have: Pictures, todo: Plan, devices: int = 1) -> Work:
+def sweep(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int = 1) -> Work:
     """First passes, teachers and points, and what they are scored for."""
     n, chunk = have.reconstructed, _padded(c.sample.batch_size, devices)
     models = {model: [p for p in todo.costly if p.model == model] for model in ("student", "teacher")}
@@ -172,7 +172,7 @@ def sweep(c: DDADSettings, have: Pictures, todo: Plan, devices: int = 1) -> Work
     return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides, cut=devices)
 
 
-def shards(c: DDADSettings, have: Pictures, todo: Plan, number: int) -> list[Plan]:
+def shards(c: DDADSettings, have: PictureCounts, todo: Plan, number: int) -> list[Plan]:
     """The points of each of ``number`` runs that share the grid, as ``--shard=K/N`` takes them; of fewer runs where
     there are fewer points."""
     compared = len(spread(have.test, c.teacher_images))
@@ -181,13 +181,13 @@ def shards(c: DDADSettings, have: Pictures, todo: Plan, number: int) -> list[Pla
     return [todo._replace(costly=own) for own in every]
 
 
-def useful(c: DDADSettings, have: Pictures, todo: Plan, devices: int) -> float:
+def useful(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int) -> float:
     """Share of the computed pairs that is asked for; the rest fills up the last chunk of each program."""
     asked = have.reconstructed * len(todo.costly)
     return asked / _reconstructions(todo.costly, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
 
 
-def works(c: DDADSettings, have: Pictures, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
+def works(c: DDADSettings, have: PictureCounts, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:
     """Of the stages of a program, those that have something to do, in the order they run."""
     asks_student = any(point.model == "student" for point in todo.costly)
     made = {
@@ -195,7 +195,7 @@ def works(c: DDADSettings, have: Pictures, todo: Plan, stages: Sequence[str], de
         "adaptation": lambda: adaptation(c, have),
         # On its own a student is trained whether a point asks for it or not.
         "student": lambda: student(c.student, have) if asks_student or "adaptation" not in stages else Work("student"),
-        "optimised grids": lambda: optimised_grids(c, have, todo.costly),
+        "optimised grids": lambda: grid_search_work(c, have, todo.costly),
         "sweep": lambda: sweep(c, have, todo, devices),
     }
     found = [made[name]() for name in stages]

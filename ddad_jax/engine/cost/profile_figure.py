@@ -6,12 +6,12 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.cost.profiling import SUM, WHOLE
-from ddad_jax.engine.figures.parts import BLUE, GREY, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREY, save_figure, tidy
 from ddad_jax.engine.store.tables import Row
 
 
 def profile_figure(rows: Sequence[Row], path: str | Path) -> Path:
-    """A bar a piece in the order they run, the whole below them; rows as ``profile`` returns them, of one batch."""
+    """A bar a piece in the order they run, the whole below them; rows as ``profile_run`` returns them, of one batch."""
     shown = [row for row in rows if "ms_per_image" in row and row["name"] != SUM]
     names = [f"{row['name']} × {row['calls']}" if row["calls"] > 1 else row["name"] for row in shown]
     times = [row["ms_per_image"] for row in shown]
@@ -28,4 +28,4 @@ def profile_figure(rows: Sequence[Row], path: str | Path) -> Path:
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("ms an image (median), share of the whole")
     axes.set_title(f"{rows[0]['what']}, batch {rows[0]['batch']}, {rows[0]['solver']}", fontsize=10, loc="left")
-    return save(figure, path)
+    return save_figure(figure, path)

@@ -17,7 +17,7 @@ from ddad_jax.detector import Detection, detection
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine.cost.macs import by_level, counted
-from ddad_jax.engine.cost.timing import matmul, peak_memory, repeated, timed
+from ddad_jax.engine.cost.timing import matmul, peak_memory, time_in_turns, timed
 from ddad_jax.engine.cost.untrained import Untrained, untrained
 from ddad_jax.engine.methods.ddad.networks import alpha_bar
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -43,7 +43,7 @@ class Piece(NamedTuple):
     dtype: str
 
 
-def profile(c: DDADSettings, batch: int, repeats: int, workdir: Path) -> list[dict[str, Any]]:
+def profile_run(c: DDADSettings, batch: int, repeats: int, workdir: Path) -> list[dict[str, Any]]:
     """A row a piece, in the order they run; below the U-Net its levels, with multiply-adds alone; the sum; the whole.
 
     Pieces, the whole and the matrix product that share_of_peak refers to take turns, so that a busy machine slows all
@@ -58,7 +58,7 @@ def profile(c: DDADSettings, batch: int, repeats: int, workdir: Path) -> list[di
     dtypes = sorted({part.dtype for part in parts if part.layers} | {*subject.macs})
     products = [matmul(jnp.dtype(dtype)) for dtype in dtypes]
     runs = [subject.detect, *(part.run for part in parts), *(call for call, _ in products)]
-    whole, *own = (timed(s) for s in repeated(runs, repeats))
+    whole, *own = (timed(s) for s in time_in_turns(runs, repeats))
     rates = zip(dtypes, products, own[len(parts) :], strict=True)
     peaks = {dtype: macs / spent.median for dtype, (_, macs), spent in rates}
     head = {name: subject.known[name] for name in ("what", "batch", "solver", "times")}

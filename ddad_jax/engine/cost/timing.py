@@ -21,7 +21,7 @@ class Timed(NamedTuple):
     repeats: int
 
 
-def repeated(calls: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
+def time_in_turns(calls: Sequence[Callable[[], Any]], repeats: int) -> list[list[float]]:
     """Seconds of every repetition of each call, one warm-up each, taken in turns: A B C A B C ...
 
     A machine that slows down during the measurement slows all of them, so their ratio stays fair.
@@ -60,7 +60,7 @@ def matmul(dtype: jnp.dtype, *, size: int | None = None) -> tuple[Callable[[], A
 def matmul_peak(dtype: jnp.dtype, *, size: int | None = None, repeats: int = 5) -> float:
     """Multiply-adds a second of ``matmul``: what a program can hope for here, whatever a data sheet says."""
     call, macs = matmul(dtype, size=size)
-    (seconds,) = repeated([call], repeats)
+    (seconds,) = time_in_turns([call], repeats)
     return macs / statistics.median(seconds)
 
 

@@ -13,11 +13,11 @@ import numpy as np
 
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.cost.macs import of_detector
-from ddad_jax.engine.cost.timing import peak_memory, repeated, timed
+from ddad_jax.engine.cost.timing import peak_memory, time_in_turns, timed
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
@@ -56,7 +56,7 @@ def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
     Raises:
       InputError: a point whose start time is found for each picture.
     """
-    todo = plan(c, sweep=False)
+    todo = ddad_plan(c, sweep=False)
     (wanted, *_), (score, *_) = todo.costly, todo.cheap
     if wanted.rise:
         raise InputError(
@@ -117,7 +117,7 @@ def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> d
     started = time.perf_counter()
     run = step.lower(state, x, key).compile()
     compile_s = time.perf_counter() - started
-    (seconds,) = repeated([lambda: run(state, x, key)], repeats)
+    (seconds,) = time_in_turns([lambda: run(state, x, key)], repeats)
     spent = timed(seconds)
     return {
         "what": f"training step, {size} px, base {m.base}",

@@ -13,7 +13,7 @@ from ddad_jax.data.visa import visa, visa_pictures
 from ddad_jax.engine.settings.sections import DataSettings
 
 
-class Kind(NamedTuple):
+class DataSetKind(NamedTuple):
     """How pictures of one kind of data set are had.
 
     load: what reads them, of the settings and the run's seed. pictures: lists what ``load`` reads, in its order: files,
@@ -58,15 +58,15 @@ def _tfds(d: DataSettings, seed: int) -> Pictures:
 
 
 KINDS = {
-    "folder": Kind(_folder, lambda d, seed: mvtec_pictures(d.root, d.category), upright=True),
-    "visa": Kind(
+    "folder": DataSetKind(_folder, lambda d, seed: mvtec_pictures(d.root, d.category), upright=True),
+    "visa": DataSetKind(
         lambda d, seed: visa(d.root, d.category, picture_size(d)),
         lambda d, seed: visa_pictures(d.root, d.category),
     ),
-    "mtd": Kind(
+    "mtd": DataSetKind(
         lambda d, seed: mtd(d.root, picture_size(d), seed=seed), lambda d, seed: mtd_pictures(d.root, seed=seed)
     ),
-    "cans": Kind(_cans, lambda d, seed: as_files(_rendered(d, seed)), rendered=True),
-    "tfds": Kind(lambda d, seed: data_set(_tfds(d, seed), picture_size(d), orient=False), _tfds),
+    "cans": DataSetKind(_cans, lambda d, seed: as_files(_rendered(d, seed)), rendered=True),
+    "tfds": DataSetKind(lambda d, seed: data_set(_tfds(d, seed), picture_size(d), orient=False), _tfds),
 }
 """``data.kind`` -> its data sets. All but the rendered cans need ``data.root``."""

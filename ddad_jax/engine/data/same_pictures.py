@@ -9,16 +9,16 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.split import fingerprint
+from ddad_jax.data.split import images_fingerprint
 from ddad_jax.engine.settings.sections import DataSettings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 
 
-def below(kind: str, category: str) -> str:
+def category_prefix(kind: str, category: str) -> str:
     """What names of pictures begin with: "part/"; "" where no category's folder is part of them.
 
-    >>> below("folder", "./part/"), below("folder", "."), below("visa", "candle")
+    >>> category_prefix("folder", "./part/"), category_prefix("folder", "."), category_prefix("visa", "candle")
     ('part/', '', '')
     """
     folder = PurePosixPath(category)
@@ -26,8 +26,8 @@ def below(kind: str, category: str) -> str:
 
 
 def first_below(workdir: Path, data: DataSettings) -> str:
-    """``below`` of the run that first opened the workdir; that of ``data`` where nobody did."""
-    own = below(data.kind, data.category)
+    """``category_prefix`` of the run that first opened the workdir; that of ``data`` where nobody did."""
+    own = category_prefix(data.kind, data.category)
     known = _read(workdir / "data.json")
     if not known or data.kind != "folder":
         return own
@@ -37,19 +37,19 @@ def first_below(workdir: Path, data: DataSettings) -> str:
     saved = _read(workdir / "config.json").get("data")
     if not isinstance(saved, dict):
         return own
-    return below(str(saved.get("kind", "folder")), str(saved.get("category", "")))
+    return category_prefix(str(saved.get("kind", "folder")), str(saved.get("category", "")))
 
 
 def fingerprint_in(workdir: Path, data: DataSettings, images: ImageSet) -> str:
-    """``fingerprint`` of pictures of a run of ``data`` as the workdir counts them."""
-    own, first = below(data.kind, data.category), first_below(workdir, data)
+    """``images_fingerprint`` of pictures of a run of ``data`` as the workdir counts them."""
+    own, first = category_prefix(data.kind, data.category), first_below(workdir, data)
     if own == first:
-        return fingerprint(images)
-    return fingerprint(images._replace(names=tuple(first + name.removeprefix(own) for name in images.names)))
+        return images_fingerprint(images)
+    return images_fingerprint(images._replace(names=tuple(first + name.removeprefix(own) for name in images.names)))
 
 
 def _read(path: Path) -> dict[str, Any]:
     """Empty where there is no such file, or nothing readable in it: ``workdir`` refuses that by name."""
     with contextlib.suppress(InputError):
-        return kept.read(path)[0]
+        return kept.read_content(path)[0]
     return {}

@@ -20,7 +20,7 @@ from ddad_jax.vision.tiles import Tiles
 log = logging.getLogger(__name__)
 
 
-class Choice(NamedTuple):
+class SelectionPictures(NamedTuple):
     """What a point is chosen by, without a label.
 
     trained: of the images trained on, to fill up the calibration images where these are few; may be empty.
@@ -49,7 +49,7 @@ class Data(NamedTuple):
     validation: ImageSet
     n_fit: int
     n_held_out: int
-    choice: Choice | None = None
+    choice: SelectionPictures | None = None
     view: View = View()
     notes: tuple[str, ...] = ()
 
@@ -90,11 +90,11 @@ def load_data(c: Settings) -> Data:
         log.warning("%s", note)
     dataset = dataset._replace(notes=notes)
     if found and c.view.register == "scored":
-        return _scored_registered(c, split(c, dataset, view), found)
-    return split(c, dataset, view)
+        return _scored_registered(c, split_data(c, dataset, view), found)
+    return split_data(c, dataset, view)
 
 
-def split(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
+def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
 
     Raises:
@@ -124,7 +124,7 @@ def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:
     return data._replace(calibration=calibration, test=test, choice=choice, view=view)
 
 
-def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> Choice:
+def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> SelectionPictures:
     """Synthetic defects on the calibration images and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
     # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is
@@ -132,7 +132,7 @@ def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> Choice:
     wanting = c.synthetic_normals - len(calibration.labels)
     trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
     normal = np.concatenate([calibration.images, trained.images])
-    return Choice(trained, painted(normal, c.synthetic_defects, c.seed))
+    return SelectionPictures(trained, painted(normal, c.synthetic_defects, c.seed))
 
 
 def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:

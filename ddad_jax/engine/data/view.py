@@ -86,13 +86,13 @@ def _taken(c: Settings) -> tuple[int, int] | None:
     kind = KINDS[c.data.kind]
     if kind.rendered:
         return None
-    found = kind.pictures(c.data, c.seed)
+    pictures = kind.pictures(c.data, c.seed)
     if c.view.register:
         # What is scored lies in the reference's frame, and so does the mask.
-        return image_size(_reference_source(c, found.train), orient=kind.upright)
-    first = found.train[0].path
+        return image_size(_reference_source(c, pictures.train), orient=kind.upright)
+    first = pictures.train[0].path
     size = image_size(first, orient=kind.upright)
-    for picture in (*found.train, *found.test):
+    for picture in (*pictures.train, *pictures.test):
         other = image_size(picture.path, orient=kind.upright)
         if other != size:
             raise InputError(
@@ -104,35 +104,37 @@ def _taken(c: Settings) -> tuple[int, int] | None:
 
 def made_of(view: View) -> dict[str, str]:
     """What the rows of a run say of its view: nothing of what it does not use."""
-    said = {}
+    settings = {}
     if view.watched is not None:
-        said["mask"] = hashlib.sha256(np.packbits(view.watched).tobytes()).hexdigest()[:16]
+        settings["mask"] = hashlib.sha256(np.packbits(view.watched).tobytes()).hexdigest()[:16]
     if view.tiling:
         rows, columns = view.tiling.rows, view.tiling.columns
-        said["tiles"] = f"{len(rows)} x {len(columns)} of {view.tiling.size} px"
+        settings["tiles"] = f"{len(rows)} x {len(columns)} of {view.tiling.size} px"
     if view.reference:
-        said["reference"] = _name_of_reference(view)
-    return said
+        settings["reference"] = _name_of_reference(view)
+    return settings
 
 
 def _name_of_reference(view: View) -> str:
     return Path(str(view.reference)).name
 
 
-def notes(view: View, selected: Mapping[str, Any]) -> list[str]:
+def view_notes(view: View, selected: Mapping[str, Any]) -> list[str]:
     """What was done to the pictures of this view, in words; selected: the row of the point in use."""
-    said = []
+    sentences = []
     for name, when in (("mask_before", "before the distances were taken"), ("mask_after", "in the maps")):
         if selected.get(name) and view.watched is not None:
-            said.append(f"{1 - view.watched.mean():.0%} of the view is masked out, {when}.")
+            sentences.append(f"{1 - view.watched.mean():.0%} of the view is masked out, {when}.")
     if view.tiling:
         height, width = view.tiling.picture
-        said.append(f"Pictures of {height} x {width} pixels were judged in {view.tiles} tiles each.")
+        sentences.append(f"Pictures of {height} x {width} pixels were judged in {view.tiles} tiles each.")
     if view.registered:
-        refused = sum(not found.accepted for found in view.registered.values())
-        told = f"{refused} were refused and taken as they are" if refused else "none was refused"
-        said.append(f"Of {len(view.registered)} pictures to be brought onto {_name_of_reference(view)}, {told}.")
-    return said
+        refused = sum(not registration.accepted for registration in view.registered.values())
+        outcome = f"{refused} were refused and taken as they are" if refused else "none was refused"
+        sentences.append(
+            f"Of {len(view.registered)} pictures to be brought onto {_name_of_reference(view)}, {outcome}."
+        )
+    return sentences
 
 
 class OnReference(NamedTuple):
@@ -152,33 +154,33 @@ def reference_picture(c: Settings, trained_on: Sequence[Picture]) -> OnReference
     whole = read_full(source, orient=upright)
     # Of pictures that are not turned the reference is not turned either, by whoever reads it.
     name = str(source) if isinstance(source, Path) else trained_on[0].name
-    kept = name if upright and isinstance(source, Path) else Encoded(name, png(whole))
+    encoded = name if upright and isinstance(source, Path) else Encoded(name, png(whole))
     try:
-        return OnReference(kept, reference_of(whole))
+        return OnReference(encoded, reference_of(whole))
     except InputError as error:
-        told = "" if c.view.reference else " (where it names none, the first of the training pictures)"
-        raise InputError(f"--config.view.reference: {source}{told}: {error}") from None
+        default_source = "" if c.view.reference else " (where it names none, the first of the training pictures)"
+        raise InputError(f"--config.view.reference: {source}{default_source}: {error}") from None
 
 
 def _reference_source(c: Settings, trained_on: Sequence[Picture]) -> Path | Encoded:
     return expanded(c.view.reference, "--config.view.reference") if c.view.reference else trained_on[0].path
 
 
-def all_onto_reference(c: Settings, found: Pictures) -> tuple[DataSet, View]:
+def all_onto_reference(c: Settings, listed: Pictures) -> tuple[DataSet, View]:
     """A data set with every picture brought onto the reference (``view.register`` = all)."""
-    onto, view = reference_picture(c, found.train), view_of(c)
-    train, test = (_aligned(c, found, pictures, onto) for pictures in (found.train, found.test))
+    onto, view = reference_picture(c, listed.train), view_of(c)
+    train, test = (_aligned(c, listed, pictures, onto) for pictures in (listed.train, listed.test))
     view = view._replace(reference=onto.source, registered={**train.found, **test.found})
-    notes = (*found.notes, *test.notes)
-    return DataSet(found.name, train.images, test.images, found.recordings, notes), view
+    notes = (*listed.notes, *test.notes)
+    return DataSet(listed.name, train.images, test.images, listed.recordings, notes), view
 
 
-def scored_onto_reference(c: Settings, found: Pictures, view: View, *sets: ImageSet) -> tuple[View, list[ImageSet]]:
+def scored_onto_reference(c: Settings, pictures: Pictures, view: View, *sets: ImageSet) -> tuple[View, list[ImageSet]]:
     """Sets of a data set's pictures brought onto the reference, and the view that says so (``view.register`` =
     scored)."""
-    onto = reference_picture(c, found.train)
-    by_name = {picture.name: picture for picture in (*found.train, *found.test)}
-    parts = [_aligned(c, found, [by_name[name] for name in images.names], onto) for images in sets]
+    onto = reference_picture(c, pictures.train)
+    by_name = {picture.name: picture for picture in (*pictures.train, *pictures.test)}
+    parts = [_aligned(c, pictures, [by_name[name] for name in images.names], onto) for images in sets]
     registered = {name: how for part in parts for name, how in part.found.items()}
     return view._replace(reference=onto.source, registered=registered), [part.images for part in parts]
 

@@ -47,7 +47,7 @@ def compared(detector: FrameDetector, file: Path) -> float:
       InputError: it is above TOLERANCE and what rounding explains.
     """
     pictures = np.random.default_rng(0).integers(0, 256, (detector.batch, detector.size, detector.size, 3), np.uint8)
-    _, scores = run_exported.load(file).run(pictures)
+    _, scores = run_exported.load_exported(file).run(pictures)
     expected = np.array([one.score for one in detector(list(pictures))])
     off = np.abs(scores - expected)
     allowed = TOLERANCE * np.maximum(np.abs(expected), abs(detector.threshold)) + _rounding(detector)
@@ -66,7 +66,7 @@ def _rounding(detector: FrameDetector) -> float:
     return of_map / float(spread.std.min()) if cheap.standardise and spread is not None else of_map
 
 
-def write(detector: FrameDetector, out: Path, platforms: list[str]) -> str:
+def write_export(detector: FrameDetector, out: Path, platforms: list[str]) -> str:
     """Leave the file at ``out`` and the script beside it; what to tell of them. Nothing is left where it is refused.
 
     Raises:

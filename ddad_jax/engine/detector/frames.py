@@ -11,7 +11,7 @@ import numpy as np
 from ddad_jax.data.batches import padded_batches
 from ddad_jax.data.read import resized
 from ddad_jax.engine.data.data_sets import picture_size
-from ddad_jax.engine.detector.load import Finished, evaluation, finished
+from ddad_jax.engine.detector.load import DetectorParts, evaluation_command, read_detector_parts
 from ddad_jax.engine.methods.method import Constants
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
@@ -108,7 +108,7 @@ class Judged(NamedTuple):
         return self._replace(map=np.nan_to_num(self.map, nan=-np.inf, posinf=-np.inf, neginf=-np.inf))
 
 
-class Seen(NamedTuple):
+class PreparedFrame(NamedTuple):
     """A frame as the model takes it. picture: uint8 [h, w, 3], of the model's size. back: a map of that picture -> in
     the frame's geometry. registered, size: as of ``Judged``."""
 
@@ -134,7 +134,7 @@ class FrameDetector:
         reference.
     """
 
-    def __init__(self, run: Finished, *, batch: int) -> None:
+    def __init__(self, run: DetectorParts, *, batch: int) -> None:
         if isinstance(batch, bool) or not isinstance(batch, (int, np.integer)) or batch < 1:
             raise InputError(f"batch = {batch!r}: expected a whole number, at least 1 picture in a call")
         self.run, self.batch, self.size = run, int(batch), int(run.config.data.size)
@@ -150,7 +150,7 @@ class FrameDetector:
             try:
                 self._reference = reference_of(kept.reference)
             except InputError as error:
-                again = evaluation(run.workdir)
+                again = evaluation_command(run.workdir)
                 raise InputError(
                     f"{run.workdir / CONSTANTS_FILE}: {error}; set --config.view.reference and {again}"
                 ) from None
@@ -193,21 +193,21 @@ class FrameDetector:
             )
         return found
 
-    def seen(self, frame: np.ndarray) -> Seen:
+    def seen(self, frame: np.ndarray) -> PreparedFrame:
         """The frame as the data of the run were prepared: brought onto the reference where there is one, resized."""
         size, own = picture_size(self.run.config.data), frame.shape[:2]
         reference = self.run.constants.reference
         if self._reference is None or reference is None:
-            return Seen(resized(frame, size), lambda anomaly: anomaly, None, own)
+            return PreparedFrame(resized(frame, size), lambda anomaly: anomaly, None, own)
         registration = register(frame, self._reference)
         if not registration.accepted or registration.homography is None:
-            return Seen(resized(frame, size), lambda anomaly: anomaly, False, own)
+            return PreparedFrame(resized(frame, size), lambda anomaly: anomaly, False, own)
         onto, moved = reference.shape[:2], registration.homography
 
         def back(anomaly: np.ndarray) -> np.ndarray:
             return in_frame(anomaly, moved, own, onto)
 
-        return Seen(resized(warped(frame, registration, onto), size), back, True, own)
+        return PreparedFrame(resized(warped(frame, registration, onto), size), back, True, own)
 
     def _detected(self, pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Maps and scores of pictures [n, h, w, 3] of the model's size."""
@@ -240,11 +240,11 @@ def detector_of(workdir: str | os.PathLike[str], *, batch: int) -> FrameDetector
       batch: pictures in one call.
 
     Raises:
-      InputError: as ``load.finished`` and ``FrameDetector``.
+      InputError: as ``load.read_detector_parts`` and ``FrameDetector``.
     """
     if not isinstance(workdir, (str, os.PathLike)):
         raise InputError(f"workdir = {workdir!r}: expected the path of a finished run's folder")
-    return FrameDetector(finished(Path(workdir)), batch=batch)
+    return FrameDetector(read_detector_parts(Path(workdir)), batch=batch)
 
 
 def require_frame(frame: np.ndarray, i: int) -> np.ndarray:

@@ -62,17 +62,17 @@ class Refused(Exception):
     """What the user can mend, in one line."""
 
 
-def load(path: Path, batch: int = 0) -> Model:
+def load_exported(path: Path, batch: int = 0) -> Model:
     """The detector in the file, checked part by part.
 
     Args:
       batch: pictures in one call, where the file leaves it open; 0: as it says.
     """
-    told, parts = _parts(path)
-    exported = _program(path, parts["program"], told["jax"])
+    header, parts = _parts(path)
+    exported = _program(path, parts["program"], header["jax"])
     with np.load(io.BytesIO(parts["arrays.npz"]), allow_pickle=False) as archive:
         arrays = [jnp.asarray(archive[f"{i}"]) for i in range(len(archive.files))]
-    size = told["batch"] or batch or told["advised_batch"]
+    size = header["batch"] or batch or header["advised_batch"]
     program = jax.jit(exported.call)
 
     def run(pictures: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -81,12 +81,12 @@ def load(path: Path, batch: int = 0) -> Model:
             # One shape for all calls: the last one is filled up with its own last picture.
             rows = np.minimum(np.arange(first, first + size), len(pictures) - 1)
             given, valid = pictures[rows], min(size, len(pictures) - first)
-            found = program(arrays, given, np.array([seed(picture) for picture in given], np.uint32))
-            maps.append(np.asarray(found[0])[:valid])
-            scores.append(np.asarray(found[1])[:valid])
+            outputs = program(arrays, given, np.array([seed(picture) for picture in given], np.uint32))
+            maps.append(np.asarray(outputs[0])[:valid])
+            scores.append(np.asarray(outputs[1])[:valid])
         return np.concatenate(maps), np.concatenate(scores)
 
-    return Model(told, size, run)
+    return Model(header, size, run)
 
 
 def seed(picture: np.ndarray) -> int:
@@ -100,21 +100,21 @@ def _parts(path: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         raise Refused(f"{path}: no such file; name the one that experiments.export wrote, or {mend}")
     try:
         with zipfile.ZipFile(path) as archive:
-            told = json.loads(archive.read("ddad.json"))
-            found = told["format"]
-            if found != FORMAT:
+            header = json.loads(archive.read("ddad.json"))
+            file_format = header["format"]
+            if file_format != FORMAT:
                 mend = "use the run_exported.py that was written beside it, or export the model again"
-                raise Refused(f"{path}: format {found} of the file, this script reads {FORMAT}: {mend}")
-            parts = {name: archive.read(name) for name in told["sha256"]}
+                raise Refused(f"{path}: format {file_format} of the file, this script reads {FORMAT}: {mend}")
+            parts = {name: archive.read(name) for name in header["sha256"]}
             parts["program"], parts["arrays.npz"]  # noqa: B018
     except _BROKEN as error:
         raise Refused(f"{path}: no exported detector, or a damaged one ({error}); {mend}") from None
-    if missing := [name for name in _NEEDED if name not in told]:
+    if missing := [name for name in _NEEDED if name not in header]:
         raise Refused(f"{path}: its ddad.json does not say {', '.join(missing)}; {mend}")
     for name, content in parts.items():
-        if hashlib.sha256(content).hexdigest() != told["sha256"][name]:
+        if hashlib.sha256(content).hexdigest() != header["sha256"][name]:
             raise Refused(f"{path}: the checksum of {name} does not hold: the file was changed; {mend}")
-    return told, parts
+    return header, parts
 
 
 def _program(path: Path, serialised: bytes, made_with: str) -> export.Exported:
@@ -127,8 +127,8 @@ def _program(path: Path, serialised: bytes, made_with: str) -> export.Exported:
     except ImportError:
         raise Refused(f"{path}: reading its program needs flatbuffers (pip install flatbuffers)") from None
     except _UNREADABLE as error:
-        told = f"JAX {jax.__version__} cannot read the program that JAX {made_with} wrote ({error!r})"
-        raise Refused(f"{path}: {told}. {mend}") from None
+        reason = f"JAX {jax.__version__} cannot read the program that JAX {made_with} wrote ({error!r})"
+        raise Refused(f"{path}: {reason}. {mend}") from None
     platform = export.default_export_platform()
     if platform not in program.platforms:
         made_for = ", ".join(program.platforms)
@@ -145,18 +145,18 @@ def _program(path: Path, serialised: bytes, made_with: str) -> export.Exported:
     return program
 
 
-def read(path: Path, picture: Sequence[int]) -> np.ndarray:
+def read_input(path: Path, picture: Sequence[int]) -> np.ndarray:
     """A picture as the program takes it: uint8 [h, w, 3]."""
     height, width = picture
     if path.suffix.lower() == ".npy":
         try:
-            found = np.load(path, allow_pickle=False)
+            array = np.load(path, allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise Refused(f"{path}: cannot be read as an array ({error})") from None
-        if found.dtype != np.uint8 or found.shape != (height, width, 3):
-            raise Refused(f"{path}: {found.dtype} {found.shape}; expected uint8 {(height, width, 3)}, RGB: an array is "
+        if array.dtype != np.uint8 or array.shape != (height, width, 3):
+            raise Refused(f"{path}: {array.dtype} {array.shape}; expected uint8 {(height, width, 3)}, RGB: an array is "
                           "taken as it is, a picture file is resized")  # fmt: skip
-        return found
+        return array
     try:
         from PIL import Image
     except ImportError:
@@ -204,10 +204,10 @@ def _orientation(picture: Any) -> int:
     if picture.format == "PNG":
         picture.load()
     try:
-        said = picture.getexif().get(0x0112, 1)
+        orientation = picture.getexif().get(0x0112, 1)
     except (SyntaxError, ValueError, EOFError, struct.error, KeyError, TypeError, IndexError):
         return 1
-    return int(said) if isinstance(said, (int, float)) and said in range(1, 9) else 1
+    return int(orientation) if isinstance(orientation, (int, float)) and orientation in range(1, 9) else 1
 
 
 def _to_eight_bits(picture: Any, path: Path) -> Any:
@@ -231,11 +231,11 @@ def _to_eight_bits(picture: Any, path: Path) -> Any:
     return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
 
 
-def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:
+def exported_rows(model: Model, paths: Sequence[Path], maps: Path | None = None) -> Iterator[dict[str, Any] | Refused]:
     """What is printed of each picture, in order, or why it cannot be judged; its map is left in the folder ``maps``."""
-    told, size = model.told, model.batch
+    header, size = model.told, model.batch
     for first in range(0, len(paths), size):
-        some = [_tried(path, told["picture"]) for path in paths[first : first + size]]
+        some = [_tried(path, header["picture"]) for path in paths[first : first + size]]
         good = [picture for picture in some if not isinstance(picture, Refused)]
         judged = iter(zip(*model.run(np.stack(good)), strict=True)) if good else iter(())
         for number, (path, picture) in enumerate(zip(paths[first : first + size], some, strict=True), start=first):
@@ -244,10 +244,10 @@ def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> It
                 continue
             anomaly, score = next(judged)
             score = float(score)
-            row = {"picture": str(path), "score": score, "threshold": told["threshold"]}
+            row = {"picture": str(path), "score": score, "threshold": header["threshold"]}
             # A score that is not a number is no reason to let a picture pass.
-            row |= {"anomalous": not score <= told["threshold"], "pixel_threshold": told["pixel_threshold"]}
-            row["model"] = told["model_id"]
+            row |= {"anomalous": not score <= header["threshold"], "pixel_threshold": header["pixel_threshold"]}
+            row["model"] = header["model_id"]
             if maps:
                 # The number makes it one of its own; a name that the file system only just takes is cut.
                 stem = os.fsdecode(os.fsencode(path.stem)[:LONGEST])
@@ -258,7 +258,7 @@ def rows_of(model: Model, paths: Sequence[Path], maps: Path | None = None) -> It
 
 def _tried(path: Path, picture: Sequence[int]) -> np.ndarray | Refused:
     try:
-        return read(path, picture)
+        return read_input(path, picture)
     except Refused as error:
         return error
 
@@ -279,10 +279,10 @@ def main(argv: Sequence[str]) -> None:
             jax.default_backend()
         except (RuntimeError, ValueError, AssertionError) as error:  # the last where this JAX has no such plugin
             asked_for, why = os.environ.get("JAX_PLATFORMS", ""), str(error) or type(error).__name__
-            told = f"JAX_PLATFORMS={asked_for}: no such device here ({why})"
-            raise Refused(f"{told}; JAX_PLATFORMS=cpu runs everywhere") from None
+            reason = f"JAX_PLATFORMS={asked_for}: no such device here ({why})"
+            raise Refused(f"{reason}; JAX_PLATFORMS=cpu runs everywhere") from None
         left_out = 0
-        for row in rows_of(load(asked.file, asked.batch), asked.picture, asked.maps):
+        for row in exported_rows(load_exported(asked.file, asked.batch), asked.picture, asked.maps):
             if isinstance(row, Refused):
                 left_out += 1
                 print(f"error: {row}", file=sys.stderr)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.frontier import COLOURS, MARKS
-from ddad_jax.engine.figures.parts import GREY, save, tidy
+from ddad_jax.engine.figures.parts import GREY, save_figure, tidy
 from ddad_jax.errors import InputError
 
 
@@ -50,4 +50,4 @@ def blend_figure(ws: Sequence[float], times: Sequence[int], alpha_bar: Any, path
     axes.set(xlabel="t, from the start T' to the clean picture", ylabel="w (1 − ᾱ_t), share of the target")
     axes.legend(fontsize=8, frameon=False, loc="upper right")
     tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, NAMES, ORANGE, ending, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, NAMES, ORANGE, ending, save_figure, tidy
 from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
@@ -76,7 +76,7 @@ def metric_curves(
     ]
     names = ["all other settings fixed", "median", "selected (no test label used)"]
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def training_curves(history: Sequence[Row], path: str | Path) -> Path | None:
@@ -109,7 +109,7 @@ def training_curves(history: Sequence[Row], path: str | Path) -> Path | None:
     right.set(xlabel="step", ylabel="images/s", ylim=(0, None))
     for axes in (left, right):
         tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def adaptation_curves(
@@ -149,7 +149,7 @@ def adaptation_curves(
         axes.set_title(title, fontsize=9, parse_math=False)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def smoothed(values: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 from scipy.stats import t
 
-from ddad_jax.engine.figures.parts import NAMES, save, tidy
+from ddad_jax.engine.figures.parts import NAMES, save_figure, tidy
 from ddad_jax.engine.store.tables import Row, is_number
 from ddad_jax.points import ReconPoint
 from ddad_jax.solvers import SOLVERS
@@ -194,7 +194,7 @@ def frontier_figure(rows: Sequence[Row], path: str | Path) -> Path | None:
             axes.xaxis.minorticks_off()
     handles, labels = panels[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), fontsize=8, frameon=False)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def frontier_table(rows: Sequence[Row]) -> list[Row]:

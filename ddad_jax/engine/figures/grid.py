@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from ddad_jax.engine.figures.parts import BLUE, GREY, MAX_BYTES, ORANGE, ending, save
+from ddad_jax.engine.figures.parts import BLUE, GREY, MAX_BYTES, ORANGE, ending, save_figure
 from ddad_jax.errors import InputError
 
 MAPS = matplotlib.colormaps["inferno"].with_extremes(bad="#5a8f8f")
@@ -119,7 +119,7 @@ def grid_figure(examples: Sequence[Example], path: str | Path, *, max_bytes: int
     for name, scale in scales.items():
         top = max(float(np.nanmax(getattr(e, name), initial=0.0)) for e in examples)
         colour_bar(figure, figure.add_subplot(grid[n, 2 + fields.index(name)]), scale, clipped=top > scale[1])
-    return save(figure, path, tries=TRIES, max_bytes=max_bytes)
+    return save_figure(figure, path, tries=TRIES, max_bytes=max_bytes)
 
 
 def _cell(example: Example, name: str, scales: Mapping[str, tuple[float, float]]) -> np.ndarray | None:

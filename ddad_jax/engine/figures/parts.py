@@ -50,7 +50,7 @@ def tidy(axes: Axes) -> None:
     axes.yaxis.label.set_fontsize(9)
 
 
-def save(
+def save_figure(
     figure: Figure,
     path: str | Path,
     *,

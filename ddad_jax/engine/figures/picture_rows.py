@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.grid import TRIES, coloured, scale_of
-from ddad_jax.engine.figures.parts import save
+from ddad_jax.engine.figures.parts import save_figure
 from ddad_jax.errors import InputError
 
 CELL, NAME = 1.3, 1.35
@@ -59,7 +59,7 @@ def picture_rows(
             shown = coloured(picture, scale) if picture.ndim == 2 else _seen(picture)
             # Large pictures are averaged down ("auto"), small ones smoothed up.
             axes.imshow(shown, interpolation="auto" if max(shown.shape) > 160 else "bilinear")
-    return save(figure, path, tries=TRIES)
+    return save_figure(figure, path, tries=TRIES)
 
 
 def _seen(picture: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, ORANGE, ending, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, ORANGE, ending, save_figure, tidy
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import Curves
 
@@ -82,7 +82,7 @@ def score_histogram(
     top.legend(fontsize=8, frameon=False)
     for axes in (top, bottom):
         tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def roc_curve(scores: Any, labels: Any, path: str | Path) -> Path | None:
@@ -107,7 +107,7 @@ def roc_curve(scores: Any, labels: Any, path: str | Path) -> Path | None:
     axes.set(xlabel="false alarms / good pictures", ylabel="found / defective pictures")
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
     tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def precision_recall(curves: Curves, path: str | Path, *, at: tuple[float, float] | None = None) -> Path | None:
@@ -134,7 +134,7 @@ def precision_recall(curves: Curves, path: str | Path, *, at: tuple[float, float
     axes.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
     axes.legend(fontsize=8, frameon=False, loc="lower left")
     tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)
 
 
 def iou_curve(curves: Curves, path: str | Path, *, thresholds: Mapping[str, float]) -> Path | None:
@@ -155,4 +155,4 @@ def iou_curve(curves: Curves, path: str | Path, *, thresholds: Mapping[str, floa
     axes.set(xlabel="pixel threshold", ylabel="IoU", ylim=(0, max(0.05, 1.05 * float(curves.iou.max()))))
     axes.legend(fontsize=8, frameon=False)
     tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.curves import TITLES
-from ddad_jax.engine.figures.parts import BLUE, GREY, NAMES, ORANGE, save, tidy
+from ddad_jax.engine.figures.parts import BLUE, GREY, NAMES, ORANGE, save_figure, tidy
 from ddad_jax.engine.store.tables import Row
 
 METRIC = "synthetic_image_auroc"
@@ -71,4 +71,4 @@ def search_figure(
         tidy(axes)
     for axes in axes_of[panels:]:
         axes.set_axis_off()
-    return save(figure, path)
+    return save_figure(figure, path)

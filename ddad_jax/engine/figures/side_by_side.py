@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from ddad_jax.data import ImageSet
 from ddad_jax.engine.figures.grid import TRIES, colour_bar, coloured, outline, scale_of
-from ddad_jax.engine.figures.parts import BLUE, GREY, ORANGE, ending, save
+from ddad_jax.engine.figures.parts import BLUE, GREY, ORANGE, ending, save_figure
 
 
 class Column(NamedTuple):
@@ -80,7 +80,7 @@ def side_by_side_figure(pictures: ImageSet, columns: Sequence[Column], path: str
     if known:
         panels[-1, -1].set_axis_on()
         colour_bar(figure, panels[-1, -1], scale, clipped=max(float(m.max()) for m in known) > scale[1])
-    return save(figure, path, tries=TRIES)
+    return save_figure(figure, path, tries=TRIES)
 
 
 def _draw(axes: Axes, picture: np.ndarray) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.frontier import COLOURS
-from ddad_jax.engine.figures.parts import save, tidy
+from ddad_jax.engine.figures.parts import save_figure, tidy
 from ddad_jax.errors import InputError
 
 
@@ -43,4 +43,4 @@ def stage_bars(ways: Mapping[str, Mapping[str, float]], path: str | Path, *, est
     axes.set(xlabel=f"{name}, estimated" if estimated else name, xlim=(0, 1.1 * longest / unit))
     figure.legend(loc="outside upper center", ncols=min(5, len(stages)), fontsize=8, frameon=False)
     tidy(axes)
-    return save(figure, path)
+    return save_figure(figure, path)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.engine.figures.grid import TRIES
-from ddad_jax.engine.figures.parts import BLUE, MAX_BYTES, ORANGE, ending, save
+from ddad_jax.engine.figures.parts import BLUE, MAX_BYTES, ORANGE, ending, save_figure
 
 COLUMNS = 4
 
@@ -29,7 +29,7 @@ def verdict_figure(cards: Sequence[Card], path: str | Path, *, max_bytes: int = 
     """The cards in their order, COLUMNS a row, each in its own proportions; None for no card.
 
     Args:
-        cards: what to show. path: PNG to write. max_bytes: as of ``parts.save``.
+        cards: what to show. path: PNG to write. max_bytes: as of ``parts.save_figure``.
     """
     if not cards:
         return None
@@ -55,7 +55,7 @@ def verdict_figure(cards: Sequence[Card], path: str | Path, *, max_bytes: int = 
                 column / columns + 0.01, 1 - (row * (cell + text) + 0.1 + 0.17 * k) / height, said, color=ink,
                 fontsize=9 if k == 0 else 7.5, weight=weight, va="center", parse_math=False,
             )  # fmt: skip
-    return save(figure, path, tries=TRIES, max_bytes=max_bytes)
+    return save_figure(figure, path, tries=TRIES, max_bytes=max_bytes)
 
 
 def _times(card: Card) -> str:

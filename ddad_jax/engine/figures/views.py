@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ddad_jax.data import ImageSet
-from ddad_jax.engine.figures.parts import save, tidy
+from ddad_jax.engine.figures.parts import save_figure, tidy
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import label_regions
 from ddad_jax.metrics.at_threshold import Curves, curves
@@ -27,7 +27,7 @@ class ViewCurves(NamedTuple):
     rest: Curves
 
 
-def curves_of(maps: Any, scores: Any, test: ImageSet, *, crop: int = 0) -> ViewCurves:
+def view_curves(maps: Any, scores: Any, test: ImageSet, *, crop: int = 0) -> ViewCurves:
     """Of maps [n, h, w] and scores [n] of a view's test pictures. crop: to whose side the maps were cropped, or 0."""
     masks: Any = test.masks
     regions = label_regions(np.asarray(centre_crop(masks, crop) if crop else masks), test.has_mask)
@@ -62,4 +62,4 @@ def views_figure(views: Mapping[str, ViewCurves], path: str | Path) -> Path:
         tidy(panel)
     axes[2].set_xlim(0, 0.3)
     axes[0].legend(fontsize=8, frameon=False, loc="lower right")
-    return save(figure, path)
+    return save_figure(figure, path)

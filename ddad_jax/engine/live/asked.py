@@ -14,7 +14,7 @@ from ddad_jax.errors import InputError
 _DAY_S = 86_400.0
 
 
-class Asked(NamedTuple):
+class InspectOptions(NamedTuple):
     """The flags of ``experiments.inspect``, which says what each is."""
 
     model: Path
@@ -57,7 +57,7 @@ _BOUNDS: dict[str, tuple[float, float, str]] = {
 """Flag -> least and largest value, and what it counts; no flag may be infinite or NaN."""
 
 
-def require_usable(asked: Asked) -> None:
+def require_usable(asked: InspectOptions) -> None:
     """Look at the numbers, and at the files that are to be written; what is missing of their folders is made.
 
     Raises:
@@ -78,7 +78,7 @@ def require_usable(asked: Asked) -> None:
         _require_writable_summary(asked.summary)
 
 
-def _files(asked: Asked) -> Iterator[tuple[str, Path]]:
+def _files(asked: InspectOptions) -> Iterator[tuple[str, Path]]:
     kind, colon, rest = asked.source.partition(":")
     source = rest if kind == "camera" and colon else asked.source
     with contextlib.suppress(RuntimeError):  # nobody's home: no file, and refused when it is to be opened

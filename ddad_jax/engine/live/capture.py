@@ -18,7 +18,7 @@ class Wish:
     to_stop: str = ""
 
 
-class Capture(threading.Thread):
+class CaptureThread(threading.Thread):
     """Runs until the source ends, ``most`` frames have arrived or there is a wish to stop; then closes the queue.
 
     error: what ended the source, where that was no end of its own. reason: why it ended else.

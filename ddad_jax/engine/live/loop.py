@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddad_jax.engine.detector.frames import FrameDetector, Judged
-from ddad_jax.engine.live.capture import Capture, Wish
+from ddad_jax.engine.live.capture import CaptureThread, Wish
 from ddad_jax.engine.live.counts import Counts
 from ddad_jax.engine.live.queue import LiveQueue, Waiting
 from ddad_jax.engine.live.record import VerdictLog, now
@@ -92,7 +92,7 @@ def inspect(
     """
     wish = Wish() if wish is None else wish
     queue = LiveQueue[Frame](limits.capacity, drop=limits.drop)
-    capture = Capture(items, queue, log, counts, wish, most=limits.max_frames)
+    capture = CaptureThread(items, queue, log, counts, wish, most=limits.max_frames)
     pending: deque[Waiting[Frame]] = deque()
     started, closed = time.monotonic(), 0.0
     capture.start()

@@ -48,7 +48,7 @@ class Overlays:
                 raise self._unwritable(error) from None
 
 
-class Video:
+class VerdictVideo:
     """Every judged frame with what was found, at the size of the first.
 
     It is written beside ``file`` and takes its name when it is closed, once it has been read again: OpenCV says nothing

@@ -7,7 +7,7 @@ from typing import Any
 from ddad_jax.engine.live.counts import Counts
 
 
-def told(summary: dict[str, Any]) -> str:
+def summary_text(summary: dict[str, Any]) -> str:
     """The summary for people, three lines."""
 
     def ms(times: dict[str, float | None]) -> str:
@@ -29,7 +29,7 @@ def told(summary: dict[str, Any]) -> str:
     )
 
 
-class Progress:
+class InspectProgress:
     """A line on standard error: rewritten every second on a terminal, a new one every ten seconds elsewhere."""
 
     def __init__(self, counts: Counts) -> None:

@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from ddad_jax.engine.detector.frames import FrameDetector, detector_of
-from ddad_jax.engine.live.asked import Asked, require_usable
+from ddad_jax.engine.live.asked import InspectOptions, require_usable
 from ddad_jax.engine.live.capture import Wish
 from ddad_jax.engine.live.counts import Counts
 from ddad_jax.engine.live.loop import Limits, Verdict, inspect
 from ddad_jax.engine.live.page import LivePage
-from ddad_jax.engine.live.pictures import Overlays, Video, Window
-from ddad_jax.engine.live.progress import Progress, told
+from ddad_jax.engine.live.pictures import Overlays, VerdictVideo, Window
+from ddad_jax.engine.live.progress import InspectProgress, summary_text
 from ddad_jax.engine.live.record import VerdictLog, new_file
 from ddad_jax.engine.store import lock
 from ddad_jax.engine.store.tables import plain, write_text
@@ -31,7 +31,9 @@ from ddad_jax.sources.reconnecting import Event, Reconnecting, reconnecting
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
-def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_of) -> dict[str, Any]:
+def run_inspection(
+    asked: InspectOptions, *, open_detector: Callable[..., FrameDetector] = detector_of
+) -> dict[str, Any]:
     """Inspect until the source ends, somebody stops it or a limit is reached; the summary, which is also printed.
 
     Raises:
@@ -73,7 +75,7 @@ def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_
             leaving.callback(page.close)
             shows.append(page.show)
             _say(f"page: {page.url}")
-        progress = Progress(counts)
+        progress = InspectProgress(counts)
 
         def tick(waiting: int) -> None:
             waits[0] = waiting
@@ -106,14 +108,14 @@ def run(asked: Asked, *, open_detector: Callable[..., FrameDetector] = detector_
             reason = f"error: {str(error) or type(error).__name__}" if error else reason
             summary = {**known, "batch": asked.batch, "reason": reason, "warm_start_s": warm_start_s, **counts.told()}
             log.event("ended", **summary)
-            _say(told(summary))
+            _say(summary_text(summary))
             if asked.summary:
                 # Through a link, which stays one.
                 write_text(os.path.realpath(asked.summary), json.dumps(plain(summary), indent=1))
     return summary
 
 
-def _opened(asked: Asked, on_event: Callable[[Event], None]) -> Reconnecting:
+def _opened(asked: InspectOptions, on_event: Callable[[Event], None]) -> Reconnecting:
     return reconnecting(
         lambda start: open_source(asked.source, fps=asked.fps, depth=False, start=start),
         retries=asked.retries,
@@ -123,16 +125,16 @@ def _opened(asked: Asked, on_event: Callable[[Event], None]) -> Reconnecting:
 
 
 def _shown(
-    asked: Asked, source: Reconnecting, wish: Wish, leaving: contextlib.ExitStack
+    asked: InspectOptions, source: Reconnecting, wish: Wish, leaving: contextlib.ExitStack
 ) -> tuple[list[Callable[[Verdict], None]], list[Callable[[int], None]], list[Callable[[], None]]]:
     """What needs no model, refused before one is loaded: what to call with verdicts, in between, after the last."""
     shows: list[Callable[[Verdict], None]] = []
     ticks: list[Callable[[int], None]] = []
     finishing: list[Callable[[], None]] = []
     if asked.video:
-        held = lock.held(asked.video.parent, flag="--video", of=asked.video.name)
+        held = lock.folder_lock(asked.video.parent, flag="--video", of=asked.video.name)
         leaving.enter_context(held)
-        video = Video(asked.video, fps=asked.fps or source.settings.get("fps") or 10.0)
+        video = VerdictVideo(asked.video, fps=asked.fps or source.settings.get("fps") or 10.0)
         leaving.callback(_closed_in_passing, video)
         shows.append(video)
         finishing.append(video.close)
@@ -144,7 +146,7 @@ def _shown(
     return shows, ticks, finishing
 
 
-def _closed_in_passing(video: Video) -> None:
+def _closed_in_passing(video: VerdictVideo) -> None:
     """Where something else went wrong first, which is what the user should hear as the error."""
     try:
         video.close()

@@ -23,7 +23,7 @@ from ddad_jax.train import TrainState, optimiser
 log = logging.getLogger(__name__)
 
 
-class Course(NamedTuple):
+class TrainingTask(NamedTuple):
     """What is learnt, to the loop that knows nothing of it.
 
     update: (state, number of the step, from 0) -> (state, metrics), "loss" and "grad_norm" [] among these.
@@ -74,7 +74,7 @@ def blank(made: Callable[[], TrainState]) -> TrainState:
 
 
 def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False) -> Begun:
-    """What the newest checkpoint holds, or ``fresh``; together: as in ``descend``."""
+    """What the newest checkpoint holds, or ``fresh``; together: as in ``train_steps``."""
     # All processes go on from what the first one sees.
     steps = _asking(together)("checkpoints", checkpoints.steps)
     if not steps:
@@ -83,8 +83,8 @@ def begun(fresh: TrainState, checkpoints: Checkpoints, *, together: bool = False
     return Begun(saved["state"], float(saved["seconds"]), bool(saved["finished"]))
 
 
-def descend(
-    course: Course,
+def train_steps(
+    course: TrainingTask,
     s: TrainingSettings,
     at: Begun,
     checkpoints: Checkpoints,
@@ -108,12 +108,12 @@ def descend(
         every checkpoint has finite figures, the first of them before the first step.
     """
     # Several processes would all have to hear of a signal after the same step: theirs is the checkpoint before.
-    with stopping.deferred(not hosts.several()) as signalled:
+    with stopping.deferred(not hosts.several_processes()) as signalled:
         return _descend(course, s, at, checkpoints, history, together, write, signalled)
 
 
 def _descend(
-    course: Course,
+    course: TrainingTask,
     s: TrainingSettings,
     at: Begun,
     checkpoints: Checkpoints,
@@ -122,7 +122,7 @@ def _descend(
     write: Write,
     signalled: Callable[[], int],
 ) -> TrainState:
-    """``descend``; signalled: the signal that asks to end, 0 as long as none did."""
+    """``train_steps``; signalled: the signal that asks to end, 0 as long as none did."""
     state, first, limit = jax.tree.map(jnp.asarray, at.state), int(at.state.step), s.max_minutes * 60.0
     (short, doing, done_with), (judged, in_words) = course.names, course.judged
     ask, writes = _asking(together), not together or hosts.is_first()

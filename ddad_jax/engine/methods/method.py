@@ -59,7 +59,7 @@ class Plan(NamedTuple):
     selected: Point | None
 
 
-class Pictures(NamedTuple):
+class MeasuredPictures(NamedTuple):
     """What is measured. images: uint8 [n, h, w, 3], of each picture all its tiles where there is ``tiling``; the first
     ``n_normal`` pictures are held-out normal ones, those from ``first_test`` on test pictures. watched: bool [n, h, w],
     what of each image may be seen; None for everything."""
@@ -155,7 +155,7 @@ class Apart(NamedTuple):
         return [list(points)]
 
 
-class Axis(NamedTuple):
+class SearchableSetting(NamedTuple):
     """A setting that a search may vary. flag: of it, dotted. low, high: where it is looked for unless the user says.
     step: between values; 0 for any. whole: whether they are whole numbers. costly: whether another value is another
     pass over the pictures."""
@@ -201,7 +201,7 @@ class Fitted(Protocol):
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[Costly],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -217,12 +217,12 @@ class Fitted(Protocol):
         """
         ...
 
-    def maps(self, evidence: Any, points: Sequence[Cheap], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Any, points: Sequence[Cheap], pictures: MeasuredPictures) -> Iterator[Mapped]:
         """At each cheap point, in any order of them; tiles are put together. What a picture's map is depends on the
         normal pictures and on itself, never on its batch mates (but where the reference behaviour says so)."""
         ...
 
-    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> Mapping[str, np.ndarray]:
+    def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> Mapping[str, np.ndarray]:
         """Pictures of the test images beside their maps in a report, [m, h, w(, 3)], of ``SHOWN``; {} is fine."""
         ...
 
@@ -277,7 +277,7 @@ class Method(Protocol):
         ...
 
     @property
-    def axes(self) -> Mapping[str, Axis]: ...
+    def axes(self) -> Mapping[str, SearchableSetting]: ...
     @property
     def searched(self) -> Sequence[str]: ...
     @property
@@ -401,7 +401,15 @@ SHOWN = ("x0", "pixel", "feature")
 
 
 SIGMA_STEP = 0.5
-"""Of an ``Axis`` of the blur, in pixels of a 256 px image: every width is a compiled program, so there are few."""
+"""Of a search of the blur, in pixels of a 256 px image: every width is a compiled program, so there are few."""
+
+
+def sigma_scale(c: Settings) -> float:
+    """Pixels of the run's pictures for one of a 256 px image, to which sigma of a config belongs.
+
+    Deviation: the papers' sigma belongs to the size of theirs; here it scales with the picture.
+    """
+    return c.data.size / 256.0
 
 
 def at_dotted(settings: Mapping[str, Any], dotted: str) -> Any:
@@ -417,12 +425,12 @@ def is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """A finite number, of a file."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and bool(np.isfinite(value))
 
 
-def columns_of(method: Method) -> tuple[str, ...]:
+def key_columns(method: Method) -> tuple[str, ...]:
     """The columns that tell one row from another."""
     return (*method.costly._fields, *method.cheap._fields)
 
@@ -432,7 +440,7 @@ def defaults_of(method: Method) -> dict[str, Any]:
     return {**method.costly._field_defaults, **method.cheap._field_defaults}
 
 
-def settings_of(*parts: Any) -> dict[str, Any]:
+def point_settings(*parts: Any) -> dict[str, Any]:
     """Of a point's parts, as a row has them: names of several layers are joined by +."""
     values = {name: value for part in parts for name, value in part._asdict().items()}
     return {name: "+".join(value) if isinstance(value, tuple) else value for name, value in values.items()}

@@ -18,10 +18,10 @@ from ddad_jax.engine.methods.memory.sections import (
     PATCH,
     MapScoreSettings,
 )
-from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.engine.methods.method import SIGMA_STEP, SearchableSetting
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import LAYERS, TEXT, number, one_of, setting, swept, whole
+from ddad_jax.engine.settings.setting import LAYERS, TEXT, number, one_of, setting, swept, whole_number
 from ddad_jax.errors import InputError
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
@@ -69,7 +69,7 @@ class GaussianSettings(Section):
     )  # fmt: skip
     patch: int = setting(3, PATCH, "side of that neighbourhood in positions, with embedding = patches")
     channels: int = setting(
-        0, whole(0, 2**14, "0 (all) or a number of channels"),
+        0, whole_number(0, 2**14, "0 (all) or a number of channels"),
         "so many of all, drawn by sweep.seed; 0: all; published 100 of 448 and 550 of 1792",
     )  # fmt: skip
     share: float = setting(
@@ -114,7 +114,7 @@ class PaDiM(MemoryMethod):
 
     name, title, settings = "padim", "PaDiM", PaDiMSettings
     costly, cheap, view = Gaussians, Blur, ("layers", "embedding", "patch", "channels", "seed")
-    axes: Mapping[str, Axis] = {"sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP)}
+    axes: Mapping[str, SearchableSetting] = {"sigma": SearchableSetting("score.sigma", 0.0, 12.0, step=SIGMA_STEP)}
     searched = ("sigma",)
     printed = ("layers", "embedding", "share", "sigma")
 
@@ -160,7 +160,7 @@ class PaDiM(MemoryMethod):
         return {"mean": np.asarray(fitted.mean), "whiten": np.asarray(fitted.whiten)}
 
     def compare(self, memory: Mapping[str, Array], vectors: Array) -> Array:
-        return core.distances(core.Gaussian(memory["mean"], memory["whiten"]), vectors)
+        return core.mahalanobis(core.Gaussian(memory["mean"], memory["whiten"]), vectors)
 
     def judge(self, evidence: Array, cheap: Blur, size: tuple[int, int]) -> tuple[Array, None]:
         return patch_map(evidence, size, sigma=cheap.sigma, repeat_edge=cheap.repeat_edge), None

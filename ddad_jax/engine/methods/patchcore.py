@@ -19,10 +19,10 @@ from ddad_jax.engine.methods.memory.sections import (
     PATCH,
     MapScoreSettings,
 )
-from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.engine.methods.method import SIGMA_STEP, SearchableSetting
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_number, one_of, setting, swept, whole
+from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_real, one_of, setting, swept, whole_number
 from ddad_jax.patch_map import patch_map
 from ddad_jax.types import Array
 
@@ -31,8 +31,8 @@ MOST_NEAR = 9
 STARTS = 10
 """Rows drawn to begin from, as published."""
 
-_SHARE = Range(lambda v: is_number(v) and 0 < v <= 1, "a share above 0, at most 1, published 0.1 or 0.01")
-_NEAR = whole(1, MOST_NEAR)
+_SHARE = Range(lambda v: is_real(v) and 0 < v <= 1, "a share above 0, at most 1, published 0.1 or 0.01")
+_NEAR = whole_number(1, MOST_NEAR)
 
 
 class Bank(NamedTuple):
@@ -70,18 +70,18 @@ class BankSettings(Section):
     )
     patch: int = setting(3, PATCH, "side of the neighbourhood that a descriptor sees, in positions; published 3")
     width: int = setting(
-        0, whole(0, 2**14, "0 (the plain mean of a neighbourhood) or a number of numbers"),
+        0, whole_number(0, 2**14, "0 (the plain mean of a neighbourhood) or a number of numbers"),
         "numbers that each layer, and then all, are pooled to; 0: means, channel by channel; published 1024",
     )  # fmt: skip
     share: float = setting(0.01, _SHARE, "of the normal patches that the bank keeps; published 0.1 and 0.01")
-    most: int = setting(4096, whole(1, core.MOST_ROWS // 2), "rows at most; published without limit")
+    most: int = setting(4096, whole_number(1, core.MOST_ROWS // 2), "rows at most; published without limit")
     start: str = setting(
         "middle", one_of("middle", "starts"),
         "where the choice of rows begins: the one nearest the mean; | starts: the mean distance to ten at random, as "
         "published",
     )  # fmt: skip
     projection: int = setting(
-        0, whole(0, 2**14, "0 (none) or a number of dimensions"),
+        0, whole_number(0, 2**14, "0 (none) or a number of dimensions"),
         "dimensions in which rows are chosen, for speed; 0: their own; published 128",
     )  # fmt: skip
     batch_size: int = setting(16, BATCH, "pictures in one call")
@@ -136,10 +136,10 @@ class PatchCore(MemoryMethod):
 
     name, title, settings = "patchcore", "PatchCore", PatchCoreSettings
     costly, cheap, view = Bank, Nearness, ("layers", "patch", "width")
-    axes: Mapping[str, Axis] = {
-        "neighbours": Axis("score.neighbours", 1, MOST_NEAR, whole=True),
-        "support": Axis("score.support", 1, MOST_NEAR, whole=True),
-        "sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
+    axes: Mapping[str, SearchableSetting] = {
+        "neighbours": SearchableSetting("score.neighbours", 1, MOST_NEAR, whole=True),
+        "support": SearchableSetting("score.support", 1, MOST_NEAR, whole=True),
+        "sigma": SearchableSetting("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
     }
     searched = ("neighbours", "sigma")
     printed = ("layers", "share", "neighbours", "sigma")
@@ -170,7 +170,7 @@ class PatchCore(MemoryMethod):
                 yield np.asarray(vectors)[valid]
 
         n = coreset_size(n_rows, costly.share, costly.most)
-        return {"bank": np.asarray(core.fit(rows(), n, anchor=anchor, projection=projection))}
+        return {"bank": np.asarray(core.fit_patchcore(rows(), n, anchor=anchor, projection=projection))}
 
     def compare(self, memory: Mapping[str, Array], vectors: Array) -> core.Evidence:
         near = min(MOST_NEAR, len(memory["bank"]))
@@ -180,7 +180,7 @@ class PatchCore(MemoryMethod):
         k = min(cheap.neighbours, evidence.distances.shape[-1])  # a bank may have fewer rows
         scores = core.patch_scores(evidence.distances, k=k, squared=cheap.squared)
         maps = patch_map(scores, size, sigma=cheap.sigma, repeat_edge=cheap.repeat_edge)
-        return maps, core.image_scores(scores, core.weights(evidence.around, cheap.support))
+        return maps, core.image_scores(scores, core.score_weights(evidence.around, cheap.support))
 
     def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         rows, d = shapes["bank"]

@@ -1,13 +1,14 @@
 """The methods there are. A new one is a line here."""
 
 from ddad_jax.engine.methods.ddad.method import DDAD
+from ddad_jax.engine.methods.ensemble.method import Ensemble
 from ddad_jax.engine.methods.method import Method
 from ddad_jax.engine.methods.padim import PaDiM
 from ddad_jax.engine.methods.patchcore import PatchCore
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 
-METHODS: dict[str, Method] = {method.name: method for method in (DDAD(), PatchCore(), PaDiM())}
+METHODS: dict[str, Method] = {method.name: method for method in (DDAD(), PatchCore(), PaDiM(), Ensemble())}
 
 
 def method_of(c: Settings) -> Method:

@@ -17,7 +17,7 @@ MOST_BYTES = 9_000_000
 MAPS = ("pixel", "feature", "map")
 
 
-class Seen(NamedTuple):
+class BrowserPicture(NamedTuple):
     """A test picture and what was computed of it, all [h, w].
 
     outcome: of ``verdicts.verdict_rows``. regions, largest: how many exceed the pixel threshold, and the share of the
@@ -44,7 +44,7 @@ class Seen(NamedTuple):
 class Browser(NamedTuple):
     """pictures: those to show, the most telling first if not all fit. of: how many the test set has."""
 
-    pictures: Sequence[Seen]
+    pictures: Sequence[BrowserPicture]
     of: int
     threshold: float
     pixel_threshold: float
@@ -90,7 +90,7 @@ def pictures_data(browser: Browser, *, most_bytes: int = MOST_BYTES) -> dict[str
 
 
 def _entry(
-    one: Seen, pixel_threshold: float, scales: dict[str, tuple[float, float]], *, lossless: bool
+    one: BrowserPicture, pixel_threshold: float, scales: dict[str, tuple[float, float]], *, lossless: bool
 ) -> tuple[dict[str, Any], int]:
     """A picture as the page carries it, and its bytes."""
     coded = {

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 
 from ddad_jax.engine.figures.parts import NAMES
-from ddad_jax.engine.report.table import BY_LABEL, SELECTED, columns, settings_in
+from ddad_jax.engine.report.table import BY_LABEL, SELECTED, columns, setting_columns
 from ddad_jax.engine.store.tables import Row, is_number
 from ddad_jax.metrics import METRICS
 
@@ -64,7 +64,7 @@ def _plots(found: list[dict[str, Any]]) -> list[dict[str, str]]:
     filled = [c["key"] for c in found if any(value is not None for value in c["values"])]
     differing = [c["key"] for c in found if len({value for value in c["values"] if value is not None}) > 1]
     metrics = [name for name in METRICS if name in filled]
-    settings = [name for name in settings_in([c["key"] for c in found]) if name in differing and name != "seed"]
+    settings = [name for name in setting_columns([c["key"] for c in found]) if name in differing and name != "seed"]
     if not metrics or not differing:
         return []
     across = [name for name in (*COSTS, *settings, *differing) if name in differing and name not in metrics]

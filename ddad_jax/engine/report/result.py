@@ -8,7 +8,7 @@ import numpy as np
 
 from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.content import HEADLINES, Alarms, Report, selected_rows
-from ddad_jax.engine.report.table import escape, is_defined, settings_in
+from ddad_jax.engine.report.table import escape, is_defined, setting_columns
 from ddad_jax.engine.store.tables import DASH
 
 
@@ -22,7 +22,9 @@ def result(report: Report) -> str:
         for name, meaning in HEADLINES.items()
         if any(name in row for row in selected)
     ]
-    settings = {name: selected[0][name] for name in settings_in(list(selected[0])) if name not in ("seed", "method")}
+    settings = {
+        name: selected[0][name] for name in setting_columns(list(selected[0])) if name not in ("seed", "method")
+    }
     if report.alarms is not None and math.isfinite(report.alarms.threshold):
         tiles.append(_alarm_tile(report, report.alarms))
     listed = ", ".join(f"{NAMES.get(k, k)} = {_setting(v)}" for k, v in settings.items())

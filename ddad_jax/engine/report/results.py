@@ -8,7 +8,7 @@ import numpy as np
 from ddad_jax import metrics
 from ddad_jax.data.json_file import read_object
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.data.view import notes as view_notes
+from ddad_jax.engine.data.view import view_notes
 from ddad_jax.engine.figures import (
     Example,
     grid_figure,
@@ -20,9 +20,9 @@ from ddad_jax.engine.figures import (
     verdict_figure,
 )
 from ddad_jax.engine.figures.curves import PARAMETERS
-from ddad_jax.engine.methods.method import Fitted, Method, columns_of
+from ddad_jax.engine.methods.method import Fitted, Method, key_columns
 from ddad_jax.engine.methods.table import method_of
-from ddad_jax.engine.report.browser import Browser, Seen
+from ddad_jax.engine.report.browser import Browser, BrowserPicture
 from ddad_jax.engine.report.run import Alarms, Report, write_report
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
@@ -30,8 +30,8 @@ from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts import shown as verdicts_shown
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.shown import thinned
-from ddad_jax.engine.verdicts.verdicts import Found, found_of
-from ddad_jax.metrics import auroc_interval, label_regions, missing
+from ddad_jax.engine.verdicts.verdicts import RunVerdicts, found_of
+from ddad_jax.metrics import auroc_interval, label_regions, undefined_metrics
 from ddad_jax.metrics.at_threshold import curves
 
 CURVES = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
@@ -53,21 +53,24 @@ def report_of(
     data: Data,
     rows: list[dict[str, Any]],
     chosen: dict[str, np.ndarray],
-    found: Found,
+    run_verdicts: RunVerdicts,
     fitted: Fitted,
     selection: str,
 ) -> Report:
     drawn = workdir / "figures"
     drawn.mkdir(exist_ok=True)
     test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
-    threshold, of_pixels = found.thresholds.score.value, found.thresholds.of_pixels.value
-    counts = next(row for row in found.rules if row["used"])
-    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[found.thresholds.score.rule])
-    drawing = label_regions(found.judged.masks, test.has_mask)
-    drawn_curves = curves(found.judged.maps, scores, test.labels, drawing)
+    threshold, of_pixels = run_verdicts.thresholds.score.value, run_verdicts.thresholds.of_pixels.value
+    counts = next(row for row in run_verdicts.rules if row["used"])
+    alarms = Alarms(
+        threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[run_verdicts.thresholds.score.rule]
+    )
+    drawing = label_regions(run_verdicts.judged.masks, test.has_mask)
+    drawn_curves = curves(run_verdicts.judged.maps, scores, test.labels, drawing)
     wrong = {
         outcome: verdict_figure(
-            verdicts.cards(found.judged, found.verdicts, outcome, of_pixels, c.output.examples), drawn / f"{name}.png"
+            verdicts.cards(run_verdicts.judged, run_verdicts.verdicts, outcome, of_pixels, c.output.examples),
+            drawn / f"{name}.png",
         )
         for outcome, name in (("missed", "missed"), ("false alarm", "false_alarms"))
     }
@@ -95,24 +98,24 @@ def report_of(
         alarms=alarms,
         warnings=[
             *data.notes,
-            *found.warnings,
+            *run_verdicts.warnings,
             *warnings,
-            *missing(test.labels, test.masks, test.has_mask),
+            *undefined_metrics(test.labels, test.masks, test.has_mask),
         ],
-        verdicts=[found.verdicts[i] for i in verdicts.worst_first(found.verdicts)],
+        verdicts=[run_verdicts.verdicts[i] for i in verdicts.worst_first(run_verdicts.verdicts)],
         missed=wrong["missed"],
         false_alarms=wrong["false alarm"],
-        defects=found.defects,
-        rules=found.rules,
+        defects=run_verdicts.defects,
+        rules=run_verdicts.rules,
         precision_recall=precision_recall(
             drawn_curves, drawn / "precision_recall.png", at=(counts["recall"], counts["precision"])
         ),
         iou=iou_curve(
             drawn_curves,
             drawn / "iou.png",
-            thresholds={rule: one.value for rule, one in found.thresholds.pixel.items()},
+            thresholds={rule: one.value for rule, one in run_verdicts.thresholds.pixel.items()},
         ),
-        browser=browser_of(c, workdir, data, chosen, found),
+        browser=browser_of(c, workdir, data, chosen, run_verdicts),
         examples=grid_figure(_examples(c, data, chosen, threshold), drawn / "examples.png"),
         scores=score_histogram(
             scores,
@@ -134,7 +137,7 @@ def report_of(
 
 def _drawn(method: Method) -> list[str]:
     """Settings that metrics are drawn against, those that all methods know of first."""
-    names = [name for name in columns_of(method) if name != "seed"]
+    names = [name for name in key_columns(method) if name != "seed"]
     return [*(name for name in PARAMETERS if name in names), *(name for name in names if name not in PARAMETERS)]
 
 
@@ -150,33 +153,41 @@ def _examples(c: Settings, data: Data, chosen: dict[str, np.ndarray], threshold:
     return [_example(c, data, chosen, i, threshold) for i in picked]
 
 
-def browser_of(c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], found: Found) -> Browser | None:
+def browser_of(
+    c: Settings, workdir: Path, data: Data, chosen: dict[str, np.ndarray], run_verdicts: RunVerdicts
+) -> Browser | None:
     """The pictures of the report's browser, with what each visited time predicts where that was kept."""
     if not c.output.browser:
         return None
-    kept = method_of(c).steps(workdir)
-    at = verdicts_shown.shown(data.test, chosen["scores"], c.output.browser) if kept is None else kept.at
+    kept_steps = method_of(c).steps(workdir)
+    at = (
+        verdicts_shown.report_rows(data.test, chosen["scores"], c.output.browser)
+        if kept_steps is None
+        else kept_steps.at
+    )
     steps: list[list[tuple[int, np.ndarray]]] = [[] for _ in at]
     inner = _inner(c)
-    if kept is not None:
-        whole = [[thinned(x0_hat[inner, inner], np.mean) for x0_hat in one] for one in kept.x0_hat]
-        steps = [list(zip(times.tolist(), one, strict=True)) for times, one in zip(kept.times, whole, strict=True)]
+    if kept_steps is not None:
+        whole = [[thinned(x0_hat[inner, inner], np.mean) for x0_hat in one] for one in kept_steps.x0_hat]
+        steps = [
+            list(zip(times.tolist(), one, strict=True)) for times, one in zip(kept_steps.times, whole, strict=True)
+        ]
     pictures = []
     for i, visited in zip(at.tolist(), steps, strict=True):
-        one, row = _example(c, data, chosen, i), found.verdicts[i]
-        height, width = verdicts.drawn_size(found.judged, i)
+        one, row = _example(c, data, chosen, i), run_verdicts.verdicts[i]
+        height, width = verdicts.drawn_size(run_verdicts.judged, i)
         largest = row["largest_region"] / (height * width)
         pictures.append(
-            Seen(
+            BrowserPicture(
                 one.name, one.defect, one.label, one.score, row["outcome"], row["regions"], largest,
                 one.image, one.reconstruction, visited, one.pixel_distance, one.feature_distance, one.anomaly_map,
                 one.mask,
             )
         )  # fmt: skip
-    threshold = found.thresholds.score.value
+    threshold = run_verdicts.thresholds.score.value
     # Where not all fit into the page it is the surest verdicts that are left out.
     pictures.sort(key=lambda one: verdicts_shown.ease(one.score, one.label, threshold))
-    return Browser(pictures, len(data.test.labels), threshold, found.thresholds.of_pixels.value)
+    return Browser(pictures, len(data.test.labels), threshold, run_verdicts.thresholds.of_pixels.value)
 
 
 def _inner(c: Settings) -> slice:
@@ -214,7 +225,7 @@ FIRST = ("image_auroc", "pixel_auroc", "aupro_30", "aupro_05")
 METRICS = (*FIRST, *(name for name in metrics.METRICS if name not in FIRST))
 
 
-def write(
+def write_results(
     c: Settings, workdir: Path, data: Data, rows: list[dict[str, Any]], fitted: Fitted, *, selection: str
 ) -> None:
     """Every file of a run that is made from its rows, report.html last; prints a short table.
@@ -222,7 +233,7 @@ def write(
     selection: how the selected point was come by.
     """
     method = method_of(c)
-    columns = columns_of(method)
+    columns = key_columns(method)
     write_jsonl(workdir / "results.jsonl", rows)
     others = sorted({name for row in rows for name in row} - {*columns, *METRICS})
     write_csv(workdir / "results.csv", rows, columns=[*columns, *METRICS, *others])
@@ -230,15 +241,17 @@ def write(
     row = next(row for row in rows if row["selected"])
     made = {**{name: row[name] for name in (*columns, "crop")}, **method.numbers(row)}
     masked = method.point_of(row).masks
-    found = found_of(c, workdir, data, chosen, made, masked=masked)
-    write_csv(workdir / "scores.csv", found.verdicts)
-    write_csv(workdir / "per_defect.csv", found.defects)
-    write_csv(workdir / "thresholds.csv", found.rules)
+    run_verdicts = found_of(c, workdir, data, chosen, made, masked=masked)
+    write_csv(workdir / "scores.csv", run_verdicts.verdicts)
+    write_csv(workdir / "per_defect.csv", run_verdicts.defects)
+    write_csv(workdir / "thresholds.csv", run_verdicts.rules)
     if c.output.maps:
-        verdicts.write_maps(workdir / verdicts.MAPS, found.judged)
+        verdicts.write_maps(workdir / verdicts.MAPS, run_verdicts.judged)
     if c.output.overlays:
-        verdicts.write_overlays(workdir / verdicts.OVERLAYS, found.judged, found.thresholds.of_pixels.value)
-    report = report_of(c, workdir, data, rows, chosen, found, fitted, selection)
+        verdicts.write_overlays(
+            workdir / verdicts.OVERLAYS, run_verdicts.judged, run_verdicts.thresholds.of_pixels.value
+        )
+    report = report_of(c, workdir, data, rows, chosen, run_verdicts, fitted, selection)
     write_report(workdir / "report.html", report)
     ranked = sorted(rows, key=lambda row: not row["selected"])
     # Settings of the method's own choice, and those of which a sweep tries several values.

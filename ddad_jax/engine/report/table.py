@@ -53,7 +53,7 @@ class Columns(NamedTuple):
         return ", ".join(f"{name} = {text}" for name, text in self.agreed.values())
 
 
-def settings_in(names: Sequence[str]) -> list[str]:
+def setting_columns(names: Sequence[str]) -> list[str]:
     """Of the columns of rows, what these are of, whatever the method: it stands before the first metric."""
     return list(itertools.takewhile(lambda name: name not in METRICS, names))
 
@@ -62,7 +62,7 @@ def columns(rows: Sequence[Row], best: Row | None) -> Columns:
     """``points_table``'s columns."""
     marks = [SELECTED if row.get("selected") else BY_LABEL if best is not None and row is best else "" for row in rows]
     present = [name for name in columns_of(rows) if name != "selected"]
-    order = dict.fromkeys((*PARAMETERS, *settings_in(present), *METRICS, *COSTS, *present))
+    order = dict.fromkeys((*PARAMETERS, *setting_columns(present), *METRICS, *COSTS, *present))
     ordered = [name for name in order if name in present]
     cells = {name: column_cells([row.get(name) for row in rows]) for name in ordered}
     varying = [name for name in ordered if name in METRICS or len(set(cells[name])) > 1]

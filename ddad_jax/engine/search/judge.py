@@ -10,7 +10,7 @@ from ddad_jax.engine.methods.method import Cheap, Costly, Fitted, Measured, Poin
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep.judge import scored, truth_of
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 
 Judge = Callable[[Sequence[Point]], list[dict[str, float]]]
@@ -40,7 +40,7 @@ def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> 
       data: ``without_test``.
       heard: whether this process judges; the others of a run only measure their share.
     """
-    pictures, truth = pictures_of(data), truth_of(c, data)
+    pictures, truth = measured_pictures(data), truth_of(c, data)
     kept: dict[Costly, Measured] = {}
 
     def measure(points: Sequence[Costly]) -> None:

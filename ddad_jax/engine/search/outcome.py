@@ -18,22 +18,22 @@ SHOWN = 8
 """Trials of the table."""
 
 
-def ranked(told: Mapping[int, float]) -> list[int]:
+def ranked(worths: Mapping[int, float]) -> list[int]:
     """Numbers of the trials that did not diverge, the best first, of equals the first.
 
     Args:
-      told: number -> worth, NaN of what diverged.
+      worths: number -> worth, NaN of what diverged.
 
     Raises:
       InputError: all of them diverged.
     """
-    finite = [number for number, worth in told.items() if np.isfinite(worth)]
+    finite = [number for number, worth in worths.items() if np.isfinite(worth)]
     if not finite:
         raise InputError("no trial of the search gave finite maps: take smaller ranges, as in --over=NAME:LOW:HIGH")
-    return sorted(finite, key=lambda number: (-told[number], number))
+    return sorted(finite, key=lambda number: (-worths[number], number))
 
 
-def report(
+def report_search(
     c: Settings,
     axes: Sequence[Axis],
     folder: Path,
@@ -49,9 +49,11 @@ def report(
       rows: number -> row. order: ``ranked``. failed: trials that diverged. shares: of each setting, if known.
     """
     method = method_of(c)
-    names, own = [axis.name for axis in axes], method.point(c)
+    names, config_point = [axis.name for axis in axes], method.point(c)
     shown = [rows[number] for number in order[:SHOWN]]
-    if at_config := [rows[n] for n in sorted(order) if method.point_of(rows[n]) == own and rows[n] not in shown]:
+    if at_config := [
+        rows[n] for n in sorted(order) if method.point_of(rows[n]) == config_point and rows[n] not in shown
+    ]:
         shown.append(at_config[0])
     print(
         format_table(
@@ -67,14 +69,14 @@ def report(
         )
     )
     if shares:
-        told = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
-        print(f"\nShare of each setting in what tells good trials from others: {told}.")
+        listed = ", ".join(f"{name} {share:.0%}" for name, share in shares.items())
+        print(f"\nShare of each setting in what tells good trials from others: {listed}.")
     path = folder / "figures" / "search.png"
     if drawn := search_figure([rows[n] for n in sorted(order)], path, names=names, best=order[0], importance=shares):
         print(f"\n{len(order) + failed} trials, {failed} of them diverged. figure: {drawn}")
 
 
-def evaluation(config: str, changed: Mapping[str, Any], workdir: Path) -> str:
+def kept_point_command(config: str, changed: Mapping[str, Any], workdir: Path) -> str:
     """The command that tests the kept point. config: the file, and its argument; changed: dotted name -> value."""
     given = [f"--config.{name}={value}" for name, value in changed.items() if name != "select"]
     command = ["python", "-m", "experiments.evaluate", f"--config={config}", *given, f"--workdir={workdir}"]

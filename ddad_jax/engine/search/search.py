@@ -6,23 +6,23 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddad_jax.checkpoint import fingerprint as weights_fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.methods.method import Fitted, Point, columns_of, settings_of
+from ddad_jax.engine.methods.method import Fitted, Point, key_columns, point_settings
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, seeds_of, without_test, worth_of
-from ddad_jax.engine.search.outcome import evaluation, ranked, report
-from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
+from ddad_jax.engine.search.outcome import kept_point_command, ranked, report_search
+from ddad_jax.engine.search.space import Axis, parse_axes, point_at, values_of
 from ddad_jax.engine.search.study import Trial
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
-from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import ChosenPoint, load_chosen, save_chosen
 from ddad_jax.engine.sweep.journal import measured_with
-from ddad_jax.engine.workdir import held, open_workdir
+from ddad_jax.engine.workdir import open_workdir, workdir_lock
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh, require_work
 from ddad_jax.weights import load_backbone
@@ -61,7 +61,7 @@ class Subject(NamedTuple):
     write: tracking.Writer
 
 
-def search(
+def run_search(
     config: Settings, workdir: Path, how: Search, *, track: Sequence[str] = (), evaluate: str = ""
 ) -> dict[str, Any]:
     """Try settings, keep the best in chosen.json, write search.jsonl and figures/search.png; the best row.
@@ -75,14 +75,14 @@ def search(
       InputError: names that cannot be searched, numbers out of range, no held-out pictures, another search in the
         storage; every trial diverged; another program writes into the workdir; as the stages of ``pipeline.run_all``.
     """
-    with held(workdir):
+    with workdir_lock(workdir):
         return _search(config, workdir, how, track, evaluate)
 
 
 def _search(config: Settings, workdir: Path, how: Search, track: Sequence[str], evaluate: str) -> dict[str, Any]:
     c = _config_of(config)
     _require_sound(how)
-    axes = parse(c, how.over)
+    axes = parse_axes(c, how.over)
     studies.require_optuna()
     folder = workdir.expanduser().absolute()
     storage = how.storage or f"sqlite:///{folder / 'search.db'}"
@@ -93,14 +93,14 @@ def _search(config: Settings, workdir: Path, how: Search, track: Sequence[str], 
     elif all(axis.costly for axis in axes):
         how = how._replace(scores=1)
     subject = _subject(c, workdir, track)
-    identity, command = _identity(c, axes, how, subject), evaluate or evaluation("CONFIG", {}, folder)
+    identity, command = _identity(c, axes, how, subject), evaluate or kept_point_command("CONFIG", {}, folder)
     study: Any = None
     firsts: list[dict[str, float]] = []
 
     def begin() -> None:
         nonlocal study, firsts
         firsts = _firsts(c, axes, subject)
-        study = studies.opened(storage, identity)
+        study = studies.open_study(storage, identity)
         for row in _keep_told(subject.folder, studies.answered(study)):
             subject.write(*tracking.row_of_search(row, identity))  # to whom has not heard of it
 
@@ -129,7 +129,7 @@ def _search(config: Settings, workdir: Path, how: Search, track: Sequence[str], 
 
 def _config_of(config: Settings) -> Settings:
     """Where a point is chosen by synthetic defects, as an evaluation of it has to be told, too."""
-    return check(changed(config, {"select": "synthetic"}))
+    return check_settings(changed(config, {"select": "synthetic"}))
 
 
 def _require_sound(how: Search) -> None:
@@ -149,9 +149,9 @@ def _subject(c: Settings, workdir: Path, track: Sequence[str]) -> Subject:
     mesh, point = device_mesh(), method.point(c)
     require_work(len(data.shown), mesh, what="pictures", mend="Raise --config.synthetic_defects")
     folder = open_workdir(workdir, c, data)
-    write = tracking.writer_of(folder, track, c.to_dict(), columns_of(method))
+    write = tracking.writer_of(folder, track, c.to_dict(), key_columns(method))
     learnt = method.fit(c, folder, data, write, mesh)
-    made_with = {"weights": weights_fingerprint(learnt.weights), **measured_with(c, folder, data, learnt)}
+    made_with = {"weights": params_fingerprint(learnt.weights), **measured_with(c, folder, data, learnt)}
     fitted = learnt.ready(seeds_of(c, point.costly), data, write)
     judge = judge_of(c, data, fitted, heard=hosts.is_first())
 
@@ -167,7 +167,7 @@ def _subject(c: Settings, workdir: Path, track: Sequence[str]) -> Subject:
 
 
 def _identity(c: Settings, axes: Sequence[Axis], how: Search, subject: Subject) -> dict[str, Any]:
-    settings = settings_of(*method_of(c).point(c))
+    settings = point_settings(*method_of(c).point(c))
     fixed = {name: value for name, value in settings.items() if name not in [axis.name for axis in axes]}
     # A trial's draw depends on what was told before its batch, so a batch of another size is another search.
     seeds = {"seeds": list(c.sweep.seed), "search_seed": how.seed, "scores": how.scores, "groups": how.groups}
@@ -177,22 +177,22 @@ def _identity(c: Settings, axes: Sequence[Axis], how: Search, subject: Subject) 
 
 def _firsts(c: Settings, axes: Sequence[Axis], subject: Subject) -> list[dict[str, float]]:
     """Values of the points that are known, the config's and one chosen before, where the search can reach them."""
-    kept = _kept(c, subject)
-    known = [method_of(c).point(c), *([kept.point] if kept else [])]
-    found = [values_of(c, axes, point) for point in dict.fromkeys(known)]
-    return [values for values in found if values]
+    kept_point = _kept(c, subject)
+    known = [method_of(c).point(c), *([kept_point.point] if kept_point else [])]
+    first_values = [values_of(c, axes, point) for point in dict.fromkeys(known)]
+    return [values for values in first_values if values]
 
 
-def _kept(c: Settings, subject: Subject) -> Chosen | None:
+def _kept(c: Settings, subject: Subject) -> ChosenPoint | None:
     """The point chosen before, where the student and the grid that it asks are those of now."""
-    kept = load_chosen(subject.folder, method_of(c), subject.made_with)
-    if kept and kept.asks != subject.asked_now(kept.point):
+    chosen = load_chosen(subject.folder, method_of(c), subject.made_with)
+    if chosen and chosen.asks != subject.asked_now(chosen.point):
         log.info("%s: another student or grid chose that point", subject.folder / "chosen.json")
         return None
-    return kept
+    return chosen
 
 
-def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
+def _keep_told(folder: Path, worths: Mapping[int, float]) -> list[dict[str, Any]]:
     """search.jsonl with the rows of the trials that were told, each once, and these rows.
 
     Raises:
@@ -200,14 +200,14 @@ def _keep_told(folder: Path, told: Mapping[int, float]) -> list[dict[str, Any]]:
     """
     path = folder / "search.jsonl"
     rows = _read(path)
-    if missing := sorted(told.keys() - rows.keys()):
+    if missing := sorted(worths.keys() - rows.keys()):
         raise InputError(
             f"{path}: lacks the rows of {len(missing)} trials that the study knows, such as number {missing[0]}; "
             "delete the study (search.db, or what --storage names), too, to search anew"
         )
-    kept = [rows[number] for number in sorted(told)]
-    write_jsonl(path, kept)
-    return kept
+    answered_rows = [rows[number] for number in sorted(worths)]
+    write_jsonl(path, answered_rows)
+    return answered_rows
 
 
 def _read(path: Path) -> Rows:
@@ -218,23 +218,25 @@ def _answer(
     study: Any, subject: Subject, identity: dict[str, Any], trial: Trial, point: Point, metrics: Mapping[str, float]
 ) -> None:
     """The row first: a trial that is told has one."""
-    row = {"trial": trial.number, **settings_of(*point), **metrics, **subject.made_with, **subject.asks}
+    row = {"trial": trial.number, **point_settings(*point), **metrics, **subject.made_with, **subject.asks}
     append_jsonl(subject.folder / "search.jsonl", row)
     subject.write(*tracking.row_of_search(row, identity))
-    studies.tell(study, trial.number, worth_of(metrics, subject.quantum))
+    studies.tell_study(study, trial.number, worth_of(metrics, subject.quantum))
 
 
 def _end(c: Settings, axes: Sequence[Axis], subject: Subject, study: Any, evaluate: str) -> dict[str, Any]:
     """Keep the best point, and say what the search found."""
-    told, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
-    order = ranked(told)
+    worths, rows = studies.answered(study), _read(subject.folder / "search.jsonl")
+    order = ranked(worths)
     best = rows[order[0]]
-    report(c, axes, subject.folder, rows, order, failed=len(told) - len(order), shares=studies.importance(study))
-    worth, kept = float(best["synthetic_image_auroc"]), _kept(c, subject)
-    if kept and kept.worth > worth + 1e-9:
-        print(f"\nchosen.json keeps a better point, with {kept.worth:.4f}: {settings_of(*kept.point)}")
+    report_search(
+        c, axes, subject.folder, rows, order, failed=len(worths) - len(order), shares=studies.importance(study)
+    )
+    worth, kept_point = float(best["synthetic_image_auroc"]), _kept(c, subject)
+    if kept_point and kept_point.worth > worth + 1e-9:
+        print(f"\nchosen.json keeps a better point, with {kept_point.worth:.4f}: {point_settings(*kept_point.point)}")
     else:
-        save_chosen(subject.folder, Chosen(method_of(c).point_of(best), subject.made_with, subject.asks, worth))
+        save_chosen(subject.folder, ChosenPoint(method_of(c).point_of(best), subject.made_with, subject.asks, worth))
         print(f"\nThe best is kept in {subject.folder / 'chosen.json'}.")
     print(f"Test it with\n{evaluate}")
     subject.write.close()

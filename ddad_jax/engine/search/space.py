@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ddad_jax.engine.methods import method as methods
-from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.methods.method import Point, point_settings
 from ddad_jax.engine.methods.table import method_of
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
@@ -18,7 +18,7 @@ class Axis(NamedTuple):
     name: str
     low: float
     high: float
-    asked: methods.Axis
+    asked: methods.SearchableSetting
 
     @property
     def costly(self) -> bool:
@@ -34,7 +34,7 @@ class Axis(NamedTuple):
         return self.low <= value <= self.high and abs(steps - round(steps)) < 1e-9
 
 
-def parse(c: Settings, asked: Sequence[str]) -> list[Axis]:
+def parse_axes(c: Settings, asked: Sequence[str]) -> list[Axis]:
     """``--over``: names, or name:low:high.
 
     Raises:
@@ -52,7 +52,7 @@ def parse(c: Settings, asked: Sequence[str]) -> list[Axis]:
     for axis in axes:
         _require_use(c, axis, earliest)
     try:
-        check(_config_at(c, {axis.name: axis.high for axis in axes}))
+        check_settings(_config_at(c, {axis.name: axis.high for axis in axes}))
     except InputError as error:
         raise InputError(f"--over={','.join(asked)}: at their largest values together: {error}") from None
     return axes
@@ -70,7 +70,7 @@ def point_at(c: Settings, values: Mapping[str, float]) -> Point:
 def values_of(c: Settings, axes: Sequence[Axis], point: Point) -> dict[str, float] | None:
     """The inverse of ``point_at`` on ``axes``; None for a point that the search cannot reach."""
     scale = 256.0 / c.data.size
-    row = settings_of(*point)
+    row = point_settings(*point)
     values = {a.name: row[a.name] * scale if a.name == "sigma" else row[a.name] for a in axes}
     within = all(axis.holds(values[axis.name]) for axis in axes)
     return values if within and point_at(c, values) == point else None
@@ -110,8 +110,8 @@ def _require_use(c: Settings, axis: Axis, others: Mapping[str, float]) -> None:
     ends = []
     for value in (axis.low, axis.high):
         try:
-            point = method.point(check(_config_at(c, {**others, axis.name: value})))
-            ends.append(settings_of(*point)[axis.name])
+            point = method.point(check_settings(_config_at(c, {**others, axis.name: value})))
+            ends.append(point_settings(*point)[axis.name])
         except InputError as error:
             raise InputError(f"--over={axis.name}:{axis.low:g}:{axis.high:g}: {error}") from None
     if ends[0] == ends[1]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddad_jax.engine.search.space import Axis
-from ddad_jax.engine.store.kept import differences
+from ddad_jax.engine.store.kept import provenance_differences
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.errors import InputError, first_line
 
@@ -45,7 +45,7 @@ def require_storage(storage: str) -> None:
         _study(storage)
 
 
-def opened(storage: str, identity: Mapping[str, Any]) -> Any:
+def open_study(storage: str, identity: Mapping[str, Any]) -> Any:
     """The study in ``storage`` (a URL of SQLAlchemy), begun where there is none.
 
     identity: what its answers depend on.
@@ -59,7 +59,7 @@ def opened(storage: str, identity: Mapping[str, Any]) -> Any:
         if before is None and not study.get_trials(deepcopy=False):
             study.set_user_attr("identity", now)
             return study
-    if differing := differences(before if isinstance(before, dict) else {}, now):
+    if differing := provenance_differences(before if isinstance(before, dict) else {}, now):
         told = "\n  ".join(differing[:10])
         raise InputError(
             f"--storage={storage}: holds a search of something else:\n  {told}\nDelete it to search anew, or name "
@@ -133,7 +133,7 @@ def ask(
     return [Trial(one.number, {axis.name: one.params[axis.name] for axis in axes}) for one in running]
 
 
-def tell(study: Any, number: int, worth: float) -> None:
+def tell_study(study: Any, number: int, worth: float) -> None:
     """The answer to a trial; one that diverged (NaN) counts as worse than all others."""
     import optuna
 

@@ -21,9 +21,9 @@ from ddad_jax.engine.settings.setting import (
     none_or_more,
     one_of,
     setting,
-    several,
     swept,
-    whole,
+    tuple_of,
+    whole_number,
 )
 from ddad_jax.engine.settings.threshold import ThresholdSettings
 
@@ -46,11 +46,11 @@ _PICTURE = Range(
     ),
     f"() or (height, width) in pixels, such as (2048, 3072), at most {_MOST_PIXELS // 10**6} million",
 )
-_SIDE = whole(1, LONGEST_SIDE, f"a side in pixels, from 1 to {LONGEST_SIDE}")
-_OWN_OR_SIDE = whole(0, LONGEST_SIDE, f"0 (the pictures' own size) or a side of at most {LONGEST_SIDE}")
+_SIDE = whole_number(1, LONGEST_SIDE, f"a side in pixels, from 1 to {LONGEST_SIDE}")
+_OWN_OR_SIDE = whole_number(0, LONGEST_SIDE, f"0 (the pictures' own size) or a side of at most {LONGEST_SIDE}")
 
-SEED = whole(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
-SEEDS = several(SEED, least=1)
+SEED = whole_number(0, 2**32 - 1, "a seed from 0 to 2^32 - 1")
+SEEDS = tuple_of(SEED, least=1)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ class Settings(Section):
     """Of a run of any method: what a method's own settings begin from."""
 
     method: str = setting("", TEXT, "what is learnt, and what it measures; the sections of a config are this method's")
-    seed: int = setting(0, whole(0, 2**31 - 1, "0 to 2^31 - 1"), "of everything that is drawn")
+    seed: int = setting(0, whole_number(0, 2**31 - 1, "0 to 2^31 - 1"), "of everything that is drawn")
     select: str = setting(
         "", one_of("", "synthetic"),
         '"": the point of sample and score; "synthetic": the sweep\'s best on synthetic defects',

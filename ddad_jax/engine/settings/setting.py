@@ -74,26 +74,26 @@ def range_of(section: type, name: str) -> Range:
 # --- What a value may be
 
 
-def whole(low: int, high: int = MOST_COUNTED, expected: str = "") -> Range:
+def whole_number(low: int, high: int = MOST_COUNTED, expected: str = "") -> Range:
     between = f"from {low} to {high}" if high < MOST_COUNTED else f"at least {low}"
     return Range(lambda v: is_whole(v) and low <= v <= high, expected or f"a whole number, {between}")
 
 
 def none_or_more(none: str) -> Range:
     """none: what 0 stands for."""
-    return whole(0, expected=f"0 ({none}) or more, a whole number")
+    return whole_number(0, expected=f"0 ({none}) or more, a whole number")
 
 
 def number(low: float, high: float = LARGEST, expected: str = "") -> Range:
-    return Range(lambda v: is_number(v) and low <= v <= high, expected or f"a finite number from {low:g} to {high:g}")
+    return Range(lambda v: is_real(v) and low <= v <= high, expected or f"a finite number from {low:g} to {high:g}")
 
 
 def above(low: float, high: float = LARGEST, expected: str = "") -> Range:
-    return Range(lambda v: is_number(v) and low < v <= high, expected or f"a number above {low:g}, at most {high:g}")
+    return Range(lambda v: is_real(v) and low < v <= high, expected or f"a number above {low:g}, at most {high:g}")
 
 
 def below_one(expected: str) -> Range:
-    return Range(lambda v: is_number(v) and 0 <= v < 1, expected)
+    return Range(lambda v: is_real(v) and 0 <= v < 1, expected)
 
 
 def one_of(*names: str) -> Range:
@@ -101,7 +101,7 @@ def one_of(*names: str) -> Range:
     return Range(lambda v: isinstance(v, str) and v in names, listed if len(names) < 3 else f"one of {listed}")
 
 
-def several(each: Range, least: int = 0, most: int = MOST_COUNTED) -> Range:
+def tuple_of(each: Range, least: int = 0, most: int = MOST_COUNTED) -> Range:
     def good(values: Any) -> bool:
         return isinstance(values, tuple) and least <= len(values) <= most and all(each.good(value) for value in values)
 
@@ -131,25 +131,25 @@ def parts(each: Mapping[str, Range]) -> Range:
     return Range(is_section, "sections, such as {'few': {'steps': (1, 3)}}", inside)
 
 
-SHARE = Range(lambda v: is_number(v) and 0 < v < 1, "a share between 0 and 1")
+SHARE = Range(lambda v: is_real(v) and 0 < v < 1, "a share between 0 and 1")
 BOOL = Range(lambda v: isinstance(v, int) and v in (False, True), "True or False")
 TEXT = Range(lambda v: isinstance(v, str), "text")
-COUNT = whole(1)
-NONE_OR_MORE = whole(0, expected="0 or more, a whole number")
+COUNT = whole_number(1)
+NONE_OR_MORE = whole_number(0, expected="0 or more, a whole number")
 MINUTES = number(0, math.inf, "0 (no limit) or more minutes")
 DTYPE = one_of("float32", "bfloat16")
 
 
 def swept(section: type, name: str, help_: str = "") -> Any:
     """The field of a sweep's section: values of a setting of the point to try; none means that point's value alone."""
-    return setting((), several(range_of(section, name)), help_ or f"values of {name}")
+    return setting((), tuple_of(range_of(section, name)), help_ or f"values of {name}")
 
 
 def is_whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def is_number(value: Any) -> bool:
+def is_real(value: Any) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool) and value == value  # no NaN
 
 
@@ -158,5 +158,5 @@ def is_section(value: Any) -> bool:
 
 
 _STAGE = Range(lambda v: isinstance(v, str) and v.isidentifier(), "the name of a stage of the backbone")
-LAYERS = several(_STAGE, least=1)
+LAYERS = tuple_of(_STAGE, least=1)
 """Which stages there are depends on the backbone (``methods.backbone.need_stages``)."""

@@ -46,7 +46,7 @@ _SAID: set[tuple[Path, str]] = set()
 """What the log says already of files that could not be used."""
 
 
-def save(path: Path, content: Mapping[str, Any], made_with: Mapping[str, Any], *, packed: bool = False) -> None:
+def save_content(path: Path, content: Mapping[str, Any], made_with: Mapping[str, Any], *, packed: bool = False) -> None:
     """Write the file, as a whole or not at all.
 
     Args:
@@ -69,7 +69,7 @@ def save(path: Path, content: Mapping[str, Any], made_with: Mapping[str, Any], *
     _forget_words(path)
 
 
-def load(
+def load_content(
     path: Path,
     made_with: Mapping[str, Any],
     holds: Holds = (),
@@ -91,7 +91,7 @@ def load(
         _say_once(path, logging.DEBUG, f"{path}: is not there: {otherwise}")
         return None
     try:
-        content, there = read(path, mend=f"{otherwise[:1].upper()}{otherwise[1:]}")
+        content, there = read_content(path, mend=f"{otherwise[:1].upper()}{otherwise[1:]}")
     except InputError as error:
         _say_once(path, logging.WARNING, str(error))
         return None
@@ -105,13 +105,13 @@ def load(
         there, now = ({**plain(usual), **one} for one in (there, now))
     if more and there:
         now = {name: value for name, value in now.items() if name in there}
-    if differing := differences(there, now):
+    if differing := provenance_differences(there, now):
         _say_once(path, logging.INFO, f"{path}: is of something else ({'; '.join(differing[:3])}): {otherwise}")
         return None
     return content
 
 
-def read(path: Path, holds: Holds = (), *, mend: str = "Delete it") -> tuple[Content, dict[str, Any]]:
+def read_content(path: Path, holds: Holds = (), *, mend: str = "Delete it") -> tuple[Content, dict[str, Any]]:
     """(content, what it was made with), for who must have the file and judge by himself whether it is the one.
 
     Args:
@@ -127,15 +127,15 @@ def read(path: Path, holds: Holds = (), *, mend: str = "Delete it") -> tuple[Con
         content, made_with = _values(path) if path.suffix == ".json" else _arrays(path)
     except _DAMAGED as error:
         # What NumPy and zipfile say advises on their own arguments.
-        own = first_line(error) if path.suffix == ".json" else type(error).__name__
-        why = getattr(error, "strerror", None) or f"damaged: {own}"
+        reason = first_line(error) if path.suffix == ".json" else type(error).__name__
+        why = getattr(error, "strerror", None) or f"damaged: {reason}"
         raise InputError(f"{path}: cannot be read ({why}); expected what a run keeps there. {mend}") from None
     if lacking := _lacking(content, holds):
         raise InputError(f"{path}: has no {lacking}; expected what a run keeps there. {mend}")
     return content, made_with
 
 
-def forget(*paths: Path) -> None:
+def remove_paths(*paths: Path) -> None:
     """Remove files, and folders of them, that may be there."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
@@ -145,7 +145,7 @@ def forget(*paths: Path) -> None:
         _forget_words(path)
 
 
-def differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def provenance_differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Of two ``made_with`` that are values of JSON: "name: there 1, now 2" for each name that tells them apart."""
     names = [name for name in sorted({**now, **there}) if there.get(name) != now.get(name)]
     return [f"{name}: there {_short(there.get(name))}, now {_short(now.get(name))}" for name in names]
@@ -165,9 +165,9 @@ def _arrays(path: Path) -> tuple[Content, dict[str, Any]]:
     """Every array is read, so that the checksums of all hold."""
     with np.load(path, allow_pickle=False) as archive:
         content = {name: archive[name] for name in archive.files}
-    said = parsed(str(content.pop("made_of")), constants=True) if "made_of" in content else {}
+    made_of = parsed(str(content.pop("made_of")), constants=True) if "made_of" in content else {}
     # Files of before may have several objects in a list, or lists of words, which say nothing that can be compared.
-    parts = said if isinstance(said, list) else [said]
+    parts = made_of if isinstance(made_of, list) else [made_of]
     return content, {name: plain(value) for part in parts if isinstance(part, dict) for name, value in part.items()}
 
 
@@ -189,4 +189,4 @@ def _say_once(path: Path, level: int, sentence: str) -> None:
 
 def _forget_words(path: Path) -> None:
     """What is true of a new file is said again."""
-    _SAID.difference_update([said for said in _SAID if said[0] == path])
+    _SAID.difference_update([logged for logged in _SAID if logged[0] == path])

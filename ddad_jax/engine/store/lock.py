@@ -32,7 +32,7 @@ _HERE: set[Path] = set()
 
 
 @contextlib.contextmanager
-def held(folder: Path, *, shared: bool = False, flag: str = "--workdir", of: str = "") -> Iterator[None]:
+def folder_lock(folder: Path, *, shared: bool = False, flag: str = "--workdir", of: str = "") -> Iterator[None]:
     """The lock of ``folder``, which is made where it is missing, for as long as the block lasts.
 
     Args:

@@ -20,7 +20,7 @@ MARGIN = 0.1
 """Of each side, kept back around the reference so that a moved picture shows something new at its border."""
 
 
-class Trial(NamedTuple):
+class RegistrationTrial(NamedTuple):
     kind: str
     name: str
     """Of the reference's file, and of the other picture's where there is one."""
@@ -44,7 +44,7 @@ class Nudge(NamedTuple):
     after: Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray] | None = None
 
 
-def trial(kind: str, paths: Sequence[Path], rng: np.random.Generator, side: int = 0) -> Trial:
+def trial(kind: str, paths: Sequence[Path], rng: np.random.Generator, side: int = 0) -> RegistrationTrial:
     """One trial: the middle of a picture is the reference, the picture moved and cut alike is what the camera shows.
 
     Shifted by up to 10 % of each side, turned by up to 5 degrees, scaled by up to 5 %; kinds add to that.
@@ -74,7 +74,9 @@ def trial(kind: str, paths: Sequence[Path], rng: np.random.Generator, side: int 
     if how.after:
         picture = how.after(picture, other, rng)
     known = None if how.other or how.mirrored or kind == "flat" else np.linalg.inv(forth)
-    return Trial(kind, f"{first.name}, {second.name}" if how.other else first.name, reference, picture, known)
+    return RegistrationTrial(
+        kind, f"{first.name}, {second.name}" if how.other else first.name, reference, picture, known
+    )
 
 
 def _motion(size: tuple[int, ...], how: Nudge, rng: np.random.Generator) -> np.ndarray:
@@ -183,7 +185,7 @@ WRONG = 3.0
 """Pixels at 256 from which an accepted warp is wrong."""
 
 
-def judged(made: Trial) -> tuple[Row, Registration | None]:
+def judged(made: RegistrationTrial) -> tuple[Row, Registration | None]:
     """What became of one trial, as a row; the registration, None where the reference itself was refused."""
     said: dict[str, object] = {
         "kind": made.kind,
@@ -225,7 +227,7 @@ def summed(kind: str, rows: list[Row]) -> Row:
     return {"kind": kind, **counts, "median_px": median, "p95_px": p95, "max_px": most}
 
 
-def overlay(made: Trial, found: Registration, side: int = 256) -> np.ndarray:
+def registration_strip(made: RegistrationTrial, found: Registration, side: int = 256) -> np.ndarray:
     """Picture, reference, the picture warped, and both in one (reference in red, warped in green); uint8 RGB."""
     onto = warped(made.picture, found, found.reference_size)
     grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (made.reference, onto)]

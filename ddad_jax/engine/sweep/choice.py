@@ -6,12 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, settings_of
+from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, point_settings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 
 
-class Chosen(NamedTuple):
+class ChosenPoint(NamedTuple):
     """made_with: what the choice depends on besides the sweep. asks: what tells the student and the optimised grid
     that the point asks from others, empty where it asks neither. worth: image AUROC on the synthetic defects."""
 
@@ -24,16 +24,16 @@ class Chosen(NamedTuple):
 FILE = "chosen.json"
 
 
-def save_chosen(workdir: Path, chosen: Chosen) -> None:
+def save_chosen(workdir: Path, chosen: ChosenPoint) -> None:
     content = {
-        "point": settings_of(*chosen.point),
+        "point": point_settings(*chosen.point),
         "synthetic_image_auroc": chosen.worth,
         "asks": chosen.asks,
     }
-    kept.save(workdir / FILE, content, chosen.made_with)
+    kept.save_content(workdir / FILE, content, chosen.made_with)
 
 
-def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Chosen | None:
+def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> ChosenPoint | None:
     """None where no point was chosen yet, or where another model or other pictures chose it.
 
     Raises:
@@ -43,14 +43,14 @@ def load_chosen(workdir: Path, method: Method, made_with: dict[str, Any]) -> Cho
     if not path.exists():
         return None
     holds: dict[str, type] = {"point": dict, "asks": dict, "synthetic_image_auroc": float}
-    content, there = kept.read(path, holds, mend=again)
+    content, there = kept.read_content(path, holds, mend=again)
     try:
         point = method.point_of(content["point"])
     except (InputError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: does not say which point was chosen ({error!r}). {again}") from None
-    if kept.load(path, made_with, usual={"method": "ddad"}, otherwise="a point is chosen anew") is None:
+    if kept.load_content(path, made_with, usual={"method": "ddad"}, otherwise="a point is chosen anew") is None:
         return None
-    return Chosen(point, there, content["asks"], content["synthetic_image_auroc"])
+    return ChosenPoint(point, there, content["asks"], content["synthetic_image_auroc"])
 
 
 def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tuple[Point, float]:
@@ -68,7 +68,7 @@ def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tup
     columns = (*todo.costly[0]._fields, *todo.cheap[0]._fields)
     by_key = {key_of(row, columns): row for row in rows}
     for point, score in itertools.product(todo.costly, todo.cheap):
-        row = by_key[key_of(settings_of(point, score), columns)]
+        row = by_key[key_of(point_settings(point, score), columns)]
         values = (row["synthetic_image_auroc"], row["synthetic_aupro_30"])
         finite = all(isinstance(v, float) and np.isfinite(v) for v in values)
         # A point stands for all its seeds under the first that was computed of it.

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ddad_jax.checkpoint import fingerprint as weights_fingerprint
-from ddad_jax.data.split import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
+from ddad_jax.data.split import images_fingerprint
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
-from ddad_jax.engine.methods.method import Costly, Fitted, Method, columns_of, defaults_of, key_of, settings_of
+from ddad_jax.engine.methods.method import Costly, Fitted, Method, defaults_of, key_columns, key_of, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.file_contents import checksum
@@ -38,7 +38,7 @@ def measured_with(c: Settings, workdir: Path, data: Data, fitted: Fitted) -> dic
         **fitted.columns,
         "backbone_weights": checksum(c.backbone.weights),
         "crop": c.score.crop,
-        **({"synthetic": fingerprint(data.choice.defects)[:16]} if data.choice else {}),
+        **({"synthetic": images_fingerprint(data.choice.defects)[:16]} if data.choice else {}),
         **view_made_of(data.view),
     }
 
@@ -59,34 +59,34 @@ def made_with(
     return {point: {**every, **fitted.columns_at(point)} for point in points}
 
 
-def claim(journal: Path, weights: Any) -> None:
+def claim_journal(journal: Path, weights: Any) -> None:
     """From here on the journal is of these parameters: one that others made, as before a second training here, is set
     aside, and what was kept beside it goes.
 
     Raises:
       InputError: journal_of.json does not say whose the journal is.
     """
-    own, said = weights_fingerprint(weights), journal.with_name(OWNER)
+    own, said = params_fingerprint(weights), journal.with_name(OWNER)
     before = _owner(journal) if said.exists() else own
     if before != own and journal.exists():
         aside = journal.with_name(f"journal-{before}.jsonl")
         log.warning("%s was made with other parameters than those here: kept as %s, begun anew", journal, aside.name)
         journal.replace(aside)
-        selected.forget(journal.parent)
-        kept.forget(journal.with_name(BESIDE))
+        selected.remove_selected(journal.parent)
+        kept.remove_paths(journal.with_name(BESIDE))
     if before != own and (own_aside := journal.with_name(f"journal-{own}.jsonl")).exists():
         log.info("%s was made with the parameters here: taken up again", own_aside)
         own_aside.replace(journal)
-    kept.save(said, {"weights": own}, {})
+    kept.save_content(said, {"weights": own}, {})
 
 
 def require_own(journal: Path, weights: Any) -> None:
-    """The journal must be of these parameters, for a process that may not ``claim`` it.
+    """The journal must be of these parameters, for a process that may not ``claim_journal`` it.
 
     Raises:
       InputError: it is of others, or nobody has claimed it yet.
     """
-    if not journal.with_name(OWNER).exists() or _owner(journal) != weights_fingerprint(weights):
+    if not journal.with_name(OWNER).exists() or _owner(journal) != params_fingerprint(weights):
         raise InputError(f"{journal.with_name(OWNER)}: does not say that {journal.name} is of the parameters here")
 
 
@@ -100,13 +100,13 @@ def _owner(journal: Path) -> str:
     mend = (
         f"Delete it to take the rows of {journal.name} as made with the parameters here, or delete both to begin anew"
     )
-    owner = str(kept.read(path, {"weights": str}, mend=mend)[0]["weights"])
+    owner = str(kept.read_content(path, {"weights": str}, mend=mend)[0]["weights"])
     if not re.fullmatch("[0-9a-f]+", owner):  # part of a file's name
         raise InputError(f"{path}: weights = {owner!r}: expected the fingerprint of parameters. {mend}")
     return owner
 
 
-def finished(
+def finished_rows(
     journal: Path, method: Method, made: Mapping[Costly, Mapping[str, Any]], *more: Path
 ) -> dict[str, dict[str, Any]]:
     """``method.key_of`` -> row, of all rows of the journal, and of ``more`` of them, that this run would make again.
@@ -114,9 +114,9 @@ def finished(
     Raises:
       InputError: as ``tables.read_jsonl``.
     """
-    columns, own = columns_of(method), method.costly._fields
+    columns, own = key_columns(method), method.costly._fields
     usual = {"method": "ddad", **defaults_of(method)}
-    of = {key_of(settings_of(point), own): columns_ for point, columns_ in made.items()}
+    of = {key_of(point_settings(point), own): columns_ for point, columns_ in made.items()}
     rows = {}
     for row in ({**usual, **row} for path in (*more, journal) for row in read_jsonl(path)):
         if not set(columns) <= row.keys() or (asked := of.get(key_of(row, own))) is None:

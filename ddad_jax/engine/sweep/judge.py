@@ -17,9 +17,9 @@ from ddad_jax.engine.methods.method import (
     Fitted,
     Mapped,
     Measured,
-    Pictures,
+    MeasuredPictures,
     Point,
-    settings_of,
+    point_settings,
 )
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.methods.table import method_of
@@ -85,7 +85,7 @@ def truth_of(c: Settings, data: Data) -> Truth:
 
 
 def scored(
-    c: Settings, truth: Truth, fitted: Fitted, pictures: Pictures, evidence: Any, points: Sequence[Cheap]
+    c: Settings, truth: Truth, fitted: Fitted, pictures: MeasuredPictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
 
@@ -96,22 +96,22 @@ def scored(
     return map(judged, fitted.maps(evidence, points, pictures))
 
 
-def metrics_of(c: Settings, truth: Truth, found: Scored, *, before: bool = False) -> dict[str, float]:
+def metrics_of(c: Settings, truth: Truth, scored: Scored, *, before: bool = False) -> dict[str, float]:
     """Of the test pictures and, where a point is chosen by them, of the synthetic defects; NaN of what diverged.
 
     before: whether the distances were masked.
     """
     first = truth.first_test
-    maps, scores, known = found.maps[first:], found.scores[first:], truth.known
+    maps, scores, known = scored.maps[first:], scored.scores[first:], truth.known
     metrics = dict.fromkeys(METRICS, float("nan"))
-    if found.finite:
+    if scored.finite:
         metrics = evaluate_maps(maps, scores, truth.labels, truth.masks, known, regions=truth.regions)
         if method_of(c).published(c):
             metrics |= published_metrics(maps[known], truth.masks[known])
     if c.at_threshold:
-        metrics |= _at_threshold(c, truth, found, before)
+        metrics |= _at_threshold(c, truth, scored, before)
     if truth.on_synthetic:
-        metrics |= truth.on_synthetic(found.maps[:first], found.scores[:first])
+        metrics |= truth.on_synthetic(scored.maps[:first], scored.scores[:first])
     return metrics
 
 
@@ -129,36 +129,38 @@ AT_THRESHOLD = (
 """What a row says besides where ``at_threshold`` asks for it; the thresholds rest on held-out normal pictures alone."""
 
 
-def _at_threshold(c: Settings, truth: Truth, found: Scored, before: bool) -> dict[str, float]:
+def _at_threshold(c: Settings, truth: Truth, scored: Scored, before: bool) -> dict[str, float]:
     """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
-    if not found.finite:
+    if not scored.finite:
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
     n, first = truth.n_held_out, truth.first_test
-    normal = Normal(found.scores[:n], found.maps[:n], n, truth.watched(before or found.point.mask_after, c.score.crop))
+    normal = Normal(
+        scored.scores[:n], scored.maps[:n], n, truth.watched(before or scored.point.mask_after, c.score.crop)
+    )
     set_by_normal = thresholds_of(c.threshold, normal)
     image, pixel = set_by_normal.score, set_by_normal.of_pixels
-    shares = at_threshold(found.scores[first:], truth.labels, image.value)
-    overlap = iou_at(found.maps[first:], truth.masks, truth.known, pixel.value)
+    shares = at_threshold(scored.scores[first:], truth.labels, image.value)
+    overlap = iou_at(scored.maps[first:], truth.masks, truth.known, pixel.value)
     counted = (image.value, pixel.value, float(shares.misses), float(shares.false_alarms))
     values = (*counted, shares.accuracy, shares.precision, shares.recall, shares.f1, overlap)
     return dict(zip(AT_THRESHOLD, values, strict=True))
 
 
 def row_of(
-    c: Settings, truth: Truth, measured: Measured, found: Scored, tiles: int, made: Mapping[str, Any]
+    c: Settings, truth: Truth, measured: Measured, scored: Scored, tiles: int, made: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The row of one point.
 
     Args:
       tiles: of a picture. made: what it says of how it was made (``journal.made_with``).
     """
-    point = Point(measured.costly, found.point)
-    settings = settings_of(*point)
-    if not found.finite:
+    point = Point(measured.costly, scored.point)
+    settings = point_settings(*point)
+    if not scored.finite:
         log.warning("%s: maps are not finite, so its metrics are left empty", settings)
-    metrics = metrics_of(c, truth, found, before=point.masks_before)
+    metrics = metrics_of(c, truth, scored, before=point.masks_before)
     cost = {"ms_per_image": 1e3 * tiles * float(measured.seconds.mean())}
-    return {**settings, **metrics, **cost, **measured.columns, **found.columns, **made}
+    return {**settings, **metrics, **cost, **measured.columns, **scored.columns, **made}
 
 
 def shown_of(
@@ -168,22 +170,24 @@ def shown_of(
     if point is None:
         return None
     # The settings say what times it visits, but those of grids that were found.
-    own = {name: value for name, value in made[point.costly].items() if name != "times"}
+    columns = {name: value for name, value in made[point.costly].items() if name != "times"}
     times = {"times": made[point.costly]["times"]} if "times" in fitted.asks(point.costly) else {}
-    return Shown(workdir, point, {**own, **times})
+    return Shown(workdir, point, {**columns, **times})
 
 
-def show(shown: Shown, truth: Truth, fitted: Fitted, pictures: Pictures, measured: Measured, found: Scored) -> None:
+def show(
+    shown: Shown, truth: Truth, fitted: Fitted, pictures: MeasuredPictures, measured: Measured, scored: Scored
+) -> None:
     """Keep what the report shows of the selected point and what its verdicts need; nothing of one that diverged."""
-    if not found.finite:
-        selected.forget(shown.workdir)
+    if not scored.finite:
+        selected.remove_selected(shown.workdir)
         return
     view = truth.view
     watched = view.watched if shown.point.masks else None
     reference = read_full(view.reference) if view.reference else None
-    selected.save_constants(*shown, Constants(found.spread, measured.constants, watched, reference))
+    selected.save_constants(*shown, Constants(scored.spread, measured.constants, watched, reference))
     beside = fitted.shown(measured.evidence, shown.point, pictures)
-    selected.save_selected(*shown, found.maps, found.scores, beside, truth.n_held_out, truth.first_test)
+    selected.save_selected(*shown, scored.maps, scored.scores, beside, truth.n_held_out, truth.first_test)
 
 
 SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
@@ -204,8 +208,8 @@ def synthetic_judge(c: Settings, data: Data) -> Any:
 
     def judge(maps: np.ndarray, scores: np.ndarray) -> dict[str, float]:
         finite = np.isfinite(scores).all()
-        found = evaluate_maps(maps, scores, labels, masks, known, regions=regions) if finite else {}
-        return {f"synthetic_{name}": found.get(name, float("nan")) for name in SYNTHETIC}
+        metrics = evaluate_maps(maps, scores, labels, masks, known, regions=regions) if finite else {}
+        return {f"synthetic_{name}": metrics.get(name, float("nan")) for name in SYNTHETIC}
 
     return judge
 

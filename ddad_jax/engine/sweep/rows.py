@@ -7,19 +7,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.method import (
     Cheap,
     Costly,
     Fitted,
-    Pictures,
+    MeasuredPictures,
     Plan,
     Point,
-    columns_of,
+    key_columns,
     key_of,
-    settings_of,
+    point_settings,
 )
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
@@ -29,13 +29,13 @@ from ddad_jax.engine.sweep.shards import Shard
 from ddad_jax.engine.tracking import Write, row_of_sweep, silent
 
 
-def pictures_of(data: Data) -> Pictures:
+def measured_pictures(data: Data) -> MeasuredPictures:
     """All that is measured at every costly point of a run."""
     n_normal, first_test = len(data.calibration.labels), sum(len(s.labels) for s in data.sets[:-1])
-    return Pictures(data.shown, n_normal, first_test, data.watched, data.view.tiling)
+    return MeasuredPictures(data.shown, n_normal, first_test, data.watched, data.view.tiling)
 
 
-def run(
+def compute_rows(
     c: Settings,
     workdir: Path,
     data: Data,
@@ -55,22 +55,22 @@ def run(
     write: is told every row, each when it is there: one of an earlier run at once, unless it was told then.
     """
     method, path = method_of(c), workdir / "journal.jsonl"
-    columns = columns_of(method)
+    columns = key_columns(method)
     if shard is None:
-        hosts.first("the journal", lambda: claim(workdir, fitted.weights))
+        hosts.first("the journal", lambda: claim_rows(workdir, fitted.weights))
     made = journal.made_with(c, workdir, data, fitted, todo.costly)
     others = shards.journals(workdir, fitted.weights) if shard else []
     path, whole = (shards.journal_of(workdir, fitted.weights, shard), path) if shard else (path, path)
-    rows = journal.finished(whole, method, made, *others)
+    rows = journal.finished_rows(whole, method, made, *others)
     if hosts.is_first():
         journal.warn_of_gaps(list(rows.values()))
     here = todo.selected if todo.selected and todo.selected.costly in todo.costly else None
     shown = shown_of(workdir, here, fitted, made)
 
     def key(costly: Costly, cheap: Cheap) -> str:
-        return key_of(settings_of(costly, cheap), columns)
+        return key_of(point_settings(costly, cheap), columns)
 
-    weights = fingerprint(fitted.weights)
+    weights = params_fingerprint(fitted.weights)
 
     def tell(costly: Costly, row: Mapping[str, Any]) -> None:
         write(*row_of_sweep(row, (*columns, *made[costly]), weights))
@@ -84,7 +84,7 @@ def run(
     left = {"rows missing": sum(map(len, missing.values())), "points": len(wanted), "of them to judge": len(judged)}
     hosts.agree(f"what {path} holds", left, "They must share this folder; start them again.")
 
-    pictures, truth = pictures_of(data), truth_of(c, data)
+    pictures, truth = measured_pictures(data), truth_of(c, data)
     bar = tqdm(
         total=len(wanted) * len(pictures.images), unit="image", desc="measure", dynamic_ncols=True,
         mininterval=2.0, disable=not hosts.is_first(),
@@ -103,13 +103,13 @@ def run(
                 show(shown, truth, fitted, pictures, measured, found)
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
-    rows = rows if hosts.is_first() else journal.finished(whole, method, made, *others, path)
+    rows = rows if hosts.is_first() else journal.finished_rows(whole, method, made, *others, path)
     return _marked([rows[key(p, s)] for p in todo.costly for s in todo.cheap], todo.selected)
 
 
-def claim(workdir: Path, weights: Any) -> None:
-    """``journal.claim``, and the rows of its shards are in the journal."""
-    journal.claim(workdir / "journal.jsonl", weights)
+def claim_rows(workdir: Path, weights: Any) -> None:
+    """``journal.claim_journal``, and the rows of its shards are in the journal."""
+    journal.claim_journal(workdir / "journal.jsonl", weights)
     shards.take_in(workdir / "journal.jsonl", weights)
 
 
@@ -117,5 +117,5 @@ def _marked(rows: list[dict[str, Any]], selected: Point | None) -> list[dict[str
     """The rows, and which are of the selected point: it was run with every seed of the sweep."""
     if selected is None:
         return rows
-    chosen = settings_of(*selected)
+    chosen = point_settings(*selected)
     return [{**row, "selected": all(row[k] == chosen[k] for k in chosen if k != "seed")} for row in rows]

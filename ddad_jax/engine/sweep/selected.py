@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.method import Constants, Point, settings_of
+from ddad_jax.engine.methods.method import Constants, Point, point_settings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 from ddad_jax.score import Spread
@@ -32,15 +32,15 @@ def load_selected(workdir: Path) -> dict[str, np.ndarray]:
             f"{workdir}: the maps of the selected point (--config.sample, --config.score) are not finite, so there is "
             "no verdict and no report. results.csv holds the other points; lower --config.sample.w, or train longer"
         )
-    return kept.read(workdir / SHOWN_FILE, mend="Delete it")[0]
+    return kept.read_content(workdir / SHOWN_FILE, mend="Delete it")[0]
 
 
 def holds_selected(workdir: Path, point: Point, made_with: Mapping[str, Any]) -> bool:
     """Whether both files are of this point, made with this."""
     now, usual = _made_of(point, made_with), _usual(point)
-    if kept.load(workdir / SHOWN_FILE, now, _HELD, usual=usual) is None:
+    if kept.load_content(workdir / SHOWN_FILE, now, _HELD, usual=usual) is None:
         return False
-    constants = kept.load(workdir / CONSTANTS_FILE, now, usual=usual)
+    constants = kept.load_content(workdir / CONSTANTS_FILE, now, usual=usual)
     return constants is not None and not _wrong(constants)
 
 
@@ -62,16 +62,16 @@ def save_selected(
         "normal_scores": scores[:n_held_out],
         **beside,
     }
-    kept.save(workdir / SHOWN_FILE, content, _made_of(point, made_with))
+    kept.save_content(workdir / SHOWN_FILE, content, _made_of(point, made_with))
 
 
-def forget(workdir: Path) -> None:
+def remove_selected(workdir: Path) -> None:
     """Both files."""
-    kept.forget(workdir / CONSTANTS_FILE, workdir / SHOWN_FILE)
+    kept.remove_paths(workdir / CONSTANTS_FILE, workdir / SHOWN_FILE)
 
 
 def _made_of(point: Point, made_with: Mapping[str, Any]) -> dict[str, Any]:
-    return {**settings_of(*point), **made_with}
+    return {**point_settings(*point), **made_with}
 
 
 def _usual(point: Point) -> dict[str, Any]:
@@ -89,7 +89,7 @@ _AXES = {"spread_mean": ("f", 2), "spread_std": ("f", 2), "watched": ("b", 2)}
 """Name -> kind and number of axes, of arrays that are [h, w] of a map."""
 
 
-class Kept(NamedTuple):
+class SelectedConstants(NamedTuple):
     """made_of: settings of the point, and what its rows say of how they were made."""
 
     constants: Constants
@@ -104,10 +104,10 @@ def save_constants(workdir: Path, point: Point, made_with: Mapping[str, Any], co
         **constants.own,
         **{name: array for name, array in more.items() if array is not None},
     }
-    kept.save(workdir / CONSTANTS_FILE, content, _made_of(point, made_with))
+    kept.save_content(workdir / CONSTANTS_FILE, content, _made_of(point, made_with))
 
 
-def load_constants(workdir: Path, *, mend: str = "Delete it") -> Kept:
+def load_constants(workdir: Path, *, mend: str = "Delete it") -> SelectedConstants:
     """What ``save_constants`` wrote.
 
     mend: what to do where it cannot be used.
@@ -116,14 +116,14 @@ def load_constants(workdir: Path, *, mend: str = "Delete it") -> Kept:
       InputError: it is missing, damaged, or not what that writes.
     """
     path = workdir / CONSTANTS_FILE
-    arrays, made_of = kept.read(path, mend=mend)
+    arrays, made_of = kept.read_content(path, mend=mend)
     if (version := arrays.get("format", np.array(None)).tolist()) != FORMAT:
         raise InputError(f"{path}: format {version!r}, expected {FORMAT}: another version of ddad_jax wrote it. {mend}")
     if wrong := _wrong(arrays):
         raise InputError(f"{path}: cannot be read ({wrong}); expected what a run wrote there. {mend}")
     spread = Spread(arrays["spread_mean"], arrays["spread_std"]) if "spread_mean" in arrays else None
     own = {name: array for name, array in arrays.items() if name not in _OURS}
-    return Kept(Constants(spread, own, arrays.get("watched"), arrays.get("reference")), made_of)
+    return SelectedConstants(Constants(spread, own, arrays.get("watched"), arrays.get("reference")), made_of)
 
 
 def _wrong(arrays: Mapping[str, np.ndarray]) -> str:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine.methods.method import Cost, Costly
 from ddad_jax.engine.store.lock import NO_LOCKS, holder, locked, sign
 from ddad_jax.engine.store.tables import read_jsonl, write_jsonl
@@ -39,7 +39,7 @@ class Shard(NamedTuple):
         return f"{self.k}/{self.n}"
 
 
-def parse(text: str) -> Shard:
+def parse_shard(text: str) -> Shard:
     """Of the flag.
 
     Raises:
@@ -53,12 +53,12 @@ def parse(text: str) -> Shard:
 
 def journal_of(workdir: Path, weights: Any, shard: Shard) -> Path:
     """Where the rows go that ``shard`` makes with these parameters."""
-    return workdir / FOLDER / fingerprint(weights) / f"{shard.k}-of-{shard.n}.jsonl"
+    return workdir / FOLDER / params_fingerprint(weights) / f"{shard.k}-of-{shard.n}.jsonl"
 
 
 def journals(workdir: Path, weights: Any) -> list[Path]:
     """Of all shards, whatever their number, that were made with these parameters."""
-    return sorted((workdir / FOLDER / fingerprint(weights)).glob("*-of-*.jsonl"))
+    return sorted((workdir / FOLDER / params_fingerprint(weights)).glob("*-of-*.jsonl"))
 
 
 def take_in(journal: Path, weights: Any) -> None:
@@ -81,7 +81,7 @@ def take_in(journal: Path, weights: Any) -> None:
 
 
 @contextlib.contextmanager
-def held(workdir: Path, shard: Shard) -> Iterator[None]:
+def shard_lock(workdir: Path, shard: Shard) -> Iterator[None]:
     """The lock of a shard for as long as the block lasts; a process that is killed leaves it behind for nobody.
 
     Raises:

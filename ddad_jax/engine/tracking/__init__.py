@@ -3,7 +3,7 @@
 from ddad_jax.engine.tracking.courses import course_of, end, row_of_search, row_of_sweep
 from ddad_jax.engine.tracking.given import Value
 from ddad_jax.engine.tracking.opening import writer_of
-from ddad_jax.engine.tracking.writer import TRACKERS, Write, Writer, require, silent
+from ddad_jax.engine.tracking.writer import TRACKERS, Write, Writer, require_trackers, silent
 
 __all__ = [
     "TRACKERS",
@@ -12,7 +12,7 @@ __all__ = [
     "Writer",
     "course_of",
     "end",
-    "require",
+    "require_trackers",
     "row_of_search",
     "row_of_sweep",
     "silent",

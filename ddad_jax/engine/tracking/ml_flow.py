@@ -26,7 +26,7 @@ QUICK = {
 """Unless the user says otherwise: a server that is gone costs a minute and not many, and nobody else is told."""
 
 
-def opened(workdir: Path, config: Mapping[str, Any], settings: Collection[str]) -> Tracker:
+def mlflow_tracker(workdir: Path, config: Mapping[str, Any], settings: Collection[str]) -> Tracker:
     """settings: as of ``writer_of``. Raises InputError where the store cannot be reached or does not take the run."""
     for name, value in QUICK.items():
         os.environ.setdefault(name, value)

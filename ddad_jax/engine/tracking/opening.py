@@ -7,7 +7,7 @@ from typing import Any
 from ddad_jax.engine import hosts
 from ddad_jax.engine.tracking import tensorboard
 from ddad_jax.engine.tracking.courses import begin
-from ddad_jax.engine.tracking.writer import Tracker, Writer, require
+from ddad_jax.engine.tracking.writer import Tracker, Writer, require_trackers
 
 
 def writer_of(workdir: Path, names: Sequence[str], config: Mapping[str, Any], settings: Collection[str]) -> Writer:
@@ -21,7 +21,7 @@ def writer_of(workdir: Path, names: Sequence[str], config: Mapping[str, Any], se
     Raises:
       InputError: a tracker that is not installed, not logged in or cannot be reached. Later on the same is a warning.
     """
-    require(names)
+    require_trackers(names)
     trackers: list[Tracker] = []
     hosts.first("the trackers", lambda: trackers.extend(_opened(workdir, names, config, settings)))
     writer = Writer(trackers)
@@ -31,14 +31,14 @@ def writer_of(workdir: Path, names: Sequence[str], config: Mapping[str, Any], se
 
 
 def _opened(workdir: Path, names: Sequence[str], config: Mapping[str, Any], settings: Collection[str]) -> list[Tracker]:
-    found = [tensorboard.opened(workdir, settings)]
+    found = [tensorboard.tensorboard_tracker(workdir, settings)]
     # Imported where they are asked for: each takes a second or more, and is an extra.
     if "wandb" in names:
         from ddad_jax.engine.tracking import weights_and_biases
 
-        found.append(weights_and_biases.opened(workdir, config))
+        found.append(weights_and_biases.wandb_tracker(workdir, config))
     if "mlflow" in names:
         from ddad_jax.engine.tracking import ml_flow
 
-        found.append(ml_flow.opened(workdir, config, settings))
+        found.append(ml_flow.mlflow_tracker(workdir, config, settings))
     return found

@@ -16,7 +16,7 @@ from ddad_jax.engine.tracking.given import ROWS, SERIES, Given, Value
 from ddad_jax.engine.tracking.writer import Tracker
 
 
-def opened(workdir: Path, settings: Collection[str]) -> Tracker:
+def tensorboard_tracker(workdir: Path, settings: Collection[str]) -> Tracker:
     """settings: names of what tells one row from another, as of ``writer_of``."""
     folder, given = workdir / "tensorboard", Given(workdir, "tensorboard")
     if given.calls and not folder.exists():

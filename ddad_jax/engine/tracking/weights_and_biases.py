@@ -27,7 +27,7 @@ NOBODY_SECONDS = 3
 """That its beginning may wait where nobody listens at the server's address: it would try for all of ``SECONDS``."""
 
 
-def opened(workdir: Path, config: Mapping[str, Any]) -> Tracker:
+def wandb_tracker(workdir: Path, config: Mapping[str, Any]) -> Tracker:
     """Raises InputError where the user is not logged in, no server answers, or a WANDB_* has a value that it cannot."""
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # of its own crashes, to its makers
     import wandb

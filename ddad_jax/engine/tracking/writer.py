@@ -39,7 +39,7 @@ def silent(step: int, values: Mapping[str, Value]) -> None:
     """The ``Write`` of a program that nobody follows."""
 
 
-def require(names: Sequence[str]) -> None:
+def require_trackers(names: Sequence[str]) -> None:
     """Raises InputError for a name that is no tracker and for one whose package is not installed; imports nothing."""
     for name in names:
         if name not in TRACKERS:

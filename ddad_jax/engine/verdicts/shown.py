@@ -12,7 +12,7 @@ SIDE = 512
 """Pictures that were cut into tiles are kept at about so many pixels a side, or fewer."""
 
 
-def shown(test: ImageSet, scores: np.ndarray, most: int) -> np.ndarray:
+def report_rows(test: ImageSet, scores: np.ndarray, most: int) -> np.ndarray:
     """Which test pictures a report shows, at most ``most``, rising: as many of each kind, half of them those most
     likely judged wrongly (defects of a low score, good ones of a high one), the others evenly over the ranks.
 

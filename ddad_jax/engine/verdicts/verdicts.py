@@ -41,7 +41,7 @@ class Files(NamedTuple):
     upright: bool
 
 
-class Judged(NamedTuple):
+class JudgedPictures(NamedTuple):
     """Test pictures with what was found. scores: [n]; maps: [n, h, w], masks: bool [n, h, w], both cropped as
     configured. files: None for pictures without."""
 
@@ -60,7 +60,7 @@ def files_of(data: DataSettings, view: ViewSettings, names: Sequence[str]) -> Fi
     return Files(tuple(path if over_files and path.is_file() else None for path in paths), KINDS[data.kind].upright)
 
 
-def drawn_size(judged: Judged, i: int) -> tuple[int, int]:
+def drawn_size(judged: JudgedPictures, i: int) -> tuple[int, int]:
     """(height, width) at which picture i is drawn on: that of its file, or its own, enlarged if it is small."""
     if judged.files and (path := judged.files.paths[i]):
         return image_size(path, orient=judged.files.upright)
@@ -69,7 +69,7 @@ def drawn_size(judged: Judged, i: int) -> tuple[int, int]:
     return times * height, times * width
 
 
-def original(judged: Judged, i: int) -> np.ndarray:
+def original(judged: JudgedPictures, i: int) -> np.ndarray:
     """Picture i as it was taken, or as the network sees it where there is no file: uint8 [H, W, 3]."""
     if judged.files and (path := judged.files.paths[i]):
         return read_full(path, orient=judged.files.upright)
@@ -77,7 +77,7 @@ def original(judged: Judged, i: int) -> np.ndarray:
     return np.asarray(cv2.resize(judged.test.images[i], (width, height), interpolation=cv2.INTER_CUBIC))
 
 
-def whole(judged: Judged, cropped: np.ndarray, fill: Any) -> np.ndarray:
+def uncropped_map(judged: JudgedPictures, cropped: np.ndarray, fill: Any) -> np.ndarray:
     """A map or mask as large as the picture again, ``fill`` where it was cropped away."""
     height, width = judged.test.images.shape[1:3]
     top, left = (height - cropped.shape[0]) // 2, (width - cropped.shape[1]) // 2
@@ -86,7 +86,7 @@ def whole(judged: Judged, cropped: np.ndarray, fill: Any) -> np.ndarray:
     return padded
 
 
-def drawn(judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
+def drawn(judged: JudgedPictures, i: int, pixel_threshold: float, *, longest: int = 0) -> np.ndarray:
     """``overlay`` of picture i with the true mask where it is known, at ``drawn_size``.
 
     longest: sides are at most so many pixels; 0: as long as they are.
@@ -97,18 +97,18 @@ def drawn(judged: Judged, i: int, pixel_threshold: float, *, longest: int = 0) -
         # Before anything is drawn, or its contours would become too thin to see.
         height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
         picture = np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA))
-    mask = whole(judged, judged.masks[i], False) if judged.test.has_mask[i] else None
-    anomaly_map = whole(judged, judged.maps[i], -np.inf)
+    mask = uncropped_map(judged, judged.masks[i], False) if judged.test.has_mask[i] else None
+    anomaly_map = uncropped_map(judged, judged.maps[i], -np.inf)
     found = regions(anomaly_map, pixel_threshold, size=picture.shape[:2])
     return overlay(picture, anomaly_map, pixel_threshold, found, mask)
 
 
-def verdict_rows(judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+def verdict_rows(judged: JudgedPictures, thresholds: Thresholds) -> list[dict[str, Any]]:
     """A row a test picture, in their order; areas in pixels of the picture as ``drawn_size`` has it."""
     test, threshold = judged.test, thresholds.score.value
     rows = []
     for i, outcome in enumerate(outcomes(judged.scores, test.labels, threshold)):
-        score, anomaly_map = float(judged.scores[i]), whole(judged, judged.maps[i], -np.inf)
+        score, anomaly_map = float(judged.scores[i]), uncropped_map(judged, judged.maps[i], -np.inf)
         found = regions(anomaly_map, thresholds.of_pixels.value, size=drawn_size(judged, i))
         rows.append(
             {
@@ -134,7 +134,7 @@ def worst_first(rows: list[dict[str, Any]]) -> list[int]:
     return sorted(range(len(rows)), key=lambda i: (rank[rows[i]["outcome"]], signed[i]))
 
 
-def cards(judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: float, most: int) -> list[Card]:
+def cards(judged: JudgedPictures, rows: list[dict[str, Any]], outcome: str, threshold: float, most: int) -> list[Card]:
     """Of the pictures with this outcome, the worst first, at most so many; threshold: of pixels."""
     chosen = [i for i in worst_first(rows) if rows[i]["outcome"] == outcome][:most]
     kept = ("name", "defect", "label", "score", "threshold")
@@ -144,7 +144,7 @@ def cards(judged: Judged, rows: list[dict[str, Any]], outcome: str, threshold: f
     ]
 
 
-def rule_rows(judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
+def rule_rows(judged: JudgedPictures, thresholds: Thresholds) -> list[dict[str, Any]]:
     """What every rule would do to the test pictures; ``used`` marks the configured one. Then, marked by
     ``uses_test_labels``, thresholds that were chosen by the labels they are judged by."""
     rows = []
@@ -170,7 +170,7 @@ def rule_rows(judged: Judged, thresholds: Thresholds) -> list[dict[str, Any]]:
     return rows
 
 
-def unlike_held_out(judged: Judged, normal_scores: np.ndarray) -> list[str]:
+def unlike_held_out(judged: JudgedPictures, normal_scores: np.ndarray) -> list[str]:
     """A sentence where the good test pictures do not score as the held-out ones do; usually none.
 
     What every bound on false alarms rests on is that new normal pictures are like those it was calibrated on. Mann and
@@ -213,7 +213,7 @@ def require_outputs(output: OutputSettings, workdir: Path, names: Sequence[str])
         require_told_apart(workdir, output_names(names, ".png", room=_ROOM))
 
 
-def write_maps(folder: Path, judged: Judged) -> None:
+def write_maps(folder: Path, judged: JudgedPictures) -> None:
     """float32 .tiff maps at the original pictures' size, in MVTec's result layout; cropped maps keep their size.
 
     Raises:
@@ -229,7 +229,7 @@ def write_maps(folder: Path, judged: Judged) -> None:
         write_bytes(target, content.getvalue())
 
 
-def write_overlays(folder: Path, judged: Judged, pixel_threshold: float) -> None:
+def write_overlays(folder: Path, judged: JudgedPictures, pixel_threshold: float) -> None:
     """``drawn`` of every test picture as PNG, named as ``output_names`` says.
 
     Raises:
@@ -242,7 +242,7 @@ def write_overlays(folder: Path, judged: Judged, pixel_threshold: float) -> None
         write_bytes(target, content)
 
 
-def _counted(judged: Judged, threshold: float) -> dict[str, Any]:
+def _counted(judged: JudgedPictures, threshold: float) -> dict[str, Any]:
     counts = at_threshold(judged.scores, judged.test.labels, threshold)
     return {
         "missed": counts.misses, "false_alarms": counts.false_alarms, "accuracy": counts.accuracy,
@@ -250,7 +250,7 @@ def _counted(judged: Judged, threshold: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _iou(judged: Judged, threshold: float) -> float:
+def _iou(judged: JudgedPictures, threshold: float) -> float:
     return iou_at(judged.maps, judged.masks, judged.test.has_mask, threshold)
 
 
@@ -259,11 +259,11 @@ def _iou(judged: Judged, threshold: float) -> float:
 log = logging.getLogger(__name__)
 
 
-class Found(NamedTuple):
+class RunVerdicts(NamedTuple):
     """What the selected point makes of the test pictures. warnings: on the thresholds. verdicts, defects, rules: rows
     of scores.csv, per_defect.csv and thresholds.csv."""
 
-    judged: Judged
+    judged: JudgedPictures
     thresholds: Thresholds
     warnings: list[str]
     verdicts: list[dict[str, Any]]
@@ -279,7 +279,7 @@ def found_of(
     made: dict[str, Any],
     *,
     masked: bool,
-) -> Found:
+) -> RunVerdicts:
     """Thresholds first, from normal pictures alone; then what they make of the test pictures.
 
     Args:
@@ -292,13 +292,13 @@ def found_of(
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
     files = files_of(c.data, c.view, test.names)
-    judged = Judged(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop), files)
+    judged = JudgedPictures(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop), files)
     truth = (test.labels, judged.masks, test.has_mask, test.defects)
     image, pixel = thresholds.score.value, thresholds.of_pixels.value
     unlike = unlike_held_out(judged, chosen["normal_scores"])
     for sentence in unlike:
         log.warning("%s", sentence)
-    return Found(
+    return RunVerdicts(
         judged,
         thresholds,
         [*warnings, *unlike],

@@ -9,15 +9,15 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
 The curves look at test labels after every epoch: they show a course and choose nothing.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
 EVERY = {"adapt.epochs": 12, "adapt.patience": 0, "adapt.choose": "last"}
 CURVES = (
-    Line("with distillation loss", made={**EVERY, "adapt.lambda_dl": 0.1}),
-    Line("without distillation loss", made={**EVERY, "adapt.lambda_dl": 0.0}),
-    Line("with distillation loss, features alone", made={**EVERY, "adapt.lambda_dl": 0.1}, point={"v": 0.0}),
-    Line("without distillation loss, features alone", made={**EVERY, "adapt.lambda_dl": 0.0}, point={"v": 0.0}),
+    TableLine("with distillation loss", made={**EVERY, "adapt.lambda_dl": 0.1}),
+    TableLine("without distillation loss", made={**EVERY, "adapt.lambda_dl": 0.0}),
+    TableLine("with distillation loss, features alone", made={**EVERY, "adapt.lambda_dl": 0.1}, point={"v": 0.0}),
+    TableLine("without distillation loss, features alone", made={**EVERY, "adapt.lambda_dl": 0.0}, point={"v": 0.0}),
 )
-TABLE = Table("figure7", (Block("figure7", CURVES),))
+TABLE = Table("figure7", (TableBlock("figure7", CURVES),))
 
 get_config = TABLE.config

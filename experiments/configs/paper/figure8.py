@@ -7,8 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Table, parts_of_the_method
+from experiments.papers.table import Table, TableBlock, parts_of_the_method
 
-TABLE = Table("figure8", (Block("figure8", parts_of_the_method()),))
+TABLE = Table("figure8", (TableBlock("figure8", parts_of_the_method()),))
 
 get_config = TABLE.config

@@ -7,8 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: twice about 20 minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-TABLE = Table("1", (Block("1", (Line("DDAD-S-10", network="ddad_s"), Line("DDAD-10"))),))
+TABLE = Table("1", (TableBlock("1", (TableLine("DDAD-S-10", network="ddad_s"), TableLine("DDAD-10"))),))
 
 get_config = TABLE.config

@@ -7,9 +7,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Table, pixels_alone
+from experiments.papers.table import Table, TableBlock, pixels_alone
 
 W = tuple(pixels_alone(f"w = {w}", w=float(w)) for w in range(7))
-TABLE = Table("12", (Block("12", W),))
+TABLE = Table("12", (TableBlock("12", W),))
 
 get_config = TABLE.config

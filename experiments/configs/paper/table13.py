@@ -7,9 +7,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: about 20 minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-V = tuple(Line(f"v = {v}", point={"v": v}) for v in (0.8, 1.0, 2.0))
-TABLE = Table("13", (Block("13", V),))
+V = tuple(TableLine(f"v = {v}", point={"v": v}) for v in (0.8, 1.0, 2.0))
+TABLE = Table("13", (TableBlock("13", V),))
 
 get_config = TABLE.config

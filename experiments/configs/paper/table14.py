@@ -7,9 +7,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: about 20 minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-V = tuple(Line(f"v = {v} ({metric})", point={"v": v}) for v in (5.0, 6.0, 7.0, 8.0) for metric in ("AUROC", "PRO"))
-TABLE = Table("14", (Block("14", V),))
+V = tuple(TableLine(f"v = {v} ({metric})", point={"v": v}) for v in (5.0, 6.0, 7.0, 8.0) for metric in ("AUROC", "PRO"))
+TABLE = Table("14", (TableBlock("14", V),))
 
 get_config = TABLE.config

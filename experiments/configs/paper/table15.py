@@ -9,7 +9,7 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
 With conditioning is at the category's own w; in the small setting of --size=cpu that is 1 everywhere.
 """
 
-from experiments.papers.table import Block, Table, pixels_alone
+from experiments.papers.table import Table, TableBlock, pixels_alone
 
 LINES = tuple(
     line
@@ -19,6 +19,6 @@ LINES = tuple(
         pixels_alone(f"with conditioning ({metric})"),
     )
 )
-TABLE = Table("15", (Block("15", LINES),))
+TABLE = Table("15", (TableBlock("15", LINES),))
 
 get_config = TABLE.config

@@ -7,16 +7,16 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import FEATURES, FROZEN, Block, Line, Table
+from experiments.papers.table import FEATURES, FROZEN, Table, TableBlock, TableLine
 
 LINES = tuple(
     line
     for metric in ("AUROC", "PRO")
     for line in (
-        Line(f"without adaptation ({metric})", made=FROZEN, point=FEATURES),
-        Line(f"with adaptation ({metric})", point=FEATURES),
+        TableLine(f"without adaptation ({metric})", made=FROZEN, point=FEATURES),
+        TableLine(f"with adaptation ({metric})", point=FEATURES),
     )
 )
-TABLE = Table("16", (Block("16", LINES),))
+TABLE = Table("16", (TableBlock("16", LINES),))
 
 get_config = TABLE.config

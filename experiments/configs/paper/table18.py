@@ -9,9 +9,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
 The rows of EfficientNet-Lite0 are ours: it is the extractor that needs no download.
 """
 
-from experiments.papers.table import Block, Table, extractors
+from experiments.papers.table import Table, TableBlock, extractors
 
 NETWORKS = {"ResNet-50": "resnet50", "WideResNet-50": "wide_resnet50_2", "WideResNet-101": "wide_resnet101_2"}
-TABLE = Table("18", (Block("18", extractors(NETWORKS)),))
+TABLE = Table("18", (TableBlock("18", extractors(NETWORKS)),))
 
 get_config = TABLE.config

@@ -7,9 +7,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: about 25 minutes a category on two cores.
 """
 
-from experiments.papers.table import FROZEN, Block, Line, Table
+from experiments.papers.table import FROZEN, Table, TableBlock, TableLine
 
-LAMBDAS = tuple(Line(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x}) for x in (0.0, 0.1, 0.2))
-TABLE = Table("19", (Block("19", (Line("without adaptation", made=FROZEN), *LAMBDAS)),))
+LAMBDAS = tuple(TableLine(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x}) for x in (0.0, 0.1, 0.2))
+TABLE = Table("19", (TableBlock("19", (TableLine("without adaptation", made=FROZEN), *LAMBDAS)),))
 
 get_config = TABLE.config

@@ -7,8 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   (--backbone_weights), or --backbone=efficientnet_lite0. cpu: about 45 minutes on two cores, 24 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-TABLE = Table("3", (Block("3", (Line("DDAD-10"),)),))
+TABLE = Table("3", (TableBlock("3", (TableLine("DDAD-10"),)),))
 
 get_config = TABLE.config

@@ -7,9 +7,9 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-DDAD = (Line("DDAD-10"),)
-TABLE = Table("4", (Block("4-mvtec", DDAD), Block("4-visa", DDAD)))
+DDAD = (TableLine("DDAD-10"),)
+TABLE = Table("4", (TableBlock("4-mvtec", DDAD), TableBlock("4-visa", DDAD)))
 
 get_config = TABLE.config

@@ -9,8 +9,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
 Times are those of the machine it runs on, in batches, compilation apart: see experiments.benchmark for more about time.
 """
 
-from experiments.papers.table import Block, Table, by_steps
+from experiments.papers.table import Table, TableBlock, by_steps
 
-TABLE = Table("5", (Block("5", by_steps()),))
+TABLE = Table("5", (TableBlock("5", by_steps()),))
 
 get_config = TABLE.config

@@ -7,8 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   --backbone=efficientnet_lite0. cpu: twice about 20 minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Table, by_steps
+from experiments.papers.table import Table, TableBlock, by_steps
 
-TABLE = Table("6", (Block("6", by_steps()),))
+TABLE = Table("6", (TableBlock("6", by_steps()),))
 
 get_config = TABLE.config

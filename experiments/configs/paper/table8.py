@@ -7,8 +7,8 @@ Cost: gpu: 4 to 6 hours of training a category (the paper's figure for an RTX 30
   minutes a category on two cores, 15 of them training.
 """
 
-from experiments.papers.table import Block, Line, Table
+from experiments.papers.table import Table, TableBlock, TableLine
 
-TABLE = Table("8", (Block("8", (Line("DDAD-10"),)),))
+TABLE = Table("8", (TableBlock("8", (TableLine("DDAD-10"),)),))
 
 get_config = TABLE.config

@@ -18,8 +18,8 @@ import pytest
 
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.captures import folder
-from ddad_jax.engine.captures.recording import COLUMNS, how_to_go_on, read_capture, read_manifest
-from ddad_jax.engine.captures.writing import Asked, capture
+from ddad_jax.engine.captures.recording import COLUMNS, checked_manifest, how_to_go_on, read_capture
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Bad, Frame, SourceLost
 from ddad_jax.sources.open import open_source
@@ -53,8 +53,8 @@ class Given:
         self.closed = True
 
 
-def asked(out: Path, **more: Any) -> Asked:
-    return Asked(**{"source": "camera:0", "out": out, "product": "bottle", "state": "normal"} | more)
+def asked(out: Path, **more: Any) -> CaptureOptions:
+    return CaptureOptions(**{"source": "camera:0", "out": out, "product": "bottle", "state": "normal"} | more)
 
 
 def sharp(k: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_the_station_with_its_truth(tmp_path: Path) -> None:
     out = tmp_path / "coffee-paint-2"
-    manifest = capture(Asked(STATION, out))
+    manifest = capture(CaptureOptions(STATION, out))
     got = read_capture(out, verify=True)
     assert (got.recording, got.product, got.state, got.angle, got.kind) == (
         "coffee-paint-2", "coffee", "paint", "2", "station",
@@ -168,28 +168,28 @@ def stopping(after: int) -> tuple[threading.Event, Any]:
 
 def test_stopped_and_taken_up_again_it_is_the_unbroken_capture(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole/paint", tmp_path / "parts/paint"
-    capture(Asked(STATION, whole))
+    capture(CaptureOptions(STATION, whole))
     stop, tell = stopping(3)
-    manifest = capture(Asked(STATION, parts), stop=stop, tell=tell)
+    manifest = capture(CaptureOptions(STATION, parts), stop=stop, tell=tell)
     assert (manifest["ended"], manifest["finished"], manifest["frames"]) == ("interrupted", False, 3)
     with pytest.raises(InputError, match=r"did not finish.*--resume"):
         read_capture(parts)
     assert len(read_capture(parts, unfinished=True, verify=True).frames) == 3
     stop, tell = stopping(5)
-    capture(Asked(STATION, parts, resume=True), stop=stop, tell=tell)
-    capture(Asked(STATION, parts, resume=True))
+    capture(CaptureOptions(STATION, parts, resume=True), stop=stop, tell=tell)
+    capture(CaptureOptions(STATION, parts, resume=True))
     assert contents(parts) == contents(whole)
     written = {path: path.stat().st_mtime_ns for path in parts.rglob("*")}
-    assert capture(Asked(STATION, parts, resume=True))["finished"]
+    assert capture(CaptureOptions(STATION, parts, resume=True))["finished"]
     assert written == {path: path.stat().st_mtime_ns for path in parts.rglob("*")}, "nothing was left to do"
 
 
 def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     stop, tell = stopping(3)
-    capture(Asked(STATION, Path("some/paint")), stop=stop, tell=tell)
-    assert capture(Asked(STATION, Path("some/paint"), resume=True))["finished"]
-    capture(Asked(STATION, Path("whole/paint")))
+    capture(CaptureOptions(STATION, Path("some/paint")), stop=stop, tell=tell)
+    assert capture(CaptureOptions(STATION, Path("some/paint"), resume=True))["finished"]
+    capture(CaptureOptions(STATION, Path("whole/paint")))
     assert contents(Path("some/paint")) == contents(Path("whole/paint"))
 
 
@@ -197,13 +197,13 @@ def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.M
 def test_killed_before_its_first_file_was_whole_it_counts_as_not_begun(tmp_path: Path, resume: bool) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a/.manifest.json.part").write_bytes(b'{"format"')
-    assert capture(Asked(STATION, tmp_path / "a", resume=resume))["finished"]
+    assert capture(CaptureOptions(STATION, tmp_path / "a", resume=resume))["finished"]
     assert not (tmp_path / "a/.manifest.json.part").exists()
 
 
 def test_rows_are_never_gone_while_a_capture_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stop, tell = stopping(5)
-    capture(Asked(STATION, tmp_path / "a"), stop=stop, tell=tell)
+    capture(CaptureOptions(STATION, tmp_path / "a"), stop=stop, tell=tell)
     table = tmp_path / "a/frames.csv"
     rows, seen, replace = table.read_bytes(), list[bytes](), folder._replace
 
@@ -214,7 +214,7 @@ def test_rows_are_never_gone_while_a_capture_is_taken_up(tmp_path: Path, monkeyp
         return digest
 
     monkeypatch.setattr(folder, "_replace", watched)
-    capture(Asked(STATION, tmp_path / "a", resume=True))
+    capture(CaptureOptions(STATION, tmp_path / "a", resume=True))
     assert len(seen) > 4 and all(then.startswith(rows) for then in seen), "whenever it is killed"
 
 
@@ -226,15 +226,15 @@ def test_a_source_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> No
     for resume in (False, True):
         with pytest.raises(InputError, match=rf"{junk}: none of its 3 frames can be read .*0\.png.*remove {out}"):
             capture(asked(out, source=str(junk), resume=resume))
-    assert not read_manifest(out)["finished"]
+    assert not checked_manifest(out)["finished"]
 
 
 def test_a_folder_of_a_user_and_of_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    capture(Asked(STATION, Path("~/film")))
-    assert read_manifest(tmp_path / "film")["finished"]
-    with pytest.raises(InputError, match="--out=~nobody-of-this-name/a: there is no user ~nobody-of-this-name"):
-        capture(Asked(STATION, Path("~nobody-of-this-name/a")))
+    capture(CaptureOptions(STATION, Path("~/film")))
+    assert checked_manifest(tmp_path / "film")["finished"]
+    with pytest.raises(InputError, match="--out: ~nobody-of-this-name/a: no home folder"):
+        capture(CaptureOptions(STATION, Path("~nobody-of-this-name/a")))
 
 
 def test_interrupted_while_a_camera_does_not_open(tmp_path: Path) -> None:
@@ -251,20 +251,20 @@ def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> Non
     (tmp_path / "notes/a.txt").write_text("mine")
     for resume in (False, True):
         with pytest.raises(InputError, match="is not empty"):
-            capture(Asked(STATION, tmp_path / "notes", resume=resume))
+            capture(CaptureOptions(STATION, tmp_path / "notes", resume=resume))
     out = tmp_path / "film"
-    capture(Asked(STATION, out))
+    capture(CaptureOptions(STATION, out))
     before = contents(out)
     with pytest.raises(InputError, match="is not empty"):
-        capture(Asked(STATION, out))
+        capture(CaptureOptions(STATION, out))
     with pytest.raises(InputError, match=r"something else.*fps 1\.0, now 2\.0"):
-        capture(Asked(STATION, out, fps=2.0, resume=True))
+        capture(CaptureOptions(STATION, out, fps=2.0, resume=True))
     with pytest.raises(InputError, match="something else"):
-        capture(Asked(STATION.replace("video=2", "video=3"), out, resume=True))
+        capture(CaptureOptions(STATION.replace("video=2", "video=3"), out, resume=True))
     assert contents(out) == before
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="is not empty"):
-        capture(Asked(STATION, tmp_path / "file"))
+        capture(CaptureOptions(STATION, tmp_path / "file"))
 
 
 def test_a_live_source_ends_by_hand_in_good_order_and_cannot_be_taken_up(tmp_path: Path) -> None:
@@ -314,7 +314,7 @@ def test_what_it_is_is_never_guessed(tmp_path: Path, wrong: dict[str, Any], told
 
 def test_the_station_cannot_be_called_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--state=normal: but the source films paint"):
-        capture(Asked(STATION, tmp_path / "a", state="normal"))
+        capture(CaptureOptions(STATION, tmp_path / "a", state="normal"))
 
 
 SIZES = {"size": [32], "negative": [0, -1], "truth": [True, 1], "huge": [10**12, 10**12]}

@@ -15,7 +15,7 @@ from written_captures import RECT, SIZE, SMALL, capture, station, via
 
 from ddad_jax.data.captured import recordings_of
 from ddad_jax.data.folder import mvtec_folder
-from ddad_jax.engine.captures.assembling import assemble, captures_of, report
+from ddad_jax.engine.captures.assembling import assemble, captures_of, print_assembled
 from ddad_jax.engine.captures.frame_choice import Wanted, shared
 from ddad_jax.engine.captures.labelling import Drawing, read_labels
 from ddad_jax.engine.captures.recording import read_capture
@@ -77,7 +77,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert counts["captures left out: not finished"] == 1 and made.manifest["unfinished"] == ["n9"]
     assert counts["masks: capture"] == 12 and counts["train/good"] == 18
     assert not any("_000003" in name for name in names(made.folder / "train/good"))
-    report(made)
+    print_assembled(made)
     told = capsys.readouterr().out
     assert "fewer than asked: 18 of 99 for train/good" in told and "n9" in told and "turned away: 9" in told
 
@@ -393,10 +393,10 @@ def test_captures_that_cannot_be_used_are_refused(
 
 def test_flags_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders, sets = station(tmp_path), tmp_path / "sets"
-    for pattern, says in (("**bad**", "cannot be used as a pattern"), ("~nobody-of-this-name/*", "there is no user")):
+    for pattern, says in (("**bad**", "cannot be used as a pattern"), ("~nobody-of-this-name/*", "no home folder")):
         with pytest.raises(InputError, match=f"--captures=.*{says}"):
             captures_of([pattern])
-    with pytest.raises(InputError, match="--out=~nobody-of-this-name: there is no user"):
+    with pytest.raises(InputError, match="--out: ~nobody-of-this-name: no home folder"):
         assemble(folders, "~nobody-of-this-name", "melon", wanted=SMALL)
     for least in (float("nan"), -1.0, 2.0):
         with pytest.raises(InputError, match="--least_defect"):

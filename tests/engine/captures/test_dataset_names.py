@@ -12,11 +12,11 @@ import pytest
 from written_captures import RECT, SMALL, capture, station, via
 
 from ddad_jax.engine.captures.assembling import assemble, captures_of
-from ddad_jax.engine.captures.frame_choice import Chosen
+from ddad_jax.engine.captures.frame_choice import ChosenFrame
 from ddad_jax.engine.captures.labelling import Drawing, Label
 from ddad_jax.engine.captures.recording import COLUMNS, read_capture
 from ddad_jax.engine.captures.set_files import write_files
-from ddad_jax.engine.captures.writing import Asked
+from ddad_jax.engine.captures.writing import CaptureOptions
 from ddad_jax.engine.captures.writing import capture as film
 from ddad_jax.errors import InputError
 from ddad_jax.sources.open import open_source
@@ -143,7 +143,7 @@ def rewritten(folder: Path, rows: list[dict[str, str]]) -> None:
 
 def test_two_pictures_that_would_be_one_file_are_refused_by_the_writer(tmp_path: Path) -> None:
     captures = [read_capture(capture(tmp_path, name, "paint", folder=f"{i}")) for i, name in enumerate(("p1", "P1"))]
-    chosen = [Chosen(one, one.frames[0], "test", "paint", Label("", None, "")) for one in captures]
+    chosen = [ChosenFrame(one, one.frames[0], "test", "paint", Label("", None, "")) for one in captures]
     with pytest.raises(InputError, match=r"test/paint/P1_000000\.png and test/paint/p1_000000\.png would be one file"):
         write_files(tmp_path / "set", chosen, Drawing())
 
@@ -161,7 +161,7 @@ def test_flags_of_a_capture_are_judged_alike(tmp_path: Path, asked: dict[str, st
     capture(tmp_path, "p1")
     source = str(tmp_path / "captures/p1/frames")
     with pytest.raises(InputError, match=says):
-        film(Asked(source, tmp_path / "a", **{"product": "melon", "state": "dent", **asked}), open=open_source)
+        film(CaptureOptions(source, tmp_path / "a", **{"product": "melon", "state": "dent", **asked}), open=open_source)
     assert not (tmp_path / "a").exists()
 
 

@@ -14,7 +14,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from ddad_jax.backbones import Backbone
-from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, VARIANTS, Made, differences, drift
+from ddad_jax.engine.cost.drift import DRIFT_COLUMNS, VARIANTS, Made, drift, drift_columns
 from ddad_jax.engine.methods.ddad import evidence, extractor
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.settings.section import changed
@@ -103,7 +103,7 @@ def test_every_kind_of_point_is_the_runs_own(tmp_path: Path, changes: dict[str, 
 def test_differences_are_those_a_person_works_out() -> None:
     exact = Made(np.full((4, 2, 2), 2.0), np.array([1.0, 2.0, 4.0, 5.0]), np.zeros((4, 2, 2, 3)))
     found = Made(np.full((4, 2, 2), 2.1), np.array([1.0, 2.2, 5.0, 4.0]), np.full((4, 2, 2, 3), -0.25))
-    said = differences(found, exact, threshold=2.1)
+    said = drift_columns(found, exact, threshold=2.1)
     assert said["map_rms"] == pytest.approx(0.05)
     assert said["x0_rms"] == pytest.approx(0.25)
     assert said["score_mean"] == pytest.approx((0 + 0.1 + 0.25 + 0.2) / 4)
@@ -111,7 +111,7 @@ def test_differences_are_those_a_person_works_out() -> None:
     assert said["spearman"] == pytest.approx(0.8)
     assert said["flips"] == 1
     # A score at the threshold itself is normal, as in scores.csv.
-    assert differences(found, exact, threshold=2.2)["flips"] == 0
+    assert drift_columns(found, exact, threshold=2.2)["flips"] == 0
 
 
 def damaged(run: Run, tmp_path: Path) -> Path:

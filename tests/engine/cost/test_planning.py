@@ -13,13 +13,13 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.cost import planning
-from ddad_jax.engine.cost.planning import assumed_pictures, pictures_of
+from ddad_jax.engine.cost.planning import assumed_pictures, picture_counts
 from ddad_jax.engine.cost.work import Costs, Work, is_estimate, seconds, spent
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.calls import Calls
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.choice import best_on_synthetic
 from ddad_jax.points import ReconPoint
@@ -95,7 +95,7 @@ def test_the_calls_of_a_sweep_are_those_that_networks_receive(
 ) -> None:
     counted = counting(monkeypatch)
     c = tiny_runs.config(tiny_runs.folder(tmp_path / "data"), **KINDS[kind])
-    data, todo = load_data(c), plan(c, sweep=True)
+    data, todo = load_data(c), ddad_plan(c, sweep=True)
     params = jax.tree.map(np.asarray, tiny_runs.init_params(None, 0))
     program = evidence.program_of(c, params, tiny_runs.variables())
     student = None
@@ -103,11 +103,11 @@ def test_the_calls_of_a_sweep_are_those_that_networks_receive(
         taught = tiny_runs.init_student(None, params, jax.random.key(0))
         student = evidence.student_of(c, taught, tiny_runs.variables(), made_with={})
     fitted = tiny_runs.fitted(c, tmp_path, program, student=student)
-    rows = sweep_rows.run(c, tmp_path, data, fitted, todo)
+    rows = sweep_rows.compute_rows(c, tmp_path, data, fitted, todo)
     if todo.selected is None:
         chosen, _ = best_on_synthetic(todo, rows, Calls(1))
-        sweep_rows.run(c, tmp_path, data, fitted, todo._replace(selected=chosen))
-    found, calls = planning.sweep(c, pictures_of(data), todo), counted.settled()
+        sweep_rows.compute_rows(c, tmp_path, data, fitted, todo._replace(selected=chosen))
+    found, calls = planning.sweep(c, picture_counts(data), todo), counted.settled()
     compilations = program.compilations + (student.program.compilations if student else 0)
     assert (found.unet, found.shallow, found.features) == (calls["sweep"], calls["shallow"], calls["feature"])
     assert (found.programs, found.rows) == (compilations, len(rows))
@@ -123,19 +123,19 @@ def test_the_calls_of_the_models_before_it_are_those_that_networks_receive(
         student__validate_every=2, student__checkpoint_every=5, student__log_every=5, student__defects=4,
         grid__images=2, grid__teacher_steps=5, grid__rounds=1,
     )  # fmt: skip
-    data, todo, workdir = load_data(c), plan(c, sweep=True), tmp_path / "run"
+    data, todo, workdir = load_data(c), ddad_plan(c, sweep=True), tmp_path / "run"
     workdir.mkdir()
     params = noise_predictor.trained(c, workdir, data)
     extractor.adapted(c, workdir, data, params)
     ddad_student.distilled(c, workdir, data, params)
     grids.optimised_grids(c, workdir, data, params, todo.costly)
-    calls, have = counted.settled(), pictures_of(data)
+    calls, have = counted.settled(), picture_counts(data)
     work = {"training": planning.training(c.train, have), "adaptation": planning.adaptation(c, have)}
     for name, found in (work | {"student": planning.student(c.student, have)}).items():
         # A gradient goes through the network once.
         assert found.unet + found.update == calls[name], name
     # The search tries no place twice, so it may need less than there is room for.
-    most = planning.optimised_grids(c, have, todo.costly).unet
+    most = planning.grid_search_work(c, have, todo.costly).unet
     assert 0.5 * most <= calls["grids"] <= most
 
 
@@ -170,13 +170,13 @@ def test_chunks_are_counted_as_they_are_cut(n: int, chunk: int) -> None:
 @pytest.mark.parametrize("n_train", (4, 9, 30))
 def test_pictures_without_data_are_as_many_as_data_would_give(select: str, n_train: int, tmp_path: Path) -> None:
     c = tiny_runs.config(tiny_runs.folder(tmp_path, n_train=n_train), select=select, synthetic_normals=6)
-    found = pictures_of(load_data(c))
+    found = picture_counts(load_data(c))
     assert assumed_pictures(c, found.test, n_train) == found
 
 
 def test_shards_have_every_point_once_and_no_more_runs_than_points(tmp_path: Path) -> None:
     c = tiny_runs.config(tmp_path, sweep__w=(0.0, 1.0, 2.0), sweep__steps=(1, 2))
-    todo, have = plan(c, sweep=True), planning.Pictures(9, 4, 4, 0, 5)
+    todo, have = ddad_plan(c, sweep=True), planning.PictureCounts(9, 4, 4, 0, 5)
     for number in (1, 2, 4, 100):
         parts = planning.shards(c, have, todo, number)
         assert len(parts) == min(number, len(todo.costly))
@@ -185,7 +185,7 @@ def test_shards_have_every_point_once_and_no_more_runs_than_points(tmp_path: Pat
 
 def test_devices_share_the_pairs_and_fill_up_the_chunk(tmp_path: Path) -> None:
     c = tiny_runs.config(tmp_path, sample__batch_size=6)
-    todo, have = plan(c, sweep=True), planning.Pictures(9, 4, 4, 0, 5)
+    todo, have = ddad_plan(c, sweep=True), planning.PictureCounts(9, 4, 4, 0, 5)
     assert planning.sweep(c, have, todo, 1).pairs == 12  # 9 pictures, 6 at a time
     four = planning.sweep(c, have, todo, 4)  # 8 at a time
     assert (four.pairs, four.cut) == (16, 4)

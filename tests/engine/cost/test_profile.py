@@ -17,7 +17,7 @@ from absl.testing import flagsaver
 from ddad_jax.engine.cost import profiling, untrained
 from ddad_jax.engine.cost.macs import by_dtype, by_level, counted
 from ddad_jax.engine.cost.profile_figure import profile_figure
-from ddad_jax.engine.cost.profiling import SHALLOW, SUM, UNET, WHOLE, profile
+from ddad_jax.engine.cost.profiling import SHALLOW, SUM, UNET, WHOLE, profile_run
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import _schedule
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -95,7 +95,7 @@ def test_what_doubles_a_side_belongs_to_the_finer_level(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return profile(config(tmp_path_factory.mktemp("none")), 2, 2, Path("nowhere"))
+    return profile_run(config(tmp_path_factory.mktemp("none")), 2, 2, Path("nowhere"))
 
 
 def test_the_pieces_are_the_detector(rows: list[dict[str, Any]]) -> None:
@@ -161,7 +161,7 @@ def test_reused_calls_are_a_cheaper_piece(
         return Layered(lambda x_t, t: whole(x_t, t)[0], whole, shallow)
 
     monkeypatch.setattr(evidence, "layered", layered)
-    found = {row["name"]: row for row in profile(config(tmp_path, sample__reuse=2), 2, 1, Path("nowhere"))}
+    found = {row["name"]: row for row in profile_run(config(tmp_path, sample__reuse=2), 2, 1, Path("nowhere"))}
     assert (found[UNET]["calls"], found[SHALLOW]["calls"]) == (2, 1)
     assert found[UNET]["gmac_per_image"] == pytest.approx(2 * 32 * 32 * (9 + 3) / 1e9)
     assert found[SHALLOW]["gmac_per_image"] == pytest.approx(32 * 32 * 3 / 1e9)
@@ -170,7 +170,7 @@ def test_reused_calls_are_a_cheaper_piece(
 
 def test_a_student_is_profiled_in_the_unets_place(tmp_path: Path, small_predictor: None) -> None:
     c = config(tmp_path, sample__model="student", sample__steps=1, sample__solver="dpm2m", sample__eta=0.0)
-    found = {row["name"]: row for row in profile(c, 2, 1, Path("nowhere"))}
+    found = {row["name"]: row for row in profile_run(c, 2, 1, Path("nowhere"))}
     assert found[UNET]["calls"] == 1 and found[UNET]["ms_per_image"] > 0
     assert found[WHOLE]["gmac_per_image"] == pytest.approx(found[SUM]["gmac_per_image"], rel=1e-9)
 

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost import benchmarks, timing
 from ddad_jax.engine.cost.benchmarks import against, time_detector, time_sweep, time_unet
-from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, repeated, timed
+from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, time_in_turns, timed
 from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
 from ddad_jax.errors import InputError
 from experiments import benchmark
@@ -24,7 +24,7 @@ from experiments.benchmark import time_train
 
 def test_calls_take_turns_after_one_warm_up_each() -> None:
     order: list[str] = []
-    seconds = repeated([lambda: order.append("a"), lambda: order.append("b")], 3)
+    seconds = time_in_turns([lambda: order.append("a"), lambda: order.append("b")], 3)
     assert order == ["a", "b"] + ["a", "b"] * 3
     assert [len(own) for own in seconds] == [3, 3]
 
@@ -45,7 +45,7 @@ def test_a_repetition_waits_for_its_result(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(timing.jax, "block_until_ready", waited.append)
     clock = itertools.count()
     monkeypatch.setattr(time, "perf_counter", lambda: float(next(clock)))
-    assert repeated([lambda: "result"], 2) == [[1.0, 1.0]]
+    assert time_in_turns([lambda: "result"], 2) == [[1.0, 1.0]]
     assert waited == ["result"] * 3
 
 

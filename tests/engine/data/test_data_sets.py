@@ -12,14 +12,14 @@ from trees import save, square_mask
 
 from ddad_jax.data.load import Pictures, data_set
 from ddad_jax.data.read import image_size, read_full, read_image
-from ddad_jax.data.split import fingerprint
+from ddad_jax.data.split import images_fingerprint
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings import sections
 from ddad_jax.engine.settings.sections import DataSettings
 from ddad_jax.engine.settings.setting import settings_in
-from ddad_jax.engine.verdicts.verdicts import Judged, drawn_size, files_of, original
+from ddad_jax.engine.verdicts.verdicts import JudgedPictures, drawn_size, files_of, original
 from ddad_jax.errors import InputError
 
 FILES = ["folder", "visa", "mtd"]
@@ -54,7 +54,7 @@ def test_what_is_listed_is_what_is_loaded(name: str, size: tuple[int, int], tmp_
     loaded = KINDS[name].load(c.data, c.seed)
     assert loaded.train.images.shape[1:] == (*size, 3)
     for part, other in ((of_list.train, loaded.train), (of_list.test, loaded.test)):
-        assert fingerprint(part) == fingerprint(other)
+        assert images_fingerprint(part) == images_fingerprint(other)
     assert (of_list.name, of_list.recordings, of_list.notes) == (loaded.name, loaded.recordings, loaded.notes)
 
 
@@ -77,7 +77,7 @@ def test_a_picture_is_drawn_on_as_it_was_read(name: str, tmp_path: Path) -> None
     np.testing.assert_array_equal(test.images[at], read_image(path, picture_size(c.data), orient=upright))
     none = np.zeros(len(test.labels))
     files = files_of(c.data, c.view, test.names)
-    judged = Judged(test, none, test.masks.astype(np.float32), test.masks, files)
+    judged = JudgedPictures(test, none, test.masks.astype(np.float32), test.masks, files)
     assert drawn_size(judged, at) == image_size(path, orient=upright)
     np.testing.assert_array_equal(original(judged, at), read_full(path, orient=upright))
 

@@ -42,7 +42,7 @@ def no_lowering(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
 
 
 def test_the_file_and_its_script_lie_there_once_proven(tmp_path: Path, content: bytes) -> None:
-    said = export.write(Stand(), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
+    said = export.write_export(Stand(), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
     assert (tmp_path / "a.ddad").read_bytes() == content and "scores here: within" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.ddad", "run_exported.py"]
 
@@ -50,11 +50,11 @@ def test_the_file_and_its_script_lie_there_once_proven(tmp_path: Path, content: 
 @pytest.mark.parametrize("off", [1e-3, float("nan")])
 def test_nothing_is_left_of_a_file_that_scores_otherwise(tmp_path: Path, off: float) -> None:
     with pytest.raises(InputError, match=r"--model=w: its exported program scores .* experiments.inspect"):
-        export.write(Stand(off=off), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
+        export.write_export(Stand(off=off), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
     assert not list(tmp_path.iterdir())
     (tmp_path / "a.ddad").write_text("old")
     with pytest.raises(InputError):
-        export.write(Stand(off=off), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
+        export.write_export(Stand(off=off), tmp_path / "a.ddad", ["cpu"])  # type: ignore[arg-type]
     assert [path.name for path in tmp_path.iterdir()] == ["a.ddad"] and (tmp_path / "a.ddad").read_text() == "old"
 
 
@@ -74,7 +74,7 @@ def test_scores_are_the_same_within_rounding_alone(
     monkeypatch: pytest.MonkeyPatch, program: float, workdir: float, threshold: float, spread: Any, same: bool
 ) -> None:
     model = SimpleNamespace(run=lambda pictures: (None, np.full(len(pictures), program)))
-    monkeypatch.setattr(run_exported, "load", lambda file: model)
+    monkeypatch.setattr(run_exported, "load_exported", lambda file: model)
     measured = None if spread is None else Spread(np.zeros((2, 2)), np.full((2, 2), spread))
     detector: Any = Stand(np.full(2, workdir), threshold=threshold, spread=measured)
     if same:

@@ -18,7 +18,7 @@ from ddad_jax.data.read import read_image, resized
 from ddad_jax.engine.detector import run_exported
 from ddad_jax.engine.detector.export import exported
 from ddad_jax.engine.detector.frames import FrameDetector, detector_of, uncropped
-from ddad_jax.engine.detector.load import finished
+from ddad_jax.engine.detector.load import read_detector_parts
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import write_bytes
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE, load_selected
@@ -135,7 +135,7 @@ def test_the_exported_file_gives_the_same(
 ) -> None:
     file, own = tmp_path / "model.ddad", detector(name)
     write_bytes(file, exported(own, ["cpu"]))
-    model = run_exported.load(file)
+    model = run_exported.load_exported(file)
     assert (model.told["model_id"], model.told["threshold"]) == (own.model_id, own.threshold)
     frames = run(name).frames
     maps, scores = model.run(np.stack([resized(frame, 32) for frame in frames]))
@@ -166,12 +166,12 @@ def test_a_frame_that_is_no_picture_is_named(detector: Callable[[str], FrameDete
 
 
 def test_the_model_id_is_of_what_decides_a_verdict_wherever_it_lies(run: Callable[[str], Run], tmp_path: Path) -> None:
-    before = finished(run(FIRST).workdir).model_id
+    before = read_detector_parts(run(FIRST).workdir).model_id
     workdir = Path(shutil.copytree(run(FIRST).workdir, tmp_path / "elsewhere"))
-    assert finished(workdir).model_id == before
+    assert read_detector_parts(workdir).model_id == before
     said = json.loads((workdir / "calibration.json").read_text())
     (workdir / "calibration.json").write_text(json.dumps({**said, "threshold": said["threshold"] * 2}))
-    assert finished(workdir).model_id != before
+    assert read_detector_parts(workdir).model_id != before
 
 
 def changed(file: str, **values: Any) -> Callable[[Path], None]:
@@ -299,4 +299,4 @@ def test_a_batch_has_a_picture(run: Callable[[str], Run]) -> None:
 
 def test_a_home_that_nobody_has_is_refused() -> None:
     with pytest.raises(InputError, match=r"~nobodyhere/w: no home folder of that user is known"):
-        finished(Path("~nobodyhere/w"))
+        read_detector_parts(Path("~nobodyhere/w"))

@@ -95,7 +95,7 @@ def test_pictures_of_one_stem_have_a_map_each_and_the_longest_names_too(file: Pa
         path.parent.mkdir(exist_ok=True)
         np.save(path, picture) if path.suffix == ".npy" else Image.fromarray(picture).save(path)
     (tmp_path / "maps").mkdir()
-    rows = list(run_exported.rows_of(run_exported.load(file), paths, tmp_path / "maps"))
+    rows = list(run_exported.exported_rows(run_exported.load_exported(file), paths, tmp_path / "maps"))
     assert len(list((tmp_path / "maps").iterdir())) == 4
     for row, anomaly in zip(rows, np.asarray(rising()(pictures(4)).maps), strict=True):
         np.testing.assert_allclose(np.load(row["map"]), anomaly, atol=1e-5 * np.abs(anomaly).max())
@@ -106,7 +106,7 @@ def test_picture_files_are_read_as_those_the_model_learnt_from(tmp_path: Path, m
     rgba = np.random.default_rng(0).integers(0, 256, (37, 51, 4), np.uint8)
     path = tmp_path / ("a.tiff" if mode == "CMYK" else "a.png")
     Image.fromarray(rgba).convert(mode).save(path)
-    np.testing.assert_array_equal(run_exported.read(path, [SIZE, SIZE]), read_image(path, SIZE))
+    np.testing.assert_array_equal(run_exported.read_input(path, [SIZE, SIZE]), read_image(path, SIZE))
 
 
 def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_picture_is_turned_upright(tmp_path: Path) -> None:
     exif[0x0112] = 6
     picture.save(tmp_path / "a.png", exif=exif)
     np.testing.assert_array_equal(
-        run_exported.read(tmp_path / "a.png", [SIZE, SIZE]), read_image(tmp_path / "a.png", SIZE)
+        run_exported.read_input(tmp_path / "a.png", [SIZE, SIZE]), read_image(tmp_path / "a.png", SIZE)
     )
 
 
@@ -209,7 +209,7 @@ def test_a_flipped_bit_anywhere_is_noticed(file: Path, tmp_path: Path) -> None:
     for at in np.linspace(40, len(whole) - 400, 7).astype(int):
         (tmp_path / "a.ddad").write_bytes(whole[:at] + bytes([whole[at] ^ 8]) + whole[at + 1 :])
         with pytest.raises(run_exported.Refused, match=r"a\.ddad: .*(damaged|checksum)"):
-            run_exported.load(tmp_path / "a.ddad")
+            run_exported.load_exported(tmp_path / "a.ddad")
 
 
 def test_a_picture_that_cannot_be_judged_is_one_line(

@@ -20,8 +20,8 @@ from live_fakes import FakeDetector, FakeSource, endless, events, frames, lines,
 
 from ddad_jax.engine.live import pictures as live_pictures
 from ddad_jax.engine.live import session as inspection
-from ddad_jax.engine.live.asked import Asked
-from ddad_jax.engine.live.session import run
+from ddad_jax.engine.live.asked import InspectOptions
+from ddad_jax.engine.live.session import run_inspection
 from ddad_jax.errors import InputError
 from ddad_jax.sources import Frame
 
@@ -33,7 +33,7 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """``run`` with fakes: ``items`` for the source, or what opens it; everything else as flags."""
+    """``run_inspection`` with fakes: ``items`` for the source, or what opens it; everything else as flags."""
 
     def inspected(items: Any, detector: FakeDetector | None = None, **flags: Any) -> dict[str, Any]:
         def opened(spec: str, *, fps: float | None = None, depth: bool = True, start: int = 0) -> FakeSource:
@@ -42,7 +42,7 @@ def inspect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
         monkeypatch.setattr(inspection, "open_source", opened)
         fake = detector or FakeDetector(flags.get("batch", 4))
         given: dict[str, Any] = {"model": tmp_path / "run", "source": "fake", "max_wait": 0.05, **flags}
-        return run(Asked(**given), open_detector=lambda workdir, batch: fake)  # type: ignore[arg-type, return-value]
+        return run_inspection(InspectOptions(**given), open_detector=lambda workdir, batch: fake)  # type: ignore[arg-type, return-value]
 
     return inspected
 
@@ -266,8 +266,8 @@ def test_one_file_for_two_things_is_refused_and_stays(
 
 def test_a_file_that_the_standard_output_goes_to_is_refused(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from ddad_jax.engine.live.asked import Asked, require_usable\n"
-        "require_usable(Asked(Path(), 'camera:0', summary=Path(sys.argv[1])))"
+        "import sys; from pathlib import Path; from ddad_jax.engine.live.asked import InspectOptions, require_usable\n"
+        "require_usable(InspectOptions(Path(), 'camera:0', summary=Path(sys.argv[1])))"
     )
     with (tmp_path / "printed").open("wb") as printed:
         command = [sys.executable, "-c", code, str(tmp_path / "printed")]
@@ -363,7 +363,7 @@ from experiments import inspect
 from ddad_jax.engine.live import session as inspection
 fake = live_fakes.FakeDetector(4, seconds=0.002)
 inspection.open_source = lambda *a, **k: live_fakes.FakeSource(live_fakes.endless(), interval=0.001)
-inspection.run.__kwdefaults__["open_detector"] = lambda workdir, batch: fake
+inspection.run_inspection.__kwdefaults__["open_detector"] = lambda workdir, batch: fake
 inspect.entry.run_without_config(inspect.main, required=["model", "source"])
 """
 

@@ -17,12 +17,12 @@ import ddad_jax
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.detector import export, run_exported
-from ddad_jax.engine.methods.method import Fitted, Pictures, columns_of, settings_of
+from ddad_jax.engine.methods.method import Fitted, MeasuredPictures, key_columns, point_settings
 from ddad_jax.engine.methods.table import METHODS, method_of
 from ddad_jax.engine.pipeline import run_all, run_shard
 from ddad_jax.engine.report import results
 from ddad_jax.engine.sweep import journal
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.engine.sweep.shards import Shard
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import device_mesh
@@ -31,6 +31,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "ddad": {"sweep__w": (1.0, 3.0), "sweep__v": (0.0, 1.0)},
     "patchcore": {"sweep__share": (0.2, 0.5), "sweep__neighbours": (1, 3), "sweep__support": (1, 4)},
     "padim": {"sweep__share": (0.1, 1.0), "sweep__sigma": (0.0, 4.0), "sweep__standardise": (False, True)},
+    "ensemble": {"sweep__members": (("padim",), ("padim", "patchcore")), "sweep__standardise": (False, True)},
 }
 """Of each method, two costly points and several cheap ones."""
 
@@ -79,7 +80,7 @@ def test_every_point_has_a_row_and_a_row_gives_its_point(run: Run) -> None:
     points = [method.point_of(row) for row in run.rows]
     assert points == [(costly, cheap) for costly in plan.costly for cheap in plan.cheap]
     for row, point in zip(run.rows, points, strict=True):
-        assert settings_of(*point) == {name: row[name] for name in columns_of(method)}
+        assert point_settings(*point) == {name: row[name] for name in key_columns(method)}
         assert row["selected"] == (point == method.point(c)) and row["method"] == run.name
         # Rows from before a setting existed.
         assert method.point_of({k: v for k, v in row.items() if v != method.cheap._field_defaults.get(k)}) == point
@@ -87,7 +88,8 @@ def test_every_point_has_a_row_and_a_row_gives_its_point(run: Run) -> None:
 
 def test_a_row_of_values_that_no_point_has_is_refused(run: Run) -> None:
     method, row = METHODS[run.name], run.rows[0]
-    for wrong in ({"sigma": "wide"}, {"layers": "layer9"}, {"seed": None}):
+    impossible = {"sigma": "wide", "layers": "layer9", "members": "nobody", "seed": None}
+    for wrong in ({name: impossible[name]} for name in impossible if name in row):
         with pytest.raises((InputError, KeyError, TypeError, ValueError, AttributeError)):
             method.point_of({**row, **wrong})
 
@@ -98,11 +100,11 @@ def test_batch_mates_order_and_padding_change_nothing(run: Run) -> None:
     todo = method_of(run.config()).plan(run.config(), sweep=True)
     known = len(data.calibration.labels)
     order = np.concatenate([np.arange(known), known + np.random.default_rng(0).permutation(len(data.test.labels))])
-    pictures = pictures_of(data)
+    pictures = measured_pictures(data)
 
     def maps(order: np.ndarray, **changes: Any) -> tuple[np.ndarray, np.ndarray]:
         fitted = run.fitted(run.config(**changes), data)
-        shown = Pictures(pictures.images[order], known, known)
+        shown = MeasuredPictures(pictures.images[order], known, known)
         (measured,) = fitted.measure(shown, todo.costly[:1])
         found = [*fitted.maps(measured.evidence, todo.cheap, shown)]
         scores = [one.maps.max((1, 2)) if one.scores is None else one.scores for one in found]
@@ -117,7 +119,7 @@ def test_batch_mates_order_and_padding_change_nothing(run: Run) -> None:
 def test_the_detector_makes_the_maps_that_are_made_of_evidence(run: Run) -> None:
     c = run.config()
     data, point = load_data(c), method_of(c).point(c)
-    fitted, pictures = run.fitted(c, data), pictures_of(data)
+    fitted, pictures = run.fitted(c, data), measured_pictures(data)
     (measured,) = fitted.measure(pictures, [point.costly])
     (mapped,) = fitted.maps(measured.evidence, [point.cheap], pictures)
     detector = ddad_jax.load(run.workdir).detector
@@ -152,9 +154,9 @@ def test_a_run_of_part_of_a_view_or_of_its_tiles_is_scored_alike_in_use(run: Run
 
 def test_what_is_exported_scores_as_the_run_does(run: Run, tmp_path: Path) -> None:
     detector = ddad_jax.load(run.workdir)
-    assert "scores here: within" in export.write(detector, tmp_path / "model.ddad", ["cpu"])
+    assert "scores here: within" in export.write_export(detector, tmp_path / "model.ddad", ["cpu"])
     pictures = np.stack([detector.seen(frame).picture for frame in run.frames])
-    _, scores = run_exported.load(tmp_path / "model.ddad").run(pictures)
+    _, scores = run_exported.load_exported(tmp_path / "model.ddad").run(pictures)
     np.testing.assert_allclose(scores, list(run.scores.values()), rtol=1e-4)
 
 
@@ -170,7 +172,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(
     run: Run, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(results, "write", lambda *args, **named: None)
+    monkeypatch.setattr(results, "write_results", lambda *args, **named: None)
     written: list[Any] = []
     append = journal.append
 
@@ -192,7 +194,7 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one(
 
 
 def test_shards_make_the_rows_of_one_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(results, "write", lambda *args, **named: None)
+    monkeypatch.setattr(results, "write_results", lambda *args, **named: None)
     with pytest.raises(InputError, match="holds no models yet"):
         run_shard(run.config(), tmp_path / "w", Shard(0, 2))
     assert not run_all(run.config(), tmp_path / "w", sweep=True, models_only=True)

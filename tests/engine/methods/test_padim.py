@@ -31,7 +31,7 @@ def batches(size: int) -> Iterator[tuple[Any, np.ndarray]]:
 @pytest.mark.parametrize("size", [1, 3, 7, 16])
 @pytest.mark.parametrize("how", [{}, {"share": 0.5}, {"regularisation": 0.01}])
 def test_the_gaussians_are_those_of_the_library_whatever_the_batches(size: int, how: dict[str, Any]) -> None:
-    expected = core.fit([X], **how)
+    expected = core.fit_padim([X], **how)
     found = METHOD.remember(Gaussians(**how), X.shape, batches(size))
     for name in ("mean", "whiten"):
         np.testing.assert_allclose(found[name], getattr(expected, name), rtol=1e-3, atol=1e-4)
@@ -40,7 +40,7 @@ def test_the_gaussians_are_those_of_the_library_whatever_the_batches(size: int, 
 def test_a_map_is_that_of_the_library_and_its_largest_value_the_score() -> None:
     memory = {name: jnp.asarray(a) for name, a in METHOD.remember(Gaussians(), X.shape, batches(7)).items()}
     maps, own = METHOD.judge(METHOD.compare(memory, jnp.asarray(X)), Blur(sigma=1.0), (12, 12))
-    expected, _ = core.detect(core.Gaussian(**memory), jnp.asarray(X), size=(12, 12), sigma=1.0)
+    expected, _ = core.padim_detect(core.Gaussian(**memory), jnp.asarray(X), size=(12, 12), sigma=1.0)
     np.testing.assert_allclose(maps, expected, rtol=1e-5)
     assert own is None
 

@@ -49,7 +49,7 @@ def test_cheap_settings_of_kept_evidence_are_the_detector_of_the_library(cheap: 
     evidence = METHOD.compare(memory, jnp.asarray(X[1:]))
     assert evidence.distances.shape[-1] == MOST_NEAR
     how: Any = {"k": cheap.neighbours, "support": cheap.support, "squared": cheap.squared, "sigma": cheap.sigma}
-    expected = core.detect(memory["bank"], jnp.asarray(X[1:]), size=(16, 16), **how)
+    expected = core.patchcore_detect(memory["bank"], jnp.asarray(X[1:]), size=(16, 16), **how)
     for got, wanted in zip(METHOD.judge(evidence, cheap, (16, 16)), expected, strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
 

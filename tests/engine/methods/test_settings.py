@@ -10,7 +10,7 @@ import pytest
 
 from ddad_jax.engine.methods.settings import settings_from
 from ddad_jax.engine.methods.table import METHODS
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.setting_doubts import doubts
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import Section, changed
@@ -18,7 +18,7 @@ from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import COUNT, TEXT, number, setting
 from ddad_jax.engine.workdir import saved_config
 from ddad_jax.errors import InputError
-from experiments.config import base, checked
+from experiments.config import base, engine_settings
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ def test_a_config_has_the_sections_of_its_method_alone() -> None:
 def test_it_becomes_typed_settings_and_is_judged_as_its_lines_say() -> None:
     c = base("mean")
     c.data.root, c.data.size = "somewhere", 64
-    typed = checked(c)
+    typed = engine_settings(c)
     assert isinstance(typed, MeanSettings) and typed.blur.radius == 2.0 and doubts(typed) == []
     with pytest.raises(InputError, match=r"--config\.blur\.copies=0: expected a whole number, at least 1"):
-        check(changed(typed, {"blur.copies": 0}))
+        check_settings(changed(typed, {"blur.copies": 0}))
     with pytest.raises(InputError, match=r"--config\.blur\.radius=32\.0 with .*size=32: expected below data.size = 32"):
-        check(changed(typed, {"blur.radius": 32, "data.size": 32}), given=["blur.radius", "data.size"])
+        check_settings(changed(typed, {"blur.radius": 32, "data.size": 32}), given=["blur.radius", "data.size"])
 
 
 def test_a_method_named_for_the_settings_of_another_is_refused() -> None:
     c = base()
     c.method = "mean"
     with pytest.raises(InputError, match=r"--config\.method='mean': .*another method \(.*sample.*begins with base\("):
-        checked(c)
+        engine_settings(c)
 
 
 def test_a_workdir_says_its_method_and_one_of_before_there_were_several_is_ddads(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_workdir_says_its_method_and_one_of_before_there_were_several_is_ddads
 @pytest.mark.parametrize("name", METHODS)
 def test_the_defaults_of_a_method_are_what_its_lines_allow(name: str) -> None:
     own = settings_from({**METHODS[name].settings().to_dict(), "method": name})
-    assert own == METHODS[name].settings() and check(changed(own, {"data.root": "x", "data.category": "y"}))
+    assert own == METHODS[name].settings() and check_settings(changed(own, {"data.root": "x", "data.category": "y"}))

@@ -13,27 +13,27 @@ import pytest
 import tiny_runs
 from ml_collections import ConfigDict
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad import method as ddad_method
 from ddad_jax.engine.methods.ddad.method import DDAD
-from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, point_of
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, ddad_point_of
 from ddad_jax.engine.methods.ddad.search import AXES
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import key_of, settings_of
+from ddad_jax.engine.methods.method import key_of, point_settings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
 from ddad_jax.engine.search import search as search_search
 from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import quantum_of, without_test, worth_of
-from ddad_jax.engine.search.outcome import evaluation
-from ddad_jax.engine.search.search import Search, search
-from ddad_jax.engine.search.space import Axis, parse, point_at, values_of
+from ddad_jax.engine.search.outcome import kept_point_command
+from ddad_jax.engine.search.search import Search, run_search
+from ddad_jax.engine.search.space import Axis, parse_axes, point_at, values_of
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
-from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import ChosenPoint, load_chosen, save_chosen
 from ddad_jax.errors import InputError
 
 pytest.importorskip("optuna", reason="an extra: pip install '.[search]'")
@@ -59,7 +59,7 @@ def programs() -> Iterator[Any]:
         program_of = evidence.program_of
 
         def shared(c: Any, params: Any, variables: Any, mesh: Any = None) -> Any:
-            key = fingerprint((params, variables))
+            key = params_fingerprint((params, variables))
             made[key] = made.get(key) or program_of(c, params, variables, mesh)
             return made[key]
 
@@ -76,7 +76,7 @@ def config(root: Path) -> DDADSettings:
 @pytest.fixture(scope="module")
 def done(programs: Any, config: DDADSettings, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     workdir = tmp_path_factory.mktemp("search") / "run"
-    return workdir, search(config, workdir, HOW)
+    return workdir, run_search(config, workdir, HOW)
 
 
 @pytest.fixture
@@ -107,13 +107,16 @@ def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, 
     ranked = max(rows, key=lambda r: (r["synthetic_image_auroc"], r["synthetic_aupro_30"], -r["trial"]))
     assert ranked == best
     said = json.loads((workdir / "chosen.json").read_text())
-    assert point_of(said["point"]) == point_of(best) and said["synthetic_image_auroc"] == best["synthetic_image_auroc"]
+    assert (
+        ddad_point_of(said["point"]) == ddad_point_of(best)
+        and said["synthetic_image_auroc"] == best["synthetic_image_auroc"]
+    )
     assert (workdir / "figures" / "search.png").exists()
     # The first is the config's own point; trials of a group share a reconstruction and nothing else.
-    assert point_of(rows[0]) == config_point(config)
-    recons = [point_of(row)[0] for row in rows]
+    assert ddad_point_of(rows[0]) == config_point(config)
+    recons = [ddad_point_of(row)[0] for row in rows]
     assert all(len(set(recons[at : at + 3])) == 1 for at in range(0, 12, 3)) and len(set(recons)) == 4
-    assert len({point_of(row)[1] for row in rows}) == 12
+    assert len({ddad_point_of(row)[1] for row in rows}) == 12
     assert all(2 <= row["sigma"] * 256 / 32 <= 6 for row in rows)
 
 
@@ -123,9 +126,9 @@ def test_the_objective_is_the_sweeps(
     """And the evaluation takes the kept point, without a sweep."""
     workdir, best = done
     c = changed(config, {"select": "synthetic"})
-    monkeypatch.setattr(pipeline.results, "write", lambda *a, **k: None)
+    monkeypatch.setattr(pipeline.results, "write_results", lambda *a, **k: None)
     (row,) = run_all(c, workdir, sweep=False)
-    assert row["selected"] and key_of(row, SETTINGS) == key_of(settings_of(*point_of(best)), SETTINGS)
+    assert row["selected"] and key_of(row, SETTINGS) == key_of(point_settings(*ddad_point_of(best)), SETTINGS)
     for name in ("synthetic_image_auroc", "synthetic_aupro_30", "synthetic_pixel_auroc"):
         assert row[name] == pytest.approx(best[name], abs=1e-9)
 
@@ -139,13 +142,13 @@ def test_the_same_command_again_tries_nothing_and_another_search_is_refused(
     (workdir / "tracking.jsonl").unlink()  # as for a tracker that is named now
     with monkeypatch.context() as patch:
         patch.setattr(search_search, "_answer", lambda *a: pytest.fail("nothing is left to answer"))
-        assert search(config, workdir, HOW) == best
+        assert run_search(config, workdir, HOW) == best
     assert (workdir / "search.jsonl").read_bytes() == before
     assert len(list((workdir / "tensorboard" / "search").iterdir())) == 12
     with pytest.raises(InputError, match=r"(?s)holds a search of something else:.*over: there.*Delete it"):
-        search(config, workdir, HOW._replace(over=["w", "v"]))
+        run_search(config, workdir, HOW._replace(over=["w", "v"]))
     with pytest.raises(InputError, match=r"(?s)something else:.*groups: there 2, now 4\n.*search_seed: there 0, now 5"):
-        search(config, workdir, HOW._replace(seed=5, groups=4))
+        run_search(config, workdir, HOW._replace(seed=5, groups=4))
 
 
 def test_labels_and_pictures_of_the_test_set_decide_nothing(
@@ -160,7 +163,7 @@ def test_labels_and_pictures_of_the_test_set_decide_nothing(
         return data._replace(test=flipped)
 
     monkeypatch.setattr(search_search, "load_data", poisoned)
-    found = search(config, model, HOW)
+    found = run_search(config, model, HOW)
     assert bare([found]) == bare([best])
     assert (model / "chosen.json").read_bytes() == _chosen_of(workdir)
     rows = [bare(read_jsonl(folder / "search.jsonl")) for folder in (workdir, model)]
@@ -172,7 +175,7 @@ def _chosen_of(workdir: Path) -> bytes:
 
 
 def test_no_trial_compiles_a_program_of_its_own(done: tuple[Path, dict[str, Any]], programs: Any) -> None:
-    recons = {point_of(row)[0] for row in read_jsonl(done[0] / "search.jsonl")}
+    recons = {ddad_point_of(row)[0] for row in read_jsonl(done[0] / "search.jsonl")}
     (program,) = programs
     assert len(recons) == 4 and program.compilations == 1
 
@@ -188,7 +191,7 @@ def test_what_works_on_kept_distances_reconstructs_once(
         return run(program, images, points, **how)
 
     monkeypatch.setattr(evidence, "sweep_distances", watched)
-    search(config, model, Search(["v"], trials=6, scores=3))
+    run_search(config, model, Search(["v"], trials=6, scores=3))
     assert asked == [config_point(config)[0]]
 
 
@@ -198,10 +201,10 @@ def test_a_better_point_chosen_before_stays_and_is_where_the_search_begins(
     workdir, best = done
     made_with = json.loads((workdir / "chosen.json").read_text())["made_with"]
     before = point_at(config, {"w": 0.5, "v": 2.0})
-    save_chosen(model, Chosen(before, made_with, {}, 1.0))
-    search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
+    save_chosen(model, ChosenPoint(before, made_with, {}, 1.0))
+    run_search(config, model, Search(["w", "v"], trials=4, scores=2, groups=2))
     rows = read_jsonl(model / "search.jsonl")
-    assert [point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
+    assert [ddad_point_of(rows[n]) for n in (0, 2)] == [config_point(config), before]
     kept = load_chosen(model, DDAD(), made_with)
     said = capsys.readouterr().out
     assert kept and kept.point == before and "keeps a better point" in said and "best is kept" not in said
@@ -215,10 +218,10 @@ def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_sta
     recon, score = point_at(config, {"w": 0.5})
     gone = {"student": recon._replace(model="student"), "times": recon._replace(grid="optimised")}
     for at, (asks, point) in enumerate(gone.items()):
-        save_chosen(model, Chosen((point, score), made_with, {asks: [250, 125]}, 1.0))
-        best = search(config, model, Search(["v"], trials=2 + at, scores=3))
+        save_chosen(model, ChosenPoint((point, score), made_with, {asks: [250, 125]}, 1.0))
+        best = run_search(config, model, Search(["v"], trials=2 + at, scores=3))
         kept = load_chosen(model, DDAD(), made_with)
-        assert kept and kept.point == point_of(best) and kept.asks == {}
+        assert kept and kept.point == ddad_point_of(best) and kept.asks == {}
         assert "The best is kept in" in capsys.readouterr().out
 
 
@@ -233,7 +236,7 @@ def worth(values: dict[str, float]) -> float:
 
 def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, dict[str, float]]:
     """All trials; stop: the search dies when it has called the study's sampler so often."""
-    study, found = studies.opened(url, {"over": 1}), {}
+    study, found = studies.open_study(url, {"over": 1}), {}
     how: Any = {"groups": 2, "scores": 2, "most": most, "seed": 3}
     calls, suggest = 0, studies._suggest
 
@@ -250,7 +253,7 @@ def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, di
         while trials := studies.ask(study, SPACE, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
             for trial in trials:
                 found[trial.number] = trial.values
-                studies.tell(study, trial.number, worth(trial.values))
+                studies.tell_study(study, trial.number, worth(trial.values))
     return found
 
 
@@ -262,16 +265,16 @@ def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path
         with pytest.raises(KeyboardInterrupt):
             asked_and_told(url, 8, stop)
     found = asked_and_told(url, 8)
-    study = studies.opened(url, {"over": 1})
+    study = studies.open_study(url, {"over": 1})
     kept = {t.number: t.params for t in study.get_trials(deepcopy=False)}
     assert kept == whole and found.items() <= whole.items()
 
 
 def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
-    study = studies.opened(f"sqlite:///{tmp_path / 'a.db'}", {})
+    study = studies.open_study(f"sqlite:///{tmp_path / 'a.db'}", {})
     trials = studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
-    studies.tell(study, trials[0].number, float("nan"))
-    studies.tell(study, trials[1].number, 0.25)
+    studies.tell_study(study, trials[0].number, float("nan"))
+    studies.tell_study(study, trials[1].number, 0.25)
     told = studies.answered(study)
     assert np.isnan(told[0]) and told[1] == 0.25 == study.best_value
     assert not studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
@@ -320,26 +323,26 @@ def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
 )
 def test_ranges_that_cannot_be_searched_name_their_flag(config: DDADSettings, over: list[str], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        parse(config, over)
+        parse_axes(config, over)
 
 
 def test_settings_that_make_no_difference_are_refused(root: Path) -> None:
     with pytest.raises(InputError, match=r"--over=eta: makes no difference with model = teacher, solver = dpm2m"):
-        parse(tiny_runs.config(root, sample__solver="dpm2m"), ["eta"])
+        parse_axes(tiny_runs.config(root, sample__solver="dpm2m"), ["eta"])
     with pytest.raises(InputError, match=r"--config.sample.grid=reference takes T' divisible"):
-        parse(tiny_runs.config(root, sample__grid="reference"), ["t_prime"])
+        parse_axes(tiny_runs.config(root, sample__grid="reference"), ["t_prime"])
 
 
 def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
     c = tiny_runs.config(root, train__t_max=300)
-    assert parse(c, ["t_prime"]) == [Axis("t_prime", 50, 299, AXES["t_prime"])]
-    every = {axis.name: axis for axis in parse(c, list(AXES))}
+    assert parse_axes(c, ["t_prime"]) == [Axis("t_prime", 50, 299, AXES["t_prime"])]
+    every = {axis.name: axis for axis in parse_axes(c, list(AXES))}
     assert every.keys() == AXES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
     with pytest.raises(InputError, match=r"at their largest values together: --config.train.t_max=300"):
-        parse(c, ["t_prime:50:200", "rise:0:0.9"])
+        parse_axes(c, ["t_prime:50:200", "rise:0:0.9"])
     own = point_at(c, {"w": 1.25, "t_prime": 77, "sigma": 3.5})
-    assert values_of(c, parse(c, ["w", "t_prime", "sigma"]), own) == {"w": 1.25, "t_prime": 77, "sigma": 3.5}
-    assert values_of(c, parse(c, ["w"]), own) is None, "another T' is out of reach"
+    assert values_of(c, parse_axes(c, ["w", "t_prime", "sigma"]), own) == {"w": 1.25, "t_prime": 77, "sigma": 3.5}
+    assert values_of(c, parse_axes(c, ["w"]), own) is None, "another T' is out of reach"
 
 
 @pytest.mark.parametrize(
@@ -349,7 +352,7 @@ def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
 )  # fmt: skip
 def test_numbers_out_of_range_name_their_flag(config: DDADSettings, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
-        search(config, Path("never"), Search(["w"])._replace(**changes))
+        run_search(config, Path("never"), Search(["w"])._replace(**changes))
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -362,7 +365,7 @@ def test_a_storage_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "search.db").write_bytes(b"no database" * 500)
     for url in (f"sqlite:///{tmp_path / 'search.db'}", "nonsense", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
         with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
-            studies.opened(url, {})
+            studies.open_study(url, {})
 
 
 def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:
@@ -374,12 +377,12 @@ def test_a_storage_that_cannot_be_used_is_named_before_anything_is_made(config: 
     workdir = tmp_path / "run"
     for url in ("foo", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
         with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
-            search(config, workdir, HOW._replace(storage=url))
+            run_search(config, workdir, HOW._replace(storage=url))
     assert not workdir.exists()
     workdir.mkdir()
     (workdir / "search.db").write_bytes(b"no database" * 500)
     with pytest.raises(InputError, match=r"--storage=.*search\.db: cannot be used"):
-        search(config, workdir, HOW)
+        run_search(config, workdir, HOW)
     assert [path.name for path in workdir.iterdir()] == ["search.db"]
 
 
@@ -400,7 +403,7 @@ def test_the_command_that_evaluates_means_the_settings_of_the_search() -> None:
 
     flag, config = read(argv)
     given = config_flags.get_override_values(flag)
-    command = shlex.split(evaluation(config_flags.get_config_filename(flag), given, Path("runs/a b")))
+    command = shlex.split(kept_point_command(config_flags.get_config_filename(flag), given, Path("runs/a b")))
     assert command[:3] == ["python", "-m", "experiments.evaluate"] and "--workdir=runs/a b" in command
     again = read(command[2:])[1]
     config.select = "synthetic"

@@ -8,7 +8,7 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.setting import settings_in
@@ -45,7 +45,7 @@ def test_what_is_refused_is_the_setting_that_is_wrong(begin: Any) -> None:
         for value in ABSURD:
             wrong = changed(c, {flag: value})
             try:
-                check(wrong)
+                check_settings(wrong)
             except InputError as error:
                 first = re.match(r"--config\.([\w.]+)", str(error))
                 assert first and "expected" in str(error), error
@@ -72,7 +72,7 @@ WRONG = [
 def test_a_setting_that_cannot_be_is_named_before_those_that_depend_on_it(flag: str, value: Any) -> None:
     for begin in (published, tiny):
         with pytest.raises(InputError, match=rf"^--config\.{re.escape(flag)}=.*: expected "):
-            check(changed(begin(), {flag: value}))
+            check_settings(changed(begin(), {flag: value}))
 
 
 def test_a_part_of_a_sweep_is_judged_as_the_sweep_is() -> None:
@@ -80,9 +80,9 @@ def test_a_part_of_a_sweep_is_judged_as_the_sweep_is() -> None:
         c = changed(tiny(), {"sweep.parts": {"few": {name: values}}})
         if values:
             with pytest.raises(InputError, match=rf"^--config\.sweep\.parts\.few\.{name}=.*expected a tuple"):
-                check(c)
+                check_settings(c)
         else:
-            check(c)
+            check_settings(c)
 
 
 @pytest.mark.parametrize(

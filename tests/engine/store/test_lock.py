@@ -10,8 +10,8 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.captures.assembling import assemble
-from ddad_jax.engine.captures.writing import Asked, capture
-from ddad_jax.engine.search.search import Search, search
+from ddad_jax.engine.captures.writing import CaptureOptions, capture
+from ddad_jax.engine.search.search import Search, run_search
 from ddad_jax.engine.store import lock
 from ddad_jax.errors import InputError
 
@@ -21,7 +21,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from ddad_jax.engine.store import lock
-with lock.held(Path(sys.argv[1]), shared=bool(sys.argv[2]), of=sys.argv[3]):
+with lock.folder_lock(Path(sys.argv[1]), shared=bool(sys.argv[2]), of=sys.argv[3]):
     print(flush=True)
     time.sleep(60)
 """
@@ -47,35 +47,35 @@ def test_a_second_program_is_told_who_writes_and_since_when_until_that_is_killed
     with (
         _other(tmp_path / "run") as other,
         pytest.raises(InputError, match=rf"process {other.pid} of .*since \d{{4}}-\d\d-\d\d .* writes into it"),
-        lock.held(tmp_path / spelled),
+        lock.folder_lock(tmp_path / spelled),
     ):
         pass
-    with lock.held(tmp_path / spelled):
+    with lock.folder_lock(tmp_path / spelled):
         pass
 
 
 def test_shards_share_a_workdir_with_each_other_alone(tmp_path: Path) -> None:
     with _other(tmp_path, shared=True):
-        with lock.held(tmp_path, shared=True):
+        with lock.folder_lock(tmp_path, shared=True):
             pass
-        with pytest.raises(InputError, match="writes into it"), lock.held(tmp_path):
+        with pytest.raises(InputError, match="writes into it"), lock.folder_lock(tmp_path):
             pass
 
 
 def test_who_holds_it_may_ask_for_it_once_more_and_nothing_stays_behind(tmp_path: Path) -> None:
-    with lock.held(tmp_path / "new/run"), lock.held(tmp_path / "new/run"):
+    with lock.folder_lock(tmp_path / "new/run"), lock.folder_lock(tmp_path / "new/run"):
         assert (tmp_path / "new/run" / lock.NAME).exists()
     assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_no_workdir(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
-    with pytest.raises(InputError, match="is a file, expected a folder"), lock.held(tmp_path / "run"):
+    with pytest.raises(InputError, match="is a file, expected a folder"), lock.folder_lock(tmp_path / "run"):
         pass
 
 
 def test_files_of_one_folder_have_locks_of_their_own(tmp_path: Path) -> None:
-    with lock.held(tmp_path, flag="--video", of="a.mp4"), lock.held(tmp_path, flag="--video", of="b.mp4"):
+    with lock.folder_lock(tmp_path, flag="--video", of="a.mp4"), lock.folder_lock(tmp_path, flag="--video", of="b.mp4"):
         assert {path.name for path in tmp_path.iterdir()} == {".a.mp4.lock", ".b.mp4.lock"}
     assert not list(tmp_path.iterdir())
 
@@ -84,7 +84,7 @@ def test_a_capture_and_a_data_set_have_one_writer(tmp_path: Path) -> None:
     with _other(tmp_path / "capture") as one, _other(tmp_path / "sets", of="can") as another:
         writing = f"process {one.pid} of .*since .* writes into it"
         with pytest.raises(InputError, match=f"--out={tmp_path / 'capture'}: {writing}.*another --out"):
-            capture(Asked("station:coffee?state=normal&video=0&seconds=2&size=64", tmp_path / "capture"))
+            capture(CaptureOptions("station:coffee?state=normal&video=0&seconds=2&size=64", tmp_path / "capture"))
         with pytest.raises(InputError, match=f"--out={tmp_path / 'sets/can'}: process {another.pid} of"):
             assemble([], tmp_path / "sets", "can")
         with pytest.raises(InputError, match="none of the captures"):
@@ -93,4 +93,4 @@ def test_a_capture_and_a_data_set_have_one_writer(tmp_path: Path) -> None:
 
 def test_a_search_that_is_called_has_one_writer(tmp_path: Path) -> None:
     with _other(tmp_path), pytest.raises(InputError, match="writes into it"):
-        search(tiny_runs.config(tmp_path), tmp_path, Search(("w",), 1))
+        run_search(tiny_runs.config(tmp_path), tmp_path, Search(("w",), 1))

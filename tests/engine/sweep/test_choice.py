@@ -8,7 +8,7 @@ import pytest
 
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.method import Point
-from ddad_jax.engine.sweep.choice import Chosen, load_chosen, save_chosen
+from ddad_jax.engine.sweep.choice import ChosenPoint, load_chosen, save_chosen
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 
@@ -16,7 +16,7 @@ POINT = Point(
     ReconPoint(1.5, 250, 3, 0.0, "optimised", 4, "dpm2m", rise=0.5),
     ScorePoint(3.0, ("layer1", "layer2"), 1.0, True),
 )
-CHOSEN = Chosen(POINT, {"weights": "ab", "crop": 0}, {"times": [250, 90, 20]}, 0.91)
+CHOSEN = ChosenPoint(POINT, {"weights": "ab", "crop": 0}, {"times": [250, 90, 20]}, 0.91)
 
 
 def test_a_kept_point_comes_back_whole(tmp_path: Path) -> None:

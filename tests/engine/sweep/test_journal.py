@@ -12,10 +12,10 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import Taught
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import columns_of, key_of, settings_of
+from ddad_jax.engine.methods.method import key_columns, key_of, point_settings
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import append_jsonl
-from ddad_jax.engine.sweep.journal import append, claim, finished, made_with, measured_with, warn_of_gaps
+from ddad_jax.engine.sweep.journal import append, claim_journal, finished_rows, made_with, measured_with, warn_of_gaps
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
 from ddad_jax.points import ReconPoint, ScorePoint, grid_key
@@ -32,17 +32,17 @@ METHOD = METHODS["ddad"]
 
 
 def row(point: ReconPoint = POINT, **more: Any) -> dict[str, Any]:
-    return {**settings_of(point, SCORE), "image_auroc": 0.9, "method": "ddad", "test_set": "a", **more}
+    return {**point_settings(point, SCORE), "image_auroc": 0.9, "method": "ddad", "test_set": "a", **more}
 
 
 def found(tmp_path: Path, *rows: dict[str, Any]) -> list[dict[str, Any]]:
     for one in rows:
         append_jsonl(tmp_path / "journal.jsonl", one)
-    return list(finished(tmp_path / "journal.jsonl", METHOD, MADE).values())
+    return list(finished_rows(tmp_path / "journal.jsonl", METHOD, MADE).values())
 
 
 def test_a_workdir_without_a_journal_has_no_rows(tmp_path: Path) -> None:
-    assert finished(tmp_path / "journal.jsonl", METHOD, MADE) == {}
+    assert finished_rows(tmp_path / "journal.jsonl", METHOD, MADE) == {}
 
 
 def test_only_rows_made_the_same_way_are_of_this_run(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_row_from_before_a_setting_is_as_it_was_made_then(tmp_path: Path) -> N
     old = {name: value for name, value in row().items() if name not in later}
     (only,) = found(tmp_path, old)
     assert only == row()
-    assert list(finished(tmp_path / "journal.jsonl", METHOD, MADE)) == [key_of(row(), columns_of(METHOD))]
+    assert list(finished_rows(tmp_path / "journal.jsonl", METHOD, MADE)) == [key_of(row(), key_columns(METHOD))]
 
 
 def test_rows_from_before_a_metric_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -111,14 +111,14 @@ def test_what_a_row_depends_on_is_said_of_it(root: Path, data: Data, tmp_path: P
 @pytest.mark.parametrize("beside", ["nothing", "a journal"])
 def test_what_other_parameters_left_is_set_aside(tmp_path: Path, beside: str) -> None:
     journal, pictures, selected = tmp_path / "journal.jsonl", tmp_path / FOLDER, tmp_path / "selected.npz"
-    claim(journal, {"gain": jnp.ones(3)})
+    claim_journal(journal, {"gain": jnp.ones(3)})
     pictures.mkdir()
     selected.write_bytes(b"maps")
     if beside == "a journal":
         journal.write_text("{}\n")
-    claim(journal, {"gain": jnp.ones(3)})
+    claim_journal(journal, {"gain": jnp.ones(3)})
     assert pictures.is_dir() and selected.exists() and journal.exists() == (beside == "a journal")
-    claim(journal, {"gain": jnp.zeros(3)})
+    claim_journal(journal, {"gain": jnp.zeros(3)})
     gone = beside == "a journal"
     assert not journal.exists() and (pictures.is_dir(), selected.exists()) == (not gone, not gone)
     assert [kept.read_text() for kept in tmp_path.glob("journal-*.jsonl")] == ["{}\n"] * gone
@@ -130,7 +130,7 @@ def test_a_journal_that_does_not_say_whose_it_is_is_refused(tmp_path: Path, said
     journal.write_text("{}\n")
     (tmp_path / "journal_of.json").write_text(said)
     with pytest.raises(InputError, match=r"journal_of\.json: .*Delete it to take the rows"):
-        claim(journal, {"gain": jnp.ones(3)})
+        claim_journal(journal, {"gain": jnp.ones(3)})
     assert journal.read_text() == "{}\n"
 
 

@@ -9,10 +9,10 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import Mapped, Measured, Point, settings_of
+from ddad_jax.engine.methods.method import Mapped, Measured, Point, point_settings
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.sweep.judge import Truth, metrics_of, row_of, scored, show, shown_of, truth_of
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.engine.sweep.selected import SHOWN_FILE, load_selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
@@ -60,7 +60,7 @@ def test_pictures_lie_as_the_sweep_has_them(data: Data, truth: Truth) -> None:
 
 def test_maps_are_scored_at_every_point(root: Path, data: Data, truth: Truth, tmp_path: Path) -> None:
     c, points = tiny_runs.config(root), [SCORE, SCORE._replace(v=3.0)]
-    each = list(scored(c, truth, tiny_runs.fitted(c, tmp_path), pictures_of(data), distances(data), points))
+    each = list(scored(c, truth, tiny_runs.fitted(c, tmp_path), measured_pictures(data), distances(data), points))
     assert [one.point for one in each] == points
     for one in each:
         assert one.finite and one.spread is None and one.columns["ratio"] > 0
@@ -88,7 +88,7 @@ def test_maps_that_are_the_masks_are_perfect(root: Path, truth: Truth) -> None:
 def test_a_row_says_its_settings_its_worth_its_cost_and_what_made_it(root: Path, data: Data, truth: Truth) -> None:
     row = row_of(tiny_runs.config(root), truth, measured(data), perfect(truth), 1, MADE[POINT])
     cost = {"ms_per_image": 250.0, "unet_calls": 2, "whole_calls": 2, "times": "250-125"}
-    assert row.items() >= {**settings_of(POINT, SCORE), **cost, "test_set": "a", "ratio": 2.0}.items()
+    assert row.items() >= {**point_settings(POINT, SCORE), **cost, "test_set": "a", "ratio": 2.0}.items()
     tiled = row_of(tiny_runs.config(root), truth, measured(data), perfect(truth), 4, MADE[POINT])
     assert tiled["ms_per_image"] == 1000.0
 
@@ -109,10 +109,10 @@ def test_a_diverged_point_is_named_and_shows_nothing(
     fitted = tiny_runs.fitted(c, tmp_path)
     shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown and not shown.is_there()
-    show(shown, truth, fitted, pictures_of(data), measured(data), good)
+    show(shown, truth, fitted, measured_pictures(data), measured(data), good)
     assert shown.is_there() and len(load_selected(tmp_path)["maps"]) == len(truth.labels)
     assert not shown._replace(made_with={"test_set": "b"}).is_there()
-    show(shown, truth, fitted, pictures_of(data), measured(data), bad)
+    show(shown, truth, fitted, measured_pictures(data), measured(data), bad)
     assert not (tmp_path / SHOWN_FILE).exists()
 
 
@@ -123,7 +123,7 @@ def test_what_is_shown_and_damaged_is_not_there(
     fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path)
     shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown
-    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
+    show(shown, truth, fitted, measured_pictures(data), measured(data), perfect(truth))
     file = tmp_path / SHOWN_FILE
     whole = file.read_bytes()
     # Cut off, and with other bytes in an array that does not say whose the file is.
@@ -132,7 +132,7 @@ def test_what_is_shown_and_damaged_is_not_there(
     assert not shown.is_there()
     with pytest.raises(InputError, match=r"selected\.npz: cannot be read.*Delete it"):
         load_selected(tmp_path)
-    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
+    show(shown, truth, fitted, measured_pictures(data), measured(data), perfect(truth))
     assert shown.is_there()
 
 
@@ -151,6 +151,6 @@ def test_a_file_of_before_there_were_methods_is_of_ddad(root: Path, data: Data, 
     fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path)
     shown = shown_of(tmp_path, Point(POINT, SCORE), fitted, MADE)
     assert shown
-    show(shown, truth, fitted, pictures_of(data), measured(data), perfect(truth))
+    show(shown, truth, fitted, measured_pictures(data), measured(data), perfect(truth))
     assert shown._replace(made_with={"method": "ddad", **shown.made_with}).is_there()
     assert not shown._replace(made_with={"method": "other", **shown.made_with}).is_there()

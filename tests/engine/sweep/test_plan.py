@@ -9,8 +9,8 @@ import tiny_runs
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.calls import Calls
-from ddad_jax.engine.methods.ddad.points import config_point, plan, point_of
-from ddad_jax.engine.methods.method import Plan, settings_of
+from ddad_jax.engine.methods.ddad.points import config_point, ddad_plan, ddad_point_of
+from ddad_jax.engine.methods.method import Plan, point_settings
 from ddad_jax.engine.sweep.choice import best_on_synthetic
 from ddad_jax.errors import InputError
 
@@ -18,14 +18,14 @@ from ddad_jax.errors import InputError
 def rows_of(todo: Plan, worth: Any) -> list[dict[str, Any]]:
     """A row for every point; ``worth``: (point, score) -> the metric on synthetic defects."""
     return [
-        {**settings_of(p, s), "synthetic_image_auroc": float(worth(p, s)), "synthetic_aupro_30": float(worth(p, s))}
+        {**point_settings(p, s), "synthetic_image_auroc": float(worth(p, s)), "synthetic_aupro_30": float(worth(p, s))}
         for p in todo.costly
         for s in todo.cheap
     ]
 
 
 def a_plan(tmp_path: Path, **changes: Any) -> Plan:
-    return plan(tiny_runs.config(tmp_path, select="synthetic", **changes), sweep=True)
+    return ddad_plan(tiny_runs.config(tmp_path, select="synthetic", **changes), sweep=True)
 
 
 def test_the_best_over_all_seeds_is_chosen(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_of_equals_the_one_with_fewest_calls(tmp_path: Path) -> None:
 def test_parts_of_a_sweep_are_more_sweeps_and_not_its_product(tmp_path: Path) -> None:
     parts = ConfigDict({"solvers": {"solver": ("dpm2m", "heun"), "steps": (1, 2)}, "starts": {"rise": (0.5, 1.0)}})
     c = tiny_runs.config(tmp_path, sweep__parts=parts, sweep__seed=(3, 4), sample__steps=2, sweep__w=(1.0,))
-    todo = plan(c, sweep=True)
+    todo = ddad_plan(c, sweep=True)
     assert len(set(todo.costly)) == len(todo.costly)
     own = {(p.solver, p.steps, p.rise, p.w, p.seed) for p in todo.costly}
     w = todo.selected[0].w  # type: ignore[index]
@@ -85,7 +85,7 @@ def test_a_point_is_read_back_from_its_row(tmp_path: Path) -> None:
     todo = a_plan(tmp_path, sweep__w=(0.0, 2.5), sweep__layers=(("layer1", "layer3"),), sweep__standardise=(True,))
     for point in todo.costly:
         for score in todo.cheap:
-            assert point_of(settings_of(point, score)) == (point, score)
+            assert ddad_point_of(point_settings(point, score)) == (point, score)
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_a_point_is_read_back_from_its_row(tmp_path: Path) -> None:
 )
 def test_a_row_that_is_no_point_is_refused(tmp_path: Path, changed: dict[str, Any]) -> None:
     todo = a_plan(tmp_path)
-    row = {**settings_of(todo.costly[0], todo.cheap[0]), **changed}
+    row = {**point_settings(todo.costly[0], todo.cheap[0]), **changed}
     with pytest.raises((InputError, ValueError, TypeError, AttributeError)):
-        point_of(row)
+        ddad_point_of(row)
 
 
 def test_a_part_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -105,19 +105,19 @@ def test_a_part_that_cannot_be_is_refused_by_its_name(tmp_path: Path) -> None:
         tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"w": (1.0, -1.0)}}))
     c = tiny_runs.config(tmp_path, sweep__parts=ConfigDict({"late": {"steps": (300,)}}))
     with pytest.raises(InputError, match=r"--config\.sweep\.parts\.late: steps = 300"):
-        plan(c, sweep=True)
+        ddad_plan(c, sweep=True)
 
 
 def test_a_row_of_before_features_had_a_weight_is_of_weight_1(tmp_path: Path) -> None:
     point, score = config_point(tiny_runs.config(tmp_path))
-    row = settings_of(point, score)
+    row = point_settings(point, score)
     del row["feature_weight"]
-    assert point_of(row) == (point, score) and score.feature_weight == 1.0
+    assert ddad_point_of(row) == (point, score) and score.feature_weight == 1.0
 
 
 def test_a_sweep_of_both_weights_leaves_out_the_map_of_nothing(tmp_path: Path) -> None:
     c = tiny_runs.config(tmp_path, sweep__v=(0.0, 1.0), sweep__feature_weight=(0.0, 1.0))
-    weights = [(score.v, score.feature_weight) for score in plan(c, sweep=True).cheap]
+    weights = [(score.v, score.feature_weight) for score in ddad_plan(c, sweep=True).cheap]
     assert sorted(weights) == [(0.0, 1.0), (1.0, 0.0), (1.0, 1.0)]
     with pytest.raises(InputError, match=r"--config\.score\.v=0.0: expected above 0 where score.feature_weight is 0"):
         tiny_runs.config(tmp_path, score__v=0.0, score__feature_weight=0.0)

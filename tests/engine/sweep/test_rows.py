@@ -16,9 +16,9 @@ from ddad_jax.backbones import feature_fn
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import evidence
-from ddad_jax.engine.methods.ddad.points import SETTINGS, plan
+from ddad_jax.engine.methods.ddad.points import SETTINGS, ddad_plan
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
-from ddad_jax.engine.sweep.rows import run
+from ddad_jax.engine.sweep.rows import compute_rows
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
@@ -70,7 +70,7 @@ def swept(
     root: Path, workdir: Path, data: Data, program: PairProgram, *, sweep: bool = True, **changes: Any
 ) -> list[dict]:
     c = tiny_runs.config(root, **{**GRID, **changes})
-    return run(c, workdir, data, tiny_runs.fitted(c, workdir, program), plan(c, sweep=sweep))
+    return compute_rows(c, workdir, data, tiny_runs.fitted(c, workdir, program), ddad_plan(c, sweep=sweep))
 
 
 def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -195,9 +195,9 @@ def test_another_epoch_or_more_training_makes_other_rows(
 ) -> None:
     c = tiny_runs.config(root)
     for epoch in (0, 2):
-        run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program, epoch=epoch), plan(c, sweep=False))
+        compute_rows(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program, epoch=epoch), ddad_plan(c, sweep=False))
     append_jsonl(tmp_path / "train.jsonl", {"step": 700})
-    (row,) = run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program, epoch=2), plan(c, sweep=False))
+    (row,) = compute_rows(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program, epoch=2), ddad_plan(c, sweep=False))
     assert len(computed) == 3 and row["train_steps"] == 700
 
 
@@ -264,7 +264,7 @@ def test_scores_do_not_depend_on_the_other_test_images(
 
 def test_as_published_a_batch_is_its_own_scale(root: Path, data: Data, program: PairProgram, tmp_path: Path) -> None:
     c = tiny_runs.config(root, score__normalise="batch", score__batch=2, score__crop=28)
-    (row,) = run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program), plan(c, sweep=False))
+    (row,) = compute_rows(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, program), ddad_plan(c, sweep=False))
     shown = load_selected(tmp_path)
     assert shown["maps"].shape == (len(data.test.labels), 28, 28)
     ratios = []

@@ -20,7 +20,7 @@ from absl.testing import flagsaver
 
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods.ddad.calls import Calls
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.report import results
 from ddad_jax.engine.store.tables import append_jsonl, plain, read_jsonl, write_jsonl
@@ -50,7 +50,7 @@ def small() -> Iterator[None]:
         tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
         # Figures and pages take longer than all the rest; tests/launch has shards with their results.csv.
-        patch.setattr(results, "write", lambda *args, **named: None)
+        patch.setattr(results, "write_results", lambda *args, **named: None)
         yield
 
 
@@ -143,8 +143,8 @@ def test_more_shards_than_points_are_refused_with_the_largest_number(root: Path,
 @pytest.mark.parametrize("text", ["", "1", "2/2", "-1/2", "0/0", "a/b", "1/2/3", "1 / 2"])
 def test_what_is_no_shard_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(InputError, match="expected K/N"):
-        shards.parse(text)
-    assert shards.parse("1/4") == Shard(1, 4)
+        shards.parse_shard(text)
+    assert shards.parse_shard("1/4") == Shard(1, 4)
     if not flags.FLAGS.is_parsed():
         flags.FLAGS.mark_as_parsed()
     with flagsaver.flagsaver(shard=text), pytest.raises(InputError, match="expected K/N"):
@@ -163,7 +163,7 @@ def test_shards_give_what_one_run_gives(root: Path, tmp_path: Path, alone: Path)
     assert not (workdir / "journal.jsonl").exists()
     each = [read_jsonl(path) for path in sorted((workdir / "shards").glob("*/*.jsonl"))]
     assert len(each) == 2 and all(each)
-    points = plan(c, sweep=True)
+    points = ddad_plan(c, sweep=True)
     assert sum(map(len, each)) == len(points.costly) * len(points.cheap)
 
     rows = run_all(c, workdir, sweep=True)
@@ -231,7 +231,7 @@ def test_a_shard_refuses_a_journal_that_is_of_other_parameters(root: Path, tmp_p
 
 
 def _hold(workdir: Path, shard: Shard, ready: Any) -> None:
-    with shards.held(workdir, shard):
+    with shards.shard_lock(workdir, shard):
         ready.set()
         time.sleep(60)
 
@@ -243,18 +243,24 @@ def test_a_shard_is_computed_by_one_process_and_free_again_when_that_is_killed(t
     other.start()
     assert ready.wait(60)
     says = f"process {other.pid} of .* computes"
-    with pytest.raises(InputError, match=f"--shard=1/2: {says} this shard already"), shards.held(tmp_path, Shard(1, 2)):
+    with (
+        pytest.raises(InputError, match=f"--shard=1/2: {says} this shard already"),
+        shards.shard_lock(tmp_path, Shard(1, 2)),
+    ):
         pass
-    with pytest.raises(InputError, match=f"--shard=0/3: {says} 1-of-2 at the same"), shards.held(tmp_path, Shard(0, 3)):
+    with (
+        pytest.raises(InputError, match=f"--shard=0/3: {says} 1-of-2 at the same"),
+        shards.shard_lock(tmp_path, Shard(0, 3)),
+    ):
         pass
     with pytest.raises(InputError, match=rf"process {other.pid} of .* still computes shard 1-of-2"):
         shards.require_idle(tmp_path)
-    with shards.held(tmp_path, Shard(0, 2)):
+    with shards.shard_lock(tmp_path, Shard(0, 2)):
         pass
     assert other.pid
     os.kill(other.pid, signal.SIGKILL)
     other.join()
-    with shards.held(tmp_path, Shard(1, 2)):
+    with shards.shard_lock(tmp_path, Shard(1, 2)):
         pass
     shards.require_idle(tmp_path)
 
@@ -266,6 +272,6 @@ def test_where_nothing_can_be_locked_a_shard_is_computed_nevertheless(
         raise OSError(shards.NO_LOCKS[0], "no locks available")
 
     monkeypatch.setattr(shards.fcntl, "flock", no_locks)
-    with shards.held(tmp_path, Shard(0, 2)), shards.held(tmp_path, Shard(0, 2)):
+    with shards.shard_lock(tmp_path, Shard(0, 2)), shards.shard_lock(tmp_path, Shard(0, 2)):
         shards.require_idle(tmp_path)
     assert "cannot be locked" in caplog.text

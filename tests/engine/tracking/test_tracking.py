@@ -24,10 +24,10 @@ from PIL import Image
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, plan
+from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
 from ddad_jax.engine.methods.loop import learning_rate
-from ddad_jax.engine.methods.method import settings_of
+from ddad_jax.engine.methods.method import point_settings
 from ddad_jax.engine.store.tables import plain, read_jsonl
 from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.tracking import Value, course_of, end, writer_of
@@ -38,7 +38,7 @@ from ddad_jax.sweep import PairProgram
 
 CONFIG = DDADSettings().to_dict()
 MADE_WITH, WEIGHTS = ("test_set",), "0123"
-ROW = {**settings_of(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
+ROW = {**point_settings(*config_point(tiny_runs.config(Path("x")))), "image_auroc": 0.75, "test_set": "ab"}
 
 
 def row_of_sweep(row: Mapping[str, Any]) -> tuple[int, dict[str, Value]]:
@@ -314,10 +314,10 @@ def test_a_tracker_that_cannot_be_had_ends_the_run_before_it_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match=r"--track=comet: expected wandb, mlflow"):
-        tracking.require(["comet"])
+        tracking.require_trackers(["comet"])
     monkeypatch.setitem(TRACKERS, "wandb", ("no_such_package",))
     with pytest.raises(InputError, match=r"--track=wandb: needs the package no_such_package; pip install '.\[tracking"):
-        tracking.require(["wandb"])
+        tracking.require_trackers(["wandb"])
 
 
 def test_who_is_not_logged_in_is_told_so_before_the_work(tmp_path: Path) -> None:
@@ -430,7 +430,9 @@ def test_what_is_computed_anew_is_told_anew_and_what_is_there_is_told_once(
         said: list[int] = []
         for _ in range(2):
             write = lambda step, values: said.append(step)  # noqa: E731
-            sweep_rows.run(c, tmp_path, data, tiny_runs.fitted(c, tmp_path, with_), plan(c, sweep=False), write=write)
+            sweep_rows.compute_rows(
+                c, tmp_path, data, tiny_runs.fitted(c, tmp_path, with_), ddad_plan(c, sweep=False), write=write
+            )
         assert len(said) == 2 and said[0] == said[1]
         return said[0]
 
@@ -445,13 +447,13 @@ def test_the_number_of_a_row_is_that_of_all_it_was_made_with(root: Path, data: D
     own = made_with(c, tmp_path, data, tiny_runs.fitted(c, tmp_path), [point.costly])[point.costly]
     own = {**own, "student": "ab"}
     assert {"normalise", "crop", "clip", "dtype", "held_out", "backbone_weights", "teacher", "test_set"} <= own.keys()
-    row = {**settings_of(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0}
+    row = {**point_settings(*point), **own, "image_auroc": 0.5, "ms_per_image": 7.0}
 
     def number(row: dict[str, Any], weights: str = "01") -> int:
         return tracking.row_of_sweep(row, (*SETTINGS, *own), weights)[0]
 
     numbers = [number(row), number(row, "02")]
-    numbers += [number({**row, name: "another"}) for name in (*settings_of(*point), *own)]
+    numbers += [number({**row, name: "another"}) for name in (*point_settings(*point), *own)]
     assert len(set(numbers)) == len(numbers)
     assert number({**row, "image_auroc": 0.6, "ms_per_image": 8.0}) == numbers[0]
     assert number(json.loads(json.dumps(plain(row)))) == numbers[0], "as the journal gives it back"

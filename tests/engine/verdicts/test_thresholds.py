@@ -15,7 +15,7 @@ from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.verdicts import thresholds
@@ -33,7 +33,7 @@ def normal(n: int = 120, available: int = 120, seed: int = 0) -> Normal:
 
 def asked(**changes: Any) -> Any:
     own = {f"threshold.{name}": value for name, value in changes.items()}
-    return check(changed(DDADSettings(), {"data.root": "somewhere", **own})).threshold
+    return check_settings(changed(DDADSettings(), {"data.root": "somewhere", **own})).threshold
 
 
 def test_every_rule_is_written_with_what_it_rests_on(tmp_path: Path) -> None:

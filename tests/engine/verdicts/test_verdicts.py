@@ -17,7 +17,7 @@ from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.verdicts import verdicts
 from ddad_jax.engine.verdicts.overlay import FOUND, TRUTH
 from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, thresholds_of
-from ddad_jax.engine.verdicts.verdicts import Judged
+from ddad_jax.engine.verdicts.verdicts import JudgedPictures
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import OUTCOMES
 
@@ -30,13 +30,13 @@ def c(root: Path) -> DDADSettings:
 
 
 @pytest.fixture
-def judged(c: DDADSettings, data: Data) -> Judged:
+def judged(c: DDADSettings, data: Data) -> JudgedPictures:
     """bent, bent, good, good, rust: the first bent and the rust get through, the second good one is stopped."""
     maps = np.full((5, 32, 32), 0.1, np.float32)
     for i, peak in enumerate((0.5, 3.0, 0.2, 2.0, 0.4)):
         maps[i, 10:14, 8:16] = peak
     files = verdicts.files_of(c.data, c.view, data.test.names)
-    return Judged(data.test, maps.max((1, 2)), maps, data.test.masks, files)
+    return JudgedPictures(data.test, maps.max((1, 2)), maps, data.test.masks, files)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def thresholds(c: DDADSettings) -> Thresholds:
     return thresholds_of(c.threshold, Normal(maps.max((1, 2)), maps, 40))
 
 
-def test_rows_say_what_became_of_each_picture(judged: Judged, thresholds: Thresholds) -> None:
+def test_rows_say_what_became_of_each_picture(judged: JudgedPictures, thresholds: Thresholds) -> None:
     rows = verdicts.verdict_rows(judged, thresholds)
     assert [row["name"] for row in rows] == list(judged.test.names)
     assert [row["outcome"] for row in rows] == ["missed", "found", "passed", "false alarm", "missed"]
@@ -57,7 +57,7 @@ def test_rows_say_what_became_of_each_picture(judged: Judged, thresholds: Thresh
     assert rows[1]["largest_region"] == pytest.approx(32 * (20 / 32) * (28 / 32)) and rows[0]["largest_region"] == 0
 
 
-def test_the_worst_come_first(judged: Judged, thresholds: Thresholds) -> None:
+def test_the_worst_come_first(judged: JudgedPictures, thresholds: Thresholds) -> None:
     rows = verdicts.verdict_rows(judged, thresholds)
     assert verdicts.worst_first(rows) == [4, 0, 3, 1, 2]
     missed = verdicts.cards(judged, rows, "missed", thresholds.of_pixels.value, 12)
@@ -65,7 +65,7 @@ def test_the_worst_come_first(judged: Judged, thresholds: Thresholds) -> None:
     assert len(verdicts.cards(judged, rows, "missed", thresholds.of_pixels.value, 1)) == 1
 
 
-def test_contours_are_drawn_on_the_picture_as_it_was_taken(judged: Judged, tmp_path: Path) -> None:
+def test_contours_are_drawn_on_the_picture_as_it_was_taken(judged: JudgedPictures, tmp_path: Path) -> None:
     assert (verdicts.original(judged, 1) == pixels(201)).all()  # 20 x 28, as in the file
     verdicts.write_overlays(tmp_path, judged, 1.0)
     for name in judged.test.names:
@@ -78,12 +78,12 @@ def test_contours_are_drawn_on_the_picture_as_it_was_taken(judged: Judged, tmp_p
 
 
 @pytest.mark.parametrize("write", ["maps", "overlays"])
-def test_pictures_of_one_stem_have_files_of_their_own(judged: Judged, tmp_path: Path, write: str) -> None:
+def test_pictures_of_one_stem_have_files_of_their_own(judged: JudgedPictures, tmp_path: Path, write: str) -> None:
     bent = "bolt/test/bent/000"
     names = (f"{bent}.png", f"{bent}.bmp", f"{bent}.bmp.png", "bolt/test/good/000.png", "bolt/test/rust/000.png")
     alike, suffix = judged._replace(test=judged.test._replace(names=names)), {"maps": "tiff", "overlays": "png"}[write]
 
-    def run(one: Judged) -> None:
+    def run(one: JudgedPictures) -> None:
         if write == "maps":
             verdicts.write_maps(tmp_path / "out", one)
         else:
@@ -115,7 +115,7 @@ def test_pictures_that_can_have_no_files_are_refused_before_anything_is_computed
         assert not (tmp_path / flag / "train").exists()
 
 
-def test_pictures_without_a_file_are_enlarged(c: DDADSettings, judged: Judged) -> None:
+def test_pictures_without_a_file_are_enlarged(c: DDADSettings, judged: JudgedPictures) -> None:
     for changes in ({"data.root": ""}, {"data.root": "elsewhere"}, {"view.register": "all"}):
         other = changed(c, changes)
         without = judged._replace(files=verdicts.files_of(other.data, other.view, judged.test.names))
@@ -123,14 +123,16 @@ def test_pictures_without_a_file_are_enlarged(c: DDADSettings, judged: Judged) -
         assert verdicts.drawn(without, 0, 1.0).shape == (256, 256, 3)
 
 
-def test_cropped_maps_lie_in_the_middle(judged: Judged, thresholds: Thresholds) -> None:
+def test_cropped_maps_lie_in_the_middle(judged: JudgedPictures, thresholds: Thresholds) -> None:
     inner = judged._replace(maps=judged.maps[:, 8:24, 8:24], masks=judged.masks[:, 8:24, 8:24])
-    assert np.isneginf(verdicts.whole(inner, inner.maps[1], -np.inf)).sum() == 32**2 - 16**2
+    assert np.isneginf(verdicts.uncropped_map(inner, inner.maps[1], -np.inf)).sum() == 32**2 - 16**2
     rows = [verdicts.verdict_rows(one, thresholds)[1] for one in (judged, inner)]
     assert rows[0] == rows[1]
 
 
-def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(judged: Judged, thresholds: Thresholds) -> None:
+def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(
+    judged: JudgedPictures, thresholds: Thresholds
+) -> None:
     rows = verdicts.rule_rows(judged, thresholds)
     free = [row for row in rows if not row["uses_test_labels"]]
     assert [row["rule"] for row in free] == ["max", "quantile", "sigma", "conformal", "conformal_pac"]
@@ -143,7 +145,7 @@ def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(judged: J
     assert all(row["uses_test_labels"] and "must not be used" in row["warning"] and not row["used"] for row in peeked)
 
 
-def test_good_pictures_unlike_the_held_out_ones_are_told(judged: Judged) -> None:
+def test_good_pictures_unlike_the_held_out_ones_are_told(judged: JudgedPictures) -> None:
     rng = np.random.default_rng(0)
 
     def told(shift: float) -> list[str]:

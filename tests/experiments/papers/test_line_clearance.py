@@ -20,7 +20,13 @@ from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.errors import InputError
 from experiments.papers import line_clearance
-from experiments.papers.line_clearance import CONFIGURATIONS, eight_of, names_of, report, require_workdirs
+from experiments.papers.line_clearance import (
+    CONFIGURATIONS,
+    eight_of,
+    names_of,
+    report_line_clearance,
+    require_workdirs,
+)
 
 SIDES = (192, 256)
 SHIFT = (9.0, -6.0)
@@ -109,7 +115,7 @@ def test_all_pictures_are_registered_where_training_ones_move_too(machines: Path
 def test_two_views_end_in_one_table(machines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     c, w = config(machines, view__register="scored"), tmp_path / "w"
     views = {name: eight_of(c, w, name) for name in ("A", "B")}
-    report(c, w, views)
+    report_line_clearance(c, w, views)
     with (w / "eight.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(r["view"], r["configuration"]) for r in rows] == [(v, n) for v in ("A", "B") for n in CONFIGURATIONS]

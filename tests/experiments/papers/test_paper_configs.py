@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from ml_collections import ConfigDict
 
-from ddad_jax.engine.methods.ddad.points import SETTINGS, plan
-from ddad_jax.engine.methods.method import key_of, settings_of
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.methods.ddad.points import SETTINGS, ddad_plan
+from ddad_jax.engine.methods.method import key_of, point_settings
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 from experiments.papers.overview import FIGURES, TABLES, described
 from experiments.papers.settings import DATA
@@ -53,8 +53,10 @@ def test_every_run_of_a_table_passes_its_checks_and_holds_its_points(name: str, 
             word, _, published = size.partition(",")
             runs = table.runs(data, category, word, root=".", published=bool(published))
             for run in runs:
-                todo = plan(check(run.settings), sweep=True)
-                there = {key_of(settings_of(point, score), SETTINGS) for point in todo.costly for score in todo.cheap}
+                todo = ddad_plan(check_settings(run.settings), sweep=True)
+                there = {
+                    key_of(point_settings(point, score), SETTINGS) for point in todo.costly for score in todo.cheap
+                }
                 assert {run.key(line) for line in run.lines} <= there
             assert sum(len(run.lines) for run in runs) == len(table.lines(data))
             assert len({run.name for run in runs}) == len(runs)

@@ -11,7 +11,7 @@ from experiments.papers.numbers import (
     contradictions,
     listed_differences,
     mean_of,
-    repeated,
+    repeated_results,
     repeats_that_differ,
     stated,
     tables,
@@ -88,7 +88,7 @@ def test_what_we_make_of_a_table_of_the_paper_has_the_papers_name() -> None:
 
 PLACES = [
     (first, second)
-    for places in repeated()
+    for places in repeated_results()
     for first, second in itertools.permutations(places, 2)
     if first[0] != second[0]
 ]

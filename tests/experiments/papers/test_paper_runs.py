@@ -26,24 +26,24 @@ from experiments.papers.running import (
     Ask,
     begin_with_training,
     everything,
-    make,
+    run_missing,
     states,
     training_fingerprint,
     weights_of,
 )
 from experiments.papers.settings import Named
-from experiments.papers.table import Block, Line, Table
-from experiments.papers.writing import write
+from experiments.papers.table import Table, TableBlock, TableLine
+from experiments.papers.writing import write_paper_table
 
 pytestmark = pytest.mark.drawn
 
-LAMBDAS = Table("19", (Block("19", tuple(
-    Line(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x, "adapt.epochs": 1}) for x in (0.0, 0.1)
+LAMBDAS = Table("19", (TableBlock("19", tuple(
+    TableLine(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x, "adapt.epochs": 1}) for x in (0.0, 0.1)
 )),))  # fmt: skip
 EVERY = {"adapt.epochs": 2, "adapt.patience": 0, "adapt.choose": "last"}
-CURVES = Table("figure7", (Block("figure7", (
-    Line("with distillation loss", made=EVERY),
-    Line("with distillation loss, features alone", made=EVERY, point={"v": 0.0}),
+CURVES = Table("figure7", (TableBlock("figure7", (
+    TableLine("with distillation loss", made=EVERY),
+    TableLine("with distillation loss, features alone", made=EVERY, point={"v": 0.0}),
 )),))  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def small() -> Iterator[Counts]:
         tiny_runs.small_backbone(patch.setattr)
         patch.setattr(epochs, "load_backbone", lambda name, path: tiny_runs.variables())
         patch.setitem(settings.SIZES, "cpu", tiny)
-        descend, run_all = noise_predictor.descend, running.run_all
+        descend, run_all = noise_predictor.train_steps, running.run_all
 
         def counted(*args: Any, **kwargs: Any) -> Any:
             counts.trainings.append(1)
@@ -75,10 +75,10 @@ def small() -> Iterator[Counts]:
             counts.runs.append(folder)
             return run_all(config, folder, **kwargs)
 
-        patch.setattr(noise_predictor, "descend", counted)
+        patch.setattr(noise_predictor, "train_steps", counted)
         patch.setattr(running, "run_all", noted)
         # The runs' own reports take longest.
-        patch.setattr(pipeline.results, "write", lambda c, w, *args, **kwargs: (w / "report.html").touch())
+        patch.setattr(pipeline.results, "write_results", lambda c, w, *args, **kwargs: (w / "report.html").touch())
         yield counts
 
 
@@ -96,8 +96,8 @@ def made(small: Counts, tmp_path_factory: pytest.TempPathFactory) -> Made:
         mvtec(base / "data", category, n_train=9)
     ask = Ask({"mvtec": base / "data"}, base / "w")
     table = described("12").table
-    text = write(table, ask, make(table, ask))
-    make(LAMBDAS, ask)
+    text = write_paper_table(table, ask, run_missing(table, ask))
+    run_missing(LAMBDAS, ask)
     return Made(ask, text, len(small.trainings))
 
 
@@ -150,7 +150,7 @@ def test_the_printed_table_says_size_averages_and_what_was_not_run(made: Made) -
 def test_what_is_there_is_not_made_again(made: Made, small: Counts) -> None:
     before = len(small.runs), len(small.trainings)
     table = described("12").table
-    assert write(table, made.ask, make(table, made.ask)) == made.text
+    assert write_paper_table(table, made.ask, run_missing(table, made.ask)) == made.text
     assert (len(small.runs), len(small.trainings)) == before
     assert not [state.missing for state in states(table, made.ask) if state.missing]
 
@@ -163,7 +163,7 @@ def test_rows_that_a_kill_left_out_are_made_and_only_those(made: Made, small: Co
     journal = (folder / "journal.jsonl").read_text().splitlines(keepends=True)
     (folder / "journal.jsonl").write_text("".join(journal[:-3]) + journal[-3][:20])  # the last line is torn
     table, before = described("12").table, len(small.trainings)
-    make(table, ask)
+    run_missing(table, ask)
     again = {row["w"]: row["image_auroc"] for row in read_jsonl(folder / "journal.jsonl") if not row["feature_weight"]}
     first = read_jsonl(made.ask.folder / folder.relative_to(ask.folder) / "journal.jsonl")
     assert again == {row["w"]: row["image_auroc"] for row in first if not row["feature_weight"]}
@@ -204,8 +204,8 @@ def test_another_training_or_other_settings_are_refused(made: Made, tmp_path: Pa
 def test_a_category_of_ones_own_gets_a_column_without_numbers_of_the_paper(made: Made, tmp_path: Path) -> None:
     shutil.copytree(made.ask.workdir, tmp_path / "w")
     ask = made.ask._replace(workdir=tmp_path / "w", categories=("bolt",))
-    table = Table("13", (Block("13", (Line("v = 1.0", made={"adapt.epochs": 0}, point={"v": 1.0}),)),))
-    text = write(table, ask, make(table, ask))
+    table = Table("13", (TableBlock("13", (TableLine("v = 1.0", made={"adapt.epochs": 0}, point={"v": 1.0}),)),))
+    text = write_paper_table(table, ask, run_missing(table, ask))
     sheet = filled(table.blocks[0], {c: runs for (_, c), runs in everything(table, ask).items()})
     assert sheet.cells["v = 1.0", "bolt"].paper is None and sheet.cells["v = 1.0", "bolt"].ours is not None
     assert sheet.cells["v = 1.0", "average"].of == (0, 15) and sheet.cells["v = 1.0", "average"].difference is None
@@ -218,7 +218,7 @@ def test_a_category_of_ones_own_gets_a_column_without_numbers_of_the_paper(made:
 def test_figure_7_has_a_score_for_every_epoch(made: Made, tmp_path: Path) -> None:
     shutil.copytree(made.ask.workdir, tmp_path / "w")
     ask = made.ask._replace(workdir=tmp_path / "w", categories=("bottle",))
-    text = write(CURVES, ask, make(CURVES, ask))
+    text = write_paper_table(CURVES, ask, run_missing(CURVES, ask))
     with (ask.folder / "figure7.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2] * 2 and (ask.folder / "figure7.png").exists()
@@ -231,7 +231,7 @@ def test_figure_7_has_a_score_for_every_epoch(made: Made, tmp_path: Path) -> Non
 
 def test_figure_4_draws_what_was_run_beside_the_papers(made: Made, tmp_path: Path) -> None:
     ask = made.ask._replace(workdir=tmp_path / "w")
-    text = write(described("figure4").table, ask, [])
+    text = write_paper_table(described("figure4").table, ask, [])
     assert "not run" in text and "[99.8, 98.1]" in text and (ask.folder / "figure4.png").exists()
 
 
@@ -241,7 +241,7 @@ def test_absent_weights_skip_a_row_and_say_so(made: Made, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(running, "find_backbone", absent)
     with pytest.raises(InputError, match="needs a weights file"):
-        make(described("13").table, made.ask._replace(workdir=tmp_path))
+        run_missing(described("13").table, made.ask._replace(workdir=tmp_path))
     found = states(described("17").table, made.ask)
     assert {state.skipped for state in found} == {
         f"{name} needs a weights file" for name in ("resnet50", "wide_resnet50_2", "efficientnet_lite0")

@@ -12,7 +12,7 @@ WIDEST = 2**16
 """Channels of a level: a convolution between two such already has more parameters than 32 bits count."""
 
 
-def together(c: DDADSettings, need: Need) -> None:
+def check_ddad_jointly(c: DDADSettings, need: Need) -> None:
     """Each has passed by itself.
 
     Raises:

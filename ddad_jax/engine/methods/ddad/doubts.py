@@ -7,7 +7,7 @@ from ddad_jax.engine.settings.need import without_effect
 from ddad_jax.unet import CHANNEL_MULT
 
 
-def doubts(c: DDADSettings) -> list[str]:
+def ddad_doubts(c: DDADSettings) -> list[str]:
     """What to say of ``c``, each naming its flags and the cure."""
     return [*_network(c), *_training(c), *_layers(c), *_idle(c)]
 

@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ddad_jax.adapt import adapt_step, init_adapt, optimiser, pairs
+from ddad_jax.adapt import adapt_step, adaptation_optimiser, init_adapt, pairs
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.contrast import contrast, cut_paste, stop_epoch
+from ddad_jax.contrast import contrast, cut_paste_probes, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.split import fingerprint
+from ddad_jax.data.split import images_fingerprint
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, choice_of, own_normal
@@ -34,7 +34,7 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn,
 from ddad_jax.engine.methods.ddad.points import config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.methods.method import Mapped, Point, settings_of
+from ddad_jax.engine.methods.method import Mapped, Point, point_settings
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
@@ -115,10 +115,10 @@ def adapted(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Writ
         original = load_backbone(c.backbone.name, c.backbone.weights or None)
         with stopping.saying(functools.partial(_saved, workdir)):
             _adapt(c, workdir, data, params, original, _epochs(workdir), write)
-    return restored(c, workdir)
+    return restored_extractor(c, workdir)
 
 
-def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
+def restored_extractor(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
     """What ``adapted`` returns where nothing is missing; no data are needed.
 
     Raises:
@@ -132,7 +132,7 @@ def restored(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
         raise InputError(
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
         )
-    chosen = int(kept.read(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
+    chosen = int(kept.read_content(chosen_file, {"epoch": int}, mend="Delete it to choose again")[0]["epoch"])
     if not chosen:
         return original, 0
     return jax.tree.map(jnp.asarray, _epochs(workdir).restore(original, chosen)), chosen
@@ -157,7 +157,7 @@ def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
     backbone = build_backbone(c.backbone)
-    tx = optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
+    tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = jax.jit(
         functools.partial(
             adapt_step,
@@ -223,7 +223,7 @@ def _adapt(
                     f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
                     f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
                 )
-        with stopping.whole():
+        with stopping.uninterrupted():
             epochs.save(epoch, state.variables)
         row = {
             "epoch": epoch,
@@ -233,7 +233,7 @@ def _adapt(
         }
         append_jsonl(history_file, row)
         write(epoch, course_of("adapt", row))
-        with stopping.whole():
+        with stopping.uninterrupted():
             states.save(epoch, state)
         rows.append(row)
         log.info(
@@ -241,19 +241,24 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    kept.save(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
+    kept.save_content(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
 
 
 def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
     """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
-    judged = {"point": settings_of(*point), "defects": fingerprint(data.choice.defects), **score, "clip": c.sample.clip}
+    judged = {
+        "point": point_settings(*point),
+        "defects": images_fingerprint(data.choice.defects),
+        **score,
+        "clip": c.sample.clip,
+    }
     judged |= made_of(data.view)
-    if states.steps() and kept.load(file, judged) is None:
+    if states.steps() and kept.load_content(file, judged) is None:
         log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
         states.clear()
-    kept.save(file, {}, judged)
+    kept.save_content(file, {}, judged)
 
 
 def _with_choice(c: DDADSettings, data: Data) -> Data:
@@ -283,7 +288,7 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
     """
     normal = data.validation.images
-    probes, masks = cut_paste(normal, seed=c.seed)
+    probes, masks = cut_paste_probes(normal, seed=c.seed)
     grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
     backbone, size = build_backbone(c.backbone), c.data.size

@@ -31,7 +31,7 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
@@ -71,7 +71,7 @@ class FittedDDAD:
             def learnt() -> students.Distilled:
                 if make:
                     return students.distilled(c, self.workdir, data, self.params, write)
-                return students.restored(c, self.workdir, self.params)
+                return students.restored_student(c, self.workdir, self.params)
 
             student = self._taught(hosts.in_turn("the student", learnt) if make else learnt())
 
@@ -120,7 +120,7 @@ class FittedDDAD:
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[ReconPoint],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -161,16 +161,16 @@ class FittedDDAD:
             )
             yield Measured(point, distances, seconds, columns, own)
 
-    def _sampling(self, point: ReconPoint, starts: Starts, pictures: Pictures) -> dict[str, Any]:
+    def _sampling(self, point: ReconPoint, starts: Starts, pictures: MeasuredPictures) -> dict[str, Any]:
         """What every row of a point says of how its reconstructions were come by: calls, first pass included."""
         tiles, first = pictures.tiles, pictures.first_test
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
 
-    def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures) -> Iterator[Mapped]:
         return mapped(self.c.score, evidence, points, pictures)
 
-    def shown(self, evidence: Distances, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+    def shown(self, evidence: Distances, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         tiling, tiles, n = pictures.tiling, pictures.tiles, pictures.n_test
         assert evidence.x0 is not None
         # The test pictures are the last of those that were redrawn, and of all.
@@ -212,12 +212,12 @@ class FittedDDAD:
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
 
-        return report.notes(self.c, data, row), report.warnings(self.c, data, row)
+        return report.network_notes(self.c, data, row), report.warnings(self.c, data, row)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         from ddad_jax.engine.methods.ddad import report
 
-        return report.figures(self.c, self.workdir, data, rows, self.epoch, folder)
+        return report.ddad_figures(self.c, self.workdir, data, rows, self.epoch, folder)
 
     def in_types(self, unet: str, backbone: str) -> "FittedDDAD":
         """The same, computing in other types ("float32" | "bfloat16"); parameters stay as they are."""

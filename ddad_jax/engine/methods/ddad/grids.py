@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.data.split import spread
@@ -23,8 +23,8 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
-from ddad_jax.grid_teacher import StepCosts, distances, step_costs, teach
-from ddad_jax.optimised_grid import grid_of, search
+from ddad_jax.grid_teacher import StepCosts, reconstruction_distances, run_teacher, step_costs
+from ddad_jax.optimised_grid import grid_of, optimise_grid
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.sampler import noise_of
 from ddad_jax.solvers import SOLVERS
@@ -58,7 +58,7 @@ def optimised_grids(
         **{name: c.sample[name] for name in ("w", "start_noise", "fade", "blend_max", "clip")},
         **c.grid.to_dict(),
         "seed": c.seed,
-        "parameters": fingerprint(params),
+        "parameters": params_fingerprint(params),
     }
 
     def saved(key: GridKey) -> TimeGrid | None:
@@ -77,7 +77,7 @@ def optimised_grids(
         x0, costs = programs.teach(fine)
         for key in keys:
             try:
-                found = search(
+                found = optimise_grid(
                     costs, fine.t, programs.measure(x0, key.solver), key.steps, rounds=c.grid.rounds, trials=TRIALS
                 )
             except InputError as error:
@@ -92,14 +92,14 @@ def optimised_grids(
                 key.steps, key.solver, t_prime, "-".join(map(str, times)), distance["optimised"], others, seconds,
             )  # fmt: skip
             entries.append({**key._asdict(), **found_with, "times": times, "distance": distance, "seconds": seconds})
-            kept.save(path, {"alpha_bar": _schedule(), "grids": entries}, {})
+            kept.save_content(path, {"alpha_bar": _schedule(), "grids": entries}, {})
     return {key: grid for key in wanted if (grid := saved(key))}
 
 
 def load_entries(path: Path) -> list[dict[str, Any]]:
     """What grids.json holds of this schedule (of another, the times mean other noise); an entry whose times its T' and
     steps do not allow is left out, with a warning."""
-    there = kept.load(path, {"alpha_bar": _schedule()}, {"grids": list}, otherwise="grids are found anew")
+    there = kept.load_content(path, {"alpha_bar": _schedule()}, {"grids": list}, otherwise="grids are found anew")
     entries = there["grids"] if there else []
     for entry in entries:
         if not _fits(entry):
@@ -140,7 +140,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
 
     @jax.jit
     def fine_run(weights: Any, y: Array, keys: Array, grid: TimeGrid, how: dict[str, Any]) -> tuple[Array, StepCosts]:
-        run = teach(
+        run = run_teacher(
             eps_fn(unet, weights), y, grid, alpha_bar=table, noise_fn=noise_of(keys, y.shape[1:]),
             solver=SOLVERS[c.grid.teacher_solver], **how,
         )  # fmt: skip
@@ -152,7 +152,9 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     ) -> Array:
         noise_fn = noise_of(keys, y.shape[1:])
         network, rule = eps_fn(unet, weights), SOLVERS[solver]
-        return distances(network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how)
+        return reconstruction_distances(
+            network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how
+        )
 
     return _Programs(
         lambda fine: fine_run(weights, y, keys, fine, how),
@@ -161,4 +163,4 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
 
 
 def _schedule() -> str:
-    return fingerprint(alpha_bar())
+    return params_fingerprint(alpha_bar())

@@ -18,7 +18,7 @@ import numpy as np
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.data.split import spread
-from ddad_jax.distil import Lesson, squared_errors, teach
+from ddad_jax.distil import Lesson, distillation_lesson, squared_errors
 from ddad_jax.engine.data.splits import Data, painted
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, eps_fn
 from ddad_jax.engine.methods.ddad.sections import StudentSettings
@@ -40,7 +40,7 @@ class Questions(NamedTuple):
     t_prime: np.ndarray
 
 
-def damaged(images: np.ndarray, about: int, seed: int) -> np.ndarray:
+def with_synthetic_defects(images: np.ndarray, about: int, seed: int) -> np.ndarray:
     """About so many synthetic defects, painted on pictures spread evenly over ``images``; uint8 [m, h, w, 3]."""
     return painted(images[spread(len(images), about)], about, seed).images
 
@@ -82,7 +82,9 @@ def teacher_fn(unet: UNet, s: StudentSettings, params: Any) -> Callable[[Questio
     def answer(params: Any, x: Array, y: Array, w: Array, keys: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
         how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(s)}
-        return teach(eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how)
+        return distillation_lesson(
+            eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how
+        )
 
     def lesson(asked: Questions, keys: Array) -> Lesson:
         grid = _grids(s.grid, asked.t_prime, s.calls)
@@ -97,7 +99,7 @@ def lessons(
     s: StudentSettings, seed: int, data: Data, teacher: Callable[[Questions, Array], Lesson]
 ) -> Callable[[int], Lesson]:
     """step -> its lesson. The last ``reuse`` of them are kept, no more are in memory."""
-    defects = damaged(data.fit.images, s.defects, seed + SEED)
+    defects = with_synthetic_defects(data.fit.images, s.defects, seed + SEED)
     run_key, reuse = jax.random.key(seed + SEED), s.reuse
     kept: dict[int, Lesson] = {}
 
@@ -123,7 +125,7 @@ def examination(
     with itself for target, as when it is tested.
     """
     normal = data.validation.images
-    x = np.concatenate([normal, damaged(normal, len(normal), seed + SEED)])
+    x = np.concatenate([normal, with_synthetic_defects(normal, len(normal), seed + SEED)])
     rng = np.random.default_rng(seed + SEED)
     low, high = s.t_prime
     w = rng.uniform(s.w[0], s.w[1], len(x)).astype(np.float32)

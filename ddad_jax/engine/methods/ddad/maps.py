@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ddad_jax.engine.methods.ddad.sections import DistanceScoreSettings
-from ddad_jax.engine.methods.method import Mapped, Pictures
+from ddad_jax.engine.methods.method import Mapped, MeasuredPictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import batch_ratio, combine, scale_from_normal
@@ -17,7 +17,7 @@ from ddad_jax.vision.tiles import Tiling
 log = logging.getLogger(__name__)
 
 
-class Prepared(NamedTuple):
+class BlurredDistances(NamedTuple):
     """Blurred distances of the held-out normal images and, behind them, the test images; [n, h, w] each, ``Spilled``
     where the distances are. ratio: what brings the pixel term to the feature term's scale, one an image [n]."""
 
@@ -34,7 +34,7 @@ def prepare(
     layers: tuple[str, ...],
     sigma: float,
     tiling: Tiling | None = None,
-) -> Prepared:
+) -> BlurredDistances:
     """Everything that v does not touch. ``distances`` holds the held-out normal images first, the test images
     from ``first_test``, and those a point is chosen by, if any, between them; with ``tiling`` the tiles of each.
 
@@ -57,10 +57,10 @@ def prepare(
             for first in range(begin, end, s.batch):
                 rows = slice(first, min(first + s.batch, end))
                 ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
-    return Prepared(*blurred(distances, layers, sigma, tiling=tiling), ratio)
+    return BlurredDistances(*blurred(distances, layers, sigma, tiling=tiling), ratio)
 
 
-def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
+def combined(prepared: BlurredDistances, point: ScorePoint) -> np.ndarray:
     """Maps [n, h, w], before spread, mask and crop; one after another, as the distances may not be in memory."""
     # Pixels alone need no scale of another term: with normalise = "batch", too, all are measured alike.
     ratio = prepared.ratio if point.feature_weight else np.full_like(prepared.ratio, prepared.ratio[0])
@@ -73,10 +73,10 @@ def combined(prepared: Prepared, point: ScorePoint) -> np.ndarray:
 
 
 def mapped(
-    s: DistanceScoreSettings, distances: Distances, points: Sequence[ScorePoint], pictures: Pictures
+    s: DistanceScoreSettings, distances: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures
 ) -> Iterator[Mapped]:
     """As of ``method.Fitted.maps``: what v does not touch is kept for the points that follow."""
-    prepared: dict[tuple, Prepared] = {}
+    prepared: dict[tuple, BlurredDistances] = {}
     for point in points:
         side = (point.layers, point.sigma)
         if side not in prepared:

@@ -25,7 +25,7 @@ from ddad_jax.engine.methods.ddad.evidence import compared_pictures, program_of
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
-from ddad_jax.engine.methods.method import Axis, Plan, Point, Steps, at_dotted, is_count, is_number
+from ddad_jax.engine.methods.method import Plan, Point, SearchableSetting, Steps, at_dotted, is_count, is_finite_number
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE
@@ -46,25 +46,25 @@ class DDAD:
 
     name, title, settings = "ddad", "DDAD", DDADSettings
     costly, cheap = ReconPoint, ScorePoint
-    axes: Mapping[str, Axis] = search.AXES
+    axes: Mapping[str, SearchableSetting] = search.AXES
     searched = ("w", "t_prime", "v")
     printed = ("w", "t_prime", "steps", "eta", "v", "layers")
     apart = ("student",)
 
     def together(self, c: DDADSettings, need: Need) -> None:
-        checks.together(c, need)
+        checks.check_ddad_jointly(c, need)
 
     def doubts(self, c: DDADSettings) -> list[str]:
-        return doubts.doubts(c)
+        return doubts.ddad_doubts(c)
 
     def plan(self, c: DDADSettings, *, sweep: bool) -> Plan:
-        return points.plan(c, sweep=sweep)
+        return points.ddad_plan(c, sweep=sweep)
 
     def point(self, c: DDADSettings) -> Point:
         return points.config_point(c)
 
     def point_of(self, row: Mapping[str, Any]) -> Point:
-        return points.point_of(row)
+        return points.ddad_point_of(row)
 
     def usual(self, c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, float]:
         return search.usual(c, name, names)
@@ -81,10 +81,10 @@ class DDAD:
         return _fitted(c, workdir, params, *adapted, mesh)
 
     def restored(self, c: DDADSettings, workdir: Path, mesh: Mesh | None = None) -> FittedDDAD:
-        params = noise_predictor.restored(c, workdir)
+        params = noise_predictor.restored_params(c, workdir)
         # As ``fit`` has them where there are several devices.
         params = params if mesh is None else jax.tree.map(np.asarray, params)
-        return _fitted(c, workdir, params, *extractor.restored(c, workdir), mesh)
+        return _fitted(c, workdir, params, *extractor.restored_extractor(c, workdir), mesh)
 
     def restored_at(self, c: DDADSettings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedDDAD:
         if numbers["normalise"] != "held_out":
@@ -94,7 +94,7 @@ class DDAD:
             )
         fitted = self.restored(c, workdir)
         if point.costly.model == "student":
-            fitted = fitted.with_student(student.restored(c, workdir, fitted.params))
+            fitted = fitted.with_student(student.restored_student(c, workdir, fitted.params))
         if point.costly.grid != OPTIMISED:
             return fitted
         try:
@@ -112,7 +112,7 @@ class DDAD:
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
         held_out = numbers.get("normalise") == "held_out"
-        ratio = {"ratio": (lambda value: is_number(value) and value > 0, "a number above 0")} if held_out else {}
+        ratio = {"ratio": (lambda value: is_finite_number(value) and value > 0, "a number above 0")} if held_out else {}
         return {
             "clip": (lambda value: isinstance(value, bool), "true or false"),
             "normalise": (lambda value: isinstance(value, str), "held_out or batch"),
@@ -149,7 +149,7 @@ class DDAD:
         return {folder: of(names) for folder, names in parts.items() if (workdir / folder).exists()}
 
     def steps(self, workdir: Path) -> Steps | None:
-        return trajectories.load(workdir)
+        return trajectories.load_trajectory(workdir)
 
     def explained(self, n_train: int, subject: str) -> str:
         return (

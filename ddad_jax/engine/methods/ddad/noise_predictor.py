@@ -18,10 +18,10 @@ from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
-from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, used
+from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
-from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, split
+from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
 
@@ -42,19 +42,19 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
             "ones: expected at least 3 normal pictures in all, or --config.adapt.epochs=0"
         )
     unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
-    tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several()
+    tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
         course = _course(s, c.seed, c.data.flips, data, train_apply(unet), tx, mesh)
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
-        at = at._replace(state=descend(course, s, at, checkpoints, workdir / "train.jsonl", **how))
+        at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
     params = used(s, at.state)
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)
 
 
-def restored(c: DDADSettings, workdir: Path) -> Any:
+def restored_params(c: DDADSettings, workdir: Path) -> Any:
     """The parameters that ``trained`` returned when the training ended; nothing is trained, no data are needed.
 
     Raises:
@@ -67,7 +67,9 @@ def restored(c: DDADSettings, workdir: Path) -> Any:
     return used(c.train, at.state)
 
 
-def _course(s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None) -> Course:
+def _course(
+    s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None
+) -> TrainingTask:
     size, n = s.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
         raise InputError(
@@ -97,10 +99,10 @@ def _course(s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx:
     def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
         images = data.fit.images[batch_indices(step, n, size, seed)[own]]
         x = to_float(_flipped(images, flips, seed, step, own, size))
-        return step_fn(state, split(x, mesh))
+        return step_fn(state, shard_rows(x, mesh))
 
     validate = _validator(s, apply, data.validation.images, mesh)
-    return Course(
+    return TrainingTask(
         names=("train", "training", "trained"),
         update=update,
         told=lambda metrics: {"mse": float(metrics["mse"])},
@@ -146,7 +148,7 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
         total, count = 0.0, 0
         for at, valid in padded_batches(len(chosen), size):
             ours = at[own]
-            errors = loss(params, *split((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
+            errors = loss(params, *shard_rows((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
             total, count = total + float(errors.sum()), count + int(valid.sum()) * len(times)
         return total / count
 

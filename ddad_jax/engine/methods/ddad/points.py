@@ -7,7 +7,7 @@ from typing import Any
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
-from ddad_jax.engine.methods.method import Plan, Point
+from ddad_jax.engine.methods.method import Plan, Point, sigma_scale
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
 
@@ -28,11 +28,6 @@ def point_axes(c: DDADSettings) -> dict[str, Any]:
     """The axes of a grid of that point alone."""
     one = {name: (c.sample[name],) for name in ReconPoint._fields if name != "seed"}
     return {**one, "seed": (c.sweep.seed[0],)}
-
-
-def sigma_scale(c: DDADSettings) -> float:
-    """Deviation: the papers' sigma belongs to 256 px; it scales with the picture."""
-    return c.data.size / 256.0
 
 
 def recon_points(c: DDADSettings, axes: dict[str, Any], section: str) -> list[ReconPoint]:
@@ -71,7 +66,7 @@ def recon_product(c: DDADSettings, axes: dict[str, Any]) -> list[ReconPoint]:
     return points
 
 
-def plan(c: DDADSettings, *, sweep: bool) -> Plan:
+def ddad_plan(c: DDADSettings, *, sweep: bool) -> Plan:
     """The grids of ``c.sweep`` and its parts (with ``sweep``) and always the point of ``c.sample`` and ``c.score``,
     which is the selected one unless ``c.select`` says to choose.
 
@@ -115,8 +110,8 @@ UNSAID = {**ReconPoint._field_defaults, **ScorePoint._field_defaults}
 """What a row of a journal from before a setting existed was made with."""
 
 
-def point_of(row: Mapping[str, Any]) -> Point:
-    """The point of a row: the inverse of ``method.settings_of``, for rows that come from a file.
+def ddad_point_of(row: Mapping[str, Any]) -> Point:
+    """The point of a row: the inverse of ``method.point_settings``, for rows that come from a file.
 
     Raises:
       InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.

@@ -18,7 +18,7 @@ from ddad_jax.engine.figures.frontier import best_spots, frontier
 from ddad_jax.engine.figures.side_by_side import Column
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures, teacher_of
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.ddad.side_by_side import MOST, load, shown
+from ddad_jax.engine.methods.ddad.side_by_side import MOST, load_side_by_side, side_by_side_rows
 from ddad_jax.engine.store.tables import Row, read_jsonl
 from ddad_jax.points import ReconPoint
 
@@ -33,7 +33,7 @@ ENOUGH = 10
 """Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
 
 
-def notes(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
+def network_notes(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
     """On the networks; row: of the selected point."""
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
     learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
@@ -60,7 +60,7 @@ def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def figures(
+def ddad_figures(
     c: DDADSettings, workdir: Path, data: Data, rows: Sequence[Row], epoch: int, folder: Path
 ) -> dict[str, Any]:
     """Fields of ``report.content.Report``; drawn into ``folder``."""
@@ -81,12 +81,12 @@ def figures(
 def gather(c: DDADSettings, workdir: Path, test: ImageSet, rows: Sequence[Row]) -> tuple[ImageSet, list[Column]]:
     """The shown test pictures and their columns: the selected point's fine teacher, that point, and the best ways of
     the frontier; without those that no file has."""
-    at = shown(test, compared_pictures(test, c.teacher_images))
+    at = side_by_side_rows(test, compared_pictures(test, c.teacher_images))
     columns: list[Column] = []
     spots = frontier(rows) if c.teacher else []
     for spot in [*(spot for spot in spots if spot.selected), *best_spots(spots, MOST)]:
         for row in spot.rows:
-            if redrawn := load(workdir, row, at):
+            if redrawn := load_side_by_side(workdir, row, at):
                 if spot.selected:
                     point = ReconPoint(**{name: row[name] for name in ReconPoint._fields})
                     columns.append(Column("fine teacher", teacher_of(point, c.teacher).calls, redrawn.teacher))

@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
-from ddad_jax.engine.methods.method import SIGMA_STEP, Axis
+from ddad_jax.engine.methods.method import SIGMA_STEP, SearchableSetting
 from ddad_jax.points import OPTIMISED
 
 AXES = {
-    "w": Axis("sample.w", 0.0, 6.0, costly=True),
-    "t_prime": Axis("sample.t_prime", 50, 500, whole=True, costly=True),
-    "eta": Axis("sample.eta", 0.0, 1.0, costly=True),
-    "start_noise": Axis("sample.start_noise", 0.0, 1.0, costly=True),
-    "fade": Axis("sample.fade", 0.0, 2.0, costly=True),
-    "rise": Axis("sample.rise", 0.0, 1.0, costly=True),
-    "v": Axis("score.v", 0.0, 20.0),
-    "sigma": Axis("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
+    "w": SearchableSetting("sample.w", 0.0, 6.0, costly=True),
+    "t_prime": SearchableSetting("sample.t_prime", 50, 500, whole=True, costly=True),
+    "eta": SearchableSetting("sample.eta", 0.0, 1.0, costly=True),
+    "start_noise": SearchableSetting("sample.start_noise", 0.0, 1.0, costly=True),
+    "fade": SearchableSetting("sample.fade", 0.0, 2.0, costly=True),
+    "rise": SearchableSetting("sample.rise", 0.0, 1.0, costly=True),
+    "v": SearchableSetting("score.v", 0.0, 20.0),
+    "sigma": SearchableSetting("score.sigma", 0.0, 12.0, step=SIGMA_STEP),
 }
 
 

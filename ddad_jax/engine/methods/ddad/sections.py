@@ -18,7 +18,7 @@ from ddad_jax.engine.settings.setting import (
     TEXT,
     above,
     below_one,
-    is_number,
+    is_real,
     is_whole,
     none_or_more,
     number,
@@ -26,17 +26,17 @@ from ddad_jax.engine.settings.setting import (
     parts,
     range_of,
     setting,
-    several,
     span,
     swept,
-    whole,
+    tuple_of,
+    whole_number,
 )
 from ddad_jax.points import MODELS, OPTIMISED
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 
 _PART = number(0, 1, "a share from 0 to 1")
-_TIME = whole(1, 999)
+_TIME = whole_number(1, 999)
 _W = number(0, expected="a finite number, 0 (no conditioning) or more")
 _ETA = number(0, 1, "a number from 0 (deterministic) to 1 (DDPM variance)")
 _GRID = one_of(*sorted((*GRIDS, OPTIMISED)))
@@ -45,7 +45,7 @@ _SOLVER = one_of(*sorted(SOLVERS))
 _START_NOISE = number(0, expected="0 (the scaled picture) or more, published 1")
 _FADE = number(0, expected="0 (a constant blend) or more, published 1")
 _BLEND_MAX = number(0, expected="0 (no limit) or more, 1 to end at the target")
-_BATCH = whole(1, 2**20)
+_BATCH = whole_number(1, 2**20)
 _DECAY = number(0, expected="0 (none) or more, finite")
 _WEIGHT = number(0, MOST_WEIGHT)
 _DROPOUT = below_one("0 up to below 1")
@@ -53,10 +53,10 @@ _EMA = below_one("0 (none) up to below 1")
 _CLIP = number(0, math.inf, "0 (no clipping) or more")
 _MIN_SNR = number(0, expected="0 (off) or above, usually 5")
 _LAMBDA = number(0, expected="finite, 0 or more")
-_MULTIPLIERS = several(above(0, 1024), most=16)
-_SIDES = several(above(0, expected="the side of a feature map in pixels"))
+_MULTIPLIERS = tuple_of(above(0, 1024), most=16)
+_SIDES = tuple_of(above(0, expected="the side of a feature map in pixels"))
 _RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
-_REUSE = whole(1, expected="1 (every layer at every step) or more steps")
+_REUSE = whole_number(1, expected="1 (every layer at every step) or more steps")
 # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
 _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
@@ -65,15 +65,19 @@ _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 class ModelSettings(Section):
     """The U-Net."""
 
-    base: int = setting(32, whole(1, LONGEST_SIDE), "channels of the first level; 64 DDAD, 32 DDAD-S")
+    base: int = setting(32, whole_number(1, LONGEST_SIDE), "channels of the first level; 64 DDAD, 32 DDAD-S")
     channel_mult: tuple[float, ...] = setting((), _MULTIPLIERS, "a level; empty: the published table for the size")
-    res_blocks: int = setting(2, whole(1, 64), "a level, one more on the way up")
+    res_blocks: int = setting(2, whole_number(1, 64), "a level, one more on the way up")
     attention_sizes: tuple[int, ...] = setting((32, 16, 8), _SIDES, "of feature maps, in pixels, that have attention")
-    heads: int = setting(2, whole(1, LONGEST_SIDE), "of attention; 4 DDAD, 2 DDAD-S")
+    heads: int = setting(2, whole_number(1, LONGEST_SIDE), "of attention; 4 DDAD, 2 DDAD-S")
     dropout: float = setting(0.0, _DROPOUT, "in every block; published 0 for DDAD, 0.3 for DDAD-S")
-    patch: int = setting(1, whole(1, LONGEST_SIDE), "side of the squares of pixels that become channels; published 1")
+    patch: int = setting(
+        1, whole_number(1, LONGEST_SIDE), "side of the squares of pixels that become channels; published 1"
+    )
     predict: str = setting("eps", one_of("eps", "x0"), '| "x0": for small networks and short trainings; published eps')
-    groups: int = setting(32, whole(1, 2**16), "of normalisations; as many as channels loses the time; published 32")
+    groups: int = setting(
+        32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
+    )
     dtype: str = setting("float32", DTYPE, "| bfloat16: what the network computes in; parameters stay float32")
 
 
@@ -100,7 +104,7 @@ class TrainSettings(TrainingSettings):
     """The training of the noise predictor."""
 
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
-    t_max: int = setting(1000, whole(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
+    t_max: int = setting(1000, whole_number(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
     min_snr: float = setting(0.0, _MIN_SNR, "5: weight by min(SNR, 5) / SNR, for short trainings; published 0")
 
 
@@ -112,9 +116,9 @@ class StudentSettings(TrainingSettings):
     steps: int = setting(4000, COUNT, "batches")
     weight_decay: float = setting(0.0, _DECAY, "L2 coupled to the gradient")
     warmup_steps: int = setting(100, none_or_more("no warm-up"), "of a rate that rises from 0")
-    w: tuple[float, float] = setting((0.0, 6.0), span(is_number, 0, 1e6, "from 0 to 1e6"), "it may be asked for")
+    w: tuple[float, float] = setting((0.0, 6.0), span(is_real, 0, 1e6, "from 0 to 1e6"), "it may be asked for")
     t_prime: tuple[int, int] = setting((100, 300), span(is_whole, 1, 999, "from 1 to 999"), "it may be asked for")
-    calls: int = setting(2, whole(1, 2, "1 or 2"), "at most so many a reconstruction")
+    calls: int = setting(2, whole_number(1, 2, "1 or 2"), "at most so many a reconstruction")
     grid: str = setting("trailing", _FORMULA, "of the times it is called at")
     start_noise: float = setting(1.0, _START_NOISE, "as in sample, like the next two: it is asked with them alone")
     fade: float = setting(1.0, _FADE, "as in sample")
@@ -136,7 +140,7 @@ class AdaptSettings(Section):
     epochs: int = setting(8, none_or_more("no adaptation"), "0: no adaptation")
     max_minutes: float = setting(0.0, MINUTES, "0: no limit")
     patience: int = setting(3, none_or_more("run all epochs"), "epochs without a higher contrast before stopping")
-    batch_size: int = setting(8, whole(1, 2**20, "at least 1 pair"), "pairs")
+    batch_size: int = setting(8, whole_number(1, 2**20, "at least 1 pair"), "pairs")
     learning_rate: float = setting(1e-4, above(0), "of AdamW")
     weight_decay: float = setting(0.01, _DECAY, "of AdamW")
     lambda_dl: float = setting(0.1, _LAMBDA, "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA")
@@ -209,7 +213,7 @@ class GridSettings(Section):
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
                    "rise", "reuse", "mask_before")  # fmt: skip
-_PARTS = {name: several(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": several(SEED)}
+_PARTS = {name: tuple_of(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": tuple_of(SEED)}
 
 
 @dataclass(frozen=True)
@@ -245,7 +249,7 @@ class DDADSettings(Settings):
 
     method: str = setting("ddad", TEXT, "what is learnt, and what it measures; the sections of a config are its own")
     teacher: int = setting(
-        0, whole(0, 1000, "0 (none) to 1000"),
+        0, whole_number(0, 1000, "0 (none) to 1000"),
         "steps of a fine teacher whose distance every row then has (teacher_rmse); 0: none; 100 for studies",
     )  # fmt: skip
     teacher_images: int = setting(64, COUNT, "test pictures that distance is measured on at most, spread over them")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ddad_jax.distilled import Trained, require
+from ddad_jax.distilled import Trained, require_distilled_for
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings
 from ddad_jax.errors import InputError
 from ddad_jax.points import OPTIMISED, ReconPoint
@@ -65,10 +65,10 @@ def student_axes(s: StudentSettings, axes: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_point(trained: Trained, point: ReconPoint) -> None:
-    """``distilled.require`` of a student's point."""
+    """``distilled.require_distilled_for`` of a student's point."""
     asked = ("w", "t_prime", "steps", "grid", "start_noise", "fade", "blend_max")
     try:
-        require(trained, **{name: getattr(point, name) for name in asked})
+        require_distilled_for(trained, **{name: getattr(point, name) for name in asked})
     except InputError as error:
         raise InputError(f"model = student: {error} (--config.student, in a new --workdir)") from None
 

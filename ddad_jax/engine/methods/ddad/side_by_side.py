@@ -32,7 +32,7 @@ class Redrawn(NamedTuple):
     teacher: np.ndarray
 
 
-def shown(test: ImageSet, among: np.ndarray) -> np.ndarray:
+def side_by_side_rows(test: ImageSet, among: np.ndarray) -> np.ndarray:
     """Which of the test pictures ``among`` are shown: two with a defect, evenly over the kinds, and two without.
 
     Labels decide here what a reader looks at, and no number.
@@ -50,7 +50,7 @@ def keeper(
     """(point, what made it, x0 and its teacher's of the ``compared_pictures`` [n, h, w, 3]) -> their file, where the
     point has this seed and the w and T' of the selected one; any w and T' while none is selected."""
     among = compared_pictures(test, most)
-    at = shown(test, among)
+    at = side_by_side_rows(test, among)
     rows = [int(np.flatnonzero(among == i)[0]) for i in at]
 
     def keep(point: ReconPoint, made_with: Mapping[str, Any], x0: np.ndarray, teacher: np.ndarray) -> None:
@@ -61,15 +61,17 @@ def keeper(
             return
         x0, teacher = (np.round((np.clip(p.astype(np.float32), -1, 1) + 1) * 127.5).astype(np.uint8) for p in pictures)
         content, made_of = {"at": at, "x0": x0, "teacher": teacher}, {**point._asdict(), **made_with}
-        kept.save(workdir / FOLDER / _name(point), content, made_of, packed=True)
+        kept.save_content(workdir / FOLDER / _name(point), content, made_of, packed=True)
 
     return keep
 
 
-def load(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
+def load_side_by_side(workdir: Path, row: Row, at: np.ndarray) -> Redrawn | None:
     """The pictures ``at`` of the row's point; None where no file has them as the row was made."""
     path = workdir / FOLDER / _name(ReconPoint(**{name: row[name] for name in ReconPoint._fields}))
-    there = kept.load(path, row, ("at", "x0", "teacher"), more=True, otherwise="the report leaves its pictures out")
+    there = kept.load_content(
+        path, row, ("at", "x0", "teacher"), more=True, otherwise="the report leaves its pictures out"
+    )
     return Redrawn(there["x0"], there["teacher"]) if there and np.array_equal(there["at"], at) else None
 
 

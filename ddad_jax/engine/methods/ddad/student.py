@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ddad_jax.checkpoint import Checkpoints, fingerprint
+from ddad_jax.checkpoint import Checkpoints, params_fingerprint
 from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
-from ddad_jax.engine.methods.loop import Course, begun, blank, descend, optimiser_of, trained_steps, used
+from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, trained_steps, used
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.engine.tracking import Write, silent
@@ -47,11 +47,11 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
     fresh = init_state(init_student(build_student(c.model, c.data.size), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
-        state = descend(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
+        state = train_steps(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
     return _told(used(s, state), state)
 
 
-def restored(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
+def restored_student(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     """What ``distilled`` returned when the distillation ended; nothing is trained, no data are needed.
 
     Raises:
@@ -70,7 +70,7 @@ def restored(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
 
 
 def _told(sampled: Any, state: TrainState) -> Distilled:
-    return Distilled(sampled, {"student_steps": int(state.step), "student": fingerprint(sampled)})
+    return Distilled(sampled, {"student_steps": int(state.step), "student": params_fingerprint(sampled)})
 
 
 def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
@@ -78,21 +78,21 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
     file = workdir / "student" / "student.json"
     now = {
         "trained_for": trained_for(c.student, t_max=c.train.t_max)._asdict(),
-        "teacher": {"train_steps": trained_steps(workdir), "parameters": fingerprint(params)},
+        "teacher": {"train_steps": trained_steps(workdir), "parameters": params_fingerprint(params)},
     }
     if not begun:
-        kept.save(file, now, {})
+        kept.save_content(file, now, {})
         return
     mend = f"Delete {file.parent} to train a student for these settings, or name another --workdir"
-    before, _ = kept.read(file, dict.fromkeys(now, dict), mend=mend)
+    before, _ = kept.read_content(file, dict.fromkeys(now, dict), mend=mend)
     there, here = ({**said["trained_for"], "teacher": said["teacher"]} for said in (before, plain(now)))
-    if differing := kept.differences(there, here):
+    if differing := kept.provenance_differences(there, here):
         raise InputError(
             f"{file}: the student was trained for something else or by another teacher ({'; '.join(differing)}). {mend}"
         )
 
 
-def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
+def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
     s, student = c.student, build_student(c.model, c.data.size)
     teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
     lesson_of = lessons(s, c.seed, data, teacher)
@@ -106,7 +106,7 @@ def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> Course:
     def told(metrics: dict[str, Any]) -> dict[str, float]:
         return {f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))}
 
-    return Course(
+    return TrainingTask(
         names=("distil", "distillation", "distilled"),
         update=lambda state, step: step_fn(state, lesson_of(step)),
         told=told,

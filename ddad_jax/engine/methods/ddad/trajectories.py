@@ -16,7 +16,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
 from ddad_jax.engine.methods.method import Point, Steps
 from ddad_jax.engine.store import kept
-from ddad_jax.engine.verdicts.shown import SIDE, shown, thinned
+from ddad_jax.engine.verdicts.shown import SIDE, report_rows, thinned
 from ddad_jax.points import GridKey
 from ddad_jax.sampler import visited
 from ddad_jax.sweep import PairProgram
@@ -79,15 +79,15 @@ def keep(
         ]
         times, x0_hat = (np.stack(part) for part in zip(*each, strict=True))
     content = Steps(at, times, x0_hat)._asdict()
-    hosts.first("trajectory.npz", lambda: kept.save(workdir / NAME, content, _made_with(workdir), packed=True))
+    hosts.first("trajectory.npz", lambda: kept.save_content(workdir / NAME, content, _made_with(workdir), packed=True))
 
 
-def load(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps | None:
+def load_trajectory(workdir: Path, *, otherwise: str = "the report leaves it out") -> Steps | None:
     """What ``keep`` wrote for the point that selected.npz holds; None where there is nothing of it.
 
     otherwise: what happens where there is nothing, for the log.
     """
-    there = kept.load(workdir / NAME, _made_with(workdir), Steps._fields, otherwise=otherwise)
+    there = kept.load_content(workdir / NAME, _made_with(workdir), Steps._fields, otherwise=otherwise)
     return Steps(**there) if there else None
 
 
@@ -98,8 +98,8 @@ def _wanted(most: int, workdir: Path, data: Data, point: Point) -> list[int]:
     height, width = data.test.images.shape[1:3]
     side = -(-max(height, width) // SIDE) if data.view.tiling else 1
     fit = MOST_BYTES // (3 * (height // side) * (width // side) * point[0].steps)
-    at = shown(data.test, kept.read(workdir / "selected.npz")[0]["scores"], min(most, max(1, fit)))
-    there = load(workdir, otherwise="it is made anew")
+    at = report_rows(data.test, kept.read_content(workdir / "selected.npz")[0]["scores"], min(most, max(1, fit)))
+    there = load_trajectory(workdir, otherwise="it is made anew")
     return [] if there and np.array_equal(there.at, at) else at.tolist()
 
 
@@ -116,5 +116,5 @@ def _stitched(x0_hat: np.ndarray, tiling: Tiling) -> np.ndarray:
 def _made_with(workdir: Path) -> dict[str, Any]:
     """What tells the point of selected.npz, and the model that made it, from others."""
     selected, owner = workdir / "selected.npz", workdir / "journal_of.json"
-    point = kept.read(selected)[1] if selected.exists() else None
-    return {"selected": point, "weights": kept.read(owner)[0].get("weights") if owner.exists() else None}
+    point = kept.read_content(selected)[1] if selected.exists() else None
+    return {"selected": point, "weights": kept.read_content(owner)[0].get("weights") if owner.exists() else None}

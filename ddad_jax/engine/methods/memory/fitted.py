@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.backbones import feature_fn
-from ddad_jax.checkpoint import fingerprint
+from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import padded_batches
 from ddad_jax.engine import hosts
@@ -24,7 +24,7 @@ from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
 from ddad_jax.engine.methods.memory.programs import Compiled, in_batches
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Pictures, Point, settings_of
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.tracking import Write, silent
@@ -92,32 +92,36 @@ class FittedMemory:
         return replace(self, memories={point: self._kept(point)})
 
     def _path(self, point: Any) -> Path:
-        said = json.dumps([settings_of(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
+        said = json.dumps([point_settings(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
         return self.workdir / self.method.name / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"
 
     def _made_with(self, point: Any, data: Data) -> dict[str, Any]:
         return {
-            **settings_of(point),
+            **point_settings(point),
             **backbone_columns(self.c.backbone),
             "size": self.c.data.size,
-            "weights": fingerprint(self.variables),
+            "weights": params_fingerprint(self.variables),
             "pictures": fingerprint_in(self.workdir, self.c.data, data.fit),
         }
 
     def _kept(self, point: Any, made_with: Mapping[str, Any] | None = None) -> Remembered:
-        arrays, there = kept.read(self._path(point), mend="The sweep or the evaluation of this workdir makes it")
-        if made_with is not None and (differing := kept.differences(there, json.loads(json.dumps(made_with)))):
+        arrays, there = kept.read_content(
+            self._path(point), mend="The sweep or the evaluation of this workdir makes it"
+        )
+        if made_with is not None and (
+            differing := kept.provenance_differences(there, json.loads(json.dumps(made_with)))
+        ):
             raise InputError(f"{self._path(point)}: was made of something else ({'; '.join(differing[:3])})")
         return _remembered(self._path(point), arrays)
 
     def _remembered(self, point: Any, data: Data) -> Remembered:
         path, made_with = self._path(point), self._made_with(point, data)
-        arrays = kept.load(path, made_with)
+        arrays = kept.load_content(path, made_with)
         if arrays is None:
             started = time.perf_counter()
             arrays = self._made(point, data.fit.images)
             path.parent.mkdir(parents=True, exist_ok=True)
-            kept.save(path, arrays, made_with)
+            kept.save_content(path, arrays, made_with)
             told = self.method.described({name: array.shape for name, array in arrays.items()})
             log.info("%s: %s, in %.0f s", path, told, time.perf_counter() - started)
         return _remembered(path, arrays)
@@ -162,14 +166,14 @@ class FittedMemory:
     def _memory(self, point: Any) -> dict[str, np.ndarray]:
         """Raises InputError where it went, or is not what it was."""
         found = self.memories[point]
-        arrays, _ = kept.read(found.path, mend="The sweep or the evaluation of this workdir makes it")
+        arrays, _ = kept.read_content(found.path, mend="The sweep or the evaluation of this workdir makes it")
         if _remembered(found.path, arrays) != found:
             raise InputError(f"{found.path}: was changed by another program; run this again")
         return arrays
 
     def measure(
         self,
-        pictures: Pictures,
+        pictures: MeasuredPictures,
         points: Sequence[Any],
         *,
         progress: Callable[[int], object] = lambda _: None,
@@ -192,7 +196,7 @@ class FittedMemory:
 
     # --- Judged
 
-    def maps(self, evidence: Any, points: Sequence[Any], pictures: Pictures) -> Iterator[Mapped]:
+    def maps(self, evidence: Any, points: Sequence[Any], pictures: MeasuredPictures) -> Iterator[Mapped]:
         size = (self.c.data.size, self.c.data.size)
         for cheap in points:
             what = ("judge", cheap)
@@ -211,19 +215,25 @@ class FittedMemory:
                 whole, scores = stitch(whole, pictures.tiling), []
             yield Mapped(cheap, whole, {}, np.concatenate(scores) if scores else None)
 
-    def shown(self, evidence: Any, point: Point, pictures: Pictures) -> dict[str, np.ndarray]:
+    def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
 
-    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+    def program(self, point: Point) -> tuple[Callable[[Any, Array], Any], tuple[Variables, dict[str, np.ndarray]]]:
+        """((weights, memory), images [b, h, w, 3] in [-1, 1]) -> maps [b, h, w], or (maps, image scores [b]); and these
+        weights."""
         size, compared = (self.c.data.size, self.c.data.size), self._compared(point.costly)
 
         def maps(weights: Any, images: Array) -> Any:
             made, own = self.method.judge(compared(weights, images), cheap=point.cheap, size=size)
             return made if own is None else (made, own)
 
+        return maps, (self.variables, self._memory(point.costly))
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+        maps, weights = self.program(point)
         return MapDetector(
             maps,
-            jax.tree.map(jnp.asarray, (self.variables, self._memory(point.costly))),
+            jax.tree.map(jnp.asarray, weights),
             spread=constants.spread if point.cheap.standardise else None,
             watched=constants.watched if point.cheap.mask_after else None,
             crop=crop,
@@ -242,9 +252,12 @@ class FittedMemory:
         return {"memory": self.memories[costly].fingerprint}
 
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-        found = self.memories[self.method.point_of(row).costly]
-        c, words = self.c, self.method.described(found.shapes)
-        return [f"Features: {c.backbone.name} as it came, {row['layers']}. Remembered: {words}."], []
+        words = self.described(self.method.point_of(row).costly)
+        return [f"Features: {self.c.backbone.name} as it came, {row['layers']}. Remembered: {words}."], []
+
+    def described(self, costly: Any) -> str:
+        """What is remembered for a point, in words."""
+        return self.method.described(self.memories[costly].shapes)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         return {}
@@ -267,4 +280,4 @@ class FittedMemory:
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:
     in_order = {name: np.asarray(arrays[name]) for name in sorted(arrays)}
-    return Remembered(path, fingerprint(in_order), {name: array.shape for name, array in in_order.items()})
+    return Remembered(path, params_fingerprint(in_order), {name: array.shape for name, array in in_order.items()})

@@ -1,7 +1,8 @@
 """A method that trains nothing: it remembers features of normal pictures, and measures how far others are from them.
 
-What PatchCore and PaDiM share behind the seam. A method of this kind is the mathematics below and its settings; when
-it is made, kept, compared and told is written here and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
+What PatchCore and PaDiM share behind the seam; ``UntrainedMethod`` is what an ensemble of them shares with them. A
+method of this kind is the mathematics below and its settings; when it is made, kept, compared and told is written here
+and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
 
 from abc import ABC, abstractmethod
@@ -16,8 +17,8 @@ from jax.sharding import Mesh
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.memory.sections import together
-from ddad_jax.engine.methods.method import Apart, Axis, Plan, Point, Steps
+from ddad_jax.engine.methods.memory.sections import check_memory_jointly
+from ddad_jax.engine.methods.method import Apart, Plan, Point, SearchableSetting, Steps
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
@@ -26,11 +27,10 @@ from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
 
 
-class MemoryMethod(ABC):
-    """``method.Method``; the abstract functions are a method's own.
+class UntrainedMethod(ABC):
+    """``method.Method`` where nothing is trained; the abstract functions are a method's own.
 
-    name: also of its section of the settings and of its folder in a workdir. settings: all of them. view: those fields
-    of a costly point that decide what is seen of a picture.
+    name: also of its section of the settings. settings: all of them.
     """
 
     name: str
@@ -38,11 +38,93 @@ class MemoryMethod(ABC):
     settings: type[Any]
     costly: type[Any]
     cheap: type[Any]
-    view: tuple[str, ...]
-    axes: Mapping[str, Axis]
+    axes: Mapping[str, SearchableSetting]
     searched: Sequence[str]
     printed: Sequence[str]
     apart: Sequence[str] = ()
+
+    @abstractmethod
+    def random(self, costly: Any) -> bool:
+        """Whether another seed is another result."""
+
+    @abstractmethod
+    def explained(self, n_train: int, subject: str) -> str:
+        """As of ``method.Method``."""
+
+    @abstractmethod
+    def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> Any:
+        """As of ``method.Method``."""
+
+    @abstractmethod
+    def together(self, c: Any, need: Need) -> None:
+        """As of ``method.Method``."""
+
+    @abstractmethod
+    def beside(self, c: Any) -> str:
+        """As of ``method.Method``."""
+
+    def doubts(self, c: Any) -> list[str]:
+        return []
+
+    def origin(self, c: Settings) -> str:
+        return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
+
+    def published(self, c: Settings) -> bool:
+        return False
+
+    def point(self, c: Settings) -> Point:
+        selected = self.plan(c, sweep=False)
+        return Point(selected.costly[0], selected.cheap[0])
+
+    def plan(self, c: Settings, *, sweep: bool) -> Plan:
+        found = points.memory_plan(c, self.costly, self.cheap, sweep=sweep)
+        # Where nothing is drawn every seed is the first.
+        first = c.sweep.seed[0]
+        costly = [point if self.random(point) else point._replace(seed=first) for point in found.costly]
+        return found._replace(costly=[*dict.fromkeys(costly)])
+
+    def point_of(self, row: Mapping[str, Any]) -> Point:
+        return points.memory_point_of(row, self.costly, self.cheap, self.settings, self.name)
+
+    def usual(self, c: Settings, name: str, names: Sequence[str]) -> tuple[float, float]:
+        return self.axes[name].low, self.axes[name].high
+
+    def refused(self, c: Settings, name: str) -> str:
+        return ""
+
+    def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Any:
+        return self.restored(c, workdir, mesh)
+
+    def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Any:
+        return self.restored(c, workdir).with_kept(point.costly)
+
+    def cost(self, c: Any, data: Data) -> Apart:
+        return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
+
+    def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
+        return {"memory": (lambda value: isinstance(value, str), "a fingerprint")}
+
+    def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        return {"memory": row["memory"]}
+
+    def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Nothing: what was made with other settings or of other pictures is made anew."""
+        return {}
+
+    def settled(self, c: Settings, numbers: Mapping[str, Any]) -> Settings:
+        return changed(c, {"score.crop": numbers["crop"]})
+
+    def steps(self, workdir: Path) -> Steps | None:
+        return None
+
+
+class MemoryMethod(UntrainedMethod):
+    """``method.Method``; the abstract functions are a method's own.
+
+    name: also of its folder in a workdir. view: those fields of a costly point that decide what is seen of a picture.
+    """
+
+    view: tuple[str, ...]
 
     # --- The mathematics
 
@@ -72,79 +154,17 @@ class MemoryMethod(ABC):
         """Maps [b, *size] of the evidence, and image scores [b] where the method has its own."""
 
     @abstractmethod
-    def random(self, costly: Any) -> bool:
-        """Whether another seed is another result."""
-
-    @abstractmethod
-    def explained(self, n_train: int, subject: str) -> str:
-        """As of ``method.Method``."""
-
-    @abstractmethod
     def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         """Of arrays of these shapes, in words."""
 
     # --- The rest of ``method.Method``
 
     def together(self, c: Any, need: Need) -> None:
-        together(c, need)
-
-    def doubts(self, c: Any) -> list[str]:
-        return []
-
-    def origin(self, c: Settings) -> str:
-        return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
-
-    def published(self, c: Settings) -> bool:
-        return False
-
-    def point(self, c: Settings) -> Point:
-        selected = self.plan(c, sweep=False)
-        return Point(selected.costly[0], selected.cheap[0])
-
-    def plan(self, c: Settings, *, sweep: bool) -> Plan:
-        found = points.plan(c, self.costly, self.cheap, sweep=sweep)
-        # Where nothing is drawn every seed is the first.
-        first = c.sweep.seed[0]
-        costly = [point if self.random(point) else point._replace(seed=first) for point in found.costly]
-        return found._replace(costly=[*dict.fromkeys(costly)])
-
-    def point_of(self, row: Mapping[str, Any]) -> Point:
-        return points.point_of(row, self.costly, self.cheap, self.settings, self.name)
-
-    def usual(self, c: Settings, name: str, names: Sequence[str]) -> tuple[float, float]:
-        return self.axes[name].low, self.axes[name].high
-
-    def refused(self, c: Settings, name: str) -> str:
-        return ""
+        check_memory_jointly(c, need)
 
     def beside(self, c: Settings) -> str:
         return f"with {self.name}.layers = {'+'.join(getattr(c, self.name).layers)}"
 
-    def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedMemory:
-        return self.restored(c, workdir, mesh)
-
     def restored(self, c: Settings, workdir: Path, mesh: Mesh | None = None) -> FittedMemory:
         variables = load_backbone(c.backbone.name, c.backbone.weights or None)
         return FittedMemory(self, c, workdir, jax.tree.map(np.asarray, variables), mesh)
-
-    def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> FittedMemory:
-        return self.restored(c, workdir).with_kept(point.costly)
-
-    def cost(self, c: Settings, data: Data) -> Apart:
-        return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
-
-    def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
-        return {"memory": (lambda value: isinstance(value, str), "a fingerprint")}
-
-    def numbers(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        return {"memory": row["memory"]}
-
-    def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-        """Nothing: what was made with other settings or of other pictures is made anew."""
-        return {}
-
-    def settled(self, c: Settings, numbers: Mapping[str, Any]) -> Settings:
-        return changed(c, {"score.crop": numbers["crop"]})
-
-    def steps(self, workdir: Path) -> Steps | None:
-        return None

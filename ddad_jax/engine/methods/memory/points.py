@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddad_jax.backbones import BACKBONES
-from ddad_jax.engine.methods.method import Plan, Point, is_number
+from ddad_jax.engine.methods.method import Plan, Point, is_finite_number, sigma_scale
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import Range, settings_in
 from ddad_jax.errors import InputError
 
 
-def sigma_scale(c: Settings) -> float:
-    """Deviation: the papers' sigma belongs to the size of theirs; it scales with the picture."""
-    return c.data.size / 256.0
-
-
-def plan(c: Settings, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
+def memory_plan(c: Settings, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     """The product of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one unless
     ``c.select`` says to choose."""
     own = getattr(c, c.method)
@@ -49,8 +44,8 @@ def _typed(kind: type[Any], name: str, value: Any) -> Any:
     return type(default)(value)
 
 
-def point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settings: type, name: str) -> Point:
-    """The point of a row: the inverse of ``method.settings_of``, for rows that come from a file.
+def memory_point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settings: type, name: str) -> Point:
+    """The point of a row: the inverse of ``method.point_settings``, for rows that come from a file.
 
     Raises:
       InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.
@@ -72,4 +67,4 @@ def point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settin
 
 
 def _positive(value: Any) -> bool:
-    return is_number(value) and value >= 0
+    return is_finite_number(value) and value >= 0

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from ddad_jax.engine.methods.backbone import need_stages
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.engine.settings.sections import ScoreSettings, Settings
-from ddad_jax.engine.settings.setting import BOOL, number, setting, whole
+from ddad_jax.engine.settings.setting import BOOL, number, setting, whole_number
 
-PATCH = whole(1, 99, "an odd side in positions of the first layer, such as 3")
-BATCH = whole(1, 2**20)
+PATCH = whole_number(1, 99, "an odd side in positions of the first layer, such as 3")
+BATCH = whole_number(1, 2**20)
 _SIGMA = number(0, 256, "0 (no blur) to 256, in pixels of a picture of 256")
 
 
@@ -23,7 +23,7 @@ class MapScoreSettings(ScoreSettings):
     )  # fmt: skip
 
 
-def together(c: Settings, need: Need) -> None:
+def check_memory_jointly(c: Settings, need: Need) -> None:
     """What these settings can only break together.
 
     Raises:

@@ -86,7 +86,7 @@ def test_synthetic_defects_decide_where_asked_to(
     networks = network, feature_fn(tiny_runs.BACKBONE, saved)
     program = PairProgram(lambda _: networks, None, alpha_bar=jnp.asarray(alpha_bar_table()))
     fitted = tiny_runs.fitted(c, tmp_path / "sweep", program, epoch=2)
-    (row,) = sweep_rows.run(c, tmp_path / "sweep", asked, fitted, Plan(*([p] for p in config_point(c)), None))
+    (row,) = sweep_rows.compute_rows(c, tmp_path / "sweep", asked, fitted, Plan(*([p] for p in config_point(c)), None))
     assert row["synthetic_image_auroc"] == pytest.approx(worth[2], abs=0.03)
 
     # Epochs judged at another point do not compare with these.

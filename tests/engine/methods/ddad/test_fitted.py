@@ -10,8 +10,8 @@ import tiny_runs
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import Pictures, Point
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.methods.method import MeasuredPictures, Point
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.spilled import Spilled
@@ -33,7 +33,7 @@ def test_reconstructions_are_kept_of_what_is_shown_or_compared(root: Path, data:
     program = PairProgram(
         lambda _: (lambda x, t: jnp.tanh(x), features), None, alpha_bar=jnp.asarray(alpha_bar_table())
     )
-    pictures = pictures_of(data)
+    pictures = measured_pictures(data)
 
     def x0(judged: bool = True, **how: Any) -> Any:
         fitted = tiny_runs.fitted(tiny_runs.config(root, teacher_images=2, **how), tmp_path, program)
@@ -61,7 +61,7 @@ def test_what_is_shown_does_not_depend_on_where_the_evidence_lies(root: Path, tm
     in_memory = Distances(x0, pixel, {"layer2": layer}, np.zeros(n * k))
     features = {"layer2": spilled(layer, tmp_path)}
     on_disk = Distances(spilled(x0[first * k :], tmp_path), spilled(pixel, tmp_path), features, np.zeros(n * k))
-    pictures = Pictures(np.zeros((n * k, 32, 32, 3), np.uint8), first, first, tiling=t)
+    pictures = MeasuredPictures(np.zeros((n * k, 32, 32, 3), np.uint8), first, first, tiling=t)
     fitted = tiny_runs.fitted(tiny_runs.config(root), tmp_path)
     one, other = (fitted.shown(evidence, Point(POINT, SCORE), pictures) for evidence in (in_memory, on_disk))
     assert one.keys() == other.keys() == {"x0", "pixel", "feature"}

@@ -14,13 +14,13 @@ import tiny_runs
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad import grids as ddad_grids
 from ddad_jax.engine.methods.ddad.grids import load_entries, optimised_grids
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.errors import InputError
-from ddad_jax.optimised_grid import Found, search
+from ddad_jax.optimised_grid import OptimisedGrid, optimise_grid
 from ddad_jax.points import GridKey, recon_grid, time_grid
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
@@ -46,11 +46,11 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps of every grid that was searched for, in order."""
     steps: list[int] = []
 
-    def watched(costs: Any, t: Any, measure: Any, k: int, **how: Any) -> Found:
+    def watched(costs: Any, t: Any, measure: Any, k: int, **how: Any) -> OptimisedGrid:
         steps.append(k)
-        return search(costs, t, measure, k, **how)
+        return optimise_grid(costs, t, measure, k, **how)
 
-    monkeypatch.setattr(ddad_grids, "search", watched)
+    monkeypatch.setattr(ddad_grids, "optimise_grid", watched)
     return steps
 
 
@@ -59,7 +59,7 @@ def fail(*args: Any, **how: Any) -> None:
 
 
 def found(c: DDADSettings, workdir: Path, data: Data, params: Any = PARAMS) -> dict[GridKey, TimeGrid]:
-    return optimised_grids(c, workdir, data, params, plan(c, sweep=True).costly)
+    return optimised_grids(c, workdir, data, params, ddad_plan(c, sweep=True).costly)
 
 
 def times(grids: dict[GridKey, TimeGrid]) -> dict[GridKey, list[int]]:
@@ -229,7 +229,7 @@ def test_a_run_finds_its_grids_once_and_its_rows_say_the_times(
     assert json.loads((tmp_path / "calibration.json").read_text())["times"] == selected["times"]
 
     before = table(tmp_path)
-    monkeypatch.setattr(ddad_grids, "search", fail)
+    monkeypatch.setattr(ddad_grids, "optimise_grid", fail)
     monkeypatch.setattr(PairProgram, "compiled", fail)
     run_all(c, tmp_path, sweep=True)
     assert table(tmp_path) == before

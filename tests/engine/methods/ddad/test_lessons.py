@@ -10,7 +10,7 @@ import tiny_runs
 
 from ddad_jax.data import to_float
 from ddad_jax.engine.methods.ddad import lessons
-from ddad_jax.engine.methods.ddad.lessons import damaged, lesson_number, questions, teacher_fn
+from ddad_jax.engine.methods.ddad.lessons import lesson_number, questions, teacher_fn, with_synthetic_defects
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet
 from ddad_jax.engine.methods.ddad.sections import ModelSettings, StudentSettings
 from ddad_jax.sampler import reconstruct
@@ -74,10 +74,10 @@ def test_the_pictures_that_are_drawn_from_stay_as_they_are() -> None:
 
 
 def test_about_so_many_defects_are_painted() -> None:
-    few, more = damaged(IMAGES, 3, 0), damaged(IMAGES, 13, 0)
+    few, more = with_synthetic_defects(IMAGES, 3, 0), with_synthetic_defects(IMAGES, 13, 0)
     assert few.shape == (3, 32, 32, 3) and len(more) == 18
     assert not from_set(more, IMAGES).any()
-    np.testing.assert_array_equal(more, damaged(IMAGES, 13, 0))
+    np.testing.assert_array_equal(more, with_synthetic_defects(IMAGES, 13, 0))
 
 
 @pytest.mark.parametrize("reuse", [1, 3])

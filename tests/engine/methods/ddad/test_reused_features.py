@@ -14,9 +14,9 @@ from ddad_jax.engine.cost.macs import counted
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params, layered
-from ddad_jax.engine.methods.ddad.points import UNSAID, plan
+from ddad_jax.engine.methods.ddad.points import UNSAID, ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.setting_checks import check
+from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
@@ -70,7 +70,7 @@ def test_a_sweep_reuses_the_features_of_the_run_s_own_u_net(params: Any, monkeyp
     c = config(Path(), sample__steps=3, sample__eta=0.0, sweep__reuse=(1, 3))
     program = evidence.program_of(c, params, tiny_runs.variables())
     images = np.random.default_rng(2).integers(0, 256, (2, 32, 32, 3), np.uint8)
-    points = plan(c, sweep=True).costly
+    points = ddad_plan(c, sweep=True).costly
     found = {
         point.reuse: distances.x0
         for point, distances in sweep_distances(program, images, points, chunk=2, keep_x0=True, timer=lambda: 0.0)
@@ -82,9 +82,9 @@ def test_a_sweep_reuses_the_features_of_the_run_s_own_u_net(params: Any, monkeyp
 
 def test_a_plan_takes_reuse_from_the_config_and_puts_points_of_one_program_together() -> None:
     c = config(Path(), sample__steps=4, sweep__reuse=(2, 1), sweep__steps=(4, 2), sweep__w=(0.0, 3.0))
-    todo = plan(c, sweep=True)
+    todo = ddad_plan(c, sweep=True)
     assert [(p.steps, p.reuse) for p in todo.costly] == [(2, 1)] * 2 + [(2, 2)] * 2 + [(4, 1)] * 2 + [(4, 2)] * 2
-    assert plan(config(Path(), sample__steps=4, sample__reuse=2), sweep=False).costly[0].reuse == 2
+    assert ddad_plan(config(Path(), sample__steps=4, sample__reuse=2), sweep=False).costly[0].reuse == 2
 
 
 def test_what_nothing_is_said_of_is_whole() -> None:
@@ -93,13 +93,13 @@ def test_what_nothing_is_said_of_is_whole() -> None:
     with c.unlocked():
         c.sample.reuse = 3
     assert (UNSAID["reuse"], base().sample.reuse, reference(c).sample.reuse) == (1, 1, 1)
-    point = plan(config(Path(), sample__steps=4, sample__reuse=2), sweep=False).costly[0]
+    point = ddad_plan(config(Path(), sample__steps=4, sample__reuse=2), sweep=False).costly[0]
     assert teacher_of(point, 50).reuse == 1 and teacher_of(point, 50) == teacher_of(point._replace(reuse=1), 50)
 
 
 def test_a_student_reuses_nothing() -> None:
     c = config(Path(), sample__steps=2, sample__reuse=2, sweep__model=("teacher", "student"))
-    assert {(p.model, p.reuse) for p in plan(c, sweep=True).costly} == {("teacher", 2), ("student", 1)}
+    assert {(p.model, p.reuse) for p in ddad_plan(c, sweep=True).costly} == {("teacher", 2), ("student", 1)}
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_a_student_reuses_nothing() -> None:
 )
 def test_a_wrong_value_is_named(changes: dict[str, Any], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        plan(check(config(Path(), **changes)), sweep=True)
+        ddad_plan(check_settings(config(Path(), **changes)), sweep=True)

@@ -7,7 +7,7 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.errors import InputError
@@ -17,7 +17,7 @@ BOTH: dict[str, Any] = {"sweep__model": ("teacher", "student")}
 
 
 def points(**changes: Any) -> list[ReconPoint]:
-    return plan(tiny_runs.config(Path("data"), **changes), sweep=True).costly
+    return ddad_plan(tiny_runs.config(Path("data"), **changes), sweep=True).costly
 
 
 def test_the_student_takes_the_steps_it_has_calls_for_and_its_own_grid_and_start() -> None:
@@ -42,7 +42,7 @@ def test_the_student_takes_the_steps_it_has_calls_for_and_its_own_grid_and_start
 
 def test_one_point_may_be_the_students() -> None:
     c = tiny_runs.config(Path("data"), sample__model="student", sample__steps=1)
-    todo = plan(c, sweep=False)
+    todo = ddad_plan(c, sweep=False)
     assert todo.selected is not None
     assert todo.costly == [todo.selected[0]] == [ReconPoint(3.0, 250, 1, 0.0, "trailing", 0, model="student")]
 

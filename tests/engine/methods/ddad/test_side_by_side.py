@@ -16,10 +16,10 @@ from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.figures.side_by_side import Column, side_by_side_figure
 from ddad_jax.engine.methods.ddad import side_by_side
-from ddad_jax.engine.methods.ddad.points import plan
+from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.report import gather
-from ddad_jax.engine.methods.ddad.side_by_side import FOLDER, keeper, load, shown
-from ddad_jax.engine.methods.method import Point, settings_of
+from ddad_jax.engine.methods.ddad.side_by_side import FOLDER, keeper, load_side_by_side, side_by_side_rows
+from ddad_jax.engine.methods.method import Point, point_settings
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
@@ -48,7 +48,7 @@ def x0(seed: int, n: int = 5) -> np.ndarray:
 def row(point: ReconPoint, **more: Any) -> dict[str, Any]:
     """A result row of the point, made with ``MADE``."""
     return {
-        **settings_of(point, SCORE), **MADE, "unet_calls": point.calls, "ms_per_image": 1.0, "image_auroc": 0.9,
+        **point_settings(point, SCORE), **MADE, "unet_calls": point.calls, "ms_per_image": 1.0, "image_auroc": 0.9,
         "teacher_rmse": 0.5 / point.steps, **more,
     }  # fmt: skip
 
@@ -66,22 +66,22 @@ def kept(folder: Path, *points: ReconPoint, **changes: Any) -> Any:
 
 def test_two_defects_evenly_over_the_kinds_and_two_good_ones_are_shown() -> None:
     test = pictures("good", "scratch", "dent", "good", "hole", "good", "scratch")
-    assert shown(test, np.arange(7)).tolist() == [2, 6, 0, 5]
-    assert shown(test, np.array([1, 3, 6])).tolist() == [1, 6, 3]
-    assert shown(pictures("good"), np.arange(1)).tolist() == [0]
+    assert side_by_side_rows(test, np.arange(7)).tolist() == [2, 6, 0, 5]
+    assert side_by_side_rows(test, np.array([1, 3, 6])).tolist() == [1, 6, 3]
+    assert side_by_side_rows(pictures("good"), np.arange(1)).tolist() == [0]
 
 
 def test_what_was_kept_comes_back(tmp_path: Path) -> None:
     kept(tmp_path, POINT)
-    at = shown(TEST, np.arange(5))
-    found = load(tmp_path, row(POINT), at)
+    at = side_by_side_rows(TEST, np.arange(5))
+    found = load_side_by_side(tmp_path, row(POINT), at)
     assert found is not None and found.x0.dtype == np.uint8
     np.testing.assert_allclose(found.x0 / 127.5 - 1, x0(0)[at], atol=0.5 / 127.5 + 1e-3)
     np.testing.assert_allclose(found.teacher / 127.5 - 1, x0(100)[at], atol=0.5 / 127.5 + 1e-3)
-    assert load(tmp_path, {**row(POINT), "test_set": "b"}, at) is None
-    assert load(tmp_path, {**row(POINT), "times": "250-90"}, at) is None
-    assert load(tmp_path, row(POINT), at[:2]) is None
-    assert load(tmp_path, row(POINT._replace(steps=3)), at) is None
+    assert load_side_by_side(tmp_path, {**row(POINT), "test_set": "b"}, at) is None
+    assert load_side_by_side(tmp_path, {**row(POINT), "times": "250-90"}, at) is None
+    assert load_side_by_side(tmp_path, row(POINT), at[:2]) is None
+    assert load_side_by_side(tmp_path, row(POINT._replace(steps=3)), at) is None
 
 
 DAMAGES: dict[str, Callable[[bytes], bytes]] = {
@@ -165,14 +165,16 @@ def program() -> PairProgram:
 
 def test_pictures_change_no_number(root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     c = tiny_runs.config(root, teacher=4, sweep__eta=(0.0, 0.5), sweep__steps=(1, 2), sample__eta=0.0)
-    todo, run = plan(c, sweep=True), program()
+    todo, run = ddad_plan(c, sweep=True), program()
     assert len(todo.costly) == 4
 
     def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return [{k: v for k, v in row.items() if k != "ms_per_image"} for row in rows]
 
     def swept(name: str) -> list[dict[str, Any]]:
-        return sweep_rows.run(c, tmp_path / name, data, tiny_runs.fitted(c, tmp_path / name, run, test=data.test), todo)
+        return sweep_rows.compute_rows(
+            c, tmp_path / name, data, tiny_runs.fitted(c, tmp_path / name, run, test=data.test), todo
+        )
 
     whole = swept("whole")
     assert len(list((tmp_path / "whole" / FOLDER).iterdir())) == len(whole) == 4

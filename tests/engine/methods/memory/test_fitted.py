@@ -14,9 +14,9 @@ from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.method import Pictures
+from ddad_jax.engine.methods.method import MeasuredPictures
 from ddad_jax.engine.methods.table import METHODS
-from ddad_jax.engine.sweep.rows import pictures_of
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import stitch, tiling
 
@@ -107,7 +107,7 @@ def test_a_memory_that_was_changed_meanwhile_is_not_used(fitted: FittedMemory, d
     (theirs,), (ours,) = other.memories.values(), one.memories.values()
     shutil.copy(theirs.path, ours.path)
     with pytest.raises(InputError, match="was changed by another program; run this again"):
-        next(one.measure(pictures_of(data), [point]))
+        next(one.measure(measured_pictures(data), [point]))
 
 
 def test_a_run_says_what_it_remembers(fitted: FittedMemory, data: Data) -> None:
@@ -121,7 +121,7 @@ def test_a_run_says_what_it_remembers(fitted: FittedMemory, data: Data) -> None:
 def test_maps_of_tiles_are_put_together(fitted: FittedMemory, data: Data) -> None:
     point, t = fitted.method.point(fitted.c), tiling((32, 48), 32, overlap=16)
     images = np.random.default_rng(0).integers(0, 256, (3 * t.count, 32, 32, 3), np.uint8)
-    pictures, ready = Pictures(images, 1, 1), fitted.ready([point.costly], data)
+    pictures, ready = MeasuredPictures(images, 1, 1), fitted.ready([point.costly], data)
     (measured,) = ready.measure(pictures, [point.costly])
     (apart,), (whole,) = (
         ready.maps(measured.evidence, [point.cheap], p) for p in (pictures, pictures._replace(tiling=t))

@@ -1,0 +1,175 @@
+"""Several methods that have learnt from the same pictures, and the mean of their maps.
+
+Each map is brought to the same unit by what it does to held-out normal pictures,
+
+    (map - usual) / (largest - usual),
+
+``usual`` the median of their pixels, ``largest`` the mean over pictures of a map's largest value: 0 is an ordinary
+pixel, 1 the worst one of an ordinary picture, whichever method says so.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
+from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, EnsembleSettings, Members
+from ddad_jax.engine.methods.memory.fitted import FittedMemory
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.picture_program import MapDetector
+from ddad_jax.types import Array
+
+if TYPE_CHECKING:
+    from ddad_jax.engine.methods.ensemble.method import Ensemble
+
+
+class Unit(NamedTuple):
+    """Of a member's maps: the value of an ordinary pixel, and that of the worst one of an ordinary picture."""
+
+    usual: float
+    largest: float
+
+    def __call__(self, maps: Any) -> Any:
+        return (maps - np.float32(self.usual)) / np.float32(max(self.largest - self.usual, 1e-12))
+
+    @classmethod
+    def of(cls, normal: np.ndarray) -> "Unit":
+        """normal: maps of held-out normal pictures, [n, h, w]."""
+        return cls(float(np.median(normal)), float(normal.max(axis=(1, 2)).mean()))
+
+
+def unit_columns(name: str) -> tuple[str, str]:
+    """Names of a member's ``Unit`` in a row."""
+    return f"{name}_usual", f"{name}_largest"
+
+
+@dataclass(frozen=True)
+class FittedEnsemble:
+    """``method.Fitted``. fitted: the members that were asked for so far, by name."""
+
+    method: "Ensemble"
+    c: EnsembleSettings
+    fitted: Mapping[str, FittedMemory]
+
+    @property
+    def weights(self) -> Any:
+        """Those of the feature network: of every member the same."""
+        return next(iter(self.fitted.values())).weights
+
+    def _points(self, name: str) -> Point:
+        return MEMBERS[name].point(self.fitted[name].c)
+
+    def ready(
+        self, points: Sequence[Members], data: Data, write: Write = silent, *, make: bool = True
+    ) -> "FittedEnsemble":
+        ready = {
+            name: fitted.ready([self._points(name).costly], data, write, make=make)
+            if any(name in point.members for point in points)
+            else fitted
+            for name, fitted in self.fitted.items()
+        }
+        return replace(self, fitted=ready)
+
+    def with_kept(self, point: Members) -> "FittedEnsemble":
+        """The same, ready for a point, without any picture.
+
+        Raises:
+          InputError: the workdir does not hold the memory of a member.
+        """
+        kept = {name: self.fitted[name].with_kept(self._points(name).costly) for name in point.members}
+        return replace(self, fitted={**self.fitted, **kept})
+
+    def measure(
+        self,
+        pictures: MeasuredPictures,
+        points: Sequence[Members],
+        *,
+        progress: Callable[[int], object] = lambda _: None,
+        judged: Mapping[Members, Mapping[str, Any]] = {},  # noqa: B006 - never written to
+        selected: Point | None = None,
+    ) -> Iterator[Measured]:
+        measured: dict[str, Measured] = {}
+        for point in points:
+            for name in point.members:
+                if name not in measured:
+                    (measured[name],) = self.fitted[name].measure(pictures, [self._points(name).costly])
+            evidence = {name: measured[name].evidence for name in point.members}
+            progress(len(pictures.images))
+            yield Measured(point, evidence, np.sum([measured[name].seconds for name in point.members], axis=0), {})
+
+    def maps(self, evidence: Any, points: Sequence[EnsembleMap], pictures: MeasuredPictures) -> Iterator[Mapped]:
+        total: Any = None
+        columns = {column: float("nan") for name in MEMBERS for column in unit_columns(name)}
+        for name, of_member in evidence.items():
+            (mapped,) = self.fitted[name].maps(of_member, [self._points(name).cheap], pictures)
+            unit = Unit.of(mapped.maps[: pictures.n_normal])
+            columns |= dict(zip(unit_columns(name), unit, strict=True))
+            in_unit = unit(mapped.maps) / np.float32(len(evidence))
+            total = in_unit if total is None else np.add(total, in_unit, out=total)
+        for cheap in points:
+            yield Mapped(cheap, total, columns)
+
+    def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
+        return {}
+
+    def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
+        members = point.costly.members
+        parts = {name: self.fitted[name].program(self._points(name)) for name in members}
+        units = {name: Unit(*(numbers[column] for column in unit_columns(name))) for name in members}
+
+        def maps(weights: Any, images: Array) -> Array:
+            of_members = []
+            for name, (function, _) in parts.items():
+                made = function((weights["features"], weights[name]), images)
+                of_members.append(units[name](made[0] if isinstance(made, tuple) else made))
+            return sum(of_members[1:], of_members[0]) / len(of_members)
+
+        memories = {name: memory for name, (_, (_, memory)) in parts.items()}
+        weights = {"features": self.weights, **memories}
+        return MapDetector(
+            maps,
+            jax.tree.map(jax.numpy.asarray, weights),
+            spread=constants.spread if point.cheap.standardise else None,
+            watched=constants.watched if point.cheap.mask_after else None,
+            crop=crop,
+        )
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        return backbone_columns(self.c.backbone)
+
+    def columns_at(self, costly: Members) -> dict[str, Any]:
+        return self.asks(costly)
+
+    def asks(self, costly: Members) -> dict[str, Any]:
+        memories = [self.fitted[name].asks(self._points(name).costly)["memory"] for name in costly.members]
+        return {"memory": "+".join(memories)}
+
+    def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+        names = self.method.point_of(row).costly.members
+        said = [f"{MEMBERS[name].title}: {self.fitted[name].described(self._points(name).costly)}" for name in names]
+        return [f"Features: {self.c.backbone.name} as it came. Remembered: {'; '.join(said)}."], []
+
+    def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
+        return {}
+
+    def keep_steps(self, data: Data, point: Point) -> None:
+        """There are none."""
+
+    @property
+    def compilations(self) -> int:
+        return sum(fitted.compilations for fitted in self.fitted.values())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
+
+    @property
+    def networks(self) -> dict[str, Any]:
+        return {"size": self.c.data.size, **self.identity}

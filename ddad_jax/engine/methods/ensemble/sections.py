@@ -1,0 +1,74 @@
+"""Settings of a run that several methods judge together, and what each of them is given of these."""
+
+from dataclasses import dataclass, fields
+from typing import Any, NamedTuple
+
+from ddad_jax.engine.methods.memory.method import MemoryMethod
+from ddad_jax.engine.methods.memory.sections import BATCH
+from ddad_jax.engine.methods.padim import GaussianSettings, PaDiM
+from ddad_jax.engine.methods.patchcore import BankSettings, PatchCore
+from ddad_jax.engine.settings.section import Section
+from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
+from ddad_jax.engine.settings.setting import TEXT, Range, setting, swept
+
+MEMBERS: dict[str, MemoryMethod] = {method.name: method for method in (PaDiM(), PatchCore())}
+"""The methods that an ensemble may be of: those that take minutes. A new one is a word here and a section below."""
+
+_MEMBERS = Range(
+    lambda v: isinstance(v, tuple) and 0 < len(v) == len({*v}) and {*v} <= {*MEMBERS},
+    f"one or several of {', '.join(MEMBERS)}, each once",
+)
+
+
+class Members(NamedTuple):
+    """Who judges. Fields: as in ``EnsembleSection``."""
+
+    members: tuple[str, ...] = tuple(MEMBERS)
+    seed: int = 0
+
+
+class EnsembleMap(NamedTuple):
+    """What becomes of the mean map. Fields: as in ``ScoreSettings``."""
+
+    standardise: bool = False
+    mask_after: bool = False
+
+
+@dataclass(frozen=True)
+class MembersSettings(Section):
+    """The methods whose maps are averaged; each has its own section."""
+
+    origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
+    members: tuple[str, ...] = setting(
+        tuple(MEMBERS), _MEMBERS, "of the ensemble; a single one is that method, its map in other units"
+    )
+    batch_size: int = setting(16, BATCH, "pictures in one call, of every member")
+
+
+@dataclass(frozen=True)
+class MembersSweepSettings(SweepSettings):
+    """What a sweep tries besides the point above; an empty tuple means that point's value alone."""
+
+    members: tuple[tuple[str, ...], ...] = swept(MembersSettings, "members")
+
+
+@dataclass(frozen=True)
+class EnsembleSettings(Settings):
+    """Of a run of an ensemble."""
+
+    method: str = setting(
+        "ensemble", TEXT, "what is learnt, and what it measures; the sections of a config are its own"
+    )
+    ensemble: MembersSettings = MembersSettings()
+    padim: GaussianSettings = GaussianSettings()
+    patchcore: BankSettings = BankSettings()
+    sweep: MembersSweepSettings = MembersSweepSettings()
+
+
+def member_settings(c: EnsembleSettings, name: str) -> Any:
+    """Of a run of that member by itself: the pictures, the view and the features of the ensemble's, its own section,
+    its own usual way to a map."""
+    usual = MEMBERS[name].settings()
+    common = {each.name: c[each.name] for each in fields(Settings) if each.name not in ("method", "score", "sweep")}
+    own = type(usual[name])(**{**dict(c[name].items()), "batch_size": c.ensemble.batch_size})
+    return type(usual)(**common, **{name: own})
