@@ -21,6 +21,22 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_enable_x64", False)
 
 
+LONG = (
+    "engine/test_kill_and_resume.py", "engine/test_pipeline.py", "engine/methods/test_every_method.py",
+    "experiments/papers/test_line_clearance.py", "engine/methods/ddad/test_student.py", "engine/test_hosts.py",
+    "engine/methods/ddad/test_grids.py", "launch/test_local.py", "engine/sweep/test_shards.py", "test_mesh.py",
+    "colab/test_notebooks.py", "experiments/papers/test_paper_runs.py", "engine/search/test_search.py",
+    "engine/detector/test_frames.py", "test_docs.py", "test_packaging.py", "launch/test_ssh.py", "test_golden_adapt.py",
+    "test_golden_train.py", "test_golden_unet.py", "test_golden_features.py",
+)  # fmt: skip
+"""Files that take longest. They begin, so that no worker ends with one of them while the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    at = {Path(__file__).parent / name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: at.get(item.path, len(at)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The folder of compiled programs, for subprocesses too: of this session, or JAX_COMPILATION_CACHE_DIR."""
