@@ -4,6 +4,7 @@ Most of a test's time goes into compiling, so programs are optimised less than i
 all files, workers (pytest-xdist) and subprocesses of a session.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     at = {Path(__file__).parent / name: i for i, name in enumerate(LONG)}
     items.sort(key=lambda item: at.get(item.path, len(at)))
+
+
+def pytest_collection_finish() -> None:
+    """What is imported now stays: the collector of garbage need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

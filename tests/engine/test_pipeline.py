@@ -34,7 +34,7 @@ def table(workdir: Path) -> list[dict[str, str]]:
 
 
 class Run:
-    """One full run, as ``python -m experiments.sweep`` does it, with a real U-Net and a small extractor."""
+    """One full run, as ``python -m experiments.sweep`` does it, with small networks."""
 
     def __init__(self, base: Path) -> None:
         self.root, self.workdir = tiny_runs.folder(base / "data"), base / "w"
@@ -51,6 +51,7 @@ class Run:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
         drawn_figures(patch.setattr)
         run_all(run.config, run.workdir, sweep=True)
@@ -108,8 +109,8 @@ def fail(*args: Any, **how: Any) -> None:
     raise AssertionError("computed again")
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tiny_runs.small_backbone(monkeypatch.setattr)
     monkeypatch.setattr(noise_predictor, "train_step", fail)
     monkeypatch.setattr(extractor, "adapt_step", fail)
     monkeypatch.setattr(PairProgram, "compiled", fail)
@@ -125,8 +126,8 @@ def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch,
         run_all(tiny_runs.config(finished.root, **finished.changes, train__steps=7), workdir, sweep=True)
 
 
-def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_runs.small_backbone(monkeypatch.setattr)
+@pytest.mark.usefixtures("quick")
+def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path) -> None:
     run_all(finished.config, tmp_path / "w", sweep=True)
     assert table(tmp_path / "w") == table(finished.workdir)
     scores = [(workdir / "scores.csv").read_bytes() for workdir in (tmp_path / "w", finished.workdir)]
