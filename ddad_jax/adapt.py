@@ -171,7 +171,8 @@ def adapt_step(
     """One update of the live extractor on a batch of reconstructions and their targets.
 
     Args:
-      x0: reconstructions [b, h, w, 3], about [-1, 1], of other normal images steered towards ``y``.
+      x0: reconstructions [b, h, w, 3], about [-1, 1], that show ``y`` (``pair_shares``): of other normal images steered
+        towards it, or of ``y`` itself.
       y: targets [b, h, w, 3] in [-1, 1].
       frozen_variables: of Fz, evaluated with its stored statistics.
       backbone, tx, batch_norm, feature_size: bound by the caller before ``jit``.
@@ -252,3 +253,54 @@ def pairs(n: int, batch_size: int, *, epoch: int, seed: int) -> tuple[np.ndarray
     half = min(batch_size, n) // 2
     order = epoch_order(n, 2 * half, epoch, seed)
     return order[:, :half], order[:, half:]
+
+
+def self_pairs(n: int, batch_size: int, *, epoch: int, seed: int) -> np.ndarray:
+    """Who is reconstructed towards itself in one epoch; *host*. A pure function of its arguments.
+
+      Deviation: the paper reconstructs another picture towards the target (``pairs``), which shows the target only
+      where guidance is strong and begins late. Scoring reconstructs a picture towards itself, so self pairs show the
+      extractor exactly what it has to ignore.
+
+    Args:
+      n: number of normal images, >= 1.
+      batch_size: images a step, >= 1; epoch, seed: as of ``pairs``.
+
+    Returns:
+      int32 [steps, min(batch_size, n)]; none twice in an epoch.
+    """
+    return epoch_order(n, min(batch_size, n), epoch, seed)
+
+
+class PairShares(NamedTuple):
+    """How much of two pictures a reconstruction shows. target: of y. other: of the other one."""
+
+    target: float
+    other: float
+
+    @property
+    def share(self) -> float:
+        """target / (|target| + |other|), 0 to 1: of what it shows of the two, how much is the target."""
+        both = abs(self.target) + abs(self.other)
+        return max(self.target, 0.0) / both if both else 0.0
+
+
+def pair_shares(x0: np.ndarray, y: np.ndarray, other: np.ndarray, mean: np.ndarray) -> PairShares:
+    """Least squares of x0 on its target and another picture, over a batch; no label; *host*.
+
+        min_{a, b}  sum |(x0 - m) - a (other - m) - b (y - m)|^2
+
+    Eq. 10 makes F(x0) and F(y) equal, which says what reconstruction does only where x0 shows y: b near 1, a near 0.
+
+    Args:
+      x0, y, other: [b, h, w, c]. other: what the reconstruction began from, or where that is y, an unrelated picture.
+      mean: m, of normal pictures, [h, w, c].
+
+    Returns:
+      (1, 0) where y and the other picture cannot be told apart.
+    """
+    r, a, b = ((image - mean).astype(np.float64).ravel() for image in (x0, other, y))
+    gram = np.array([[b @ b, a @ b], [a @ b, a @ a]])
+    if np.linalg.det(gram) <= 1e-6 * gram[0, 0] * gram[1, 1]:
+        return PairShares(1.0, 0.0)
+    return PairShares(*(float(value) for value in np.linalg.solve(gram, np.array([b @ r, a @ r]))))

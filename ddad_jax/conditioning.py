@@ -12,7 +12,7 @@ import math
 
 import jax.numpy as jnp
 
-from ddad_jax.schedule import alpha_bar_at, per_image, perturb
+from ddad_jax.schedule import T, alpha_bar_at, per_image, perturb
 from ddad_jax.types import Array, EpsFn, Image
 
 
@@ -36,6 +36,8 @@ def conditioned(
     alpha_bar: Array,
     fade: Array | float = 1.0,
     blend_max: Array | float = math.inf,
+    blend_low: Array | float = 0,
+    blend_high: Array | float = T - 1,
 ) -> EpsFn:
     """eps_hat = eps - w sqrt(1 - alpha_bar_t) (y_t - x_t), where
 
@@ -51,6 +53,9 @@ def conditioned(
         last, above 1 it lets go sooner. Scalar or [b].
       blend_max: Deviation: the blend is at most this; published without a limit. 1 ends at the target and never
         beyond it. Scalar or [b].
+      blend_low, blend_high: Deviation: the blend acts at times from the one to the other, and at others the
+        network is left as it is; published at all times. Scalar or [b]. After Kynkaanniemi et al.
+        2024, guidance in an interval.
 
     Source: DDAD Eq. 6 and Algorithm 1, lines 3 and 4.
 
@@ -69,6 +74,7 @@ def conditioned(
         y_t = perturb(y, eps, a)
         # (1 - a) (1 - a)^(fade - 1), so that the published fade leaves the equation as it stands.
         blend_w = jnp.minimum(w * (1.0 - a) ** (jnp.asarray(fade) - 1.0), blend_max / (1.0 - a))
+        blend_w = jnp.where((t >= blend_low) & (t <= blend_high), blend_w, 0.0)
         return eps - per_image(blend_w, x_t) * per_image(jnp.sqrt(1.0 - a), x_t) * (y_t - x_t)
 
     return conditioned_eps

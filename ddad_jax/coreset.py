@@ -24,6 +24,21 @@ class Chosen(NamedTuple):
     radius: Array
 
 
+def drawn_evenly(places: np.ndarray, share: float) -> np.ndarray:
+    """Which of the rows at these places of a long list are among a share of it that is spread over all; *host*.
+
+    The list's own period (positions of a picture) does not matter: kept are the places i whose i / golden ratio has a
+    fractional part below the share (a Kronecker sequence), without random numbers.
+
+    Args:
+      places: int [n]. share: in (0, 1].
+
+    >>> drawn_evenly(np.arange(8), 0.5).tolist()
+    [True, False, True, False, True, True, False, True]
+    """
+    return np.mod(places * ((np.sqrt(5.0) - 1) / 2), 1.0) < share
+
+
 @partial(jax.jit, static_argnames="n")
 def farthest(rows: Array, anchor: Array, n: int) -> Chosen:
     """n times the row that is farthest, by Euclid, from all that came before it; the lowest of equals.

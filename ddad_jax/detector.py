@@ -10,12 +10,12 @@ import numpy as np
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance
 from ddad_jax.errors import InputError
-from ddad_jax.first_pass import SIGMA, First, first_pass, start_times
+from ddad_jax.first_pass import FIRST_PASS_UPSAMPLING, SIGMA, First, first_pass, start_times
 from ddad_jax.mesh import copied, own_rows
 from ddad_jax.picture_program import Detection, PictureProgram, on_device, require_batch
 from ddad_jax.points import GridKey, ReconPoint, ScorePoint, time_grid
 from ddad_jax.score import Spread, anomaly_map, image_score, maps_and_scores
-from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask
+from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask, way_of
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 
@@ -110,8 +110,8 @@ class Detector(PictureProgram):
         """
         if calibration.first is not None:
             pairs = pairs._replace(grid=self._rising(weights, pairs, calibration.first))
-        _, pixel, layers = self.program.function(weights, pairs, self.point.solver, self.point.reuse)
-        d_f = feature_distance(layers, self.score.layers, pixel.shape[1])
+        _, pixel, layers = self.program.function(weights, pairs, **way_of(self.point))
+        d_f = feature_distance(layers, self.score.layers, pixel.shape[1], upsampling=self.score.upsampling)
         return detection(pixel, d_f, calibration, score=self.score, crop=self.crop)
 
     def _rising(self, weights: object, pairs: PairInput, first: First) -> TimeGrid:
@@ -119,8 +119,8 @@ class Detector(PictureProgram):
         once, p = first_pass(self.point), pairs.images.shape[0]
         start: Any = [jnp.broadcast_to(jnp.asarray(a)[..., None], (*a.shape, p)) for a in time_grid(once)]
         called = pairs._replace(grid=TimeGrid(*start), eta=jnp.full_like(pairs.eta, once.eta))
-        _, pixel, layers = self.program.function(weights, called, once.solver, once.reuse)
-        d_f = feature_distance(layers, tuple(sorted(layers)), pixel.shape[1])
+        _, pixel, layers = self.program.function(weights, called, **way_of(once))
+        d_f = feature_distance(layers, tuple(sorted(layers)), pixel.shape[1], upsampling=FIRST_PASS_UPSAMPLING)
         scores = image_score(anomaly_map(pixel, d_f, v=1.0, ratio=first.ratio, sigma=SIGMA * pixel.shape[1]))
         rank = jnp.searchsorted(jnp.asarray(first.scores), scores, side="left")
         # A score that is no number is not unusual.

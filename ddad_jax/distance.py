@@ -1,11 +1,12 @@
 """L3. How far an image is from its reconstruction: per pixel, and per patch of deep features."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import jax.numpy as jnp
 
-from ddad_jax.image import upsample
+from ddad_jax.errors import InputError
+from ddad_jax.image import between_centres, upsample
 from ddad_jax.types import Array, Image
 
 
@@ -60,12 +61,26 @@ def feature_distances(features_x0: Mapping[str, Array], features_y: Mapping[str,
     }
 
 
-def feature_distance(distances: Mapping[str, Array], layers: Sequence[str], size: int) -> Array:
-    """D_f = sum over layers of the distances upsampled with aligned corners to [b, size, size].
+UPSAMPLING: dict[str, Callable[[Array, int], Array]] = {
+    "half_pixel": lambda x, size: between_centres(x, (size, size)),
+    "align_corners": upsample,
+}
+"""How maps [b, h, w, c] of a layer are brought to size x size."""
+
+
+def feature_distance(
+    distances: Mapping[str, Array], layers: Sequence[str], size: int, *, upsampling: str = "half_pixel"
+) -> Array:
+    """D_f = sum over layers of the distances upsampled bilinearly to [b, size, size].
 
     Args:
       distances: what ``feature_distances`` returned.
       layers: the set J; the paper uses layer2 and layer3.
+      upsampling: one of UPSAMPLING. Deviation: "half_pixel", so that a patch of a stride stays where its pixels are;
+        published "align_corners", which moves those at the border outwards by up to half a stride.
+
+    Raises:
+      InputError: another ``upsampling``.
 
     Source: DDAD Eq. 8.
 
@@ -74,5 +89,7 @@ def feature_distance(distances: Mapping[str, Array], layers: Sequence[str], size
     >>> d_f.shape, round(float(d_f[0, 3, 3]), 3)
     ((1, 8, 8), 1.5)
     """
-    parts = [upsample(distances[layer][..., None], size)[..., 0] for layer in layers]
-    return jnp.stack(parts).sum(0)
+    if upsampling not in UPSAMPLING:
+        raise InputError(f"upsampling = {upsampling!r}: expected {' or '.join(UPSAMPLING)}")
+    enlarged = UPSAMPLING[upsampling]
+    return jnp.stack([enlarged(distances[layer][..., None], size)[..., 0] for layer in layers]).sum(0)

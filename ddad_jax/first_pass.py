@@ -17,6 +17,10 @@ SIGMA = 4.0 / 256.0
 """Of the blur of a first pass's maps, as a share of the side: the paper's, whatever the score's own is swept over."""
 
 
+FIRST_PASS_UPSAMPLING = "align_corners"
+"""Of a first pass's features, whatever the score's own: its score is the largest value of a map, wherever that is."""
+
+
 class First(NamedTuple):
     """What the start time of a new picture needs from held-out normal images. ratio: r of their first pass; not a
     number where that diverged. scores: theirs, rising, float32 [m], m >= 1."""
@@ -31,7 +35,7 @@ StartTimes = Mapping[ReconPoint, np.ndarray]
 
 def first_pass(point: ReconPoint) -> ReconPoint:
     """The point whose distances decide the start times of ``point``: one call at its T', all else the same."""
-    return point._replace(steps=1, solver="ddim", eta=0.0, grid="trailing", rise=0.0, reuse=1)
+    return point._replace(steps=1, solver="ddim", eta=0.0, grid="trailing", rise=0.0, reuse=1, draws=1, start="noise")
 
 
 def first_ratio(distances: Distances, n_normal: int) -> float:
@@ -44,13 +48,16 @@ def first_ratio(distances: Distances, n_normal: int) -> float:
       InputError: as ``scale_from_normal``.
     """
     layers = tuple(sorted(distances.features))
-    return scale_from_normal(*blurred(distances, layers, 0.0, rows=slice(0, n_normal))).ratio
+    return scale_from_normal(
+        *blurred(distances, layers, 0.0, upsampling=FIRST_PASS_UPSAMPLING, rows=slice(0, n_normal))
+    ).ratio
 
 
 def first_scores(distances: Distances, *, ratio: float, sigma: float) -> np.ndarray:
     """Image scores [n] of a first pass: every layer the distances hold, v = 1, blurred by ``sigma`` pixels."""
     layers = tuple(sorted(distances.features))
-    return np.asarray(image_score(combine(*blurred(distances, layers, sigma), v=1.0, ratio=np.float32(ratio))))
+    both = blurred(distances, layers, sigma, upsampling=FIRST_PASS_UPSAMPLING)
+    return np.asarray(image_score(combine(*both, v=1.0, ratio=np.float32(ratio))))
 
 
 def unusual(scores: np.ndarray, n_normal: int) -> np.ndarray:

@@ -10,7 +10,6 @@ so the error of one step between any two of the teacher's times follows from wha
 call of the network.
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -61,8 +60,7 @@ def run_teacher(
     noise_fn: NoiseFn,
     solver: Solver = DDIM,
     start_noise: Array | float = 1.0,
-    fade: Array | float = 1.0,
-    blend_max: Array | float = math.inf,
+    **steering: Any,
 ) -> Teacher:
     """One fine run with eta = 0 on normal images, towards themselves, and what its predictions do with errors.
 
@@ -76,7 +74,7 @@ def run_teacher(
       solver: of the teacher. One of second order is closer to the exact solution for the same N.
       the rest: of ``reconstruct``.
     """
-    steered = conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar, fade=fade, blend_max=blend_max)
+    steered = conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar, **steering)
     start = alpha_bar_at(alpha_bar, jnp.asarray(grid.start))
     x_start = perturb(y, per_image(start_noise, y) * noise_fn(jnp.asarray(0)), start)
     run = trajectory(steered, x_start, grid, eta=0.0, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver)

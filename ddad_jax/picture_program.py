@@ -10,6 +10,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.score import Spread, maps_and_scores
@@ -95,9 +96,11 @@ class PictureProgram(ABC):
 
 
 class PictureBatch(NamedTuple):
-    """Pictures and nothing else. images: uint8 [b, h, w, 3]."""
+    """Pictures and nothing else. images: uint8 [b, h, w, 3]. seeds: of each picture's noise, of its own content, uint32
+    [b]."""
 
     images: Any
+    seeds: Any
 
 
 class Held(NamedTuple):
@@ -111,7 +114,8 @@ class MapDetector(PictureProgram):
     """The program of a method that has one map function.
 
     Args:
-      maps: (weights, images [b, h, w, 3] in [-1, 1]) -> maps [b, h, w], or (maps, image scores [b]).
+      maps: (weights, images [b, h, w, 3] in [-1, 1], seeds of their noise) -> maps [b, h, w], or (maps, image scores
+        [b]).
       weights: a tree of arrays.
       spread: of held-out normal maps before the crop, where maps are measured in it. watched: bool [h, w], where they
         are silent elsewhere. Where there is one of them, or a crop, a picture's score is the largest value of its map.
@@ -120,7 +124,7 @@ class MapDetector(PictureProgram):
 
     def __init__(
         self,
-        maps: Callable[[Any, Array], Any],
+        maps: Callable[[Any, Array, Array], Any],
         weights: Any,
         *,
         spread: Spread | None = None,
@@ -132,7 +136,7 @@ class MapDetector(PictureProgram):
         super().__init__(copied(weights, mesh), copied(jax.tree.map(on_device, Held(spread, watched)), mesh), mesh)
 
     def function(self, weights: Any, inputs: PictureBatch, constants: Held) -> Detection:
-        made = self._maps(weights, to_float(inputs.images))
+        made = self._maps(weights, to_float(inputs.images), inputs.seeds)
         maps, own = made if isinstance(made, tuple) else (made, None)
         judged = constants.spread is not None or constants.watched is not None or self._crop
         maps, scores = maps_and_scores(maps, spread=constants.spread, watched=constants.watched, crop=self._crop)
@@ -140,13 +144,14 @@ class MapDetector(PictureProgram):
 
     def pairs(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> PictureBatch:
         require_batch(images, self.mesh)
-        return PictureBatch(images[own_rows(len(images), self.mesh)])
+        own = images[own_rows(len(images), self.mesh)]
+        return PictureBatch(own, np.array([image_seed(image) for image in own], np.uint32))
 
     def place(self, images: np.ndarray, *, watched: np.ndarray | None = None) -> PictureBatch:
         return shard_rows(self.pairs(images), self.mesh)
 
     def repeated(self, one: PictureBatch, pictures: Array, seeds: Array) -> PictureBatch:
-        return PictureBatch(pictures)
+        return PictureBatch(pictures, seeds)
 
 
 def require_batch(images: np.ndarray, mesh: Mesh | None) -> None:

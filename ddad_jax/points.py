@@ -5,7 +5,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ddad_jax.errors import InputError
+from ddad_jax.sampler import STARTS
+from ddad_jax.schedule import T, alpha_bar_table
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid, stretched, trailing
 
@@ -25,7 +29,12 @@ class ReconPoint(NamedTuple):
     one of MODELS. rise >= 0: T' of a picture is up to (1 + rise) times as late, the more unusual a first pass finds it
     (``first_pass``); 0: T' for all. reuse 1..steps: of so many steps one computes the network's deep layers
     (``reuse.reusing``); 1: every step does. mask_before: what the view's mask leaves out is put out of sight in
-    picture and reconstruction before their distances are taken (``vision.view_mask.masked``).
+    picture and reconstruction before their distances are taken (``vision.view_mask.masked``). start: one of
+    ``sampler.STARTS``. draws >= 1: distances are means over so many draws of the noise, those of the seeds
+    seed draws + 0 .. draws - 1, each reconstructed by itself. blend_low, blend_high: times from which to which the
+    blend acts (``conditioning.conditioned``). last_blend >= 0: above 0, w is such that the blend at the last visited
+    time is this, whatever the number of steps; total_blend in [0, 1): the same of all steps together (``held_w``). 0: w
+    as it is.
     """
 
     w: float
@@ -42,23 +51,33 @@ class ReconPoint(NamedTuple):
     rise: float = 0.0
     reuse: int = 1
     mask_before: bool = False
+    start: str = "noise"
+    draws: int = 1
+    blend_low: int = 0
+    blend_high: int = T - 1
+    last_blend: float = 0.0
+    total_blend: float = 0.0
 
     @property
     def calls(self) -> int:
-        """Of the network, for one image, the first pass included."""
-        return self.steps * SOLVERS[self.solver].calls + (self.rise > 0)
+        """Of the network, for one image, first pass, inversion and all draws included."""
+        inversion = self.steps if self.start == "inversion" else 0
+        return self.draws * (self.steps * SOLVERS[self.solver].calls + inversion) + (self.rise > 0)
 
     @property
     def whole_calls(self) -> int:
         """Those of the calls that compute the deep layers, too."""
-        return self.calls if self.reuse == 1 else -(-self.steps // self.reuse) + (self.rise > 0)
+        if self.reuse == 1:
+            return self.calls
+        runs = self.draws * (2 if self.start == "inversion" else 1)
+        return runs * -(-self.steps // self.reuse) + (self.rise > 0)
 
 
 class ScorePoint(NamedTuple):
     """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels; standardise:
     by each pixel's normal spread (``score.standardise``); mask_after: what the view's mask leaves out is silenced in
     the map (``vision.view_mask.silenced``); feature_weight >= 0: of the feature term, 0 leaves pixels alone
-    (``score.combine``)."""
+    (``score.combine``); upsampling: of feature distances, a name of ``distance.UPSAMPLING``."""
 
     v: float
     layers: tuple[str, ...]
@@ -66,6 +85,7 @@ class ScorePoint(NamedTuple):
     standardise: bool = False
     mask_after: bool = False
     feature_weight: float = 1.0
+    upsampling: str = "align_corners"
 
 
 def recon_grid(
@@ -84,11 +104,18 @@ def recon_grid(
     rise: Sequence[float] = (0.0,),
     reuse: Sequence[int] = (1,),
     mask_before: Sequence[bool] = (False,),
+    start: Sequence[str] = ("noise",),
+    draws: Sequence[int] = (1,),
+    blend_low: Sequence[int] = (0,),
+    blend_high: Sequence[int] = (T - 1,),
+    last_blend: Sequence[float] = (0.0,),
+    total_blend: Sequence[float] = (0.0,),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
     which learnt from a teacher without, and reuses nothing. Where nothing is random (eta = 0, start_noise = 0) the
-    first seed stands for all of them.
+    first seed stands for all of them, and one draw, too. From an inversion nothing is random but eta, and start_noise
+    is 0. Where last_blend or total_blend is above 0 it decides w.
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
@@ -101,7 +128,8 @@ def recon_grid(
     axes: dict[str, Sequence[Any]] = {
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
         "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
-        "mask_before": mask_before,
+        "mask_before": mask_before, "start": start, "draws": draws, "blend_low": blend_low, "blend_high": blend_high,
+        "last_blend": last_blend, "total_blend": total_blend,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):
@@ -110,6 +138,7 @@ def recon_grid(
         ("grid", grid, (*GRIDS, OPTIMISED)),
         ("solver", solver, SOLVERS),
         ("model", model, MODELS),
+        ("start", start, STARTS),
     ):
         for value in values:
             if value not in table:
@@ -123,20 +152,35 @@ def recon_grid(
         "fade": "0 (a constant blend) or more, published 1",
         "blend_max": "0 (no limit) or more, 1 to end at the target",
         "rise": "0 (one T' for all pictures) or more",
+        "last_blend": "0 (w as it is) or more",
+        "total_blend": "0 (w as it is) up to below 1",
     }.items():
         for number in axes[name]:
-            if not (math.isfinite(number) and number >= 0):
+            if not (math.isfinite(number) and 0 <= number < (1 if name == "total_blend" else math.inf)):
                 raise InputError(f"{name} = {number}: expected a finite number, {says}")
     for number in reuse:
         if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise InputError(f"reuse = {number}: expected a whole number of steps, 1 to compute every layer at each")
+    for number in draws:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise InputError(f"draws = {number}: expected a whole number, 1 for one reconstruction")
+    for name in ("blend_low", "blend_high"):
+        for number in axes[name]:
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < T:
+                raise InputError(f"{name} = {number}: expected a time from 0 to {T - 1}")
     points = []
     for values in itertools.product(*axes.values()):
         at = dict(zip(axes, values, strict=True))
         if not SOLVERS[at["solver"]].stochastic or at["model"] == "student":
             at["eta"] = 0.0
+        if at["model"] == "student":
+            at.update(start="noise", blend_low=0, blend_high=T - 1, last_blend=0.0, total_blend=0.0)
+        if at["start"] == "inversion":
+            at["start_noise"] = 0.0
         if at["eta"] == 0 and at["start_noise"] == 0:
-            at["seed"] = seed[0]
+            at.update(seed=seed[0], draws=1)
+        if at["last_blend"] or at["total_blend"]:
+            at["w"] = held_w(at)
         # Features of the first step for all the others: no larger number says more.
         at["reuse"] = 1 if at["model"] == "student" else min(at["reuse"], at["steps"])
         kinds = ReconPoint.__annotations__
@@ -148,9 +192,75 @@ def recon_grid(
                 f"rise = {point.rise:g} with grid = reference: that grid needs a T' divisible by the steps, and every "
                 "picture has a T' of its own; expected another grid, such as trailing"
             )
+        if point.start == "inversion" and point.grid == OPTIMISED:
+            raise InputError(
+                "start = inversion with grid = optimised: that grid is found for the start by noise; expected another "
+                "grid, such as trailing"
+            )
+        if point.blend_low > point.blend_high:
+            raise InputError(
+                f"blend_low = {point.blend_low} with blend_high = {point.blend_high}: expected the smaller time first"
+            )
         # T' and steps are bound for an optimised grid as for the trailing one, whatever its times will be.
         GRIDS.get(point.grid, trailing)(point.t_prime, point.steps)
     return points
+
+
+def held_w(at: Mapping[str, Any]) -> float:
+    """w of settings whose ``last_blend`` or ``total_blend`` is above 0: such that ``blend_at_end`` or
+    ``blend_in_total`` is that, whatever the number of steps.
+
+    At w = 1 and T' = 250 the last blend is 0.48 with one step and 0.07 with three of the trailing grid, and the total
+    one 0.48 and 0.64: with w as it is, an axis of steps is one of strength, too.
+
+    Raises:
+      InputError: both are above 0; the visited times differ from model to model or from picture to picture; no w
+        leads there.
+    """
+    last, total = at["last_blend"], at["total_blend"]
+    asked = f"last_blend = {last:g}" if last else f"total_blend = {total:g}"
+    if last and total:
+        raise InputError(f"last_blend = {last:g} with total_blend = {total:g}: expected one of them, as each decides w")
+    if at["grid"] == OPTIMISED or at["rise"]:
+        raise InputError(
+            f"{asked} with grid = {at['grid']} and rise = {at['rise']:g}: expected a grid that is a formula, such as "
+            "trailing, and rise = 0, as the visited times decide w"
+        )
+    grid = GRIDS[at["grid"]](at["t_prime"], at["steps"])
+    noise = _noise(grid.t) ** at["fade"]
+    if last:
+        return float(last / noise[-1])
+    point = ReconPoint(**{name: at[name] for name in ReconPoint._fields})
+    low, high = 0.0, 1.0 / float(noise.min())
+    if blend_in_total(point._replace(w=high), grid) < total:
+        raise InputError(f"{asked}: expected less, or a blend that acts at a visited time and may come that far")
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        short = blend_in_total(point._replace(w=middle), grid) < total
+        low, high = (middle, high) if short else (low, middle)
+    return high
+
+
+def blends(point: ReconPoint, grid: TimeGrid) -> np.ndarray:
+    """min(w (1 - alpha_bar_t)^fade, blend_max) at each time of ``grid``, 0 where the blend does not act; [K]."""
+    found = np.minimum(point.w * _noise(grid.t) ** point.fade, point.blend_max or math.inf)
+    return np.asarray(np.where((grid.t >= point.blend_low) & (grid.t <= point.blend_high), found, 0.0))
+
+
+def blend_at_end(point: ReconPoint, grid: TimeGrid) -> float:
+    """That of the last step: the share of the target in x0 where the network forgets what it was shown before."""
+    return float(blends(point, grid)[-1])
+
+
+def blend_in_total(point: ReconPoint, grid: TimeGrid) -> float:
+    """1 - prod_k (1 - b_k), each b_k at most 1: the share where the network gives back what it was shown. A network is
+    somewhere between this and ``blend_at_end``."""
+    return float(1.0 - np.prod(1.0 - np.minimum(blends(point, grid), 1.0)))
+
+
+def _noise(t: np.ndarray) -> np.ndarray:
+    """1 - alpha_bar at times t."""
+    return 1.0 - np.interp(t, np.arange(T), alpha_bar_table().astype(np.float64))
 
 
 class GridKey(NamedTuple):

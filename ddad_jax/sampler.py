@@ -4,13 +4,13 @@ The loop knows neither a network nor a target: it takes an EpsFn, which a U-Net,
 or an analytic Gaussian can be, or a network that remembers something from step to step (``reuse``).
 """
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ddad_jax.conditioning import conditioned, denoised
+from ddad_jax.errors import InputError
 from ddad_jax.reuse import Recurrent, in_step, recurrent, wrapped
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
 from ddad_jax.solvers import DDIM, Solver, Step
@@ -49,7 +49,7 @@ def trajectory(
       network: of noise; what it remembers is handed from step to step as the solver's own memory is.
       x_start: the noised images [b, h, w, c].
       grid: K times and where each leads; traced or not.
-      eta: in [0, 1], scalar or [b]; only DDIM has noise of its own, the other solvers are deterministic.
+      eta: in [0, 1], scalar or [b]; of solvers with noise of their own; the others are deterministic.
       alpha_bar: table [T].
       noise_fn: i -> noise of step i = 1 .. K (0 belongs to the start).
       solver: bound before ``jit``. Deviation: any but DDIM.
@@ -108,17 +108,20 @@ def reconstruct(
     noise_fn: NoiseFn,
     solver: Solver = DDIM,
     start_noise: Array | float = 1.0,
-    fade: Array | float = 1.0,
-    blend_max: Array | float = math.inf,
+    start: str = "noise",
+    **steering: Any,
 ) -> Array:
     """Noise ``x`` to T', then denoise it towards ``y``. Returns x0 [b, h, w, c], not clipped.
 
     Everything but the solver and the number of steps may be traced: one compilation serves every value.
 
     Args:
-      w, fade, blend_max: of ``conditioned``; network, solver, eta, alpha_bar, noise_fn: of ``trajectory``.
+      w and steering (fade, blend_max, blend_low, blend_high): of ``conditioned``.
+      network, solver, eta, alpha_bar, noise_fn: of ``trajectory``.
       start_noise: scalar or [b]. Deviation: the noise of the start is multiplied by this; published 1. With 0 the
         start is the scaled image sqrt(alpha_bar) x, deterministic: nothing of the image is drowned in noise.
+      start: bound before ``jit``. Deviation: "inversion" starts where the probability flow leads from ``x`` itself
+        (``inverted``), deterministic, with the noise that belongs to the image; published "noise".
 
     Source: DDAD Algorithm 1.
 
@@ -131,9 +134,8 @@ def reconstruct(
     >>> x0.shape, bool(jnp.allclose(x0, 6.0 * (1.0 - table[50]) * y))  # the blend of the last step, at t = 50
     ((1, 2, 2, 3), True)
     """
-    x_start = _started(x, grid, alpha_bar, noise_fn, start_noise)
-    how: Any = {"w": w, "alpha_bar": alpha_bar, "fade": fade, "blend_max": blend_max}
-    steered = wrapped(network, lambda eps_fn: conditioned(eps_fn, y, **how))
+    x_start = _started(network, x, grid, alpha_bar, noise_fn, start_noise, start)
+    steered = wrapped(network, lambda eps_fn: conditioned(eps_fn, y, w=w, alpha_bar=alpha_bar, **steering))
     return trajectory(steered, x_start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver).x0
 
 
@@ -148,22 +150,58 @@ def visited(
     noise_fn: NoiseFn,
     solver: Solver = DDIM,
     start_noise: Array | float = 1.0,
+    start: str = "noise",
     **steering: Any,
 ) -> Visited:
     """What ``reconstruct`` goes through with the same arguments, by the same loop and no further call.
 
     Args:
-      steering: w, fade and blend_max, as ``reconstruct`` takes them.
+      steering: w, fade, blend_max, blend_low and blend_high, as ``reconstruct`` takes them.
     """
-    x_start = _started(x, grid, alpha_bar, noise_fn, start_noise)
+    x_start = _started(network, x, grid, alpha_bar, noise_fn, start_noise, start)
     steered = wrapped(network, lambda eps_fn: conditioned(eps_fn, y, alpha_bar=alpha_bar, **steering))
     _, (states, x0_hat) = _run(steered, x_start, grid, eta, alpha_bar, noise_fn, solver, predictions=True)
     assert x0_hat is not None
     return Visited(jnp.concatenate([x_start[None], states[:-1]]), x0_hat)
 
 
-def _started(x: Image, grid: TimeGrid, alpha_bar: Array, noise_fn: NoiseFn, start_noise: Array | float) -> Array:
-    """``x`` noised to T'."""
+STARTS = ("noise", "inversion")
+"""Of a reconstruction at T': the image noised, or where the probability flow leads from it."""
+
+
+def inverted_start(network: EpsFn | Recurrent, x: Image, grid: TimeGrid, *, alpha_bar: Array) -> Array:
+    """x_T' that the probability flow, without any target, leads back to ``x``: DDIM from t = 0 up the times of the
+    grid, K calls, first order.
+
+    ``x`` counts as an image at t = 0, and the network is called where each step leaves from.
+
+    Source: Song et al. 2021 (DDIM), section 5.4 (encoding).
+    """
+    up = jnp.flip(jnp.asarray(grid.t), 0)
+    t = jnp.concatenate([jnp.zeros_like(up[:1]), up[:-1]])
+    x_0 = perturb(x, jnp.zeros_like(x), alpha_bar_at(alpha_bar, jnp.asarray(0)))
+    silent = lambda i: jnp.zeros_like(x)  # noqa: E731
+    return trajectory(network, x_0, TimeGrid(t[0], t, up), eta=0.0, alpha_bar=alpha_bar, noise_fn=silent).x0  # type: ignore[arg-type]
+
+
+def _started(
+    network: EpsFn | Recurrent,
+    x: Image,
+    grid: TimeGrid,
+    alpha_bar: Array,
+    noise_fn: NoiseFn,
+    start_noise: Array | float,
+    start: str,
+) -> Array:
+    """``x`` at T'.
+
+    Raises:
+      InputError: a start that is none of STARTS.
+    """
+    if start not in STARTS:
+        raise InputError(f"start = {start!r}: expected {' or '.join(STARTS)}")
+    if start == "inversion":
+        return inverted_start(network, x, grid, alpha_bar=alpha_bar)
     noise = per_image(start_noise, x) * noise_fn(jnp.asarray(0))
     return perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
 

@@ -28,7 +28,7 @@ from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.spilled import Spilled, room_like
-from ddad_jax.timesteps import TimeGrid
+from ddad_jax.timesteps import CONTINUOUS, TimeGrid
 from ddad_jax.types import Array, FeatureFn
 from ddad_jax.vision.tiles import Tiles, Tiling, stitch
 from ddad_jax.vision.view_mask import masked
@@ -47,8 +47,8 @@ class Distances(NamedTuple):
 
 class PairInput(NamedTuple):
     """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
-    w, eta, start_noise, fade, blend_max: float32 [p]. grid: start [p], t and s [K, p]. watched: bool [p, h, w], what
-    of a pair its distances are taken of; None: everything of all of them."""
+    w, eta, start_noise, fade, blend_max: float32 [p]. blend_low, blend_high: int32 [p]. grid: start [p], t and s
+    [K, p]. watched: bool [p, h, w], what of a pair its distances are taken of; None: everything of all of them."""
 
     images: Array
     image_seed: Array
@@ -58,6 +58,8 @@ class PairInput(NamedTuple):
     start_noise: Array
     fade: Array
     blend_max: Array
+    blend_low: Array
+    blend_high: Array
     grid: TimeGrid
     watched: Array | None = None
 
@@ -90,6 +92,8 @@ def pair_input(
         of("start_noise"),
         of("fade"),
         np.array([p.blend_max or np.inf for p in points], np.float32),
+        np.array([p.blend_low for p in points], np.int32),
+        np.array([p.blend_high for p in points], np.int32),
         TimeGrid(
             np.array([g.start for g in grids]), np.stack([g.t for g in grids], 1), np.stack([g.s for g in grids], 1)
         ),
@@ -128,9 +132,11 @@ class PairProgram:
     Attributes:
       weights: as given, on the devices.
       networks: as given.
-      redrawn: (weights, pairs, solver, reuse, by) -> what ``by``, called as ``reconstruct``, makes of the pairs' y.
-      function: (weights, pairs, solver, reuse) -> the same, not compiled: for a program that goes on from there.
-      compilations: how many shapes have been compiled; one a step count, solver and reuse.
+      redrawn: (weights, pairs, solver, reuse, start, by) -> what ``by``, called as ``reconstruct``, makes of the pairs'
+        y with the noise of their seeds.
+      function: (weights, pairs, solver, reuse, start, draws) -> the same, not compiled: for a program that goes on from
+        there. x0 is that of the first draw.
+      compilations: how many shapes have been compiled; one for each ``program_key`` and number of pairs.
     """
 
     def __init__(
@@ -144,7 +150,7 @@ class PairProgram:
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
     ) -> None:
-        def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, by: Callable[..., Any]) -> Any:
+        def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, start: str, by: Callable[..., Any]) -> Any:
             y = to_float(pairs.images)
             noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
             return by(
@@ -160,13 +166,28 @@ class PairProgram:
                 start_noise=pairs.start_noise,
                 fade=pairs.fade,
                 blend_max=pairs.blend_max,
+                blend_low=pairs.blend_low,
+                blend_high=pairs.blend_high,
+                start=start,
             )
 
         def program(
-            weights: Any, pairs: PairInput, solver: str, reuse: int = 1
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1
+        ) -> tuple[Array, Array, dict[str, Array]]:
+            if draws == 1:
+                return drawn(weights, pairs, solver, reuse, start)
+            seeds = (pairs.seed * np.uint32(draws))[None] + jnp.arange(draws, dtype=jnp.uint32)[:, None]
+            x0, *distances = jax.lax.map(
+                lambda seed: drawn(weights, pairs._replace(seed=seed), solver, reuse, start), seeds
+            )
+            pixel, layers = jax.tree.map(lambda each: each.mean(0), distances)
+            return x0[0], pixel, layers
+
+        def drawn(
+            weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
         ) -> tuple[Array, Array, dict[str, Array]]:
             y, (_, features) = to_float(pairs.images), networks(weights)
-            x0 = redrawn(weights, pairs, solver, reuse, reconstruct)
+            x0 = redrawn(weights, pairs, solver, reuse, start, reconstruct)
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
             seen = (x0, y) if pairs.watched is None else (masked(x0, pairs.watched), masked(y, pairs.watched))
@@ -175,7 +196,7 @@ class PairProgram:
             return x0, pixel_distance(*seen), layers
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
-        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse"))
+        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws"))
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
@@ -189,13 +210,15 @@ class PairProgram:
         return rows._replace(grid=shard_rows(pairs.grid, self.mesh, axis=-1))
 
     def compiled(
-        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1
+        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
-        """The program for the shapes of placed ``pairs``, a name of ``SOLVERS`` and ``reuse.reusing``'s ``every``,
-        compiled if it was not before."""
-        shape = (pairs.images.shape, pairs.grid.t.shape, solver, reuse, pairs.watched is None)
+        """The program for the shapes of placed ``pairs``, a name of ``SOLVERS``, ``reuse.reusing``'s ``every``, one of
+        ``sampler.STARTS`` and a number of draws, compiled if it was not before."""
+        grid = pairs.grid.t.shape, pairs.grid.t.dtype
+        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws}
+        shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None)
         if shape not in self._compiled:
-            compiled = self._program.lower(self.weights, pairs, solver=solver, reuse=reuse).compile()
+            compiled = self._program.lower(self.weights, pairs, **how).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
         return self._compiled[shape]
 
@@ -290,7 +313,7 @@ def sweep_pieces(
     chunk = rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
     for todo in compiled_alike(points):
-        solver, reuse = todo[0].solver, todo[0].reuse
+        how = way_of(todo[0])
         grids = [grids_of(p, len(images), optimised, starts) for p in todo]
         total = len(todo) * len(images)
         parts: list[Distances] = []
@@ -303,7 +326,7 @@ def sweep_pieces(
             seen = watched[of_image] if watched is not None else None
             given = pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image], seen)
             pairs = program.place(given)
-            run = program.compiled(pairs, solver, reuse)
+            run = program.compiled(pairs, **how)
             started = timer()
             x0, pixel, layers = run(pairs)
             kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
@@ -326,9 +349,20 @@ def sweep_pieces(
                 parts, held, given_away = [_rows(joined, slice(ready, None))], held - ready, given_away + ready
 
 
+def program_key(point: ReconPoint) -> tuple[Any, ...]:
+    """What decides a compilation: points of one key share it."""
+    how = way_of(point)
+    return (how.pop("solver"), point.steps, *how.values(), point.mask_before, point.grid in CONTINUOUS)
+
+
+def way_of(point: ReconPoint) -> dict[str, Any]:
+    """Of a point, what ``PairProgram.function`` and ``compiled`` take."""
+    return {"solver": point.solver, "reuse": point.reuse, "start": point.start, "draws": point.draws}
+
+
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
     """Neighbours that share a compilation and are cut into chunks together."""
-    for _, group in itertools.groupby(points, key=lambda p: (p.solver, p.steps, p.reuse, p.mask_before)):
+    for _, group in itertools.groupby(points, key=program_key):
         yield list(group)
 
 
@@ -361,6 +395,7 @@ def blurred(
     layers: tuple[str, ...],
     sigma: float,
     *,
+    upsampling: str = "half_pixel",
     tiling: Tiling | None = None,
     rows: slice = slice(None),
     batch: int = 64,
@@ -371,6 +406,7 @@ def blurred(
     Blurring is linear, so any v combines these two without another blur.
 
     Args:
+      upsampling: as of ``distance.feature_distance``.
       tiling: the images are tiles, and the maps those of whole pictures, put together one after another.
       rows: which of the images, of whole pictures with ``tiling``.
     """
@@ -382,28 +418,29 @@ def blurred(
     step = 1 if tiling else batch
     for i in range(first, last, step):
         begin, end = i * each, min(i + step, last) * each
-        d_p, d_f = _maps(distances, layers, sigma, slice(begin, end), batch)
+        d_p, d_f = _maps(distances, layers, sigma, upsampling, slice(begin, end), batch)
         at = slice(i - first, min(i + step, last) - first)
         out_p[at], out_f[at] = (d_p, d_f) if tiling is None else (stitch(d_p, tiling), stitch(d_f, tiling))
     return out_p, out_f
 
 
 def _maps(
-    distances: Distances, layers: tuple[str, ...], sigma: float, rows: slice, batch: int
+    distances: Distances, layers: tuple[str, ...], sigma: float, upsampling: str, rows: slice, batch: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """``blurred`` of neighbouring images, in calls of ``batch`` of them, the last one padded."""
     size, parts = distances.pixel.shape[1], []
     for first in range(rows.start, rows.stop, batch):
         at = np.minimum(np.arange(first, first + batch), rows.stop - 1)
         part = {k: distances.features[k][at] for k in layers}
-        maps = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma)
+        maps = _blurred(distances.pixel[at], part, layers=layers, size=size, sigma=sigma, upsampling=upsampling)
         parts.append([np.asarray(d)[: rows.stop - first] for d in maps])
     d_p, d_f = (np.concatenate(of) for of in zip(*parts, strict=True))
     return d_p, d_f
 
 
-@functools.partial(jax.jit, static_argnames=("layers", "size", "sigma"))
+@functools.partial(jax.jit, static_argnames=("layers", "size", "sigma", "upsampling"))
 def _blurred(
-    pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float
+    pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float, upsampling: str
 ) -> tuple[Array, Array]:
-    return gaussian_blur(pixel, sigma), gaussian_blur(feature_distance(features, layers, size), sigma)
+    d_f = feature_distance(features, layers, size, upsampling=upsampling)
+    return gaussian_blur(pixel, sigma), gaussian_blur(d_f, sigma)

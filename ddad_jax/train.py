@@ -102,6 +102,7 @@ def loss_at(
     dropout_key: Array | None = None,
     reduce: str = "mean",
     min_snr: float = 0.0,
+    weight: Callable[[Array], Array] | None = None,
 ) -> tuple[Array, Array]:
     """(loss, mean squared error over elements, unweighted) for given images [b, h, w, c], times [b] and noise.
 
@@ -109,8 +110,8 @@ def loss_at(
     """
     a = alpha_bar_at(alpha_bar, t)
     eps_hat = apply(params, perturb(x, noise, a), t, dropout_key)
-    weight = min_snr_weight(a, min_snr) if min_snr else 1.0
-    return noise_loss(eps_hat, noise, reduce=reduce, weight=weight), ((eps_hat - noise) ** 2).mean()
+    by_time = (min_snr_weight(a, min_snr) if min_snr else 1.0) * (weight(a) if weight else 1.0)
+    return noise_loss(eps_hat, noise, reduce=reduce, weight=by_time), ((eps_hat - noise) ** 2).mean()
 
 
 def descend(
@@ -132,13 +133,21 @@ def descend(
     (loss, found), grads = jax.value_and_grad(loss_fn, has_aux=True)(state.params)
     updates, opt_state = tx.update(grads, state.opt_state, state.params)
     params = optax.apply_updates(state.params, updates)
-    decay = jnp.minimum(ema_decay, (1.0 + state.step) / (10.0 + state.step)) if ema_decay else 0.0
-    ema = jax.tree.map(lambda e, p: e + (1.0 - decay) * (p - e), state.ema, params)
+    before, updated = _updates(state.opt_state, state.step), _updates(opt_state, state.step + 1)
+    decay = jnp.minimum(ema_decay, (1.0 + before) / (10.0 + before)) if ema_decay else 0.0
+    # The average counts updates: a batch that is only accumulated leaves it, too.
+    share = jnp.where(updated > before, 1.0 - decay, 0.0)
+    ema = jax.tree.map(lambda e, p: e + share * (p - e), state.ema, params)
     grad_norm = optax.tree.norm(grads)
     good = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    updated = TrainState(state.step + 1, params, ema, opt_state)
-    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), updated, state)
+    moved = TrainState(state.step + 1, params, ema, opt_state)
+    state = jax.tree.map(lambda new, old: jnp.where(good, new, old), moved, state)
     return state, {"loss": loss, "grad_norm": grad_norm}, found
+
+
+def _updates(opt_state: Any, step: Array) -> Array:
+    """How many updates the parameters have had after ``step`` batches, int []."""
+    return opt_state.gradient_step if isinstance(opt_state, optax.MultiStepsState) else step
 
 
 def train_step(
@@ -153,6 +162,7 @@ def train_step(
     ema_decay: float = 0.999,
     reduce: str = "mean",
     min_snr: float = 0.0,
+    weight: Callable[[Array], Array] | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update on a batch: t ~ U{0 .. t_max - 1} an image, fresh noise.
 
@@ -162,11 +172,14 @@ def train_step(
       apply, tx, alpha_bar: bound by the caller before ``jit``.
       t_max: Deviation: published 1000. Sampling starts at T' (250), so times far above it are never
         asked for; leaving them out spends the whole budget where it is used.
-      ema_decay: Deviation: average of the parameters, min(ema_decay, (1 + step) / (10 + step)); 0 keeps
+      ema_decay: Deviation: average of the parameters after each update n = 0, 1, ..., with the decay
+        min(ema_decay, (1 + n) / (10 + n)); batches that are accumulated count as the one update they make. 0 keeps
         none (published).
       reduce: see ``noise_loss``.
       min_snr: Deviation: gamma of ``min_snr_weight``, 0 for equal weights; published 0. A short training
         learns the picture sooner when it does not spend itself on the noise of almost clean images.
+      weight: alpha_bar_t [b] -> of each image's error of the noise [b], such as ``unet.output_weight``. Deviation:
+        published none, all count alike.
 
     Returns:
       the new state, and {"loss", "mse", "grad_norm"}; mse is the mean over elements, unweighted. A loss that is not
@@ -178,6 +191,7 @@ def train_step(
 
     def loss_fn(params: Any) -> tuple[Array, Array]:
         how: Any = {"alpha_bar": alpha_bar, "dropout_key": dropout_key, "reduce": reduce, "min_snr": min_snr}
+        how |= {"weight": weight}
         return loss_at(apply, params, x, t, noise, **how)
 
     state, metrics, mse = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)

@@ -12,7 +12,8 @@ Image = jax.Array
 """float32 [b, h, w, c] in [-1, 1] (NHWC, RGB)."""
 
 EpsFn = Callable[[Array, Array], Array]
-"""eps_theta(x_t, t): noisy images [b, h, w, c] and their times, a scalar or [b] -> predicted noise [b, h, w, c]."""
+"""eps_theta(x_t, t): noisy images [b, h, w, c] and their times, a scalar or [b], whole or real -> predicted noise
+[b, h, w, c]."""
 
 NoiseFn = Callable[[Array], Array]
 """i -> standard normal noise [b, h, w, c] of draw i; i = 0 is the start, i = 1, 2, ... the steps."""

@@ -6,6 +6,7 @@ Source: Dhariwal and Nichol 2021; DDAD section 5.2 (DDAD: base 64, 32.95 M param
 """
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -115,6 +116,52 @@ class TimeEmbedding(nn.Module):
         return _dense(nn.silu(h), 4 * self.base, "linear_3", self.dtype)
 
 
+PREDICTIONS = ("eps", "x0", "v", "edm")
+"""What a network's output may be read as (``UNet``); the noise follows from it."""
+
+
+def _preconditioned(
+    predict: str, sigma_data: float, x_t: Array, t: Array
+) -> tuple[Array, Callable[[Array, Array], Array]]:
+    """(what the network is given for x_t [b, h, w, c], (x_t, its output) -> eps).
+
+    Raises:
+      InputError: a ``predict`` that is none of PREDICTIONS.
+    """
+    if predict not in PREDICTIONS:
+        raise InputError(f"predict = {predict!r}: expected one of {', '.join(PREDICTIONS)}")
+    if predict == "eps":
+        return x_t, lambda x_t, out: out
+    a = per_image(alpha_bar_at(jnp.asarray(alpha_bar_table()), t), x_t)
+    if predict == "x0":
+        return x_t, lambda x_t, out: (x_t - jnp.sqrt(a) * out) / jnp.sqrt(1.0 - a)
+    if predict == "v":
+        return x_t, lambda x_t, out: jnp.sqrt(1.0 - a) * x_t + jnp.sqrt(a) * out
+    # With z = x_t / sqrt(a) and sigma = sqrt((1 - a) / a): x0 = c_skip z + c_out F(c_in z), eps = (z - x0) / sigma.
+    sigma, variance = jnp.sqrt((1.0 - a) / a), (1.0 - a) / a + sigma_data**2
+
+    def eps(x_t: Array, out: Array) -> Array:
+        return sigma / variance * x_t / jnp.sqrt(a) - sigma_data / jnp.sqrt(variance) * out
+
+    return x_t / jnp.sqrt(a * variance), eps
+
+
+def output_weight(alpha_bar_t: Array, *, predict: str, sigma_data: float = 0.5) -> Array:
+    """What a squared error of the noise is multiplied by to be that of the network's own output; like
+    ``alpha_bar_t``, in (0, 1).
+
+    1 for "eps", (1 - a) / a for "x0", 1 / a for "v" (Salimans and Ho 2022: SNR + 1 of that of x0), and
+    (sigma^2 + sigma_data^2) / sigma_data^2 with sigma^2 = (1 - a) / a for "edm" (Karras et al. 2022, Eq. 8).
+    """
+    a = alpha_bar_t
+    return {
+        "eps": jnp.ones_like(a),
+        "x0": (1.0 - a) / a,
+        "v": 1.0 / a,
+        "edm": (1.0 - a) / (a * sigma_data**2) + 1.0,
+    }[predict]
+
+
 def pixels_to_channels(x: Array, p: int) -> Array:
     """[b, h, w, c] -> [b, h / p, w / p, p p c]: each p x p patch becomes the channels of one pixel."""
     b, h, w, c = x.shape
@@ -202,6 +249,11 @@ class UNet(nn.Module):
         to it, (x_t - sqrt(alpha_bar_t) x0) / sqrt(1 - alpha_bar_t); published "eps", the output is the noise.
         A picture passes through few channels, white noise does not: with patches of many pixels or a short
         training, a network asked for noise leaves some of it in the picture.
+        "v": the output is v = sqrt(alpha_bar_t) eps - sqrt(1 - alpha_bar_t) x0, which is noise at small t and the
+        picture at large (Salimans and Ho 2022, section 4). "edm": input, output and a skip are scaled so that both
+        have unit variance for pictures of standard deviation ``sigma_data`` at every time (Karras et al. 2022, Table
+        1); with sigma_data = 1 it is "v" but for the sign.
+      sigma_data: of pictures in [-1, 1], for "edm".
       groups: Deviation: of every normalisation; published 32. Where a level has 32 channels that leaves one channel a
         group, which takes out what the time embedding added; a smaller number keeps it.
       dtype: of the computation; parameters, normalisation and softmax stay float32.
@@ -220,6 +272,7 @@ class UNet(nn.Module):
     dropout: float = 0.0
     patch: int = 1
     predict: str = "eps"
+    sigma_data: float = 0.5
     groups: int = 32
     dtype: jnp.dtype = jnp.float32
 
@@ -254,7 +307,8 @@ class UNet(nn.Module):
                 f"image_size = {self.image_size} with patch = {self.patch}: expected image_size / patch to be one of "
                 f"{', '.join(map(str, CHANNEL_MULT))}, or channel_mult whose levels halve it without remainder"
             )
-        x_t, x = x, pixels_to_channels(x, self.patch)
+        x_t, (x, read) = x, _preconditioned(self.predict, self.sigma_data, x, t)
+        x = pixels_to_channels(x, self.patch)
         widths = [int(m * self.base) for m in mults]
         emb = TimeEmbedding(self.base, self.dtype, name="time_embedding")(jnp.broadcast_to(t, x.shape[:1]))
 
@@ -301,7 +355,4 @@ class UNet(nn.Module):
         h = nn.silu(GroupNorm32(self.groups, name="out_0")(h))
         h = conv(h, x.shape[-1], 3, "out_2", self.dtype, zero=True)
         out = channels_to_pixels(h, self.patch).astype(jnp.float32)
-        if self.predict == "eps":
-            return out, deep
-        a = per_image(alpha_bar_at(jnp.asarray(alpha_bar_table()), t), out)
-        return (x_t - jnp.sqrt(a) * out) / jnp.sqrt(1.0 - a), deep
+        return read(x_t, out), deep

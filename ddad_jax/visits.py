@@ -17,7 +17,7 @@ from ddad_jax.types import Array
 
 
 class Visits(NamedTuple):
-    """Of n images. times: int [n, K], those visited. x0_hat: uint8 [n, K, h, w, c], what is predicted there."""
+    """Of n images. times: int [n, K], those visited, rounded; x0_hat: uint8 [n, K, h, w, c], predicted there."""
 
     times: np.ndarray
     x0_hat: np.ndarray
@@ -53,7 +53,8 @@ def visits(
     of_point = point._replace(mask_before=False)  # decides what distances see, not what is redrawn
 
     def redrawn(weights: Any, pairs: PairInput) -> Array:
-        x0_hat = program.redrawn(weights, pairs, point.solver, point.reuse, by).x0_hat
+        first = pairs._replace(seed=pairs.seed * np.uint32(point.draws))
+        x0_hat = program.redrawn(weights, first, point.solver, point.reuse, point.start, by).x0_hat
         levels = jnp.round((jnp.clip(x0_hat, -1.0, 1.0) + 1.0) * 127.5)
         return jnp.moveaxis(levels.astype(jnp.uint8), 0, 1)
 
@@ -67,4 +68,4 @@ def visits(
             at = np.minimum(np.arange(first, first + chunk), n - 1)[own]
             pairs = pair_input([of_point] * len(at), [grids[i] for i in at], images[at], seeds[at])
             found.append(np.asarray(run(program.weights, program.place(pairs)))[: n - first])
-        yield Visits(np.stack([grid.t for grid in grids]), np.concatenate(found))
+        yield Visits(np.stack([np.round(grid.t).astype(int) for grid in grids]), np.concatenate(found))

@@ -6,7 +6,8 @@ size. ``tfds.builder_from_directory(...).as_data_source()`` reads them, and so d
 
 * folder: a category of ``--root`` in the layout of MVTec AD: ddad_folder/CATEGORY.
 * mvtec, visa: a category of the published data: ddad_mvtec/CATEGORY, ddad_visa/OBJECT.
-* mtd: the published pictures, those to learn from drawn by ``--seed``: ddad_mtd/seed_N.
+* mtd: the published pictures, the tiles to learn from drawn by ``--seed``: ddad_mtd/tile_seed_N; with
+  ``--split=picture``, the paper's rule, the pictures: ddad_mtd/seed_N.
 * cans: ``--category`` is the product, rendered at ``--size``: ddad_cans/PRODUCT_SIZEpx.
 """
 
@@ -25,6 +26,7 @@ DATA_DIR = flags.DEFINE_string("data_dir", None, "The folder of prepared data se
 ROOT = flags.DEFINE_string("root", "", "The folder the pictures lie in; none for cans.")
 CATEGORY = flags.DEFINE_string("category", "", "The category, object or product; none for mtd.")
 SEED = flags.DEFINE_integer("seed", 0, "Of mtd's draw and of cans.", lower_bound=0, upper_bound=999_999_999)
+SPLIT = flags.DEFINE_enum("split", "tile", ["tile", "picture"], "Of mtd: what is drawn.")
 SIZE = flags.DEFINE_integer("size", 64, "Side of rendered cans in pixels.", lower_bound=32, upper_bound=4096)
 COUNTS = flags.DEFINE_list("counts", ["300", "60", "60"], "Cans: to learn from, good to test on, of each defect.")
 flags.register_validator(
@@ -48,6 +50,7 @@ def main() -> None:
             seed=SEED.value,
             size=SIZE.value,
             counts=(n_train, n_test_good, n_defect),
+            split=str(SPLIT.value),
         )
         part = f"{builder.name}_{builder.category}" if builder.category else builder.name
         with lock.folder_lock(Path(str(DATA_DIR.value)).expanduser(), flag="--data_dir", of=part):

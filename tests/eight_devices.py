@@ -205,8 +205,9 @@ def remembered(folder: Path) -> dict[str, float]:
     """Method -> how far its maps on all devices are from those on one; a memory made on all is that made on one."""
     tiny_runs.small_backbone()
     root, found = tiny_runs.folder(folder / "data"), {}
-    for name in ("patchcore", "padim"):
-        c = tiny_runs.config(root, name)
+    drawn: dict[str, Any] = {"feature_ddad": {"feature_ddad__start_noise": 1.0}}
+    for name in ("patchcore", "padim", "feature_ddad"):
+        c = tiny_runs.config(root, name, **drawn.get(name, {}))
         data, method, maps = load_data(c), METHODS[name], []
         for devices, workdir in ((mesh, folder / "all"), (None, folder / "one")):
             point, pictures = method.point(c), measured_pictures(data)

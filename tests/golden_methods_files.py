@@ -34,7 +34,11 @@ def _read(method: str, file: str) -> dict[str, Any]:
 def cases(method: str, *having: str) -> list[Any]:
     """(name, case) of all whose file has every one of these arrays."""
     manifest = _read(method, "manifest.json")
-    return [(name, c) for name, c in manifest["cases"].items() if set(having) <= set(manifest["arrays"][c["file"]])]
+    # Some list the arrays of all files together, some those of a case with it.
+    listed = manifest.get("arrays", {})
+    return [
+        (name, c) for name, c in manifest["cases"].items() if set(having) <= set(c.get("arrays") or listed[c["file"]])
+    ]
 
 
 @functools.cache

@@ -15,9 +15,9 @@ LAYERS = {
     "torch_file": 1, "backbone_files": 1, "mesh": 1,
     "unet": 2, "backbones": 2, "student": 2,
     "conditioning": 3, "solvers": 3, "reuse": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
-    "embedding": 3, "coreset": 3, "neighbours": 3, "patch_map": 3,
+    "embedding": 3, "coreset": 3, "protocol_check": 3, "neighbours": 3, "patch_map": 3, "resilience": 3, "inversion": 3,
     "train": 4, "adapt": 4, "contrast": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4,
-    "optimised_grid": 4, "patchcore": 4, "padim": 4,
+    "optimised_grid": 4, "patchcore": 4, "padim": 4, "gaussian_prior": 4,
     "points": 5, "sweep": 5, "visits": 5, "detector": 5, "picture_program": 5, "first_pass": 5, "exported": 5,
 }  # fmt: skip
 """Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""
@@ -26,13 +26,13 @@ ENGINE = 6
 """Of ddad_jax/engine, below which no module of ddad_jax knows of it."""
 ROOMS = {
     "store": 0, "hosts": 0, "stopping": 0, "settings": 0,
-    "captures": 1, "studies": 1, "figures": 1, "tracking": 1, "data": 1,
+    "captures": 1, "figures": 1, "tracking": 1, "data": 1,
     "verdicts": 2,
     "methods": 3,
     "sweep": 4, "setting_checks": 4, "setting_doubts": 4,
     "report": 5, "workdir": 5,
     "detector": 6, "search": 6, "pipeline": 6,
-    "live": 7, "cost": 7,
+    "live": 7, "cost": 7, "studies": 7,
 }  # fmt: skip
 """Floors of ddad_jax/engine: of its modules and packages, all of them."""
 

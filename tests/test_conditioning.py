@@ -126,3 +126,15 @@ def test_steering_may_differ_between_images(images: tuple[Array, Array]) -> None
         one = np.s_[i : i + 1]
         alone = conditioned(eps_fn, y[one], alpha_bar=ALPHA_BAR, **{k: v[i] for k, v in how.items()})(x_t[one], t[i])
         np.testing.assert_allclose(together[one], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_the_blend_acts_in_its_interval_and_the_network_alone_outside(images: tuple[Array, Array]) -> None:
+    """Deviation: blend_low, blend_high, each image by its own."""
+    x_t, y = images
+    t, low, high = jnp.array([100, 99, 200, 201]), jnp.array([100] * 4), jnp.array([200] * 4)
+    inside = conditioned(eps_fn, y, w=3.0, alpha_bar=ALPHA_BAR)(x_t, t)
+    found = conditioned(eps_fn, y, w=3.0, alpha_bar=ALPHA_BAR, blend_low=low, blend_high=high)(x_t, t)
+    for i, steered in enumerate([True, False, True, False]):
+        np.testing.assert_allclose(found[i], inside[i] if steered else eps_fn(x_t, t)[i], rtol=1e-6)
+    everywhere = conditioned(eps_fn, y, w=3.0, alpha_bar=ALPHA_BAR, blend_low=0, blend_high=999)(x_t, t)
+    np.testing.assert_array_equal(everywhere, inside)

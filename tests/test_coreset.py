@@ -9,6 +9,7 @@ from scipy.spatial.distance import cdist
 from ddad_jax.coreset import (
     PADDING,
     coreset_size,
+    drawn_evenly,
     farthest,
     from_all,
     from_middle,
@@ -148,3 +149,13 @@ def test_the_published_share_is_rounded_down_and_never_to_nothing() -> None:
     assert [coreset_size(n, 0.1, 10**6) for n in (163_856, 19, 5)] == [16_385, 1, 1]
     assert coreset_size(10, 1 - 0.9, 100) == 1 and coreset_size(100, 0.29, 100) == 29
     assert coreset_size(163_856, 0.1, 4096) == 4096
+
+
+@pytest.mark.parametrize("share", [1.0, 0.4, 0.01])
+def test_an_even_draw_is_of_every_picture_and_of_every_place_alike(share: float) -> None:
+    pictures, places = 600, 1024
+    drawn = drawn_evenly(np.arange(pictures * places), share).reshape(pictures, places)
+    assert abs(drawn.sum() - share * drawn.size) <= 16
+    for axis in (0, 1):
+        counts = drawn.sum(axis)
+        assert abs(counts - share * drawn.shape[axis]).max() <= 8

@@ -37,7 +37,8 @@ def swept_maps(images: np.ndarray, point: ReconPoint = POINT, score: ScorePoint 
         program(), images, [point], chunk=len(images), timer=itertools.count().__next__, **how
     )
     weights = {"v": np.float32(score.v), "feature_weight": np.float32(score.feature_weight)}
-    return combine(*blurred(distances, score.layers, score.sigma), ratio=np.float32(RATIO), **weights)
+    both = blurred(distances, score.layers, score.sigma, upsampling=score.upsampling)
+    return combine(*both, ratio=np.float32(RATIO), **weights)
 
 
 def assert_agrees(found: Detection, maps: np.ndarray) -> None:
@@ -51,9 +52,18 @@ def assert_agrees(found: Detection, maps: np.ndarray) -> None:
         (POINT, SCORE),
         (POINT, SCORE._replace(layers=LAYERS, v=0.0, sigma=0.0)),
         (POINT, SCORE._replace(feature_weight=0.0)),
+        (POINT, SCORE._replace(upsampling="half_pixel")),
+        (POINT._replace(start="inversion", draws=2, blend_low=50, start_noise=0.0), SCORE),
         (POINT._replace(solver="dpm2m", eta=0.0, start_noise=0.0, blend_max=1.0, fade=0.0), SCORE._replace(v=7.0)),
     ],
-    ids=["published", "features alone, no blur", "pixels alone", "another solver, start and blend"],
+    ids=[
+        "published",
+        "features alone, no blur",
+        "pixels alone",
+        "half-pixel upsampling",
+        "inversion, two draws, interval",
+        "another solver, start and blend",
+    ],
 )
 def test_maps_and_scores_are_those_of_a_sweep(point: ReconPoint, score: ScorePoint) -> None:
     images = pictures(4)

@@ -3,8 +3,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddad_jax.distance import cosine_distance, feature_distance, feature_distances, patch_average, pixel_distance
-from ddad_jax.image import upsample
+from ddad_jax.distance import (
+    UPSAMPLING,
+    cosine_distance,
+    feature_distance,
+    feature_distances,
+    patch_average,
+    pixel_distance,
+)
+from ddad_jax.errors import InputError
 from ddad_jax.types import Array
 
 RNG = np.random.default_rng(0)
@@ -71,12 +78,32 @@ def test_a_changed_position_shows_in_its_3x3_neighbourhood_only() -> None:
 
 
 @pytest.mark.parametrize("layers", [("layer2",), ("layer3",), ("layer1", "layer2", "layer3")])
-def test_the_feature_distance_is_the_sum_of_the_chosen_layers_at_full_size(layers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("upsampling", UPSAMPLING)
+def test_the_feature_distance_is_the_sum_of_the_chosen_layers_at_full_size(
+    layers: tuple[str, ...], upsampling: str
+) -> None:
     distances = {f"layer{i}": jnp.abs(normal(2, n, n)) for i, n in ((1, 16), (2, 8), (3, 4))}
-    expected = sum(np.asarray(upsample(distances[layer][..., None], 64)[..., 0]) for layer in layers)
-    got = feature_distance(distances, layers, 64)
+    enlarged = UPSAMPLING[upsampling]
+    expected = sum(np.asarray(enlarged(distances[layer][..., None], 64)[..., 0]) for layer in layers)
+    got = feature_distance(distances, layers, 64, upsampling=upsampling)
     assert got.shape == (2, 64, 64)
     np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("upsampling", "low", "high"), [("half_pixel", 0.0, 0.5), ("align_corners", 2.0, 4.0)])
+def test_a_feature_stays_where_its_pixels_are(upsampling: str, low: float, high: float) -> None:
+    """Deviation: upsampling. The centre of mass of each column of patches against the middle of its pixels."""
+    n, stride = 8, 8
+    one_column = {"l": jnp.eye(n)[:, None, :] * jnp.ones((n, n, n))}
+    across = np.asarray(feature_distance(one_column, ("l",), n * stride, upsampling=upsampling))[:, 20]
+    found = (across * np.arange(n * stride)).sum(1) / across.sum(1)
+    moved = np.abs(found - (stride * np.arange(n) + (stride - 1) / 2))
+    assert low <= moved.max() <= high
+
+
+def test_an_unknown_upsampling_is_refused() -> None:
+    with pytest.raises(InputError, match="upsampling = 'nearest': expected half_pixel or align_corners"):
+        feature_distance({"l": jnp.ones((1, 2, 2))}, ("l",), 4, upsampling="nearest")
 
 
 def test_distances_do_not_mix_images() -> None:

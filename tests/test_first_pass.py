@@ -41,7 +41,7 @@ def test_the_first_pass_is_one_call_at_the_same_start() -> None:
 
 def test_first_scores_are_those_of_the_detector_itself() -> None:
     distances = swept(test_sweep.pictures(), [first_pass(POINT)])[first_pass(POINT)]
-    d_p, d_f = blurred(distances, LAYERS, 0.0)
+    d_p, d_f = blurred(distances, LAYERS, 0.0, upsampling="align_corners")
     expected = anomaly_map(d_p, d_f, v=1.0, ratio=scale_from_normal(d_p[:2], d_f[:2]).ratio, sigma=1.5)
     found = first_scores(distances, ratio=first_ratio(distances, 2), sigma=1.5)
     np.testing.assert_allclose(found, expected.max((1, 2)), rtol=1e-5)

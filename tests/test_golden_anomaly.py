@@ -79,7 +79,7 @@ def test_distances_map_and_score(name: str, case: dict[str, Any]) -> None:
     for layer in LAYERS:
         if f"lowres_{layer}" in arrays:
             golden.assert_close(by_layer[layer][:, None], arrays[f"lowres_{layer}"], 0, LIMIT)
-    d_f = feature_distance(by_layer, LAYERS, size)
+    d_f = feature_distance(by_layer, LAYERS, size, upsampling="align_corners")
     assert_map(d_p, arrays, "D_p")
     assert_map(d_f, arrays, "D_f")
     ratio = batch_ratio(d_p, d_f)

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.points import recon_grid
+from ddad_jax.points import blend_at_end, blend_in_total, recon_grid, time_grid
 
 GOOD: dict[str, Any] = {
     "w": (3.0,),
@@ -47,6 +47,17 @@ GOOD: dict[str, Any] = {
         ({"reuse": (True,)}, "reuse = True: expected a whole number"),
         ({"reuse": ()}, r"reuse = \(\): expected a tuple of at least one"),
         ({"model": ("pupil",)}, "model = 'pupil'.*student, teacher"),
+        ({"draws": (0,)}, "draws = 0: expected a whole number"),
+        ({"start": ("clean",)}, "start = 'clean'.*inversion, noise"),
+        ({"start": ("inversion",), "grid": ("optimised",)}, "start = inversion with grid = optimised"),
+        ({"blend_low": (1000,)}, "blend_low = 1000: expected a time from 0 to 999"),
+        ({"blend_low": (300,), "blend_high": (200,)}, "blend_low = 300 with blend_high = 200"),
+        ({"last_blend": (-0.1,)}, "last_blend = -0.1"),
+        ({"last_blend": (0.1,), "rise": (0.5,)}, "last_blend = 0.1 with grid = trailing and rise = 0.5"),
+        ({"total_blend": (1.0,)}, "total_blend = 1"),
+        ({"last_blend": (0.1,), "total_blend": (0.1,)}, "expected one of them"),
+        ({"total_blend": (0.5,), "blend_low": (300,)}, "total_blend = 0.5: expected less, or a blend that acts"),
+        ({"total_blend": (0.9,), "blend_max": (0.01,)}, "total_blend = 0.9: expected less"),
         ({"w": ()}, r"w = \(\): expected a tuple of at least one"),
         ({"seed": ()}, r"seed = \(\): expected a tuple of at least one"),
     ],
@@ -70,6 +81,53 @@ def test_a_student_has_no_noise_of_its_own() -> None:
 def test_the_calls_of_a_point_are_those_of_its_solver() -> None:
     ddim, heun = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun")})
     assert (ddim.calls, heun.calls) == (10, 20)
+
+
+def test_calls_count_every_draw_and_the_inversion() -> None:
+    (plain,) = recon_grid(**GOOD)
+    assert plain._replace(draws=4).calls == 40 and plain._replace(draws=4, rise=0.5).calls == 41
+    inverted = plain._replace(start="inversion", solver="heun")
+    assert inverted.calls == 10 + 20 and inverted._replace(draws=2).calls == 60
+    assert plain._replace(start="inversion", draws=2, reuse=5).whole_calls == 8
+
+
+def test_from_an_inversion_only_eta_is_random() -> None:
+    axes = {"start": ("inversion",), "start_noise": (0.5, 1.0), "eta": (0.0, 1.0), "seed": (5, 6), "draws": (1, 4)}
+    points = recon_grid(**{**GOOD, **axes})
+    assert {p.start_noise for p in points} == {0.0}
+    assert [(p.seed, p.draws) for p in points if p.eta == 0] == [(5, 1)]
+    assert {(p.seed, p.draws) for p in points if p.eta == 1} == {(5, 1), (5, 4), (6, 1), (6, 4)}
+
+
+@pytest.mark.parametrize("grid", ["trailing", "log_snr", "quadratic"])
+def test_w_may_be_such_that_the_last_blend_is_the_same_for_any_number_of_steps(grid: str) -> None:
+    """As it is, the last blend grows as steps get fewer, so the axis of steps is one of strength, too."""
+    held = recon_grid(**{**GOOD, "grid": (grid,), "steps": (1, 3, 10), "last_blend": (0.05,), "fade": (1.0, 0.5)})
+    assert len(held) == 6
+    for point in held:
+        assert blend_at_end(point, time_grid(point)) == pytest.approx(0.05)
+    loose = recon_grid(**{**GOOD, "grid": (grid,), "steps": (1, 3, 10)})
+    ends = [blend_at_end(point, time_grid(point)) for point in loose]
+    assert ends[0] > 3 * ends[1] > 3 * ends[2]
+    (again,) = recon_grid(**{name: (value,) for name, value in held[0]._asdict().items()})
+    assert again == held[0]
+
+
+@pytest.mark.parametrize("more", [{}, {"blend_low": (100,)}, {"blend_max": (0.3,), "fade": (0.5,)}], ids=str)
+def test_w_may_be_such_that_all_blends_together_are_the_same(more: dict[str, Any]) -> None:
+    held = recon_grid(**{**GOOD, "steps": (2, 3, 10), "total_blend": (0.4,), **more})
+    assert len({point.w for point in held}) == 3
+    for point in held:
+        assert blend_in_total(point, time_grid(point)) == pytest.approx(0.4)
+    loose = recon_grid(**{**GOOD, "w": (0.5,), "steps": (1, 3, 10)})
+    totals = [blend_in_total(point, time_grid(point)) for point in loose]
+    assert totals[0] < totals[1] < totals[2]
+
+
+def test_the_last_blend_knows_its_limit_and_its_interval() -> None:
+    (point,) = recon_grid(**{**GOOD, "w": (100.0,), "blend_max": (0.8,)})
+    assert blend_at_end(point, time_grid(point)) == 0.8
+    assert blend_at_end(point._replace(blend_low=100), time_grid(point)) == 0.0
 
 
 def test_where_nothing_is_random_one_seed_stands_for_all() -> None:

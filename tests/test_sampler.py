@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ddad_jax.conditioning import conditioned, denoised
-from ddad_jax.sampler import noise_of, reconstruct, trajectory
+from ddad_jax.errors import InputError
+from ddad_jax.sampler import inverted_start, noise_of, reconstruct, trajectory
 from ddad_jax.schedule import alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.solvers.ddim import ddim_step
 from ddad_jax.timesteps import GRIDS, TimeGrid, reference_grid, trailing
@@ -35,6 +36,11 @@ def gaussian_eps(mean: float, std: float) -> EpsFn:
 
 def normal(*shape: int) -> Array:
     return jnp.asarray(np.random.default_rng(0).standard_normal(shape, np.float32))
+
+
+@pytest.fixture
+def images() -> Array:
+    return jnp.clip(MEAN + STD * normal(3, 4, 4, 2), -1, 1)
 
 
 def no_noise(i: Array) -> Array:
@@ -322,3 +328,47 @@ def test_the_states_of_a_reconstruction_are_not_kept_in_memory(x: Array, key: ja
         return analysis.temp_size_in_bytes
 
     assert peak(50) - peak(5) < 5 * x.nbytes
+
+
+# Inversion as the start
+
+
+def up_the_flow(x: np.ndarray, t: int, mean: float, std: float) -> np.ndarray:
+    """From x at t = 0: the probability flow keeps (x_t - sqrt(a) mean) / sqrt(a std^2 + 1 - a)."""
+    a, b = float(ALPHA_BAR[0]), float(ALPHA_BAR[t])
+    kept = (np.sqrt(a) * x - np.sqrt(a) * mean) / np.sqrt(a * std**2 + 1 - a)
+    return np.asarray(np.sqrt(b) * mean + np.sqrt(b * std**2 + 1 - b) * kept)
+
+
+def test_inversion_finds_the_noise_that_the_flow_leads_to(images: Array) -> None:
+    """Of first order, on Gaussian data; whatever the pictures are, it is where the flow leads."""
+    network, x = gaussian_eps(MEAN, STD), images
+    errors = []
+    for steps in (10, 20, 40):
+        found = jax.jit(lambda x, grid: inverted_start(network, x, grid, alpha_bar=ALPHA_BAR))(x, trailing(250, steps))
+        errors.append(np.abs(np.asarray(found) - up_the_flow(np.asarray(x), 250, MEAN, STD)).max())
+    np.testing.assert_allclose(np.log2(np.array(errors[:-1]) / errors[1:]), 1.0, atol=0.3)
+
+
+def test_what_was_inverted_comes_back_without_a_target_and_whatever_the_seed(images: Array, key: jax.Array) -> None:
+    network, x = gaussian_eps(MEAN, STD), images
+
+    @jax.jit
+    def back(keys: Array) -> tuple[Array, Array]:
+        how: Any = {"w": 0.0, "eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": noise_of(keys, x.shape[1:])}
+        return tuple(reconstruct(network, x, x, trailing(250, 125), start=s, **how) for s in ("inversion", "noise"))
+
+    one, other = (back(jax.random.split(k, len(x))) for k in jax.random.split(key))
+    np.testing.assert_array_equal(one[0], other[0])
+    assert float(np.abs(one[0] - x).max()) < 0.02 < float(np.abs(one[1] - x).max())
+
+
+def test_a_grid_that_visits_t_0_inverts_as_well(images: Array) -> None:
+    found = inverted_start(gaussian_eps(MEAN, STD), images, GRIDS["uniform"](250, 5), alpha_bar=ALPHA_BAR)
+    assert bool(jnp.isfinite(found).all())
+
+
+def test_an_unknown_start_is_refused(images: Array) -> None:
+    how: Any = {"w": 0.0, "eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": no_noise}
+    with pytest.raises(InputError, match="start = 'clean': expected noise or inversion"):
+        reconstruct(eps_fn, images, images, trailing(250, 2), start="clean", **how)

@@ -69,3 +69,18 @@ def test_per_image_values_multiply_images_only_along_the_batch() -> None:
     x = jnp.ones((2, 3, 3, 1))
     assert per_image(2.0, x).shape == ()
     assert per_image(jnp.ones(2), x).shape == (2, 1, 1, 1)
+
+
+def test_at_whole_times_that_are_real_numbers_alpha_bar_is_the_table() -> None:
+    whole = jnp.arange(-1, T)
+    np.testing.assert_allclose(
+        alpha_bar_at(ALPHA_BAR, whole.astype(jnp.float32)), alpha_bar_at(ALPHA_BAR, whole), rtol=2e-6
+    )
+
+
+def test_between_whole_times_beta_is_constant() -> None:
+    """alpha_bar(t + u) = alpha_bar(t) (1 - beta_(t + 1))^u."""
+    t, u = np.array([0, 3, 250, 998]), np.array([0.5, 0.25, 0.9, 0.999], np.float32)
+    expected = ALPHA_BAR[t] * (1.0 - linear_betas()[t + 1]) ** u
+    np.testing.assert_allclose(alpha_bar_at(ALPHA_BAR, jnp.asarray(t + u, jnp.float32)), expected, rtol=2e-6)
+    assert alpha_bar_at(ALPHA_BAR, jnp.float32(T - 1)) == pytest.approx(ALPHA_BAR[-1], rel=1e-5)

@@ -201,6 +201,49 @@ def test_only_stochastic_solvers_see_eta_and_the_seed(x: Array, key: jax.Array, 
     assert bool(jnp.array_equal(plain, noisy)) is not SOLVERS[name].stochastic
 
 
+# SDE-DPM-Solver++ (2M)
+
+
+def test_without_noise_it_is_dpm_solver(x: Array, key: jax.Array) -> None:
+    grid, keys = log_snr(250, 5), jax.random.split(key, 3)
+    ode, sde = (recon(x, keys, grid, jnp.float32(1), jnp.float32(0), name) for name in ("dpm2m", "sde_dpm2m"))
+    np.testing.assert_allclose(sde, ode, rtol=1e-5, atol=1e-6)
+
+
+def test_with_all_its_noise_it_begins_as_ddim_does(x: Array, key: jax.Array) -> None:
+    """DDIM with eta = 1 is the first-order solver of the same reverse SDE; the second and last step is a prediction."""
+    keys, grid = jax.random.split(key, 3), TimeGrid(np.int32(250), np.array([250, 120]), np.array([120, -1]))
+    ddim, sde = (recon(x, keys, grid, jnp.float32(1), jnp.float32(1), name) for name in ("ddim", "sde_dpm2m"))
+    np.testing.assert_allclose(sde, ddim, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("eta", [0.4, 1.0])
+def test_the_variance_on_gaussian_data_is_kept_to_second_order(eta: float) -> None:
+    """Every eta has the marginals of the forward process, a STD^2 + 1 - a. All steps are linear, so a batch of unit
+    impulses, one at the start and one in the noise of each step, gives the variance of the result exactly."""
+    lam = np.linspace(3.0, -1.5, 64_000)
+    alpha_bar = 1.0 / (1.0 + np.exp(-2.0 * lam))
+    first, last = 60_000, 4_000
+    a, b = alpha_bar[first], alpha_bar[last]
+    errors: dict[str, list[float]] = {"ddim": [], "sde_dpm2m": []}
+    with jax.enable_x64(True):
+        for steps in (20, 40, 80):
+            t = np.round(np.linspace(first, last, steps + 1)).astype(np.int32)
+            units = jnp.eye(steps + 2).reshape(steps + 2, steps + 2, 1, 1, 1)  # which impulse; zeros last
+            for name, found in errors.items():
+                how: Any = {"eta": eta, "alpha_bar": jnp.asarray(alpha_bar), "noise_fn": lambda i, u=units: u[i]}
+                run = partial(trajectory, partial(exact_eps, how["alpha_bar"]), solver=SOLVERS[name], **how)
+                x_s = np.asarray(jax.jit(run)(units[0], TimeGrid(t[0], t[:-1], t[1:])).x0)[:, 0, 0, 0]
+                impulses = x_s[:-1] - x_s[-1]
+                variance = impulses[0] ** 2 * (a * STD**2 + 1 - a) + (impulses[1:] ** 2).sum()
+                found.append(abs(variance - (b * STD**2 + 1 - b)))
+    order = {name: np.log2(np.array(e[:-1]) / e[1:]) for name, e in errors.items()}
+    np.testing.assert_allclose(order["sde_dpm2m"], 2.0, atol=0.3)
+    if eta == 1.0:  # in between, DDIM's noise is of another reverse process than this family's
+        np.testing.assert_allclose(order["ddim"], 1.0, atol=0.3)
+    assert errors["sde_dpm2m"][-1] < 0.1 * errors["ddim"][-1]
+
+
 # UniPC's coefficients
 
 

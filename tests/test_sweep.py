@@ -25,7 +25,7 @@ from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.spilled import Spilled
-from ddad_jax.sweep import Distances, PairProgram, blurred, sweep_distances, sweep_pieces
+from ddad_jax.sweep import Distances, PairProgram, blurred, program_key, sweep_distances, sweep_pieces
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 from ddad_jax.vision.tiles import stitch, tiling
@@ -192,6 +192,38 @@ def test_one_compilation_for_each_step_count_solver_and_reuse() -> None:
     for _ in sweep_distances(one, pictures(2), points, chunk=4, timer=lambda: 0.0):
         pass
     assert one.compilations == 1 + 2  # no more is reused than there are steps
+
+
+def test_the_distances_of_several_draws_are_the_means_over_their_seeds() -> None:
+    images, plain = pictures(3), ReconPoint(1.0, 250, 2, 1.0, "trailing", 0)
+    seeds = [plain._replace(seed=seed) for seed in (3, 4, 5)]
+    found = swept(images, [*seeds, plain._replace(seed=1, draws=3)])
+    mean = found[plain._replace(seed=1, draws=3)]
+    np.testing.assert_allclose(mean.pixel, np.mean([found[p].pixel for p in seeds], axis=0), atol=1e-5)
+    for layer in LAYERS:
+        of_seeds = [found[p].features[layer] for p in seeds]
+        np.testing.assert_allclose(mean.features[layer], np.mean(of_seeds, axis=0), atol=1e-4)
+    np.testing.assert_array_equal(reconstructed(mean), reconstructed(found[seeds[0]]))
+
+
+def test_an_interval_of_the_blend_is_each_pairs_own() -> None:
+    images, whole = pictures(2), ReconPoint(2.0, 250, 3, 0.0, "trailing", 0)
+    never, unsteered = whole._replace(blend_low=251), whole._replace(w=0.0)
+    late = whole._replace(blend_high=200)
+    found = swept(images, [whole, never, late, unsteered])
+    np.testing.assert_allclose(found[never].pixel, found[unsteered].pixel, atol=1e-5)
+    assert np.abs(found[late].pixel - found[whole].pixel).max() > 1e-3
+    assert np.abs(found[late].pixel - found[never].pixel).max() > 1e-3
+
+
+def test_points_of_whole_and_of_real_times_are_programs_apart() -> None:
+    one = PairProgram(lambda _: (eps_fn, features), None, alpha_bar=ALPHA_BAR)
+    grids = ("trailing", "log_snr_continuous", "uniform")
+    points = recon_grid(w=(0.0, 2.0), t_prime=(250,), steps=(3,), eta=(0.0,), grid=grids, seed=(0,))
+    points.sort(key=program_key)
+    for point, distances in sweep_distances(one, pictures(2), points, chunk=3, keep_x0=True, timer=lambda: 0.0):
+        np.testing.assert_allclose(reconstructed(distances)[1], alone(pictures(2)[1], point)[0], atol=2e-3)
+    assert one.compilations == 2
 
 
 def test_a_network_without_deep_layers_cannot_be_asked_to_reuse_them() -> None:

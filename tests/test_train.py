@@ -11,6 +11,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.train import (
     TrainState,
+    descend,
     init_state,
     loss_at,
     min_snr_weight,
@@ -271,6 +272,29 @@ def test_the_average_follows_its_formula(key: jax.Array) -> None:
         decay = min(0.3, (1 + i) / (10 + i))
         average = decay * average + (1 - decay) * np.asarray(state.params["w"], np.float64)
         np.testing.assert_allclose(state.ema["w"], average, atol=1e-6)
+
+
+@pytest.mark.parametrize("accumulate", [4, 8])
+def test_the_average_spans_as_many_updates_however_many_batches_make_one(accumulate: int) -> None:
+    """The gradient is -1, so the parameter rises by the rate an update and the average lags by its horizon."""
+
+    def run(k: int) -> tuple[list[float], list[float]]:
+        tx = optimiser(learning_rate=1.0, weight_decay=0.0, accumulate=k)
+        state = init_state({"p": jnp.zeros(())}, tx)
+        step = jax.jit(lambda s: descend(s, lambda p: (-p["p"], None), tx=tx, ema_decay=0.5)[0])
+        means, values = [], []
+        for i in range(20 * k):
+            before, state = state, step(state)
+            if (i + 1) % k:
+                assert_equal((state.params, state.ema), (before.params, before.ema))
+            else:
+                means.append(float(state.ema["p"]))
+                values.append(float(state.params["p"]))
+        return means, values
+
+    once, accumulated = run(1), run(accumulate)
+    np.testing.assert_allclose(accumulated, once, rtol=1e-5)
+    assert accumulated[1][-1] - accumulated[0][-1] == pytest.approx(0.5 / (1.0 - 0.5), rel=1e-2), "updates behind"
 
 
 def test_without_an_average_the_parameters_are_kept(key: jax.Array) -> None:

@@ -19,6 +19,7 @@ from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
+from ddad_jax.engine.report import protocol_check
 from ddad_jax.types import Array, EpsFn
 from experiments.config import base, engine_settings
 
@@ -50,7 +51,7 @@ def fitted(c: ConfigDict, workdir: Path, program: Any = None, **more: Any) -> Fi
 def _small_ddad(c: ConfigDict) -> None:
     c.model.update(base=16, channel_mult=(1,), res_blocks=1, attention_sizes=())
     c.train.update(steps=6, batch_size=4, warmup_steps=0, log_every=2, validate_every=4, checkpoint_every=2)
-    c.adapt.update(epochs=0, batch_size=2, steps=2)
+    c.adapt.update(epochs=0, batch_size=2, steps=2, least_share=0.0)
     c.sample.update(steps=2, batch_size=8)
 
 
@@ -62,6 +63,10 @@ def _small_padim(c: ConfigDict) -> None:
     c.padim.update(batch_size=4)
 
 
+def _small_feature_ddad(c: ConfigDict) -> None:
+    c.feature_ddad.update(batch_size=4)
+
+
 def _small_ensemble(c: ConfigDict) -> None:
     c.ensemble.update(batch_size=4)
     c.patchcore.update(share=0.2)
@@ -69,6 +74,7 @@ def _small_ensemble(c: ConfigDict) -> None:
 
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
+    "feature_ddad": _small_feature_ddad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
@@ -144,7 +150,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (extractor, evidence, memory):
+    for module in (extractor, evidence, memory, protocol_check):
         put(module, "build_backbone", lambda c: BACKBONE)
-    for module in (extractor, pipeline, memory_method):
+    for module in (extractor, pipeline, memory_method, protocol_check):
         put(module, "load_backbone", lambda name, path: variables())

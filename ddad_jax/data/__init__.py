@@ -38,7 +38,7 @@ class DataSet(NamedTuple):
     train: ImageSet
     test: ImageSet
     recordings: tuple[str, ...] = ()
-    """The recording each picture of ``train`` comes from; empty where that is not known."""
+    """The recording, or the part, that each picture of ``train`` shows; empty where that is not known."""
     notes: tuple[str, ...] = ()
     """What whoever takes it should be told: files that were not used, and how others were understood."""
 

@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from ddad_jax.data import ImageSet
+from ddad_jax.data.batches import image_seed
 from ddad_jax.errors import InputError
+from ddad_jax.metrics.thresholds import tuning_size
 
 
 def hold_out(
@@ -62,6 +65,45 @@ def _whole_recordings(recordings: np.ndarray, n_held: int, random: np.random.Gen
         if held.sum() >= n_held:
             break
     return held
+
+
+def split_held_out(
+    held_out: ImageSet, *, share: float, seed: int = 0, recordings: Sequence[str] = ()
+) -> tuple[ImageSet, ImageSet] | None:
+    """Parts held-out pictures into those that choose and those that give thresholds; both keep the order.
+
+    n_tuning = ``tuning_size(n, share)``. Which part a picture goes to depends on its own pixels, the seed and how many
+    there are, never on its name or place; equal pictures stay together. Where pictures come from several recordings
+    whole ones are parted: in drawn order each that still fits into n_tuning, or the smallest where none does. Of one
+    recording, or where a part would have a single frame, the first n_tuning frames choose, as frames next to each other
+    show nearly the same.
+
+    Args:
+      share: of those that choose, in (0, 1).
+      recordings: the one each picture comes from, [n]; empty: unknown.
+
+    Returns:
+      (tuning, calibration), disjoint, together ``held_out``; None where they are too few to be parted.
+    """
+    n = len(held_out.names)
+    size = tuning_size(n, share)
+    if not size:
+        return None
+    if len(set(recordings)) == 1:
+        chosen = np.arange(n) < size
+    else:
+        of = list(recordings) or [str(image_seed(image)) for image in held_out.images]
+        sizes = {name: of.count(name) for name in dict.fromkeys(of)}
+        taken: list[str] = []
+        for name in sorted(sizes, key=lambda name: (zlib.crc32(f"{seed}/{name}".encode()), name)):
+            if sum(sizes[one] for one in taken) + sizes[name] <= size:
+                taken.append(name)
+        chosen = np.isin(of, taken or [min(sizes, key=lambda name: (sizes[name], name))])
+    if recordings and not 2 <= chosen.sum() <= n - 2:
+        chosen = np.arange(n) < size
+    if chosen.all():  # nothing but copies of one picture
+        return None
+    return subset(held_out, np.flatnonzero(chosen)), subset(held_out, np.flatnonzero(~chosen))
 
 
 def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
-from ddad_jax.engine.data.splits import Data, load_data
+from ddad_jax.engine.data.splits import Data, load_data, tuning_share
 from ddad_jax.engine.data.view import write_registered
 from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_columns
 from ddad_jax.engine.methods.table import method_of
@@ -79,7 +79,11 @@ def _run_all(
         "%s: %d normal images to train on, %d held out, %d to test (%d anomalous)",
         data.name, data.n_fit, data.n_held_out, len(data.test.labels), int(data.test.labels.sum()),
     )  # fmt: skip
-    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out):
+    share = tuning_share(config, data)
+    if data.tuning is not None:
+        n = len(data.calibration.labels)
+        log.info("%d of the held-out images choose, %d others give the thresholds", len(data.tuning.labels), n)
+    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out, share):
         log.warning("%s", sentence)
     fitted = method.fit(config, folder, data, write, mesh)
     made_with = {"weights": params_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}
@@ -130,7 +134,7 @@ def _masking(method: Method) -> str:
 def _chosen_on(c: Settings, data: Data) -> str:
     """How the selected point was come by, as the report says it; what the config knows of its values belongs to it."""
     assert data.choice
-    held_out, learnt = len(data.calibration.labels), len(data.choice.trained.labels)
+    held_out, learnt = len(data.scale.labels), len(data.choice.trained.labels)
     pictures = f"{held_out} held-out" + (f" and {learnt} training" if learnt else "") + " pictures"
     origin = method_of(c).origin(c)
     known = f"; the rest of the settings {origin}" if origin else ""

@@ -30,6 +30,7 @@ def _idle(c: Settings) -> list[str]:
         "threshold.p": (rule == "quantile", "--config.threshold.rule=quantile"),
         "threshold.k": ("sigma" in (rule, pixels), "--config.threshold.rule or pixel_rule=sigma"),
         "threshold.pixel_p": (pixels == "quantile", "--config.threshold.pixel_rule=quantile"),
+        "data.split": (c.data.kind == "mtd", "--config.data.kind=mtd"),
         "data.overlap": tiled,
         "data.train_tiles": tiled,
         "view.name": (bool(c.view.mask), "--config.view.mask=FILE"),

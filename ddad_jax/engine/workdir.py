@@ -246,6 +246,13 @@ def _then(saved: dict[str, Any]) -> dict[str, Any]:
     """``saved`` with what its settings were before they existed: what they are now by default, but for those here."""
     then = _defaults(saved.get("method", FIRST))
     then["data"]["hold_out"] = "picture"
+    if then["method"] == FIRST:
+        then["score"]["upsampling"] = "align_corners"
+        then["grid"]["teacher_grid"] = "trailing"
+    of = saved.get("data", {})
+    if of.get("kind") == "mtd" and "split" not in of:
+        # Nobody knew its tiles then.
+        saved = {**saved, "data": {**of, "split": "picture", "hold_out": "picture"}}
     return _filled(saved, then)
 
 

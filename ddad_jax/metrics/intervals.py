@@ -1,8 +1,9 @@
-"""L1. How sure an image AUROC is: a percentile bootstrap over the test images (host NumPy)."""
+"""L1. How sure an image AUROC is, by a bootstrap over the test images, and how sure a share (host NumPy)."""
 
 from typing import Any
 
 import numpy as np
+import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.curve import checked_labels, checked_scores
@@ -54,3 +55,27 @@ def auroc_interval(
     auroc = (a * twice).sum(axis=1) / (2 * p.size * q.size)
     low, high = np.quantile(auroc, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def share_interval(k: int, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """(low, high): what share of all pictures may be above a threshold if k of n independent ones are.
+
+        low = the (1 - level) / 2 quantile of Beta(k, n - k + 1), 0 for k = 0
+        high = the (1 + level) / 2 quantile of Beta(k + 1, n - k), 1 for k = n
+
+    It covers the true share with probability ``level`` or more, however small n is. Pictures of one recording are not
+    independent: of those it covers less.
+
+    Raises InputError for k outside 0..n, n below 1, ``level`` out of range.
+
+    Source: Clopper and Pearson, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial"
+    (1934).
+
+    >>> low, high = share_interval(3, 60)
+    >>> round(low, 3), round(high, 3)
+    (0.01, 0.139)
+    """
+    if not (0 <= k <= n and n >= 1 and 0 < level < 1):
+        raise InputError(f"k = {k} of n = {n} at level {level}: expected 0 <= k <= n, n at least 1, level in (0, 1)")
+    found = scipy.stats.binomtest(k, n).proportion_ci(level, method="exact")
+    return float(found.low), float(found.high)

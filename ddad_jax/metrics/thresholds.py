@@ -14,8 +14,9 @@ R_k of all normal pictures above S_(k) is at most a Beta(n + 1 - k, k) variable,
 
 ``conformal`` takes the smallest k whose marginal bound is at most alpha, ``conformal_pac`` the smallest k for which the
 second probability is at most delta. The bounds are those of the scores as given: constants of the score (its ratio, its
-spread) that rest on the same calibration pictures make a picture and its calibration a little less alike, and frames
-of one recording are neither exchangeable with those of another nor independent of each other.
+spread) that rest on the same calibration pictures make a picture and its calibration a little less alike, a score that
+was chosen on them breaks the bounds (``tuning_size``), and frames of one recording are neither exchangeable with those
+of another nor independent of each other.
 """
 
 import math
@@ -182,6 +183,22 @@ def minimum_images(rule: str, level: float = 0.05, delta: float = 0.05, p: float
             n += 1
         return n
     return 2 if rule == "sigma" else 1
+
+
+def tuning_size(n: int, share: float) -> int:
+    """How many of n held-out pictures choose where the others are to give a threshold: max(2, round(share n)), at most
+    n - 2; 0 where n is below 4, which cannot be parted.
+
+    S_(k) keeps its bound only if the score was chosen without the pictures that are ranked: the largest of several
+    AUROCs prefers the score whose calibration pictures happen to lie low.
+
+    Source: Yang and Kuchibhotla, "Selection and aggregation of conformal prediction sets" (2025), the algorithm that
+    selects and calibrates on disjoint parts.
+
+    >>> [tuning_size(n, 0.4) for n in (3, 4, 32)]
+    [0, 2, 13]
+    """
+    return 0 if n < 4 else min(max(round(share * n), 2), n - 2)
 
 
 def quantile_rank(n: int, p: float) -> int:

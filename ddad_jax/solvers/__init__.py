@@ -7,6 +7,7 @@ solver of its own. They differ in what they remember of earlier steps and in the
 from ddad_jax.solvers.ddim import DDIM
 from ddad_jax.solvers.dpm_solver import DPM_SOLVER_2M
 from ddad_jax.solvers.heun import HEUN
+from ddad_jax.solvers.sde_dpm_solver import SDE_DPM_SOLVER_2M
 from ddad_jax.solvers.step import Solver, Step
 from ddad_jax.solvers.unipc import UNIPC_2, UNIPC_3
 
@@ -16,7 +17,8 @@ SOLVERS: dict[str, Solver] = {
     "unipc2": UNIPC_2,
     "unipc3": UNIPC_3,
     "heun": HEUN,
+    "sde_dpm2m": SDE_DPM_SOLVER_2M,
 }
 """The names a config may use. One step of any of them is the one-shot prediction x0_hat(x_T', T')."""
 
-__all__ = ["DDIM", "DPM_SOLVER_2M", "HEUN", "SOLVERS", "UNIPC_2", "UNIPC_3", "Solver", "Step"]
+__all__ = ["DDIM", "DPM_SOLVER_2M", "HEUN", "SDE_DPM_SOLVER_2M", "SOLVERS", "UNIPC_2", "UNIPC_3", "Solver", "Step"]

@@ -1,4 +1,4 @@
-"""L3. DDIM: first order, one call, and the only rule with noise of its own."""
+"""L3. DDIM: first order, one call, with noise of its own."""
 
 import jax.numpy as jnp
 
@@ -26,7 +26,8 @@ def ddim_step(x_t: Array, eps: Array, a_t: Array, a_s: Array, *, eta: Array | fl
     True
     """
     x0_hat = denoised(x_t, eps, a_t)
-    sigma = eta * jnp.sqrt((1.0 - a_t / a_s) * (1.0 - a_s) / (1.0 - a_t))
+    # Towards more noise, as in inversion, there is none of its own to add.
+    sigma = eta * jnp.sqrt(jnp.maximum((1.0 - a_t / a_s) * (1.0 - a_s) / (1.0 - a_t), 0.0))
     along_eps = jnp.sqrt(jnp.maximum(1.0 - a_s - sigma**2, 0.0))
     return per_image(jnp.sqrt(a_s), x_t) * x0_hat + per_image(along_eps, x_t) * eps + per_image(sigma, x_t) * noise
 

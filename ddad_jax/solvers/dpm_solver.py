@@ -17,9 +17,16 @@ class DpmMemory(NamedTuple):
     lam: Array
 
 
-def _begin(x_start: Array) -> DpmMemory:
+def dpm_begin(x_start: Array) -> DpmMemory:
     # Below every half log-SNR of the schedule, so that the ratio in the first step, which is not used, is finite.
     return DpmMemory(jnp.zeros_like(x_start), jnp.full(x_start.shape[:1], -100.0))
+
+
+def dpm_extrapolated(x0_hat: Array, memory: DpmMemory, step: Step, lam_t: Array, h: Array, x: Array) -> Array:
+    """D = x0_hat + (h / 2 h_before) (x0_hat - x0_hat_before): the prediction in the middle of the step, in lambda; in
+    the first one x0_hat alone."""
+    ahead = jnp.where(step.i == 1, 0.0, 0.5 * h / (lam_t - memory.lam))
+    return x0_hat + per_image(ahead, x) * (x0_hat - memory.x0_hat)
 
 
 def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[Array, DpmMemory]:
@@ -35,10 +42,9 @@ def _advance(eps_fn: EpsFn, memory: DpmMemory, x_t: Array, step: Step) -> tuple[
     a_t, a_s = (jnp.broadcast_to(a, shape) for a in (step.a_t, step.a_s))
     lam_t, last = half_log_snr(a_t), a_s >= 1.0
     h = half_log_snr(jnp.where(last, a_t, a_s)) - lam_t
-    ahead = jnp.where(step.i == 1, 0.0, 0.5 * h / (lam_t - memory.lam))
-    d = x0_hat + per_image(ahead, x_t) * (x0_hat - memory.x0_hat)
+    d = dpm_extrapolated(x0_hat, memory, step, lam_t, h, x_t)
     x_s = per_image(jnp.sqrt((1.0 - a_s) / (1.0 - a_t)), x_t) * x_t - per_image(jnp.sqrt(a_s) * jnp.expm1(-h), x_t) * d
     return jnp.where(per_image(last, x_t), x0_hat, x_s), DpmMemory(x0_hat, lam_t)
 
 
-DPM_SOLVER_2M = Solver(_begin, _advance, order=2)
+DPM_SOLVER_2M = Solver(dpm_begin, _advance, order=2)

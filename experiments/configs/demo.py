@@ -19,7 +19,7 @@ def get_config(product: str = "winter_melon") -> ConfigDict:
         )
         c.backbone.feature_size = 128
         # Four pairs: the activations of a step are what the demo needs most memory for.
-        c.adapt.update(epochs=2, max_minutes=0.75, steps=3, batch_size=4, w=1.0)
+        c.adapt.update(pairs="self", epochs=2, max_minutes=0.75, batch_size=4)
         # Without noise the same picture always gets the same score, and three calls do what ten do with it.
         c.sample.update(w=1.0, steps=3, solver="dpm2m", eta=0.0, start_noise=0.0, batch_size=32)
         # The blend stays below 1, so the reconstruction never passes the target; a network this small redraws softly,

@@ -26,6 +26,13 @@ PARTS = {
         "eta": (0.0,),
     },
     "steering": {"solver": ("dpm2m",), "steps": (3,), "fade": (0.5, 2.0)},
+    # Steps alone: with w as it is, the last blend grows as they get fewer, and that of all together falls.
+    "last": {"steps": (1, *FEW), "eta": (0.0,), "grid": ("trailing",), "last_blend": (0.1,)},
+    "total": {"steps": (1, *FEW, 10), "eta": (0.0,), "grid": ("trailing",), "total_blend": (0.5,)},
+    "interval": {"solver": ("dpm2m",), "steps": (3,), "blend_low": (100,)},
+    "noise": {"solver": ("ddim", "sde_dpm2m"), "steps": FEW, "grid": ("log_snr",), "eta": (1.0,)},
+    "draws": {"steps": (3,), "eta": (1.0,), "draws": (4,)},
+    "inversion": {"start": ("inversion",), "steps": FEW, "eta": (0.0,)},
     "rise": {"solver": ("dpm2m",), "steps": (3,), "rise": (0.4,)},
     "reuse": {"reuse": (2, 5), "steps": (5, 10), "eta": (0.0,)},
     "student": {"model": ("student",), "steps": (1, 2)},
@@ -47,6 +54,7 @@ def get_config(studied: str = "demo") -> ConfigDict:
         # teacher, so that part "ddim" has it without, too. The published code's own grid needs a T' that the steps
         # divide: --config.sweep.parts.ddim.grid='("reference",)' --config.sweep.parts.ddim.steps='(1,2,5,10)'.
         c.sample.update(steps=10, eta=1.0, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0, rise=0.0, reuse=1)
+        c.sample.update(start="noise", draws=1, blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
         for name in c.sweep:
             if name not in ("parts", "seed"):
                 c.sweep[name] = ()

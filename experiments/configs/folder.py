@@ -6,9 +6,9 @@
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 ``folder.py:gpu`` takes the papers' size instead (256 px, DDAD-S).
 
-``folder.py:patchcore`` and ``folder.py:padim`` are other methods, at 256 px: they train nothing and take minutes.
-``folder.py:patchcore,reference`` does what the published code does, with its network. Other kinds of data are a flag
-away, such as ``--config.data.kind=cans --config.data.category=coffee``.
+``folder.py:patchcore``, ``folder.py:padim`` and ``folder.py:feature_ddad`` are other methods, at 256 px: they train
+nothing and take minutes. ``folder.py:patchcore,reference`` does what the published code does, with its network. Other
+kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 """
 
 from ml_collections import ConfigDict
@@ -19,19 +19,23 @@ from experiments.config import base, reference
 SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
-    "ensemble": {"members": (("padim",), ("patchcore",))},
+    "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
+    "ensemble": {"members": (("feature_ddad",), ("patchcore",), ("padim",), ("feature_ddad", "patchcore", "padim"))},
 }
 """Method -> what its sweep tries."""
+PUBLISHED = ("patchcore", "padim")
+"""Those with a published code to follow."""
 
 
 def get_config(argument: str = "cpu") -> ConfigDict:
     size, _, option = argument.partition(",")
-    if size in SWEPT and option in ("", "reference"):
+    if (size in SWEPT and not option) or (size in PUBLISHED and option == "reference"):
         c = base(size)
         c.sweep.update(SWEPT[size])
         return reference(c) if option else c
     if argument not in ("cpu", "gpu"):
-        methods = ", ".join(f"folder.py:{name}" for method in SWEPT for name in (method, f"{method},reference"))
+        names = [*SWEPT, *(f"{method},reference" for method in PUBLISHED)]
+        methods = ", ".join(f"folder.py:{name}" for name in names)
         raise InputError(f"folder.py:{argument}: expected folder.py (for two CPU cores), folder.py:gpu, {methods}")
     c = base()
     with c.unlocked():
@@ -45,7 +49,7 @@ def get_config(argument: str = "cpu") -> ConfigDict:
             steps=100_000, max_minutes=15.0, batch_size=8, learning_rate=1e-3, warmup_steps=50, t_max=600, min_snr=5.0
         )
         c.backbone.feature_size = 128
-        c.adapt.update(epochs=8, max_minutes=3.0, steps=5, w=1.0)
+        c.adapt.update(pairs="self", epochs=8, max_minutes=3.0)
         # At w = 1 the blend stays below 1 at every time: the reconstruction never passes the target. A network this
         # small redraws softly, so pixels say more than features.
         # Without noise the same picture always gets the same score.

@@ -59,6 +59,9 @@ def category_config(named: Named, size: str, root: str = "") -> ConfigDict:
         c.sweep.parts = ConfigDict()
         c.data.update(kind=_kind(named.data, root), root=root)
         c.data.category = "" if named.data == "mtd" else named.category
+        if named.data == "mtd":
+            # The paper's rule, by which most tiles are both learnt from and tested on: ``ddad_jax.data.mtd``.
+            c.data.update(split="picture", hold_out="picture")
         # The paper's sampler, whatever the size: DDIM with noise from T' = 250.
         c.sample.update(t_prime=250, steps=10, eta=1.0, solver="ddim", start_noise=1.0)
     return c

@@ -1,5 +1,6 @@
 """The loaders on real pictures, where the folder of real data lies beside the repository."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from trees import SHARED
 
 from ddad_jax.data.folder import mvtec_folder
-from ddad_jax.data.mtd import DEFECTS, FREE, mtd
+from ddad_jax.data.mtd import DEFECTS, FREE, mtd, mtd_tiles
 from ddad_jax.data.read import image_size, read_image, read_mask
 
 pytestmark = pytest.mark.skipif(
@@ -40,8 +41,16 @@ def test_real_pictures_come_out_of_records_as_out_of_their_files(tmp_path: Path)
         np.testing.assert_array_equal(got, expected)
 
 
+def test_the_tiles_of_mtd() -> None:
+    good = [path.name for path in sorted((SHARED / "mtd" / FREE / "Imgs").glob("*.jpg"))]
+    if len(good) != 952:
+        pytest.skip(f"{len(good)} of the 952 defect-free pictures are here")
+    sizes = Counter(Counter(mtd_tiles(good)).values())
+    assert sum(sizes.values()) == 149 and sizes[6] == 134
+
+
 def test_whole_mtd_loads_in_seconds_under_the_papers_rule() -> None:
-    data = mtd(SHARED / "mtd", 32)
+    data = mtd(SHARED / "mtd", 32, split="picture")
     n_free = len(list((SHARED / "mtd" / FREE / "Imgs").glob("*.jpg")))
     n_bad = sum(len(list((SHARED / "mtd" / d / "Imgs").glob("*.jpg"))) for d in DEFECTS)
     assert len(data.train.names) == round(0.8 * n_free)

@@ -1,10 +1,12 @@
 """Held-out pictures: disjoint, complete, repeatable; and the fingerprint that tells two sets apart."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from ddad_jax.data import ImageSet
-from ddad_jax.data.split import hold_out, images_fingerprint, subset
+from ddad_jax.data.split import hold_out, images_fingerprint, split_held_out, subset
 from ddad_jax.errors import InputError
 
 
@@ -95,3 +97,49 @@ def test_one_recording_at_least_stays_for_training_and_a_single_one_is_cut() -> 
 def test_recordings_of_other_pictures_are_refused() -> None:
     with pytest.raises(InputError, match="recordings of 3 pictures: expected 20"):
         hold_out(numbered(20), recordings=["a", "b", "c"])
+
+
+# --- Those that choose and those that give thresholds --------------------------------------------------------------
+
+
+def parts_of(images: ImageSet, **how: Any) -> tuple[set[str], set[str]]:
+    parts = split_held_out(images, **{"share": 0.4, **how})
+    assert parts is not None
+    tuning, calibration = parts
+    assert [*tuning.names] == sorted(tuning.names) and [*calibration.names] == sorted(calibration.names)
+    return set(tuning.names), set(calibration.names)
+
+
+@pytest.mark.parametrize(("n", "tuning"), [(4, 2), (5, 2), (9, 4), (19, 8), (32, 13), (100, 40)])
+def test_those_that_choose_give_no_threshold(n: int, tuning: int) -> None:
+    images = numbered(n)
+    chose, others = parts_of(images)
+    assert not chose & others and chose | others == set(images.names) and len(chose) == tuning
+    assert {len(part) for part in parts_of(images, recordings=[str(i) for i in range(n)])} == {tuning, n - tuning}
+    assert split_held_out(subset(images, range(3)), share=0.4) is None
+
+
+def test_a_part_depends_on_pixels_and_seed_alone() -> None:
+    images = numbered(40)
+    renamed = images._replace(names=tuple(reversed(images.names)))
+    reversed_order = subset(images, range(39, -1, -1))
+    first, other, turned = (split_held_out(one, share=0.4) for one in (images, renamed, reversed_order))
+    assert first and other and turned
+    np.testing.assert_array_equal(first[0].images, other[0].images)
+    assert set(turned[0].names) == set(first[0].names)
+    assert parts_of(images, seed=1)[0] != parts_of(images)[0]
+
+
+def test_copies_of_a_picture_and_frames_of_a_recording_stay_together() -> None:
+    images = numbered(20)
+    twice = subset(images, [*range(20), *range(20)])._replace(names=tuple(f"{i:03d}" for i in range(40)))
+    chose, others = parts_of(twice)
+    assert {int(name) % 20 for name in chose}.isdisjoint(int(name) % 20 for name in others)
+    assert split_held_out(subset(images, [3] * 6), share=0.4) is None
+    of = [str(i // 5) for i in range(20)]
+    chose, others = parts_of(images, recordings=of)
+    assert len(chose) == 5 and len({int(name) // 5 for name in chose}) == 1  # 8 asked for: one fits, two do not
+    # Where none fits the smallest chooses, and the threshold has most pictures.
+    assert len(parts_of(images, recordings=["a"] * 9 + ["b"] * 11)[0]) == 9
+    assert len(parts_of(images, recordings=["a"] + ["b"] * 19)[0]) == 8
+    assert parts_of(images, recordings=["a"] * 20)[0] == {f"{i:03d}" for i in range(8)}

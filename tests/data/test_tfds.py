@@ -72,7 +72,9 @@ ALL = [
     Kind("folder", None, lambda root: mixed(root.parent, root.name), lambda root, size: mvtec_folder(root, "", size)),
     Kind("mvtec", "bottle", lambda root: trees.mvtec(root, "bottle"), lambda r, size: mvtec_folder(r, "bottle", size)),
     Kind("visa", "pcb1", trees.visa, lambda root, size: visa(root, "pcb1", size)),
-    Kind("mtd", "seed_3", trees.mtd, lambda root, size: mtd(root, size, seed=3)),
+    Kind("mtd", "tile_seed_3", trees.mtd, lambda root, size: mtd(root, size, seed=3)),
+    Kind("mtd", "seed_3", trees.mtd, lambda root, size: mtd(
+        root, size, seed=3, split="picture")._replace(recordings=())),
     Kind("cans", CANS, lambda root: root.mkdir(parents=True), lambda root, size: cans(
         size, product="coffee", seed=2, n_train=4, n_test_good=2, n_defect=1)),
 ]  # fmt: skip
@@ -156,7 +158,7 @@ def test_builders_are_found_by_name(tmp_path: Path) -> None:
     assert set(tfds.builder_cls("ddad_cans").builder_configs) == {f"{product}_64px" for product in PRODUCTS}
     assert len(tfds.builder_cls("ddad_mvtec").builder_configs) == 15
     assert len(tfds.builder_cls("ddad_visa").builder_configs) == 12
-    assert tfds.builder("ddad_mtd", data_dir=tmp_path).info.full_name == f"ddad_mtd/seed_0/{VERSION}"
+    assert tfds.builder("ddad_mtd", data_dir=tmp_path).info.full_name == f"ddad_mtd/tile_seed_0/{VERSION}"
 
 
 def test_the_name_of_cans_says_what_they_depend_on() -> None:
@@ -170,7 +172,11 @@ def test_a_kind_names_its_configuration(tmp_path: Path) -> None:
         return "/".join(filter(None, (builder.name, builder.category)))
 
     assert name("folder", root="x", category="nut") == "ddad_folder/nut" and name("folder", root="x") == "ddad_folder"
-    assert name("mtd", root="x", seed=7) == "ddad_mtd/seed_7" and name("cans") == f"ddad_cans/{PRODUCTS[0]}_64px"
+    assert name("mtd", root="x", seed=7) == "ddad_mtd/tile_seed_7"
+    assert (
+        name("mtd", root="x", seed=7, split="picture") == "ddad_mtd/seed_7"
+        and name("cans") == f"ddad_cans/{PRODUCTS[0]}_64px"
+    )
     assert name("cans", category="coffee", size=32, seed=2, counts=(4, 2, 1)) == f"ddad_cans/{CANS}"
     for kind, how, told in (
         ("mtd", {}, "root is not set"),
@@ -194,7 +200,7 @@ def test_a_kind_names_its_configuration(tmp_path: Path) -> None:
         ("ddad_folder/nut", {"root": "src"}, r"'nut'\) is not a folder.*found in .*: bolt"),
         ("ddad_visa/candle", {"root": "src"}, r"1cls\.csv is missing"),
         ("ddad_mtd", {"root": "src"}, r"MT_Free"),
-        ("ddad_mtd/seed_x", {"root": "src"}, r"expected ddad_mtd/seed_N"),
+        ("ddad_mtd/seed_x", {"root": "src"}, r"expected ddad_mtd/tile_seed_N"),
         ("ddad_cans/tea_64px", {}, r"'tea' .*choose from winter_melon"),
         ("ddad_cans/coffee", {}, r"expected PRODUCT_SIZEpx, such as winter_melon_64px"),
         ("ddad_cans/coffee_8px", {}, r"size"),

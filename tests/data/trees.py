@@ -68,10 +68,12 @@ def write_table(root: Path, rows: list[list[str]], columns: str = "object,split,
 
 
 def mtd(root: Path, n_free: int = 10) -> Path:
+    """MT_Free: two exposures of each tile; of each defect one picture."""
     for i in range(n_free):
         height, width = 19 + i % 3, 31 - i % 4
-        save(pixels(i, height, width)[..., 0], root / f"MT_Free/Imgs/exp1_num_{i:03d}.jpg")
-        save(np.zeros((height, width), np.uint8), root / f"MT_Free/Imgs/exp1_num_{i:03d}.png")
+        name = f"exp{1 + i % 2}_num_{100 * (i // 2) + 20 * (i % 2):04d}"
+        save(pixels(i, height, width)[..., 0], root / f"MT_Free/Imgs/{name}.jpg")
+        save(np.zeros((height, width), np.uint8), root / f"MT_Free/Imgs/{name}.png")
     for k, kind in enumerate(("Blowhole", "Break", "Crack", "Fray", "Uneven")):
         save(pixels(60 + k)[..., 0], root / f"MT_{kind}/Imgs/exp2_num_{k}.jpg")
         save(square_mask(), root / f"MT_{kind}/Imgs/exp2_num_{k}.png")

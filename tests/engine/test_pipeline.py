@@ -61,7 +61,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_everything_is_left_behind(finished: Run) -> None:
     here = finished.workdir
     for name in ("config.json", "environment.json", "results.csv", "results.jsonl", "scores.csv", "calibration.json",
-                 "report.html", "train.jsonl", "adapt.jsonl", "figures/examples.png",
+                 "protocol.json", "report.html", "train.jsonl", "adapt.jsonl", "figures/examples.png",
                  "figures/training.png"):  # fmt: skip
         assert (here / name).stat().st_size > 0, name
     rows = read_jsonl(here / "results.jsonl")
@@ -83,6 +83,7 @@ def test_everything_is_left_behind(finished: Run) -> None:
         assert all(0 <= row[name] <= 1 for name in METRICS)
         assert row["train_steps"] == 6
     page = (here / "report.html").read_text()
+    assert "What this test set can tell" in page
     assert "bolt" in page and "http://" not in page and 'src="data:image/png' in page
 
 

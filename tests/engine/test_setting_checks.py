@@ -163,6 +163,7 @@ def test_parts_of_a_sweep_are_judged_each_by_itself(tmp_path: Path) -> None:
         ({"train__t_max": 300, "sample__t_prime": 700}, "sample.t_prime", "sample.t_prime=700", "train.t_max=300"),
         ({"score__crop": 30, "data__size": 16, "model__patch": 2, "backbone__feature_size": 32}, "data.size",
          "data.size=16", "score.crop=30"),
+        ({"train__error": "output", "train__min_snr": 5.0}, "train.min_snr", "train.min_snr=5.0", "train.error=output"),
         ({"score__v": 0.0, "score__feature_weight": 0.0}, "score.feature_weight", "score.feature_weight=0.0",
          "score.v=0.0"),
     ],

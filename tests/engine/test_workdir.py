@@ -159,12 +159,25 @@ def test_the_environment_needs_no_git(monkeypatch: pytest.MonkeyPatch) -> None:
     assert environment()["commit"] == ""
 
 
-def test_before_whole_recordings_were_held_out_pictures_were(tmp_path: Path, root: Path) -> None:
+def test_a_setting_that_a_folder_is_older_than_is_as_it_was_then(tmp_path: Path, root: Path) -> None:
     folder = opened(tmp_path / "w", root)
     old = json.loads((folder / "config.json").read_text())
-    del old["data"]["hold_out"]
+    del old["data"]["hold_out"], old["score"]["upsampling"]
     (folder / "config.json").write_text(json.dumps(old))
     assert saved_config(folder).data.hold_out == "picture"
+    assert saved_config(folder).score.upsampling == "align_corners"
+
+
+def test_before_mtd_was_parted_by_tile_it_was_by_picture(tmp_path: Path, root: Path) -> None:
+    folder = opened(tmp_path / "w", root)
+    old = json.loads((folder / "config.json").read_text())
+    del old["data"]["split"]
+    (folder / "config.json").write_text(json.dumps(old))
+    assert saved_config(folder).data.hold_out == "recording", "of other data it says nothing"
+    old["data"]["kind"] = "mtd"
+    (folder / "config.json").write_text(json.dumps(old))
+    data = saved_config(folder).data
+    assert (data.split, data.hold_out) == ("picture", "picture")
 
 
 def _spelled(folder: Path, root: Path, category: str) -> dict:

@@ -14,6 +14,7 @@ from ddad_jax.errors import InputError
 from experiments.config import base, engine_settings, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
 from experiments.configs.paper_settings import MVTEC, MVTEC_S, TRAIN_IMAGES, VISA, VISA_TRAIN_IMAGES
+from experiments.papers.settings import Named, category_config
 
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 ARGUMENTS: dict[str, list[str]] = {
@@ -47,6 +48,13 @@ def test_every_config_file_passes_its_check(name: str) -> None:
         todo = ddad_plan(c, sweep=True)
         assert todo.selected is None if c.select else todo.selected[0] in todo.costly
         assert json.dumps(c.to_dict())
+
+
+def test_mtd_is_parted_by_tile_but_in_the_papers_table() -> None:
+    assert (mtd.get_config().data.split, base("padim").data.split) == ("tile", "tile")
+    for size in ("cpu", "gpu"):
+        data = category_config(Named("mtd", "mtd"), size).data
+        assert (data.split, data.hold_out) == ("picture", "picture")
 
 
 def test_no_config_file_is_forgotten_here() -> None:

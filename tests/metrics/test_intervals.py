@@ -4,9 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import auroc, auroc_interval
+from ddad_jax.metrics.intervals import share_interval
 
 
 def draw(rng: np.random.Generator, n: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -32,6 +34,21 @@ def test_covers_the_truth_about_as_often_as_it_says():
     rng = np.random.default_rng(3)
     runs = [auroc_interval(*draw(rng), seed=i, level=0.9, resamples=400) for i in range(200)]
     assert 0.82 < np.mean([low <= truth <= high for low, high in runs]) < 0.96
+
+
+@pytest.mark.parametrize(("truth", "n"), [(0.03, 30), (0.2, 30), (0.5, 9)])
+def test_a_share_is_covered_at_least_as_often_as_it_says(truth: float, n: int):
+    """Exactly, by the binomial distribution: no draw."""
+    covered = [low <= truth <= high for low, high in (share_interval(k, n, level=0.9) for k in range(n + 1))]
+    assert scipy.stats.binom.pmf(np.flatnonzero(covered), n, truth).sum() >= 0.9
+
+
+def test_a_share_at_its_ends_and_bad_counts():
+    assert share_interval(0, 20) == (0.0, pytest.approx(1 - 0.025 ** (1 / 20)))
+    assert share_interval(20, 20) == (pytest.approx(0.025 ** (1 / 20)), 1.0)
+    for k, n, level in ((-1, 3, 0.95), (4, 3, 0.95), (0, 0, 0.95), (1, 3, 1.0)):
+        with pytest.raises(InputError, match="expected 0 <= k <= n"):
+            share_interval(k, n, level=level)
 
 
 def test_same_seed_same_interval_and_wider_level_wider_interval():

@@ -170,18 +170,27 @@ class Visa(Prepared):
 
 
 class Mtd(Prepared):
-    """``ddad_mtd/seed_N``: Magnetic Tile Defects as `mtd` draws them by seed N; ``ddad_mtd`` alone is seed 0."""
+    """``ddad_mtd/tile_seed_N``: Magnetic Tile Defects as `mtd` draws them by seed N; ``ddad_mtd`` alone is seed 0.
+
+    ``ddad_mtd/seed_N`` is the paper's draw, by picture; it names no tiles, so that what is held out is drawn by
+    picture, too.
+    """
 
     name = "ddad_mtd"
     FACTS = facts.MTD
-    BUILDER_CONFIGS = _configs("seed_0")
+    BUILDER_CONFIGS = _configs("tile_seed_0", "seed_0")
     ORIENT = False
 
     def listing(self) -> Listing:
-        of = re.fullmatch(r"seed_(\d{1,9})", self.category)
+        of = re.fullmatch(r"(tile_)?seed_(\d{1,9})", self.category)
         if not of:
-            raise InputError(f"ddad_mtd/{self.category}: expected ddad_mtd/seed_N, N the seed of the draw.")
-        return of_files(mtd_pictures(self.required_root(), seed=int(of[1])), orient=self.ORIENT)
+            raise InputError(
+                f"ddad_mtd/{self.category}: expected ddad_mtd/tile_seed_N, N the seed of the draw, or ddad_mtd/seed_N "
+                "for the paper's, by picture."
+            )
+        split = "tile" if of[1] else "picture"
+        pictures = mtd_pictures(self.required_root(), seed=int(of[2]), split=split)
+        return of_files(pictures if of[1] else pictures._replace(recordings=()), orient=self.ORIENT)
 
 
 class Cans(Prepared):
@@ -233,6 +242,7 @@ def builder_of(
     seed: int = 0,
     size: int = 64,
     counts: tuple[int, int, int] = USUAL,
+    split: str = "tile",
 ) -> Prepared:
     """The builder of a kind, its configuration named from what decides its pictures.
 
@@ -243,6 +253,7 @@ def builder_of(
       category: of folder and mvtec; visa's object; the product of cans.
       seed: of mtd's draw and of cans.
       size, counts: of cans.
+      split: of mtd, as of `mtd`.
 
     Raises:
       InputError: root or category is missing, or not asked for; a category that no folder may be called.
@@ -253,5 +264,6 @@ def builder_of(
         raise InputError(f"category is not set: expected one of {listed(KINDS[kind].FACTS.categories)}.")
     if kind == "mtd" and category:
         raise InputError(f"category {category!r}: mtd has none.")
-    named = {"mtd": f"seed_{seed}", "cans": cans_config(category or PRODUCTS[0], size, seed, counts)}
+    of_mtd = f"seed_{seed}" if split == "picture" else f"{split}_seed_{seed}"
+    named = {"mtd": of_mtd, "cans": cans_config(category or PRODUCTS[0], size, seed, counts)}
     return KINDS[kind](root=root or None, config=named.get(kind, category) or None, data_dir=data_dir)

@@ -52,8 +52,9 @@ VISA = Facts(
 )
 
 MTD = Facts(
-    "Magnetic Tile Defects under the rule of the DDAD paper: 80 % of the defect-free pictures to learn from, drawn by "
-    "the seed in the configuration's name; the rest and five kinds of defect to be tested on. Grey, of several sizes.",
+    "Magnetic Tile Defects: 80 % of the defect-free tiles to learn from, or, where the configuration's name begins "
+    "with seed, 80 % of the defect-free pictures, as in the DDAD paper; drawn by the seed in that name. The rest and "
+    "five kinds of defect to be tested on. Grey, of several sizes.",
     "https://github.com/abin24/Magnetic-tile-defect-datasets.",
     """@article{huang2020surface,
   title={Surface defect saliency of magnetic tile},

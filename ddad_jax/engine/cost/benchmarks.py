@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost.macs import counted
@@ -113,7 +112,7 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
     data = split_data(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c.model, c.data.size), 0)
     todo = ddad_plan(c, sweep=True)
-    images = np.concatenate([data.calibration.images, data.test.images])
+    images = data.shown
     program = random_program(c, params)
     # One point of each compilation, so that the sweep itself finds everything compiled.
     first = list({(p.solver, p.steps): p for p in todo.costly}.values())

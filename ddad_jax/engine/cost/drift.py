@@ -88,11 +88,11 @@ def drift(c: DDADSettings, workdir: Path, repeats: int) -> list[dict[str, Any]]:
     workdir = workdir.expanduser().absolute()
     c, run = read_finished_run(c, workdir)
     (point, score), data = run.point, run.data
-    n, chunk = len(data.calibration.labels), min(c.sample.batch_size, len(data.test.labels))
+    n, chunk = len(data.scale.labels), min(c.sample.batch_size, len(data.test.labels))
     if data.view.tiling or point.mask_before or score.mask_after:
         asked = "--config.data.picture" if data.view.tiling else "a mask of the view"
         raise InputError(f"drift compares whole pictures as they are: expected a run without {asked}")
-    images = np.concatenate([data.calibration.images, data.test.images])
+    images = np.concatenate([data.scale.images, data.test.images])
     programs = {name: _program(run, *dtypes) for name, dtypes in VARIANTS.items()}
     exact = next(iter(VARIANTS))
     starts = starts_of(programs[exact], images, [point], n, chunk=chunk, timer=time.perf_counter).times

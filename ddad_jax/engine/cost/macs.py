@@ -51,8 +51,8 @@ def of_detector(detector: Detector, pairs: PairInput) -> Counter[str]:
     program, point, score = detector.program, detector.point, detector.score
 
     def detect(weights: Any, pairs: PairInput) -> Detection:
-        _, pixel, layers = program.function(weights, pairs, point.solver)
-        d_f = feature_distance(layers, score.layers, pixel.shape[1])
+        _, pixel, layers = program.function(weights, pairs, point.solver, start=point.start, draws=point.draws)
+        d_f = feature_distance(layers, score.layers, pixel.shape[1], upsampling=score.upsampling)
         return detection(pixel, d_f, detector.constants, score=score, crop=detector.crop)
 
     # Both branches of a step that may reuse would count, so every step is whole here and its savings are taken off.

@@ -58,7 +58,7 @@ def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     placed = program.place(pair_input([point] * pairs, [time_grid(point)] * pairs, images, seeds))
     started = time.perf_counter()
-    compiled: Any = program.compiled(placed, point.solver)
+    compiled: Any = program.compiled(placed, point.solver, start=point.start, draws=point.draws)
     spent = time.perf_counter() - started
     return OnePoint(program, point, images, spent, of_compiled(compiled.func, program.weights, pairs))
 
@@ -131,12 +131,12 @@ def scoring(c: DDADSettings, data: Data | None, have: PictureCounts, points: lis
     maps = {name: rng.random((pictures, *layer.shape[1:3]), np.float32) for name, layer in layers.items()}
     distances = Distances(None, rng.random((pictures, side, side), np.float32), maps, np.zeros(pictures))
 
-    counted = method.MeasuredPictures(distances.pixel, truth.n_held_out, truth.first_test, tiling=truth.view.tiling)
+    counted = method.MeasuredPictures(distances.pixel, truth.n_scale, truth.first_test, tiling=truth.view.tiling)
 
     def judge(*points: ScorePoint) -> Any:
         def judged() -> list[dict[str, float]]:
             every = (
-                judged_maps(one, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
+                judged_maps(one, truth.n_scale, truth.own, truth.view.watched, c.score.crop)
                 for one in mapped(c.score, distances, points, counted)
             )
             return [metrics_of(c, truth, found) for found in every]

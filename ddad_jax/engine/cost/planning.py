@@ -4,23 +4,26 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ddad_jax.adapt import pairs
+from ddad_jax.adapt import pairs, self_pairs
 from ddad_jax.data.split import spread
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
 from ddad_jax.engine.cost.work import USES, Work
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.calls import Calls
-from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.evidence import teachers_of
+from ddad_jax.engine.methods.ddad.extractor import LOOKED_AT
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
 from ddad_jax.engine.methods.method import Plan
 from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
+from ddad_jax.metrics.thresholds import tuning_size
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import compiled_alike
+from ddad_jax.sweep import compiled_alike, program_key
+from ddad_jax.timesteps import CONTINUOUS
 
 VALIDATED_AT = 8
 """Times of the validation loss (``ddad_jax.engine.methods.ddad.noise_predictor``)."""
@@ -29,8 +32,9 @@ GRID_TEACHER = 2
 
 
 class PictureCounts(NamedTuple):
-    """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration,
-    synthetic (with the normal ones beside it), test: reconstructed at every point, ``tiles`` pieces of each."""
+    """fit: trained on, and validation: what trainings measure themselves on; tiles where there are tiles. calibration
+    (tuning pictures among them), synthetic (with the normal ones beside it), test: reconstructed at every point,
+    ``tiles`` pieces of each."""
 
     fit: int
     validation: int
@@ -46,6 +50,8 @@ class PictureCounts(NamedTuple):
 
 def picture_counts(data: Data) -> PictureCounts:
     calibration, test = len(data.calibration.labels), len(data.test.labels)
+    if data.tuning is not None:
+        calibration += len(data.tuning.labels)
     synthetic = sum(len(s.labels) for s in data.sets) - calibration - test
     return PictureCounts(
         len(data.fit.labels), len(data.validation.labels), calibration, synthetic, test, data.view.tiles
@@ -57,19 +63,20 @@ def assumed_pictures(c: DDADSettings, n_test: int, n_train: int, tiles: int = 1)
     recordings."""
     held_out = min(max(round(c.data.held_out * n_train), 4), n_train // 2)
     calibration, fit = min(held_out, c.data.calibration), n_train - held_out
-    synthetic = _synthetic(c, calibration, fit) if c.select == "synthetic" else 0
+    tuning = tuning_size(calibration, c.data.tuning) if c.tunes else 0
+    synthetic = _synthetic(c, tuning or calibration, fit) if c.select == "synthetic" else 0
+    looked_at = tuning or held_out
     if tiles > 1:
-        fit, held_out = (
-            min(n * tiles, most) for n, most in ((fit, c.data.train_tiles), (held_out, max(1, c.data.train_tiles // 8)))
-        )
-    return PictureCounts(fit, min(held_out, c.data.calibration), calibration, synthetic, n_test, tiles)
+        most = max(1, c.data.train_tiles // 8)
+        fit, looked_at = min(fit * tiles, c.data.train_tiles), min(looked_at * tiles, most)
+    return PictureCounts(fit, min(looked_at, c.data.calibration), calibration, synthetic, n_test, tiles)
 
 
-def _synthetic(c: DDADSettings, calibration: int, fit: int) -> int:
-    """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the calibration pictures, and the
-    defects."""
-    trained = min(max(c.synthetic_normals - calibration, 0), fit)
-    normal = calibration + trained
+def _synthetic(c: DDADSettings, scale: int, fit: int) -> int:
+    """Pictures of ``ddad_jax.engine.data.splits.choice_of``: normal ones besides the held-out ones that choose, and
+    the defects."""
+    trained = min(max(c.synthetic_normals - scale, 0), fit)
+    normal = scale + trained
     return trained + normal * min(math.ceil(c.synthetic_defects / normal), len(DEFECTS) * len(STRENGTHS))
 
 
@@ -96,17 +103,22 @@ def adaptation(c: DDADSettings, have: PictureCounts) -> Work:
     a = c.adapt
     if not a.epochs:
         return Work("adaptation")
-    targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
-    learnt = a.epochs * targets.size
+    if a.pairs == "self":
+        targets = self_pairs(have.fit, a.batch_size, epoch=1, seed=c.seed)
+    else:
+        targets, _ = pairs(have.fit, 2 * a.batch_size, epoch=1, seed=c.seed)
+    learnt, point = a.epochs * targets.size, adaptation_point(c)
+    checked = targets[: -(-LOOKED_AT // targets.shape[1])].size
     seen = _padded(have.validation, min(c.sample.batch_size, have.validation))
     work = Work(
-        "adaptation", unet=(learnt + seen) * a.steps, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
+        "adaptation", unet=(learnt + seen + checked) * point.calls, feature=2 * learnt + (a.epochs + 1) * 4 * seen,
         feature_update=2 * learnt, programs=3, limit=60.0 * a.max_minutes, looks=a.epochs,
     )  # fmt: skip
     if a.choose == "synthetic":
-        painted = have.calibration + (have.synthetic or _synthetic(c, have.calibration, have.fit))
+        scale = tuning_size(have.calibration, c.data.tuning) or have.calibration
+        painted = scale + (have.synthetic or _synthetic(c, scale, have.fit))
         judge = config_point(c)[0]
-        calls = judge.steps * SOLVERS[judge.solver].calls
+        calls = judge._replace(rise=0.0).calls
         more = painted * calls, 2 * painted * (a.epochs + 1)
         work = work._replace(unet=work.unet + more[0], feature=work.feature + more[1], programs=5)
     return work
@@ -127,12 +139,17 @@ def grid_search_work(c: DDADSettings, have: PictureCounts, points: Sequence[Reco
     keys = {grid_key(p) for p in points if p.grid == OPTIMISED}
     images = min(c.grid.images, have.validation)
     fine = {t_prime: min(c.grid.teacher_steps, t_prime) for t_prime in {key.t_prime for key in keys}}
-    calls = sum(n * (SOLVERS[c.grid.teacher_solver].calls + GRID_TEACHER) for n in fine.values())
+    each = SOLVERS[c.grid.teacher_solver].calls
+    calls = sum(n * (each + GRID_TEACHER) for n in fine.values())
+    for n in fine.values():
+        # The run that distances are measured to, and the one of half its steps.
+        steps = c.grid.teacher_steps if c.grid.teacher_grid in CONTINUOUS else n
+        calls += each * (steps + max(steps // 2, 1))
     for key in keys:
         # One call of all standard grids, then for each time but the first one of all its trials a round.
         tried = TRIALS * (1 + c.grid.rounds * (key.steps - 1))
         calls += tried * key.steps * SOLVERS[key.solver].calls
-    programs = len(set(fine.values())) + len({(key.steps, key.solver) for key in keys})
+    programs = 3 * len(set(fine.values())) + len({(key.steps, key.solver) for key in keys})
     return Work("optimised grids", unet=images * calls, programs=programs)
 
 
@@ -148,7 +165,7 @@ def _reconstructions(points: Sequence[ReconPoint], n: int, chunk: int) -> Work:
 
 
 def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
-    return {(model, p.steps, p.solver, p.reuse, p.mask_before) for p in points}
+    return {(model, *program_key(p)) for p in points}
 
 
 def sweep(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int = 1) -> Work:
@@ -160,7 +177,7 @@ def sweep(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int = 1) ->
     runs.append(_reconstructions(firsts, n, chunk))
     programs = set().union(*(_programs(model, own) for model, own in models.items()), _programs("teacher", firsts))
     if c.teacher:
-        fine = sorted({teacher_of(p, c.teacher) for p in todo.costly}, key=lambda p: p.steps)
+        fine = sorted({q for p in todo.costly for q in teachers_of(p, c.teacher)}, key=lambda p: p.steps)
         runs.append(_reconstructions(fine, len(spread(have.test, c.teacher_images)), chunk))
         programs |= _programs("teacher", fine)
     rows, sides = len(todo.costly) * len(todo.cheap), len({(s.layers, s.sigma) for s in todo.cheap})

@@ -24,7 +24,7 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.image import resize
 from ddad_jax.reuse import Layered
 from ddad_jax.sampler import reconstruct
-from ddad_jax.sweep import PairProgram
+from ddad_jax.sweep import PairProgram, way_of
 from ddad_jax.types import Array
 
 COLUMNS = ("name", "calls", "ms_per_image", "share", "gmac_per_image", "share_of_peak")
@@ -126,7 +126,8 @@ def pieces(c: DDADSettings, subject: Untrained, repeats: int) -> list[Piece]:
 
     def distances(features_x0: Any, features_y: Any, x0: Array, y: Array) -> tuple[Array, Array]:
         layers = feature_distances(features_x0, features_y)
-        return pixel_distance(x0, y), feature_distance(layers, score.layers, y.shape[1])
+        d_f = feature_distance(layers, score.layers, y.shape[1], upsampling=score.upsampling)
+        return pixel_distance(x0, y), d_f
 
     def piece(name: str, function: Callable[..., Any], *args: Any, calls: int = 1, dtype: str = "float32") -> Piece:
         run = jax.jit(function).lower(*args).compile()
@@ -138,10 +139,11 @@ def pieces(c: DDADSettings, subject: Untrained, repeats: int) -> list[Piece]:
     # An array remembers its copy on the host, so every repetition, the warm-up included, fetches one of its own.
     found = detector.compiled(pairs)(pairs)
     fresh = [Detection(found.maps + i, found.scores + i) for i in range(repeats + 1)]
+    whole = way_of(point._replace(reuse=1))
     whole_calls, unet = point.whole_calls, c.model.dtype
     parts = [
         Piece("pictures to the device", 1, lambda: detector.place(subject.images), Counter(), "float32"),
-        piece("noise, steering, solver", lambda pairs: idle.function(None, pairs, point.solver)[0], pairs),
+        piece("noise, steering, solver", lambda pairs: idle.function(None, pairs, **whole)[0], pairs),
         piece(UNET, network, weights, y, t, calls=whole_calls, dtype=unet),
     ]
     if whole_calls < point.calls:

@@ -64,7 +64,8 @@ KINDS = {
         lambda d, seed: visa_pictures(d.root, d.category),
     ),
     "mtd": DataSetKind(
-        lambda d, seed: mtd(d.root, picture_size(d), seed=seed), lambda d, seed: mtd_pictures(d.root, seed=seed)
+        lambda d, seed: mtd(d.root, picture_size(d), seed=seed, split=d.split),
+        lambda d, seed: mtd_pictures(d.root, seed=seed, split=d.split),
     ),
     "cans": DataSetKind(_cans, lambda d, seed: as_files(_rendered(d, seed)), rendered=True),
     "tfds": DataSetKind(lambda d, seed: data_set(_tfds(d, seed), picture_size(d), orient=False), _tfds),

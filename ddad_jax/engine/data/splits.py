@@ -4,17 +4,19 @@ import logging
 import math
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.load import Pictures, data_set
-from ddad_jax.data.split import hold_out, spread, subset
+from ddad_jax.data.split import hold_out, split_held_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
 from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
+from ddad_jax.metrics.thresholds import tuning_size
 from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,8 @@ log = logging.getLogger(__name__)
 class SelectionPictures(NamedTuple):
     """What a point is chosen by, without a label.
 
-    trained: of the images trained on, to fill up the calibration images where these are few; may be empty.
-    defects: synthetic, painted on the calibration images and then on those.
+    trained: of the images trained on, to fill up the held-out images that choose where these are few; may be empty.
+    defects: synthetic, painted on the held-out images that choose and then on those.
     """
 
     trained: ImageSet
@@ -34,11 +36,15 @@ class SelectionPictures(NamedTuple):
 class Data(NamedTuple):
     """name; fit: normal images trained on; held_out: normal images never trained on; test.
 
-    calibration: those of the held-out images that are reconstructed at every grid point. choice: None where the config
-    does not choose by synthetic defects. view: what their camera's view asks for; with tiles ``fit`` and ``held_out``
-    are tiles, and the others are whole pictures. validation: of ``held_out``, what trainings measure themselves on.
+    calibration: held-out images that give the thresholds. tuning: other held-out images, on which everything is chosen
+    that this run chooses by held-out images and which the score's constants rest on; None where nothing is chosen (or
+    too few are held out), and the calibration images give these constants, too. Both are reconstructed at every grid
+    point. choice: None where the config does not choose by synthetic defects. view: what their camera's view asks for;
+    with tiles ``fit`` and ``held_out`` are tiles, and the others are whole pictures. validation: of ``held_out``, what
+    trainings measure themselves on, none of the calibration images where there are tuning images.
     notes: as of `DataSet`.
-    n_fit, n_held_out: pictures of these, whatever they were cut into.
+    n_fit, n_held_out: pictures of these, whatever they were cut into. whole: those of ``fit``, uint8 [n_fit, s, s, 3]
+    of the network's size s. recordings: of each of these, as of `DataSet`; empty where they are not known.
     """
 
     name: str
@@ -52,11 +58,32 @@ class Data(NamedTuple):
     choice: SelectionPictures | None = None
     view: View = View()
     notes: tuple[str, ...] = ()
+    tuning: ImageSet | None = None
+    whole: np.ndarray = np.zeros((0, 1, 1, 3), np.uint8)
+    recordings: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> ImageSet:
+        """The held-out images that the constants of a score are measured on."""
+        return self.calibration if self.tuning is None else self.tuning
+
+    @property
+    def choosing(self) -> list[ImageSet]:
+        """What a point is chosen by: the first of ``sets``."""
+        return [self.scale, *(self.choice or ())]
 
     @property
     def sets(self) -> list[ImageSet]:
-        """All that is reconstructed at every grid point: calibration images first, test images last."""
-        return [self.calibration, *(self.choice or ()), self.test]
+        """All that is reconstructed at every grid point: ``scale`` first, test images last, before them the calibration
+        images where these are others."""
+        return [*self.choosing, *([] if self.tuning is None else [self.calibration]), self.test]
+
+    @property
+    def calibrating(self) -> slice:
+        """Where the calibration images are among those of ``sets``."""
+        n = len(self.calibration.labels)
+        begin = 0 if self.tuning is None else sum(len(s.labels) for s in self.choosing)
+        return slice(begin, begin + n)
 
     @property
     def shown(self) -> np.ndarray:
@@ -95,7 +122,8 @@ def load_data(c: Settings) -> Data:
 
 
 def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
-    """Hold out normal images, spread the calibration images evenly over them, paint defects if asked to.
+    """Hold out normal images, spread the calibration images evenly over them, part those that choose from those that
+    give thresholds, paint defects if asked to.
 
     Raises:
       InputError: too few pictures, for a split at all or for maps in their normal spread.
@@ -109,29 +137,59 @@ def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
             "standardise maps with: expected at least 4 normal pictures, or --config.score.standardise=False and "
             "--config.sweep.standardise='()'"
         )
-    choice = choice_of(c, fit, calibration) if c.select == "synthetic" else None
+    tuning, notes = None, dataset.notes
+    if c.tunes:
+        recording_of = dict(zip(dataset.train.names, recordings, strict=True)) if recordings else {}
+        own = [recording_of[name] for name in calibration.names] if recordings else []
+        if parts := split_held_out(calibration, share=c.data.tuning, seed=c.seed, recordings=own):
+            tuning, calibration = parts
+        else:
+            notes = (*notes, _UNPARTED.format(dataset.name, len(calibration.labels)))
+            log.warning("%s", notes[-1])
+    choice = choice_of(c, fit, calibration if tuning is None else tuning) if c.select == "synthetic" else None
+    whole, of = shrunk(fit.images, c.data.size), dict(zip(dataset.train.names, dataset.recordings, strict=False))
+    known = tuple(of[name] for name in fit.names if name in of)
     view, numbers = view or View(), (len(fit.labels), len(held_out.labels))
-    # Validation and the contrast of an epoch look at all that is held out, so it may not outweigh what is trained on.
-    fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, max(1, c.data.train_tiles // 8))
-    few = subset(held_out, spread(len(held_out.labels), c.data.calibration))
-    return Data(dataset.name, fit, held_out, calibration, dataset.test, few, *numbers, choice, view, dataset.notes)
+    # Validation and the contrast of an epoch look at all that may choose, so it may not outweigh what is trained on.
+    most = max(1, c.data.train_tiles // 8)
+    fit, held_out = tiles_of(fit, view, c.data.train_tiles), tiles_of(held_out, view, most)
+    looked_at = held_out if tuning is None else tiles_of(tuning, view, most)
+    few = subset(looked_at, spread(len(looked_at.labels), c.data.calibration))
+    sets = (fit, held_out, calibration, dataset.test, few)
+    return Data(dataset.name, *sets, *numbers, choice, view, notes, tuning, whole, known)
+
+
+_UNPARTED = (
+    "{}: {} held-out normal picture(s) cannot be parted into those that choose and those that give the threshold, so "
+    "the same do both and the bound on false alarms does not hold: expected 4 different ones or more; hold out more by "
+    "--config.data.held_out and --config.data.calibration, in a new workdir"
+)
+
+
+def shrunk(images: np.ndarray, size: int) -> np.ndarray:
+    """Whole pictures at the size of the network's, uint8 [n, size, size, 3]; the same array where they are."""
+    if images.shape[1:3] == (size, size):
+        return images
+    small = [cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA) for image in images]
+    return np.stack(small) if small else np.zeros((0, size, size, 3), np.uint8)
 
 
 def _scored_registered(c: Settings, data: Data, found: Pictures) -> Data:
     """The same with the pictures that are scored brought onto the reference; those trained on stay as they are."""
-    view, (calibration, test) = scored_onto_reference(c, found, data.view, data.calibration, data.test)
-    choice = choice_of(c, data.fit, calibration) if data.choice else None
-    return data._replace(calibration=calibration, test=test, choice=choice, view=view)
+    tuned = [] if data.tuning is None else [data.tuning]
+    view, (calibration, test, *tuned) = scored_onto_reference(c, found, data.view, data.calibration, data.test, *tuned)
+    data = data._replace(calibration=calibration, test=test, view=view, tuning=tuned[0] if tuned else None)
+    return data._replace(choice=choice_of(c, data.fit, data.scale) if data.choice else None)
 
 
-def choice_of(c: Settings, fit: ImageSet, calibration: ImageSet) -> SelectionPictures:
-    """Synthetic defects on the calibration images and, where these are few, on images trained on."""
+def choice_of(c: Settings, fit: ImageSet, scale: ImageSet) -> SelectionPictures:
+    """Synthetic defects on the held-out images that choose and, where these are few, on images trained on."""
     # A handful of held-out pictures ranks nothing. A picture trained on is redrawn better than a new one, but its
     # synthetic defect was never trained on: a point that tells it from all normal pictures, old and new, is what is
     # looked for.
-    wanting = c.synthetic_normals - len(calibration.labels)
+    wanting = c.synthetic_normals - len(scale.labels)
     trained = subset(fit, spread(len(fit.labels), wanting) if wanting > 0 else [])
-    normal = np.concatenate([calibration.images, trained.images])
+    normal = np.concatenate([scale.images, trained.images])
     return SelectionPictures(trained, painted(normal, c.synthetic_defects, c.seed))
 
 
@@ -142,10 +200,18 @@ def painted(normal: np.ndarray, about: int, seed: int) -> ImageSet:
     return synthetic_defects(normal, seed=seed, per_image=per_image)
 
 
+def tuning_share(c: Settings, data: Data) -> float:
+    """Of the calibration images that choose: as configured, or what whole recordings made of it; 0 where none does."""
+    if data.tuning is None:
+        return 0.0
+    n_tuning, n = len(data.tuning.labels), len(data.tuning.labels) + len(data.calibration.labels)
+    return c.data.tuning if n_tuning == tuning_size(n, c.data.tuning) else n_tuning / n
+
+
 def own_normal(data: Data) -> np.ndarray:
-    """The calibration image that each image before the test images shows, -1 for none of them; int [n]."""
-    n = len(data.calibration.labels)
-    if data.choice is None:
-        return np.arange(n)
-    shown = np.concatenate([np.arange(n + len(data.choice.trained.labels)), painted_on(data.choice.defects)])
-    return np.where(shown < n, shown, -1)
+    """The image of ``data.scale`` that each image before the test images shows, -1 for none of them; int [n]."""
+    n, others = len(data.scale.labels), 0 if data.tuning is None else len(data.calibration.labels)
+    shown = np.arange(n)
+    if data.choice is not None:
+        shown = np.concatenate([np.arange(n + len(data.choice.trained.labels)), painted_on(data.choice.defects)])
+    return np.concatenate([np.where(shown < n, shown, -1), np.full(others, -1)])

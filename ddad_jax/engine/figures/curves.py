@@ -15,8 +15,9 @@ from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, NAMES, ORANGE, endi
 from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
-    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse",
-    "v", "feature_weight", "layers", "sigma", "standardise",
+    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max",
+    "last_blend", "total_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse",
+    "v", "feature_weight", "layers", "sigma", "standardise", "upsampling",
 )  # fmt: skip
 TITLES = {
     "w": "w, strength of conditioning",
@@ -29,6 +30,12 @@ TITLES = {
     "start_noise": "noise of the start",
     "fade": "fade of the blend",
     "blend_max": "limit of the blend (0: none)",
+    "last_blend": "blend of the last step that w is such for (0: w as it is)",
+    "total_blend": "blend of all steps that w is such for (0: w as it is)",
+    "blend_low": "time down to which the blend acts",
+    "blend_high": "time from which the blend acts",
+    "start": "start at T'",
+    "draws": "draws of the noise",
     "rise": "rise of T' with how unusual a picture is",
     "reuse": "steps that share deep features",
     "v": "v, weight of the pixel distance",
@@ -36,6 +43,7 @@ TITLES = {
     "layers": "feature layers",
     "sigma": "σ of the blur",
     "standardise": "maps in normal spreads",
+    "upsampling": "upsampling of feature distances",
 }
 
 

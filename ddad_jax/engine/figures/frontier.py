@@ -15,9 +15,12 @@ from ddad_jax.engine.store.tables import Row, is_number
 from ddad_jax.points import ReconPoint
 from ddad_jax.solvers import SOLVERS
 
-WAY = ("model", "solver", "grid", "eta", "start_noise", "fade", "blend_max", "rise", "reuse")
+WAY = (
+    "model", "solver", "grid", "eta", "start", "start_noise", "fade", "blend_max", "blend_low", "blend_high", "draws",
+    "rise", "reuse",
+)  # fmt: skip
 """The settings that make a way to sample; steps move along its line."""
-KEPT = ("w", "t_prime", "v", "feature_weight", "layers", "sigma", "standardise")
+KEPT = ("t_prime", "last_blend", "total_blend", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
 """The settings that are those of the selected row in every line."""
 METRICS = ("teacher_rmse", "image_auroc", "pixel_auroc", "aupro_30")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#999933", "#882255")
@@ -41,6 +44,12 @@ class Spot(NamedTuple):
         return any(row.get("selected") for row in self.rows)
 
 
+def _kept(row: Row, chosen: Row) -> bool:
+    """Whether a row has what stays of the chosen one's settings; where the blend decides w, that moves with steps."""
+    names = KEPT if chosen.get("last_blend") or chosen.get("total_blend") else ("w", *KEPT)
+    return all(row.get(name) == chosen.get(name) for name in names)
+
+
 def frontier(rows: Sequence[Row]) -> list[Spot]:
     """The rows at the selected row's w, T' and score settings, means over seeds, by way and calls.
 
@@ -50,7 +59,7 @@ def frontier(rows: Sequence[Row]) -> list[Spot]:
     chosen = next((row for row in rows if row.get("selected")), None)
     if chosen is None:
         return []
-    kept = [row for row in rows if all(row.get(name) == chosen.get(name) for name in KEPT)]
+    kept = [row for row in rows if _kept(row, chosen)]
     varied = [name for name in WAY if len({row.get(name) for row in kept}) > 1]
     groups: dict[tuple, list[Row]] = {}
     for row in kept:
@@ -69,7 +78,7 @@ def frontier(rows: Sequence[Row]) -> list[Spot]:
 def _way_of(rows: Sequence[Row]) -> str:
     """The name of the selected row's way among all of ``frontier``."""
     chosen = next(row for row in rows if row.get("selected"))
-    kept = [row for row in rows if all(row.get(name) == chosen.get(name) for name in KEPT)]
+    kept = [row for row in rows if _kept(row, chosen)]
     return _named(chosen, [name for name in WAY if len({row.get(name) for row in kept}) > 1])
 
 
@@ -79,13 +88,15 @@ def _named(row: Row, varied: Sequence[str]) -> str:
         value = row.get(name)
         if name == "model":
             said.append("student" if value == "student" else "")
+        elif name == "start":
+            said.append("" if value in (None, "noise") else str(value))
         elif name in ("solver", "grid"):
             said.append(str(value))
         elif name == "eta":
             said.append(f"η {value:g}" if SOLVERS[row["solver"]].stochastic and row.get("model") != "student" else "")
         elif name == "start_noise":
             said.append("" if value == 1 else f"start noise {value:g}")
-        elif name in ("fade", "rise", "reuse"):
+        elif name in ("fade", "rise", "reuse", "draws", "blend_low", "blend_high") and value is not None:
             said.append("" if value == ReconPoint._field_defaults[name] else f"{name} {value:g}")
         elif name == "blend_max":
             said.append(f"blend ≤ {value:g}" if value else "")

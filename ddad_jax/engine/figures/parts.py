@@ -30,7 +30,10 @@ NAMES = {
     "unet_calls": "U-Net calls",
     "whole_calls": "of them whole",
     "t_prime_mean": "mean T'",
+    "blend_at_end": "blend of the last step",
+    "blend_in_total": "blend of all steps",
     "teacher_rmse": "distance to the fine teacher",
+    "teacher_floor": "of that teacher to half its steps",
 }
 """What people read instead of the keys of a result row."""
 

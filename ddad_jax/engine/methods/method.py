@@ -61,8 +61,8 @@ class Plan(NamedTuple):
 
 class MeasuredPictures(NamedTuple):
     """What is measured. images: uint8 [n, h, w, 3], of each picture all its tiles where there is ``tiling``; the first
-    ``n_normal`` pictures are held-out normal ones, those from ``first_test`` on test pictures. watched: bool [n, h, w],
-    what of each image may be seen; None for everything."""
+    ``n_normal`` pictures are held-out normal ones that constants of a score rest on, those from ``first_test`` on test
+    pictures. watched: bool [n, h, w], what of each image may be seen; None for everything."""
 
     images: np.ndarray
     n_normal: int

@@ -159,7 +159,7 @@ class PaDiM(MemoryMethod):
         fitted = core.fitted(moments, regularisation=costly.regularisation or None, share=costly.share)
         return {"mean": np.asarray(fitted.mean), "whiten": np.asarray(fitted.whiten)}
 
-    def compare(self, memory: Mapping[str, Array], vectors: Array) -> Array:
+    def compare(self, costly: Gaussians, memory: Mapping[str, Array], vectors: Array, seeds: Array) -> Array:
         return core.mahalanobis(core.Gaussian(memory["mean"], memory["whiten"]), vectors)
 
     def judge(self, evidence: Array, cheap: Blur, size: tuple[int, int]) -> tuple[Array, None]:

@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from ddad_jax import patchcore as core
-from ddad_jax.coreset import coreset_size, from_middle, from_starts, random_projection
+from ddad_jax.coreset import coreset_size, drawn_evenly, from_middle, from_starts, random_projection
 from ddad_jax.embedding import patch_descriptors
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import (
@@ -30,6 +30,10 @@ MOST_NEAR = 9
 """Nearest rows that evidence keeps, of a patch and around the worst one: as many as paper and published runs want."""
 STARTS = 10
 """Rows drawn to begin from, as published."""
+
+CANDIDATES = core.MOST_ROWS - 64
+"""Rows at most that the bank is chosen among; drawn evenly over all pictures where there are more.
+Deviation: the published code chooses among all, however many there are."""
 
 _SHARE = Range(lambda v: is_real(v) and 0 < v <= 1, "a share above 0, at most 1, published 0.1 or 0.01")
 _NEAR = whole_number(1, MOST_NEAR)
@@ -165,14 +169,20 @@ class PatchCore(MemoryMethod):
                 return from_middle(rows)
             return from_starts(rows, jax.random.choice(starts, len(rows), (min(STARTS, len(rows)),), replace=False))
 
+        # A choice among all rows of a large set would take hours; what is drawn is one part in two or three.
+        share, seen = min(1.0, CANDIDATES / n_rows), 0
+
         def rows() -> Iterator[np.ndarray]:
+            nonlocal seen
             for vectors, valid in batches:
-                yield np.asarray(vectors)[valid]
+                new = np.asarray(vectors)[valid].reshape(-1, d)
+                places, seen = np.arange(seen, seen + len(new)), seen + len(new)
+                yield new[drawn_evenly(places, share)]
 
         n = coreset_size(n_rows, costly.share, costly.most)
         return {"bank": np.asarray(core.fit_patchcore(rows(), n, anchor=anchor, projection=projection))}
 
-    def compare(self, memory: Mapping[str, Array], vectors: Array) -> core.Evidence:
+    def compare(self, costly: Bank, memory: Mapping[str, Array], vectors: Array, seeds: Array) -> core.Evidence:
         near = min(MOST_NEAR, len(memory["bank"]))
         return core.evidence(memory["bank"], vectors, k=near, support=near)
 

@@ -26,16 +26,17 @@ class Scored(NamedTuple):
         return bool(np.isfinite(self.scores).all())
 
 
-def judged_maps(mapped: Mapped, n_held_out: int, own: np.ndarray, watched: np.ndarray | None, crop: int) -> Scored:
+def judged_maps(mapped: Mapped, n_scale: int, own: np.ndarray, watched: np.ndarray | None, crop: int) -> Scored:
     """Maps in the normal spread and silent where nothing is watched, as the point says, cropped and scored.
 
     Args:
-      n_held_out: the first so many pictures are held-out normal ones.
+      n_scale: the first so many pictures are the held-out normal ones that the spread rests on; a picture that is none
+        of them and shows none of them is measured in it as a new one is.
       own: ``own_normal``, of the images before the test images.
       watched: bool [h, w], for points that mask after.
     """
     point, maps = mapped.cheap, mapped.maps
-    normal, spread = maps[:n_held_out], None
+    normal, spread = maps[:n_scale], None
     if point.standardise and np.isfinite(normal).all():
         spread, known = normal_spread(normal), len(own)
         maps = np.empty(mapped.maps.shape, np.float32)

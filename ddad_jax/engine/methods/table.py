@@ -2,13 +2,16 @@
 
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ensemble.method import Ensemble
+from ddad_jax.engine.methods.feature_ddad import FeatureDDAD
 from ddad_jax.engine.methods.method import Method
 from ddad_jax.engine.methods.padim import PaDiM
 from ddad_jax.engine.methods.patchcore import PatchCore
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 
-METHODS: dict[str, Method] = {method.name: method for method in (DDAD(), PatchCore(), PaDiM(), Ensemble())}
+METHODS: dict[str, Method] = {
+    method.name: method for method in (DDAD(), PatchCore(), PaDiM(), FeatureDDAD(), Ensemble())
+}
 
 
 def method_of(c: Settings) -> Method:

@@ -7,15 +7,19 @@ from typing import Any, NamedTuple
 
 from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.browser import Browser
+from ddad_jax.engine.report.protocol_check import protocol_verdict
 from ddad_jax.engine.report.table import best_by_label, is_defined
 from ddad_jax.engine.store.tables import Row
+from ddad_jax.metrics.intervals import share_interval
+from ddad_jax.metrics.thresholds import minimum_images
+from ddad_jax.protocol_check import ProtocolCheck
 
 HEADLINES = {
     "image_auroc": "how often a defective picture scores higher than a good one",
     "pixel_auroc": "how often a defective pixel is brighter on the map than a good one",
     "aupro_30": "how much of each defect the map covers, on average, at up to 30 % false alarms on good pixels",
 }
-FEW_HELD_OUT, FEW_TEST = 20, 20
+FEW_HELD_OUT, FEW_TEST = minimum_images("conformal", 0.05), 20
 
 
 class Alarms(NamedTuple):
@@ -26,6 +30,17 @@ class Alarms(NamedTuple):
     false_alarms: int
     origin: str
     """Where the threshold comes from, as in "99th percentile of held-out normal scores"."""
+    guarantee: str = ""
+    """What the rule promises of new normal pictures, as of ``metrics.thresholds.Threshold``."""
+
+    def of_good(self, n_good: int) -> str:
+        """How many of the good test pictures raised a false alarm, how sure that share is, and what was promised."""
+        said = f"{self.false_alarms} of {n_good} good pictures raised a false alarm"
+        if n_good:
+            low, high = (100 * end for end in share_interval(self.false_alarms, n_good))
+            share = 100 * self.false_alarms / n_good
+            said += f": {share:.1f} % (95 % interval of Clopper and Pearson {low:.1f} to {high:.1f} %)"
+        return said + (f"; promised: {self.guarantee}." if self.guarantee else ".")
 
 
 @dataclass(frozen=True)
@@ -36,11 +51,14 @@ class Report:
     subject: str
     """What is inspected, as in "cans / winter_melon"."""
     n_held_out: int
+    """Held-out good pictures that give the thresholds."""
     n_good: int
     """Good pictures in the test set."""
     n_defective: int
     image_size: int
     """Side in pixels."""
+    n_tuning: int = 0
+    """Other held-out good pictures, by which the run chose; 0: it chose by none."""
     explanation: str = ""
     """What the method does, in a few sentences."""
     rows: Sequence[Row] = ()
@@ -50,6 +68,8 @@ class Report:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """metric -> (low, high), 95 % bootstrap interval of the selected point."""
     alarms: Alarms | None = None
+    protocol: ProtocolCheck | None = None
+    """What the test set can tell at all."""
     warnings: Sequence[str] = ()
     """Besides those that ``found_warnings`` finds itself."""
     verdicts: Sequence[Row] = ()
@@ -106,10 +126,12 @@ def found_warnings(report: Report) -> list[str]:
         if gone:
             names = ", ".join(NAMES.get(name, name) for name in gone)
             said.append(f"Undefined on this test set: {names}. It lacks good pictures, defects or masks.")
+    if report.protocol is not None and (report.protocol.doubtful or report.protocol.leaking):
+        said.append(protocol_verdict(report.protocol))
     if report.n_held_out < FEW_HELD_OUT:
         said.append(
-            f"Only {report.n_held_out} normal pictures were held out. The scale of the scores and any threshold "
-            f"rest on them; use {FEW_HELD_OUT} or more."
+            f"Only {report.n_held_out} held-out normal pictures give the threshold: fewer than {FEW_HELD_OUT} cannot "
+            "bound false alarms at 5 %."
         )
     if selected and 0 < min(report.n_good, report.n_defective) < FEW_TEST:
         said.append(

@@ -48,7 +48,7 @@ def _tile(report: Report, name: str, meaning: str, values: Sequence[float]) -> s
 def _alarm_tile(report: Report, alarms: Alarms) -> str:
     lines = [
         f"defects found at the threshold {alarms.threshold:.4g} ({alarms.origin});",
-        f"{alarms.false_alarms} of {report.n_good} good pictures raised a false alarm.",
+        alarms.of_good(report.n_good),
     ]
     return _box("At a fixed threshold", f"{alarms.found} of {report.n_defective}", lines)
 

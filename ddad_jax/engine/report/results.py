@@ -23,6 +23,8 @@ from ddad_jax.engine.figures.curves import PARAMETERS
 from ddad_jax.engine.methods.method import Fitted, Method, key_columns
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report.browser import Browser, BrowserPicture
+from ddad_jax.engine.report.hindsight import hindsight
+from ddad_jax.engine.report.protocol_check import protocol_check_of, protocol_verdict
 from ddad_jax.engine.report.run import Alarms, Report, write_report
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store.tables import format_table, write_csv, write_jsonl
@@ -62,9 +64,8 @@ def report_of(
     test, scores, n_bad = data.test, chosen["scores"], int(data.test.labels.sum())
     threshold, of_pixels = run_verdicts.thresholds.score.value, run_verdicts.thresholds.of_pixels.value
     counts = next(row for row in run_verdicts.rules if row["used"])
-    alarms = Alarms(
-        threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[run_verdicts.thresholds.score.rule]
-    )
+    used = run_verdicts.thresholds.score
+    alarms = Alarms(threshold, n_bad - counts["missed"], counts["false_alarms"], RULES[used.rule], used.guarantee)
     drawing = label_regions(run_verdicts.judged.masks, test.has_mask)
     drawn_curves = curves(run_verdicts.judged.maps, scores, test.labels, drawing)
     wrong = {
@@ -80,15 +81,17 @@ def report_of(
     row, method = next(row for row in rows if row["selected"]), method_of(c)
     notes, warnings = fitted.told(data, row)
     notes += view_notes(data.view, row)
-    if data.n_held_out > len(data.calibration.labels):
-        notes.append(f"Of {data.n_held_out} held-out good pictures {len(data.calibration.labels)} set the scale.")
+    n_held_out, n_tuning = len(data.calibration.labels), 0 if data.tuning is None else len(data.tuning.labels)
+    if data.n_held_out > n_held_out + n_tuning:
+        notes.append(f"Of {data.n_held_out} held-out good pictures {n_held_out + n_tuning} were used.")
     if c.data.kind == "cans":
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
         title=f"{method.title} on {data.name}",
         explanation=method.explained(data.n_fit, data.name),
         subject=data.name,
-        n_held_out=len(data.calibration.labels),
+        n_held_out=n_held_out,
+        n_tuning=n_tuning,
         n_good=int((test.labels == 0).sum()),
         n_defective=n_bad,
         image_size=c.data.size,
@@ -96,6 +99,7 @@ def report_of(
         notes=notes,
         intervals={"image_auroc": auroc_interval(scores, test.labels, seed=c.seed)} if both else {},
         alarms=alarms,
+        protocol=protocol_check_of(c, workdir, data),
         warnings=[
             *data.notes,
             *run_verdicts.warnings,
@@ -257,14 +261,18 @@ def write_results(
     # Settings of the method's own choice, and those of which a sweep tries several values.
     settings = [name for name in columns if name in method.printed or len({str(row[name]) for row in rows}) > 1]
     print(format_table(ranked, [*settings, *FIRST, "ms_per_image", "selected"], max_rows=12))
-    print(f"\nThe first row is the selected point, {selection}.\n{_told(report)}\nreport: {workdir / 'report.html'}")
+    looking_back = hindsight(rows)
+    by_labels = f"By test labels, which chose nothing, it has {looking_back.sentence()}.\n" if looking_back else ""
+    print(f"\nThe first row is the selected point, {selection}.\n{by_labels}{_told(report)}")
+    print(f"report: {workdir / 'report.html'}")
 
 
 def _told(report: Report) -> str:
     """What the threshold in use does, in a line for the terminal."""
     assert report.alarms is not None
-    found, of, alarms = report.alarms.found, report.n_defective, report.alarms.false_alarms
+    found, of = report.alarms.found, report.n_defective
+    told = f"\n{protocol_verdict(report.protocol)}" if report.protocol else ""
     return (
         f"At the threshold {report.alarms.threshold:.4g} ({report.alarms.origin}): {found} of {of} defects found, "
-        f"{of - found} got through, {alarms} of {report.n_good} good pictures raised a false alarm."
+        f"{of - found} got through. {report.alarms.of_good(report.n_good)}{told}"
     )

@@ -8,18 +8,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ddad_jax.engine.figures.parts import NAMES
 from ddad_jax.engine.report.browser import pictures_data
-from ddad_jax.engine.report.content import Alarms, Report, found_warnings, picked_by_label, selected_rows
+from ddad_jax.engine.report.content import Alarms, Report, found_warnings, picked_by_label
+from ddad_jax.engine.report.hindsight import hindsight
 from ddad_jax.engine.report.page import page
 from ddad_jax.engine.report.parts import picture
 from ddad_jax.engine.report.points import points_data
+from ddad_jax.engine.report.protocol_section import protocol_section
 from ddad_jax.engine.report.result import result
-from ddad_jax.engine.report.table import escape, is_defined, points_table
+from ddad_jax.engine.report.table import escape, points_table
 from ddad_jax.engine.report.verdicts import by_defect, errors, thresholds
-from ddad_jax.engine.store.tables import Row, plain, write_text
+from ddad_jax.engine.store.tables import plain, write_text
 
 __all__ = ["Alarms", "Report", "found_warnings", "write_report"]
 
@@ -35,6 +35,7 @@ def write_report(path: str | Path, report: Report) -> None:
         data["pictures"] = pictures_data(report.browser)
     sections = {
         "result": ("Result", result(report)),
+        "protocol": ("What this test set can tell", protocol_section(report)),
         "errors": ("What got through, and what was stopped in error", errors(report)),
         "defects": ("By kind of defect", by_defect(report)),
         "thresholds": ("Thresholds", thresholds(report)),
@@ -57,9 +58,14 @@ def write_report(path: str | Path, report: Report) -> None:
 
 
 def _explanation(report: Report) -> str:
+    kept_out = f"{report.n_held_out} more good pictures, kept out of training, set its scale and its threshold. "
+    if report.n_tuning:
+        kept_out = (
+            f"{report.n_tuning} more good pictures, kept out of training, set its scale and chose what was to be "
+            f"chosen; {report.n_held_out} others, which chose nothing, gave the threshold. "
+        )
     text = (
-        f"{report.explanation} "
-        f"{report.n_held_out} more good pictures, kept out of training, set its scale. "
+        f"{report.explanation} {kept_out}"
         f"The test set has {report.n_good} good and {report.n_defective} defective pictures, "
         f"all brought to {report.image_size} × {report.image_size} pixels."
     )
@@ -140,18 +146,14 @@ def _points(report: Report) -> str:
     if not table:
         return ""
     table = f'<div class="needs-script" data-live="plots"></div><div data-live="points">{table}</div>'
-    if best is None:
+    looking_back = hindsight(report.rows)
+    ranked = f": {escape(looking_back.sentence())}" if looking_back else ""
+    by_label = ""
+    if best is not None:
+        by_label = "<strong>◆ best by label</strong>: chosen by looking at test labels, do not report. "
+    if not (by_label or ranked):
         return table
-    return (
-        "<p><strong>◆ best by label</strong>: chosen by looking at test labels, do not report. "
-        f"<strong>★ selected</strong>: fixed without them{_regret(report, best)}.</p>{table}"
-    )
-
-
-def _regret(report: Report, best: Row) -> str:
-    """How far the selected point is behind the best one in image AUROC, as the end of a sentence."""
-    own = [row["image_auroc"] for row in selected_rows(report) if is_defined(row.get("image_auroc"))]
-    return f"; its image AUROC is {best['image_auroc'] - np.mean(own):.3f} behind (the regret)" if own else ""
+    return f"<p>{by_label}<strong>★ selected</strong>: fixed without test labels{ranked}.</p>{table}"
 
 
 def _training(report: Report) -> str:

@@ -35,6 +35,9 @@ RULES = {
     "n": "rests on",
     "missed": "missed",
     "false_alarms": "false alarms",
+    "false_alarm_rate": "of good pictures",
+    "false_alarm_rate_low": "95 % interval from",
+    "false_alarm_rate_high": "to",
     "accuracy": "accuracy",
     "precision": "precision",
     "recall": "recall",
@@ -97,6 +100,11 @@ def thresholds(report: Report) -> str:
         said += f" Pixels count as defective above {pixel['pixel_threshold']:.4g}, by the rule {pixel['rule']}."
     told = [(row["rule"], "; ".join(filter(None, (row["guarantee"], row["warning"])))) for row in free]
     holds = "".join(f"<li><strong>{escape(rule)}</strong>: {escape(what)}.</li>" for rule, what in told)
+    if report.alarms is not None:
+        said += (
+            f" {report.alarms.of_good(report.n_good)} The interval is of independent pictures: of several pictures of "
+            "one part or recording it promises too much."
+        )
     page = f'<p class="soft">{escape(said)}</p>{plain_table(free, RULES, label="Threshold rules", marked="used")}'
     page += f'<details open><summary>What each rule holds</summary><ul class="soft">{holds}</ul></details>'
     if peeked:

@@ -23,7 +23,7 @@ def without_test(data: Data) -> Data:
     Raises:
       InputError: no held-out pictures, or no synthetic defects on them.
     """
-    if not len(data.calibration.labels) or data.choice is None or not len(data.choice.defects.labels):
+    if not len(data.scale.labels) or data.choice is None or not len(data.choice.defects.labels):
         raise InputError(
             f"{data.name}: no held-out pictures with synthetic defects to search on; raise --config.data.held_out and "
             "--config.synthetic_defects in a new workdir"
@@ -32,7 +32,7 @@ def without_test(data: Data) -> Data:
 
 
 def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> Judge:
-    """Measures the held-out pictures, those trained on that fill them up, and the defects, at every point.
+    """Measures the held-out pictures that choose, those trained on that fill them up, and the defects, at every point.
 
     What was measured last is kept: a batch that only differs in cheap settings measures nothing.
 
@@ -40,6 +40,9 @@ def judge_of(c: Settings, data: Data, fitted: Fitted, *, heard: bool = True) -> 
       data: ``without_test``.
       heard: whether this process judges; the others of a run only measure their share.
     """
+    if data.tuning is not None:
+        # What gives the threshold of the point chosen decides nothing either.
+        data = data._replace(calibration=subset(data.calibration, []))
     pictures, truth = measured_pictures(data), truth_of(c, data)
     kept: dict[Costly, Measured] = {}
 
@@ -89,6 +92,6 @@ def worth_of(metrics: Mapping[str, float], quantum: float) -> float:
 
 def quantum_of(c: Settings, data: Data) -> float:
     """Of ``worth_of``: with P defects, N normal pictures and S seeds an AUROC is a multiple of 1 / (2 P N S)."""
-    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    labels = np.concatenate([s.labels for s in data.choosing])
     positive = int(labels.sum())
     return 1.0 / (2 * positive * (len(labels) - positive) * len(set(c.sweep.seed)))

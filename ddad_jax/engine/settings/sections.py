@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.data.mtd import SPLITS
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.setting import (
     BOOL,
@@ -61,9 +62,17 @@ class DataSettings(Section):
     root: str = setting("", TEXT, "the folder that holds them")
     category: str = setting("", TEXT, "which of its sets, or which product")
     size: int = setting(256, _SIDE, "side in pixels, aspect ratio not kept")
+    split: str = setting(
+        "tile", one_of(*SPLITS), "of mtd: no tile is both trained and tested on | picture, the DDAD paper's rule"
+    )
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
     hold_out: str = setting("recording", one_of("recording", "picture"), "whole ones, where the data say so | picture")
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")
+    tuning: float = setting(
+        0.4, SHARE,
+        "share of those that choose, where the run chooses by them (a point, an epoch, times), and that the score's "
+        "constants rest on; the others give the thresholds and choose nothing",
+    )  # fmt: skip
     picture: tuple[int, ...] = setting(
         (), _PICTURE, "(height, width) to which pictures larger than the network's are brought and cut into tiles of "
         "`size`; empty: no tiles, every picture is brought to size x size",
@@ -153,3 +162,8 @@ class Settings(Section):
     threshold: ThresholdSettings = ThresholdSettings()
     output: OutputSettings = OutputSettings()
     sweep: SweepSettings = SweepSettings()
+
+    @property
+    def tunes(self) -> bool:
+        """Whether anything is chosen by held-out normal pictures, so that others must give the thresholds."""
+        return self.select == "synthetic"

@@ -1,4 +1,7 @@
-"""Do thresholds keep their false-alarm rate? Many random calibrations on the scores of real normal pictures."""
+"""Do the ranks of threshold rules keep their rates? Many random calibrations on the scores of real normal pictures.
+
+Splits of one pool are exchangeable by construction: whether a chosen point keeps its promise, ``chain.py`` asks.
+"""
 
 import csv
 from collections.abc import Sequence

@@ -35,6 +35,7 @@ def measured_with(c: Settings, workdir: Path, data: Data, fitted: Fitted) -> dic
         "method": c.method,
         "trained_on": fingerprint_in(workdir, c.data, data.fit)[:16],
         "held_out": fingerprint_in(workdir, c.data, data.calibration)[:16],
+        **({} if data.tuning is None else {"tuning": fingerprint_in(workdir, c.data, data.tuning)[:16]}),
         **fitted.columns,
         "backbone_weights": checksum(c.backbone.weights),
         "crop": c.score.crop,

@@ -36,13 +36,14 @@ log = logging.getLogger(__name__)
 class Truth(NamedTuple):
     """What is known of the n pictures of a run, in the order of ``Data.sets``.
 
-    The first ``n_held_out`` are held-out normal ones, those from ``first_test`` on test pictures. own: ``own_normal``
-    of all before these. labels: int [m] of the m test pictures; masks: [m, h, w], cropped as configured; known: bool
-    [m], which of them have one; regions: ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None. view:
-    mask and tiles of the pictures.
+    The first ``n_scale`` are the held-out normal ones that constants rest on, those of ``calibrating`` give thresholds,
+    those from ``first_test`` on are test pictures. own: ``own_normal`` of all before these. labels: int [m] of the m
+    test pictures; masks: [m, h, w], cropped as configured; known: bool [m], which of them have one; regions:
+    ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None. view: mask and tiles of the pictures.
     """
 
-    n_held_out: int
+    n_scale: int
+    calibrating: slice
     first_test: int
     own: np.ndarray
     labels: np.ndarray
@@ -72,7 +73,8 @@ class Shown(NamedTuple):
 def truth_of(c: Settings, data: Data) -> Truth:
     masks, known = centre_crop(data.test.masks, c.score.crop), data.test.has_mask
     return Truth(
-        n_held_out=len(data.calibration.labels),
+        n_scale=len(data.scale.labels),
+        calibrating=data.calibrating,
         first_test=sum(len(s.labels) for s in data.sets[:-1]),
         own=own_normal(data),
         labels=data.test.labels,
@@ -90,7 +92,7 @@ def scored(
     """The pictures at each of the points, one after another."""
 
     def judged(mapped: Mapped) -> Scored:
-        return judged_maps(mapped, truth.n_held_out, truth.own, truth.view.watched, c.score.crop)
+        return judged_maps(mapped, truth.n_scale, truth.own, truth.view.watched, c.score.crop)
 
     # Not a loop, whose variable would keep the maps as they came while those that are judged are looked at.
     return map(judged, fitted.maps(evidence, points, pictures))
@@ -111,7 +113,7 @@ def metrics_of(c: Settings, truth: Truth, scored: Scored, *, before: bool = Fals
     if c.at_threshold:
         metrics |= _at_threshold(c, truth, scored, before)
     if truth.on_synthetic:
-        metrics |= truth.on_synthetic(scored.maps[:first], scored.scores[:first])
+        metrics |= truth.on_synthetic(scored.maps, scored.scores)
     return metrics
 
 
@@ -133,10 +135,9 @@ def _at_threshold(c: Settings, truth: Truth, scored: Scored, before: bool) -> di
     """``AT_THRESHOLD`` of the test pictures; NaN of what diverged. before: whether distances were masked."""
     if not scored.finite:
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
-    n, first = truth.n_held_out, truth.first_test
-    normal = Normal(
-        scored.scores[:n], scored.maps[:n], n, truth.watched(before or scored.point.mask_after, c.score.crop)
-    )
+    at, first = truth.calibrating, truth.first_test
+    watched = truth.watched(before or scored.point.mask_after, c.score.crop)
+    normal = Normal(scored.scores[at], scored.maps[at], len(scored.scores[at]), watched)
     set_by_normal = thresholds_of(c.threshold, normal)
     image, pixel = set_by_normal.score, set_by_normal.of_pixels
     shares = at_threshold(scored.scores[first:], truth.labels, image.value)
@@ -187,7 +188,7 @@ def show(
     reference = read_full(view.reference) if view.reference else None
     selected.save_constants(*shown, Constants(scored.spread, measured.constants, watched, reference))
     beside = fitted.shown(measured.evidence, shown.point, pictures)
-    selected.save_selected(*shown, scored.maps, scored.scores, beside, truth.n_held_out, truth.first_test)
+    selected.save_selected(*shown, scored.maps, scored.scores, beside, truth.calibrating, truth.first_test)
 
 
 SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
@@ -195,18 +196,18 @@ SYNTHETIC = ("image_auroc", "pixel_auroc", "aupro_30")
 
 
 def synthetic_judge(c: Settings, data: Data) -> Any:
-    """(maps, scores) of all images before the test images -> metrics of the synthetic ones, for a row.
+    """(maps, scores) of all images -> metrics of the synthetic ones, for a row.
 
-    Not numbers where one of these diverged; what test images do is not looked at.
+    Not numbers where one of those that choose diverged; what calibration and test images do is not looked at.
     """
     if data.choice is None:
         return None
-    before = data.sets[:-1]
-    labels, known = (np.concatenate([getattr(s, name) for s in before]) for name in ("labels", "has_mask"))
-    masks = centre_crop(np.concatenate([s.masks for s in before]), c.score.crop)
+    labels, known = (np.concatenate([getattr(s, name) for s in data.choosing]) for name in ("labels", "has_mask"))
+    masks = centre_crop(np.concatenate([s.masks for s in data.choosing]), c.score.crop)
     regions = label_regions(masks, known)
 
     def judge(maps: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+        maps, scores = maps[: len(labels)], scores[: len(labels)]
         finite = np.isfinite(scores).all()
         metrics = evaluate_maps(maps, scores, labels, masks, known, regions=regions) if finite else {}
         return {f"synthetic_{name}": metrics.get(name, float("nan")) for name in SYNTHETIC}

@@ -31,7 +31,7 @@ from ddad_jax.engine.tracking import Write, row_of_sweep, silent
 
 def measured_pictures(data: Data) -> MeasuredPictures:
     """All that is measured at every costly point of a run."""
-    n_normal, first_test = len(data.calibration.labels), sum(len(s.labels) for s in data.sets[:-1])
+    n_normal, first_test = len(data.scale.labels), sum(len(s.labels) for s in data.sets[:-1])
     return MeasuredPictures(data.shown, n_normal, first_test, data.watched, data.view.tiling)
 
 
@@ -48,8 +48,8 @@ def compute_rows(
     yet, nor any shard's journal.
 
     Held-out normal images go through the same program as the test images: they give every point its normalising
-    constants. What the report shows of the selected point is left in selected.npz. A point whose maps are not finite
-    (it diverged) costs no other point: a warning names it, its metrics are NaN.
+    constants and its thresholds. What the report shows of the selected point is left in selected.npz. A point whose
+    maps are not finite (it diverged) costs no other point: a warning names it, its metrics are NaN.
 
     shard: whose points the plan has; the journal it then writes is its own, and journal.jsonl is of these parameters.
     write: is told every row, each when it is there: one of an earlier run at once, unless it was told then.

@@ -12,7 +12,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.score import Spread
 
 SHOWN_FILE = "selected.npz"
-"""maps and scores of the test pictures, normal_maps and normal_scores of the held-out normal ones, and what the method
+"""maps and scores of the test pictures, normal_maps and normal_scores of the calibration ones, and what the method
 shows beside them (``method.SHOWN``): kept so that nothing is measured for a report twice."""
 
 CONSTANTS_FILE = "calibration.npz"
@@ -51,15 +51,16 @@ def save_selected(
     maps: np.ndarray,
     scores: np.ndarray,
     beside: Mapping[str, np.ndarray],
-    n_held_out: int,
+    calibrating: slice,
     first_test: int,
 ) -> None:
-    """maps, scores: of all pictures, tiles put together. beside: ``Fitted.shown``."""
+    """maps, scores: of all pictures, tiles put together. beside: ``Fitted.shown``. calibrating: which of them give
+    thresholds."""
     content = {
         "maps": maps[first_test:],
         "scores": scores[first_test:],
-        "normal_maps": maps[:n_held_out],
-        "normal_scores": scores[:n_held_out],
+        "normal_maps": maps[calibrating],
+        "normal_scores": scores[calibrating],
         **beside,
     }
     kept.save_content(workdir / SHOWN_FILE, content, _made_of(point, made_with))

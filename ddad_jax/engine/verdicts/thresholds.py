@@ -3,6 +3,7 @@
 Nothing here or in what this module imports has seen a label of a test picture.
 """
 
+import itertools
 import json
 import logging
 from collections.abc import Mapping
@@ -20,19 +21,22 @@ from ddad_jax.metrics.thresholds import (
     image_threshold,
     minimum_images,
     pixel_threshold,
+    tuning_size,
 )
 
 log = logging.getLogger(__name__)
 
 
 class Normal(NamedTuple):
-    """Held-out normal pictures, scored as every test picture is. scores: [n]; maps: [n, h, w]. watched: bool [h, w],
-    what a view's mask leaves in; None: everything. available: how many pictures are held out, scored or not."""
+    """Held-out normal pictures that chose nothing, scored as every test picture is. scores: [n]; maps: [n, h, w].
+    watched: bool [h, w], what a view's mask leaves in; None: everything. available: how many pictures are held out,
+    scored or not. tuning: share of the calibration pictures that chose instead of giving thresholds; 0: none."""
 
     scores: np.ndarray
     maps: np.ndarray
     available: int
     watched: np.ndarray | None = None
+    tuning: float = 0.0
 
 
 class Thresholds(NamedTuple):
@@ -66,19 +70,19 @@ def warned(asked: ThresholdSettings, found: Thresholds, normal: Normal) -> list[
             rule = "conformal" if one.rule in ("max", "sigma") else one.rule
             needed = minimum_images(rule, asked.level, asked.delta, asked.p)
             if one.n < needed:
-                told += f" {_mend(needed, normal.available)}"
+                told += f" {_mend(needed, normal)}"
             said.append(told)
     return said
 
 
-def shortage(asked: ThresholdSettings, scored: int, available: int) -> list[str]:
+def shortage(asked: ThresholdSettings, scored: int, available: int, tuning: float = 0.0) -> list[str]:
     """What ``warned`` will say of the image threshold for want of pictures, to be known before a training.
 
     Args:
       asked: section ``threshold`` of the config.
-      scored, available: as many held-out normal pictures there will be in ``Normal``.
+      scored, available: as many held-out normal pictures there will be in ``Normal``; tuning: as there.
     """
-    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available)
+    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available, tuning=tuning)
     # No picture's score is known, and so no threshold: what is said of sigma does not depend on the number.
     found = thresholds_of(asked, normal)
     return warned(asked, found._replace(of_pixels=found.of_pixels._replace(warning="")), normal)
@@ -115,7 +119,7 @@ def calibrate(
     """
     found = thresholds_of(asked, normal)
     said = warned(asked, found, normal)
-    before = shortage(asked, len(normal.scores), normal.available)
+    before = shortage(asked, len(normal.scores), normal.available, normal.tuning)
     for sentence in said:
         if sentence not in before:
             log.warning("%s", sentence)
@@ -123,8 +127,12 @@ def calibrate(
     return found, said
 
 
-def _mend(needed: int, available: int) -> str:
-    most = f"--config.data.calibration={needed} or more"
+def _mend(needed: int, normal: Normal) -> str:
+    chose, available = "", normal.available
+    if normal.tuning:
+        least, needed = needed, next(n for n in itertools.count(needed) if n - tuning_size(n, normal.tuning) >= needed)
+        chose = f" ({least} for the threshold; the other {needed - least} choose, see --config.data.tuning)"
+    most = f"--config.data.calibration={needed} or more{chose}"
     share = "--config.data.held_out, a share of at most one half"
     more = f"hold out {needed} pictures (now {available}) by {share}: of {2 * needed} normal pictures or more, and "
     mend = f"{more if available < needed else ''}set {most}"

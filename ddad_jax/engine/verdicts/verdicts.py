@@ -15,7 +15,7 @@ from skimage.transform import resize
 from ddad_jax.data import ImageSet
 from ddad_jax.data.read import image_size, read_full
 from ddad_jax.engine.data.data_sets import KINDS
-from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.data.splits import Data, tuning_share
 from ddad_jax.engine.figures.verdicts import Card
 from ddad_jax.engine.settings.sections import DataSettings, OutputSettings, Settings, ViewSettings
 from ddad_jax.engine.store.output_files import inside, output_names, require_told_apart
@@ -24,6 +24,8 @@ from ddad_jax.engine.verdicts.overlay import overlay
 from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, calibrate
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics.at_threshold import OUTCOMES, at_threshold, iou_at, outcomes, per_defect, thresholds_by_label
+from ddad_jax.metrics.intervals import share_interval
+from ddad_jax.metrics.thresholds import Threshold
 from ddad_jax.vision.regions import regions
 
 LEAST_SIDE = 256
@@ -190,6 +192,24 @@ def unlike_held_out(judged: JudgedPictures, normal_scores: np.ndarray) -> list[s
     ]
 
 
+def more_than_asked(judged: JudgedPictures, threshold: Threshold) -> list[str]:
+    """A sentence where more good test pictures raise a false alarm than the rule was asked for, beyond chance.
+
+    That is where the whole 95 % interval of their share lies above ``Threshold.level``; rules that are asked for none
+    are not judged.
+    """
+    counted = _counted(judged, threshold.value)
+    if threshold.level is None or not counted["false_alarm_rate_low"] > threshold.level:
+        return []
+    n = int((judged.test.labels == 0).sum())
+    low, high = (100 * counted[name] for name in ("false_alarm_rate_low", "false_alarm_rate_high"))
+    return [
+        f"{counted['false_alarms']} of {n} good test pictures raise a false alarm (95 % interval {low:.1f} to "
+        f"{high:.1f} %), and the rule {threshold.rule} was asked for at most {100 * threshold.level:g} %: the "
+        "threshold does not hold on these pictures."
+    ]
+
+
 MAPS, OVERLAYS = "anomaly_maps", "overlays"
 """Folders of a workdir."""
 _ROOM = len("..1234567.part")
@@ -243,10 +263,16 @@ def write_overlays(folder: Path, judged: JudgedPictures, pixel_threshold: float)
 
 
 def _counted(judged: JudgedPictures, threshold: float) -> dict[str, Any]:
+    """What it makes of the test pictures; the share of good ones above it with its interval (``share_interval``)."""
     counts = at_threshold(judged.scores, judged.test.labels, threshold)
+    good = int((judged.test.labels == 0).sum())
+    rate, (low, high) = float("nan"), (float("nan"), float("nan"))
+    if good:
+        rate, (low, high) = counts.false_alarms / good, share_interval(counts.false_alarms, good)
     return {
-        "missed": counts.misses, "false_alarms": counts.false_alarms, "accuracy": counts.accuracy,
-        "precision": counts.precision, "recall": counts.recall, "f1": counts.f1,
+        "missed": counts.misses, "false_alarms": counts.false_alarms,
+        "false_alarm_rate": rate, "false_alarm_rate_low": low, "false_alarm_rate_high": high,
+        "accuracy": counts.accuracy, "precision": counts.precision, "recall": counts.recall, "f1": counts.f1,
     }  # fmt: skip
 
 
@@ -288,14 +314,16 @@ def found_of(
     seen = data.view.watched if masked else None
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
-    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched)
+    share, tuned = tuning_share(c, data), 0 if data.tuning is None else len(data.tuning.labels)
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched, share)
+    made = {**made, "tuning_images": tuned}
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test
     files = files_of(c.data, c.view, test.names)
     judged = JudgedPictures(test, chosen["scores"], chosen["maps"], centre_crop(test.masks, c.score.crop), files)
     truth = (test.labels, judged.masks, test.has_mask, test.defects)
     image, pixel = thresholds.score.value, thresholds.of_pixels.value
-    unlike = unlike_held_out(judged, chosen["normal_scores"])
+    unlike = more_than_asked(judged, thresholds.score) + unlike_held_out(judged, chosen["normal_scores"])
     for sentence in unlike:
         log.warning("%s", sentence)
     return RunVerdicts(

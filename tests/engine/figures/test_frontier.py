@@ -12,7 +12,7 @@ from PIL import Image
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine.figures.frontier import best_spots, best_ways, frontier, frontier_figure, frontier_table
-from ddad_jax.engine.methods.ddad.evidence import rmse, teacher_of, teacher_x0
+from ddad_jax.engine.methods.ddad.evidence import teacher_of, teacher_x0
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
@@ -54,23 +54,25 @@ def tiny_program() -> PairProgram:
 def test_a_teacher_keeps_what_a_sampler_cannot_change() -> None:
     (point,) = recon_grid(**{**POINT, "solver": ("unipc2",), "grid": ("log_snr",), "start_noise": (0.0,)})
     teacher = teacher_of(point, 100)
-    assert (teacher.steps, teacher.solver, teacher.eta, teacher.grid) == (60, "ddim", 0.0, "trailing")
+    assert (teacher.steps, teacher.solver, teacher.eta, teacher.grid) == (100, "dpm2m", 0.0, "log_snr_continuous")
     assert (teacher.w, teacher.t_prime, teacher.seed, teacher.start_noise) == (1.0, 60, 0, 0.0)
     assert teacher_of(point._replace(model="student"), 100) == teacher
 
 
 def test_the_teacher_is_at_no_distance_from_itself_and_more_steps_come_nearer() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), np.uint8)
-    points = recon_grid(**{**POINT, "steps": (1, 5, 60), "eta": (0.0,)})
+    how: dict[str, Any] = {"eta": (0.0,), "solver": ("dpm2m",), "grid": ("log_snr_continuous",)}
+    points = recon_grid(**{**POINT, **how, "steps": (1, 5, 60)})
     run = tiny_program()
-    teacher = teacher_x0(run, images, points, steps=100, chunk=4)
+    teacher = teacher_x0(run, images, points, steps=60, chunk=4)
     found = [
-        rmse(d.x0, teacher(point))
+        teacher.columns(point, d.x0)["teacher_rmse"]
         for point, d in sweep_distances(run, images, points, chunk=4, keep_x0=True, timer=lambda: 0.0)
         if d.x0 is not None
     ]
     assert found[2] < 1e-6
     assert found[2] < found[1] < found[0]
+    assert 0 < teacher.columns(points[0], teacher.of(points[0]))["teacher_floor"] < found[1]
 
 
 def test_a_line_of_the_frontier_is_one_way_to_sample_over_its_seeds() -> None:
@@ -148,7 +150,8 @@ def test_a_run_with_a_teacher_reports_the_frontier(tmp_path: Path, monkeypatch: 
     }
     run_all(tiny_runs.config(root, **changes), tmp_path / "w", sweep=True)
     rows = read_jsonl(tmp_path / "w" / "results.jsonl")
-    assert all(r["teacher_rmse"] >= 0 and r["teacher"] == 20 for r in rows)
+    assert all(r["teacher_rmse"] > r["teacher_floor"] > 0 and r["teacher"] == 20 for r in rows)
+    assert {(r["teacher_solver"], r["teacher_grid"]) for r in rows} == {("dpm2m", "log_snr_continuous")}
     by = {(r["solver"], r["steps"]): r["teacher_rmse"] for r in rows}
     assert by["ddim", 3] < by["ddim", 1] == pytest.approx(by["dpm2m", 1], rel=1e-3)
     page = (tmp_path / "w" / "report.html").read_text()

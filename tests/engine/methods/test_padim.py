@@ -12,7 +12,7 @@ from ddad_jax.embedding import channel_choice, patch_descriptors, position_embed
 from ddad_jax.engine.methods.padim import Blur, Gaussians, PaDiM
 from ddad_jax.errors import InputError
 
-METHOD = PaDiM()
+METHOD, NO_SEEDS = PaDiM(), jnp.zeros(7, jnp.uint32)
 X = np.random.default_rng(0).standard_normal((7, 3, 3, 4)).astype(np.float32)
 FEATURES = {
     name: jnp.asarray(np.random.default_rng(i).standard_normal((2, 8 // 2**i, 8 // 2**i, 3 + i)), jnp.float32)
@@ -39,7 +39,7 @@ def test_the_gaussians_are_those_of_the_library_whatever_the_batches(size: int, 
 
 def test_a_map_is_that_of_the_library_and_its_largest_value_the_score() -> None:
     memory = {name: jnp.asarray(a) for name, a in METHOD.remember(Gaussians(), X.shape, batches(7)).items()}
-    maps, own = METHOD.judge(METHOD.compare(memory, jnp.asarray(X)), Blur(sigma=1.0), (12, 12))
+    maps, own = METHOD.judge(METHOD.compare(Gaussians(), memory, jnp.asarray(X), NO_SEEDS), Blur(sigma=1.0), (12, 12))
     expected, _ = core.padim_detect(core.Gaussian(**memory), jnp.asarray(X), size=(12, 12), sigma=1.0)
     np.testing.assert_allclose(maps, expected, rtol=1e-5)
     assert own is None

@@ -10,7 +10,7 @@ import pytest
 from ddad_jax import patchcore as core
 from ddad_jax.engine.methods.patchcore import MOST_NEAR, Bank, Nearness, PatchCore
 
-METHOD = PatchCore()
+METHOD, NO_SEEDS = PatchCore(), jnp.zeros(6, jnp.uint32)
 X = np.random.default_rng(0).standard_normal((5, 4, 4, 6)).astype(np.float32)
 
 
@@ -46,7 +46,7 @@ def test_what_is_drawn_is_drawn_by_the_seed(drawn: dict[str, Any]) -> None:
 @pytest.mark.parametrize("cheap", [Nearness(), Nearness(neighbours=3), Nearness(support=5), Nearness(2, 3, True, 1.0)])
 def test_cheap_settings_of_kept_evidence_are_the_detector_of_the_library(cheap: Nearness) -> None:
     memory = {"bank": jnp.asarray(X[0].reshape(-1, 6))}
-    evidence = METHOD.compare(memory, jnp.asarray(X[1:]))
+    evidence = METHOD.compare(Bank(), memory, jnp.asarray(X[1:]), NO_SEEDS)
     assert evidence.distances.shape[-1] == MOST_NEAR
     how: Any = {"k": cheap.neighbours, "support": cheap.support, "squared": cheap.squared, "sigma": cheap.sigma}
     expected = core.patchcore_detect(memory["bank"], jnp.asarray(X[1:]), size=(16, 16), **how)
@@ -55,7 +55,7 @@ def test_cheap_settings_of_kept_evidence_are_the_detector_of_the_library(cheap: 
 
 
 def test_a_bank_of_few_rows_is_all_there_is_to_compare_with() -> None:
-    evidence = METHOD.compare({"bank": jnp.asarray(X[0].reshape(-1, 6)[:2])}, jnp.asarray(X[1:]))
+    evidence = METHOD.compare(Bank(), {"bank": jnp.asarray(X[0].reshape(-1, 6)[:2])}, jnp.asarray(X[1:]), NO_SEEDS)
     maps, scores = METHOD.judge(evidence, Nearness(neighbours=9, support=9), (8, 8))
     assert evidence.distances.shape[-1] == 2 and np.isfinite(maps).all() and np.isfinite(scores).all()
 

@@ -22,6 +22,7 @@ from ddad_jax.engine.report.points import points_data
 from ddad_jax.engine.report.run import Alarms, Report, found_warnings, write_report
 from ddad_jax.engine.report.table import best_by_label, points_table
 from ddad_jax.errors import InputError
+from ddad_jax.protocol_check import ProtocolCheck
 
 pytestmark = pytest.mark.drawn
 
@@ -104,7 +105,8 @@ def full(png: Path) -> Report:
         rows=ROWS,
         notes=["DDAD-S."],
         intervals={"image_auroc": (0.91, 0.99)},
-        alarms=Alarms(0.5, 100, 2, "99th percentile of held-out normal scores"),
+        alarms=Alarms(0.5, 100, 2, "99th percentile of held-out normal scores", "at most 3 %"),
+        protocol=ProtocolCheck(0.97, 0.94, 0.99, 0.8, 0.7, 0.5, 200, 60, 120),
         examples=png,
         scores=png,
         roc=png,
@@ -127,14 +129,29 @@ def test_a_bare_report_leaves_out_what_it_lacks(tmp_path: Path) -> None:
 def test_a_full_report_has_every_section(tmp_path: Path, png: Path) -> None:
     found = page(full(png), tmp_path)
     ids = [section["id"] for section in found.all("section")]
-    assert ids == ["warnings", "result", "examples", "scores", "settings", "points", "training", "reproduce"]
+    assert ids == [
+        "warnings",
+        "result",
+        "protocol",
+        "examples",
+        "scores",
+        "settings",
+        "points",
+        "training",
+        "reproduce",
+    ]
     assert len(found.all("img")) == 6
     assert all(int(image["width"] or 0) > 100 and int(image["height"] or 0) > 100 for image in found.all("img"))
     for said in (
         "0.950",  # the selected point's, not the best one's
         "0.910 to 0.990",
         "100 of 120",
-        "2 of 60 good pictures raised a false alarm",
+        "2 of 60 good pictures raised a false alarm: 3.3 % (95 % interval of Clopper and Pearson 0.4 to 11.5 %); "
+        "promised: at most 3 %.",
+        "cannot tell detectors apart",
+        "0.970 (0.940 to 0.990)",
+        "80 % of 60",
+        "not above that interval",
         "python -m experiments.sweep --config=a.py",
         "versions.jax",
         '"nan": null',
@@ -232,7 +249,7 @@ def test_seeds_of_the_selected_point_are_averaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"n_held_out": 3, "rows": ROWS}, "Only 3 normal pictures were held out"),
+        ({"n_held_out": 3, "rows": ROWS}, "Only 3 held-out normal pictures give the threshold"),
         ({"n_defective": 4, "rows": ROWS}, "The test set is small (60 good, 4 defective)"),
         ({"rows": ROWS[:1]}, "No row is marked as selected"),
         ({"rows": ROWS}, "Undefined on this test set: AUPRO@0.3."),

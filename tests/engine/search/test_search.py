@@ -283,7 +283,7 @@ def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
 def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
     c = changed(config, {"select": "synthetic"})
     data = load_data(c)
-    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    labels = np.concatenate([s.labels for s in data.choosing])
     positive = int(labels.sum())
     quantum = quantum_of(c, data)
     assert quantum == 0.5 / (positive * (len(labels) - positive))

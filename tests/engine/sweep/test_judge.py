@@ -53,8 +53,8 @@ def perfect(truth: Truth) -> Scored:
 
 
 def test_pictures_lie_as_the_sweep_has_them(data: Data, truth: Truth) -> None:
-    assert truth.n_held_out == truth.first_test == len(data.calibration.labels)
-    assert truth.own.tolist() == list(range(truth.n_held_out))
+    assert truth.n_scale == truth.first_test == len(data.calibration.labels)
+    assert truth.own.tolist() == list(range(truth.n_scale)) and truth.calibrating == slice(0, truth.n_scale)
     np.testing.assert_array_equal(truth.masks, data.test.masks)
 
 

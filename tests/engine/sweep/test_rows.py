@@ -349,3 +349,25 @@ def test_unusual_pictures_start_later_and_their_first_pass_is_paid_for(
     assert risen["image_auroc"] != level["image_auroc"] or risen["pixel_auroc"] != level["pixel_auroc"]
     (tmp_path / "journal.jsonl").unlink()
     assert bare(swept(root, tmp_path, data, program, **how, teacher=20, teacher_images=3)) == bare([level, risen])
+
+
+def test_ways_to_sample_are_rows_and_rows_from_before_them_are_not_computed_again(
+    root: Path, data: Data, program: PairProgram, tmp_path: Path, computed: list[ReconPoint]
+) -> None:
+    how: dict[str, Any] = {"sweep__w": (), "sweep__v": (), "sweep__layers": (), "sample__eta": 1.0}
+    swept(root, tmp_path, data, program, **how, score__upsampling="align_corners")
+    (before,) = read_jsonl(tmp_path / "journal.jsonl")
+    new = ("start", "draws", "blend_low", "blend_high", "last_blend", "total_blend", "upsampling", "blend_at_end")
+    write_jsonl(tmp_path / "journal.jsonl", [{k: v for k, v in before.items() if k not in new}])
+    computed.clear()
+    parts: dict[str, Any] = {
+        "start": {"start": ("inversion",)}, "draws": {"draws": (2,), "solver": ("sde_dpm2m",)},
+        "strength": {"total_blend": (0.3,)}, "interval": {"blend_low": (999,)},
+    }  # fmt: skip
+    rows = swept(root, tmp_path, data, program, **how, sweep__parts=parts, score__upsampling="align_corners")
+    assert len(rows) == 5 and len(computed) == 4
+    by = {part: next(r for r in rows if all(r[k] == v[0] for k, v in axes.items())) for part, axes in parts.items()}
+    plain = before["unet_calls"]
+    assert [by[part]["unet_calls"] / plain for part in parts] == [2, 2, 1, 1]
+    assert by["strength"]["blend_in_total"] == pytest.approx(0.3) and by["strength"]["w"] != before["w"]
+    assert by["interval"]["blend_at_end"] == by["interval"]["blend_in_total"] == 0

@@ -82,8 +82,9 @@ def test_every_point_is_dealt_once_and_the_work_is_about_equal(count: int, teach
     assert len(found) == count and all(found)
     assert sorted(p for shard in found for p in shard) == sorted(points)
     # No shard is dearer than an equal share and one more point, with a fine teacher of its own.
-    share = (10 * sum(p.calls for p in points) + 5 * 6 * teacher) / count
-    assert max(map(cost, found)) <= share + 10 * 10 + 2 * 5 * teacher
+    fine = teacher + teacher // 2
+    share = (10 * sum(p.calls for p in points) + 5 * 6 * fine) / count
+    assert max(map(cost, found)) <= share + 10 * 10 + 2 * 5 * fine
     if not teacher:
         programs = [{p.steps for p in shard} for shard in found]
         assert sum(map(len, programs)) <= 4 + count - 1, "a border between shards costs at most one more compilation"
@@ -117,7 +118,7 @@ def test_beside_one_point_dearer_than_all_others_no_shard_is_empty(dear: int) ->
     ("cost", "of_one", "own", "shared"),
     [
         (Calls(7), [point(2, rise=0.5), point(2, rise=1.0)], 7 * (2 + 2), 7),
-        (Calls(7, 50, 3), [point(2), point(5)], 7 * (2 + 5), 3 * 50),
+        (Calls(7, 50, 3), [point(2), point(5)], 7 * (2 + 5), 3 * (50 + 25)),
     ],
     ids=["first pass", "fine teacher"],
 )

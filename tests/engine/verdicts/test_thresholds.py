@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.verdicts import thresholds
 from ddad_jax.engine.verdicts.thresholds import Normal, calibrate, shortage, thresholds_of, warned
 from ddad_jax.errors import InputError
-from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES
+from ddad_jax.metrics.thresholds import PIXEL_RULES, RULES, tuning_size
 
 ROOT = Path(__file__).parents[3]
 
@@ -85,6 +86,16 @@ def test_too_few_pictures_are_told_with_the_flag_that_mends_it(
         assert "--config.data.calibration=" in sentence and "--config.data.held_out" in sentence
 
 
+@pytest.mark.parametrize("tuning", [0.2, 0.4, 0.5])
+@pytest.mark.parametrize("rule", ["conformal", "conformal_pac", "quantile"])
+def test_the_pictures_told_are_enough_where_others_choose(rule: str, tuning: float) -> None:
+    (sentence,) = shortage(asked(rule=rule), 5, 9, tuning)
+    told = int(re.findall(r"--config\.data\.calibration=(\d+)", sentence)[0])
+    assert f"hold out {told} pictures" in sentence.lower() and "--config.data.tuning" in sentence
+    enough, few = (n - tuning_size(n, tuning) for n in (told, told - 1))
+    assert shortage(asked(rule=rule), enough, told, tuning) == [] and shortage(asked(rule=rule), few, told - 1, tuning)
+
+
 def test_no_normal_picture_and_maps_that_diverged_are_refused() -> None:
     with pytest.raises(InputError, match="held-out"):
         thresholds_of(asked(), Normal(np.zeros(0), np.zeros((0, 4, 4)), 0))
@@ -124,6 +135,7 @@ ALLOWED = {
 """What the code that sets thresholds imports, all the way down, besides the standard library, NumPy and SciPy."""
 PLAIN = {
     "contextlib",
+    "itertools",
     "json",
     "tempfile",
     "logging",
@@ -156,7 +168,7 @@ def test_the_code_that_sets_thresholds_imports_nothing_that_knows_test_pictures(
 
 
 def test_nothing_there_has_a_place_for_labels() -> None:
-    assert Normal._fields == ("scores", "maps", "available", "watched")
+    assert Normal._fields == ("scores", "maps", "available", "watched", "tuning")
     words = {
         node.id for node in ast.walk(ast.parse(Path(thresholds.__file__).read_text())) if isinstance(node, ast.Name)
     }
@@ -194,3 +206,29 @@ def test_poisoned_test_labels_change_no_bit_of_the_calibration(
     # The poison did reach the evaluation.
     found = [read_jsonl(tmp_path / name / "results.jsonl")[0]["pixel_auroc"] for name in ("clean", "poisoned")]
     assert found[0] != found[1]
+
+
+@pytest.mark.usefixtures("quick")
+def test_pictures_that_give_the_threshold_choose_nothing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few: dict[str, Any] = {"synthetic_defects": 4, "synthetic_normals": 2, "adapt__epochs": 1}
+    c = tiny_runs.config(root, select="synthetic", sweep__w=(0.0, 3.0), sweep__standardise=(False, True), **few)
+    data = load_data(c)
+    dark = data.calibration._replace(images=data.calibration.images // 3)
+
+    def run(name: str, calibration: ImageSet) -> tuple[list[Any], dict[str, Any]]:
+        workdir = tmp_path / name
+        monkeypatch.setattr(pipeline, "load_data", lambda config: data._replace(calibration=calibration))
+        run_all(c, workdir, sweep=True)
+        chosen = json.loads((workdir / "chosen.json").read_text())
+        epoch = json.loads((workdir / "adapt" / "chosen.json").read_text())
+        rows = read_jsonl(workdir / "results.jsonl")
+        seen = [{n: v for n, v in row.items() if "auroc" in n or "ratio" in n} for row in rows]
+        told = json.loads((workdir / "calibration.json").read_text())
+        return [chosen["point"], chosen["synthetic_image_auroc"], epoch, seen], told
+
+    (chosen, light), (still, other) = run("a", data.calibration), run("b", dark)
+    # Neither what was chosen nor any score of another picture has seen them; the threshold has seen nothing else.
+    assert chosen == still and light["normal_scores"] != other["normal_scores"]
+    assert light["tuning_images"] == light["held_out_images"] == 2 and light["threshold"] != other["threshold"]

@@ -20,6 +20,8 @@ from ddad_jax.engine.verdicts.thresholds import Normal, Thresholds, thresholds_o
 from ddad_jax.engine.verdicts.verdicts import JudgedPictures
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import OUTCOMES
+from ddad_jax.metrics.intervals import share_interval
+from ddad_jax.metrics.thresholds import Threshold
 
 pytestmark = pytest.mark.drawn
 
@@ -139,10 +141,26 @@ def test_rules_come_with_what_they_would_do_and_peeked_ones_are_marked(
     assert [row["rule"] for row in free if row["used"]] == ["max"]
     assert [row["rule"] for row in free if row["used_for_pixels"]] == ["max"]
     assert (free[0]["missed"], free[0]["false_alarms"], free[0]["accuracy"]) == (2, 1, 0.4)
+    one_of_two = [free[0][f"false_alarm_rate{end}"] for end in ("", "_low", "_high")]
+    assert one_of_two == [0.5, *share_interval(1, 2)]
     assert free[3]["iou"] is None and 0 <= free[0]["iou"] <= 1
     peeked = rows[len(free) :]
     assert len(peeked) == 3
     assert all(row["uses_test_labels"] and "must not be used" in row["warning"] and not row["used"] for row in peeked)
+
+
+def test_more_false_alarms_than_were_asked_for_are_told_where_they_are_no_chance(judged: JudgedPictures) -> None:
+    def told(above: int, level: float | None) -> list[str]:
+        scores = np.r_[np.ones(above), np.zeros(60 - above)]
+        many = judged._replace(test=judged.test._replace(labels=np.zeros(60, int)), scores=scores)
+        return verdicts.more_than_asked(many, Threshold("conformal", level, 0.5, 40, "at most 5 %"))
+
+    assert told(6, 0.05) == [], "10 % of 60 may be chance"
+    (sentence,) = told(12, 0.05)
+    assert "12 of 60 good test pictures" in sentence and "10.8 to 32.3 %" in sentence and "at most 5 %" in sentence
+    assert told(60, None) == [], "no share was asked for"
+    none = judged._replace(test=judged.test._replace(labels=np.ones(5, int)))
+    assert verdicts.more_than_asked(none, Threshold("conformal", 0.05, 0.5, 40, "")) == []
 
 
 def test_good_pictures_unlike_the_held_out_ones_are_told(judged: JudgedPictures) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ddad_jax.engine.methods.ddad.evidence import teacher_of
+from ddad_jax.engine.methods.ddad.evidence import teacher_of, teachers_of
 from ddad_jax.first_pass import first_pass
 from ddad_jax.points import ReconPoint
 
@@ -30,8 +30,8 @@ class Calls(NamedTuple):
             # A fine teacher may look like a first pass: whose it is tells them apart.
             shared = {("first", first_pass(point)): self.images} if point.rise else {}
             if self.teacher:
-                fine = teacher_of(point, self.teacher)
-                shared["fine", fine] = self.compared * fine.calls
+                for fine in teachers_of(point, self.teacher):
+                    shared["fine", fine] = self.compared * fine.calls
             new = sum(calls for asked, calls in shared.items() if asked not in made)
             calls.append(self.images * (point.calls - (point.rise > 0)) + new)
             made |= shared.keys()

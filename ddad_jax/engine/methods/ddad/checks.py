@@ -78,6 +78,8 @@ def _score(c: DDADSettings, need: Need) -> None:
 def _joint(c: DDADSettings, need: Need) -> None:
     """What settings of several sections can break together."""
     a = c.adapt
+    once = c.train.error == "noise" or not c.train.min_snr
+    need("train.min_snr", once, "0 with train.error=output, as each weighs times by itself", ["train.error"])
     try:
         grid = (adaptation_grid(c.sample.grid),)
         recon_grid(grid=grid, w=(a.w,), t_prime=(a.t_prime,), steps=(a.steps,), eta=(a.eta,), seed=(0,))
@@ -85,7 +87,7 @@ def _joint(c: DDADSettings, need: Need) -> None:
         both = f"--config.adapt.steps={a.steps} with --config.adapt.t_prime={a.t_prime}"
         raise InputError(f"{both} (and --config.sample.grid={c.sample.grid}): {error}") from None
     risen = [max(of["t_prime"]) * (1.0 + max(of["rise"])) for of in products(c, "t_prime", "rise")]
-    largest = max(a.t_prime, *risen)
+    largest = max(a.t_prime if a.pairs == "other" else 0, *risen)
     late = f"more than every T' sampled ({largest:g}: adapt.t_prime, sample.t_prime and rise, those of sweep)"
     times = ("adapt.t_prime", "sample.t_prime", "sweep.t_prime")
     of = [flag for flag in times if max([0, *values_at(c, flag)]) >= c.train.t_max]

@@ -64,11 +64,14 @@ def _layers(c: DDADSettings) -> list[str]:
 def _idle(c: DDADSettings) -> list[str]:
     synthetic = "synthetic" in (c.select, c.adapt.choose)
     chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
+    others = c.adapt.pairs == "other", "--config.adapt.pairs=other"
     needs = {
+        "model.sigma_data": (c.model.predict == "edm", "--config.model.predict=edm"),
         "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
         "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
         "synthetic_defects": chosen,
         "synthetic_normals": chosen,
+        **{f"adapt.{name}": others for name in ("w", "t_prime", "steps", "eta")},
     }
     return without_effect(c, DDADSettings, needs)
 

@@ -7,6 +7,7 @@ that does not help switches itself off.
 
 import functools
 import logging
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,13 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm import tqdm
 
-from ddad_jax.adapt import adapt_step, adaptation_optimiser, init_adapt, pairs
+from ddad_jax.adapt import (
+    PairShares,
+    adapt_step,
+    adaptation_optimiser,
+    init_adapt,
+    pair_shares,
+    pairs,
+    self_pairs,
+)
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.contrast import contrast, cut_paste_probes, stop_epoch
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.split import images_fingerprint
+from ddad_jax.data.split import images_fingerprint, spread
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, choice_of, own_normal
@@ -31,11 +40,12 @@ from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
-from ddad_jax.engine.methods.ddad.points import config_point
+from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.method import Mapped, Point, point_settings
 from ddad_jax.engine.methods.scored import judged_maps
+from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
@@ -44,6 +54,7 @@ from ddad_jax.image import gaussian_blur, resize
 from ddad_jax.metrics import auroc
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.sampler import noise_of, reconstruct
+from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import Distances, PairProgram, sweep_distances
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
@@ -61,8 +72,8 @@ def synthetic_auroc(
 
     Reconstructs the pictures here, once for all epochs: adaptation changes what is seen in them, not them.
     """
-    images, n = np.concatenate([s.images for s in data.sets[:-1]]), len(data.calibration.labels)
-    labels = np.concatenate([s.labels for s in data.sets[:-1]])
+    images, n = np.concatenate([s.images for s in data.choosing]), len(data.scale.labels)
+    labels, own = np.concatenate([s.labels for s in data.choosing]), own_normal(data)[: len(images)]
     unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
     size = c.backbone.feature_size or c.data.size
 
@@ -94,9 +105,10 @@ def synthetic_auroc(
             parts.append({name: np.asarray(d)[valid] for name, d in found.items()})
         layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         distances = Distances(None, plain.pixel, layers, plain.seconds)
-        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma)
+        how: Any = {"upsampling": score.upsampling}
+        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma, **how)
         mapped = Mapped(score, combined(prepared, score), {})
-        scores = judged_maps(mapped, n, own_normal(data), data.view.watched, c.score.crop).scores
+        scores = judged_maps(mapped, n, own, data.view.watched, c.score.crop).scores
         return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
 
     return measure
@@ -168,13 +180,20 @@ def _adapt(
             feature_size=c.backbone.feature_size or None,
         )
     )
-    sample = _sampler(build_unet(c.model, c.data.size), params, clip=c.sample.clip)
+    at = adaptation_point(c)
+    sample = _sampler(build_unet(c.model, c.data.size), params, at, clip=c.sample.clip)
     states = _states(workdir)
+    shares = _require_pairs(c, at, data, sample)
     measure = {"contrast": _contrast(c, data, sample)}
+    judged: dict[str, Any] = {} if data.tuning is None else {"tuning": images_fingerprint(data.validation)[:16]}
+    if c.adapt.pairs == "self":
+        judged["pairs"] = point_settings(at)
     if c.adapt.choose == "synthetic":
         painted, judge = _with_choice(c, data), config_point(c)
         measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
-        _judged_by(c, workdir / "adapt" / "judged_by.json", states, painted, judge)
+        judged |= _judged_at(c, painted, judge)
+    if judged:
+        _require_judged_by(workdir / "adapt" / "judged_by.json", states, judged)
     decides = list(measure)[-1]
     history_file = workdir / "adapt.jsonl"
     state = init_adapt(original, tx)
@@ -200,7 +219,7 @@ def _adapt(
         # Asked before the epoch, so that a run killed after the last one does not begin another.
         if best_and_stop()[1]:
             break
-        targets, inputs = pairs(len(data.fit.labels), 2 * c.adapt.batch_size, epoch=epoch, seed=c.seed)
+        targets, inputs = _pairs(c, data, epoch)
         losses = []
         for step, (to, of) in enumerate(
             tqdm(
@@ -213,8 +232,7 @@ def _adapt(
         ):
             y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
             key = jax.random.fold_in(jax.random.fold_in(jax.random.key(c.seed + 2), epoch), step)
-            point = (c.adapt.w, c.adapt.eta, GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps))
-            x0 = sample(x, y, jax.random.split(key, len(x)), *point)
+            x0 = sample(x, y, jax.random.split(key, len(x)))
             state, metrics = step_fn(state, x0, y, original)
             losses.append(float(metrics["loss"]))
             if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
@@ -241,11 +259,71 @@ def _adapt(
             epoch, row["loss"], decides, row[decides], best_and_stop()[0],
         )  # fmt: skip
     best, _ = best_and_stop()
-    kept.save_content(workdir / "adapt" / "chosen.json", {"epoch": best, "epochs_run": rows[-1]["epoch"]}, {})
+    pairs = {"pairs": c.adapt.pairs, "of_target": shares.target, "of_other": shares.other, "share": shares.share}
+    chosen = {"epoch": best, "epochs_run": rows[-1]["epoch"], "tuning_images": _tuning_images(data), **pairs}
+    kept.save_content(workdir / "adapt" / "chosen.json", chosen, {})
 
 
-def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, point: Point) -> None:
-    """Epochs are compared at one point and on one set of synthetic defects: with others, adaptation begins anew."""
+def _pairs(c: DDADSettings, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Targets and what is reconstructed towards each, [steps, pairs] each."""
+    n, how = len(data.fit.labels), {"epoch": epoch, "seed": c.seed}
+    if c.adapt.pairs == "other":
+        return pairs(n, 2 * c.adapt.batch_size, **how)
+    both = self_pairs(n, c.adapt.batch_size, **how)
+    return both, both
+
+
+def _require_pairs(c: DDADSettings, at: ReconPoint, data: Data, sample: Any) -> PairShares:
+    """How much of its target the reconstruction of a pair shows, over the first LOOKED_AT pairs.
+
+    Raises:
+      InputError: too little for ``adapt.least_share``.
+    """
+    targets, inputs = (part[: -(-LOOKED_AT // part.shape[1])] for part in _pairs(c, data, 1))
+    y, x = (np.asarray(to_float(data.fit.images[part.ravel()])) for part in (targets, inputs))
+    keys = jax.random.split(jax.random.key(c.seed + 2), len(y)).reshape(targets.shape)
+    steps = zip(x.reshape(*inputs.shape, *x.shape[1:]), y.reshape(*targets.shape, *y.shape[1:]), keys, strict=True)
+    x0 = np.concatenate([np.asarray(sample(jnp.asarray(of), jnp.asarray(to), own)) for of, to, own in steps])
+    mean = np.asarray(to_float(data.fit.images[spread(len(data.fit.labels), 256)])).mean(0)
+    # What begins from its target is held against an unrelated picture: the pair beside it.
+    shares = pair_shares(x0, y, np.roll(y, 1, axis=0) if c.adapt.pairs == "self" else x, mean)
+    log.info(
+        "the pairs of adaptation (%s) show %.2f of their target and %.2f of %s: a share of %.0f %%",
+        c.adapt.pairs, shares.target, shares.other, _OTHER[c.adapt.pairs], 100 * shares.share,
+    )  # fmt: skip
+    if shares.share < c.adapt.least_share:
+        flags = [f"adapt.{name}" for name in ("w", "t_prime", "steps")]
+        mend = "--config.adapt.pairs=self, or w = 3, T' = 250 and 10 steps as published"
+        if c.adapt.pairs == "self":
+            flags = ["adapt.pairs", "sample.w", "sample.t_prime"]
+            mend = "an earlier T', a larger w, or a longer training"
+        named = " ".join(f"--config.{flag}={value_at(c, flag)}" for flag in flags)
+        raise InputError(
+            f"{named}: the reconstructions that adaptation learns from show {shares.target:.2f} of their target and "
+            f"{shares.other:.2f} of {_OTHER[c.adapt.pairs]}, a share of {shares.share:.0%}; expected at least "
+            f"{c.adapt.least_share:.0%} (--config.adapt.least_share): {mend}, or --config.adapt.epochs=0. The training "
+            "is kept"
+        )
+    return shares
+
+
+LOOKED_AT = 24
+"""Pairs on which it is measured how much of their targets they show."""
+_OTHER = {"other": "the picture they began from", "self": "an unrelated picture"}
+
+
+def _tuning_images(data: Data) -> int:
+    return 0 if data.tuning is None else len(data.tuning.labels)
+
+
+def adaptation_record(workdir: Path) -> dict[str, Any]:
+    """What chosen.json says of an adaptation that has ended; {} without one. One of an earlier version says an epoch
+    alone."""
+    file = workdir / "adapt" / "chosen.json"
+    return kept.read_content(file)[0] if file.exists() else {}
+
+
+def _judged_at(c: DDADSettings, data: Data, point: Point) -> dict[str, Any]:
     assert data.choice
     score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
     judged = {
@@ -254,15 +332,19 @@ def _judged_by(c: DDADSettings, file: Path, states: Checkpoints, data: Data, poi
         **score,
         "clip": c.sample.clip,
     }
-    judged |= made_of(data.view)
+    return judged | made_of(data.view)
+
+
+def _require_judged_by(file: Path, states: Checkpoints, judged: dict[str, Any]) -> None:
+    """Epochs are compared at one point and on one set of pictures: with others, adaptation begins anew."""
     if states.steps() and kept.load_content(file, judged) is None:
-        log.warning("%s: the first epochs were judged at another point or on other defects, so all begin anew", file)
+        log.warning("%s: the first epochs were judged at another point or on other pictures, so all begin anew", file)
         states.clear()
     kept.save_content(file, {}, judged)
 
 
 def _with_choice(c: DDADSettings, data: Data) -> Data:
-    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.calibration))
+    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.scale))
 
 
 def _number(value: float | None) -> float:
@@ -270,13 +352,16 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(unet: UNet, params: Any, *, clip: bool) -> Any:
-    """(x, y, keys, w, eta, grid) -> x0, one compilation a number of steps."""
+def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool) -> Any:
+    """(x, y, keys) -> x0 at the point, one compilation a number of pictures."""
+    grid: Any = GRIDS[at.grid](at.t_prime, at.steps)
+    how: Any = {name: getattr(at, name) for name in ("w", "eta", "start_noise", "fade")}
+    how |= {"blend_max": at.blend_max or math.inf, "solver": SOLVERS[at.solver]}
 
     @jax.jit
-    def sample(params: Any, x: Array, y: Array, keys: Array, w: Array, eta: Array, grid: Any) -> Array:
+    def sample(params: Any, x: Array, y: Array, keys: Array) -> Array:
         network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
-        x0 = reconstruct(network, x, y, grid, w=w, eta=eta, alpha_bar=alpha_bar(), noise_fn=noise_fn)
+        x0 = reconstruct(network, x, y, grid, alpha_bar=alpha_bar(), noise_fn=noise_fn, **how)
         return jnp.clip(x0, -1.0, 1.0) if clip else x0
 
     return functools.partial(sample, jax.tree.map(jnp.asarray, params))
@@ -289,7 +374,6 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     """
     normal = data.validation.images
     probes, masks = cut_paste_probes(normal, seed=c.seed)
-    grid = GRIDS[adaptation_grid(c.sample.grid)](c.adapt.t_prime, c.adapt.steps)
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
     backbone, size = build_backbone(c.backbone), c.data.size
     sigma = c.score.sigma * size / 256.0
@@ -297,13 +381,14 @@ def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
     x0 = np.empty(normal.shape, np.float32)
     for at, valid in padded_batches(len(normal), batch):
         y = to_float(normal[at])
-        x0[at[valid]] = np.asarray(sample(y, y, keys[at], c.adapt.w, c.adapt.eta, grid))[valid]
+        x0[at[valid]] = np.asarray(sample(y, y, keys[at]))[valid]
 
     @jax.jit
     def distances(variables: Variables, x0: Array, y: Array) -> Array:
         features, to = feature_fn(backbone, variables), c.backbone.feature_size or size
         layers = feature_distances(features(resize(x0, to)), features(resize(y, to)))
-        return gaussian_blur(feature_distance(layers, c.score.layers, size), sigma)
+        d_f = feature_distance(layers, c.score.layers, size, upsampling=c.score.upsampling)
+        return gaussian_blur(d_f, sigma)
 
     def measure(variables: Variables) -> float:
         d_f = np.empty((2, *normal.shape[:3]), np.float32)

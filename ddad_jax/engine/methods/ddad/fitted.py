@@ -20,11 +20,12 @@ from ddad_jax.engine.methods.ddad.evidence import (
     Taught,
     program_of,
     reconstructed,
-    rmse,
     starts_of,
     student_of,
+    teacher_of,
     teacher_x0,
 )
+from ddad_jax.engine.methods.ddad.extractor import adaptation_record
 from ddad_jax.engine.methods.ddad.grids import optimised_grids
 from ddad_jax.engine.methods.ddad.maps import mapped
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
@@ -35,7 +36,16 @@ from ddad_jax.engine.methods.method import Constants, Mapped, Measured, Measured
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
-from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, ScorePoint, grid_key, time_grid
+from ddad_jax.points import (
+    OPTIMISED,
+    GridKey,
+    ReconPoint,
+    ScorePoint,
+    blend_at_end,
+    blend_in_total,
+    grid_key,
+    time_grid,
+)
 from ddad_jax.sweep import Distances, PairProgram, blurred
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
@@ -105,7 +115,12 @@ class FittedDDAD:
         }
 
     def columns_at(self, costly: ReconPoint) -> dict[str, Any]:
-        teacher = {"teacher": self.c.teacher, "teacher_images": self.c.teacher_images} if self.c.teacher else {}
+        teacher: dict[str, Any] = {}
+        if self.c.teacher:
+            fine = teacher_of(costly, self.c.teacher)
+            teacher = {"teacher": self.c.teacher, "teacher_images": self.c.teacher_images}
+            # Rows of before were held against DDIM on the trailing grid.
+            teacher |= {"teacher_solver": fine.solver, "teacher_grid": fine.grid}
         times = "-".join(map(str, time_grid(costly, self.grids).t.tolist()))
         return {**teacher, **self._student_columns(costly), "times": times}
 
@@ -132,10 +147,10 @@ class FittedDDAD:
         starts = starts_of(self.program, images, points, pictures.n_normal, timer=time.perf_counter, **how)
         compared = pictures.first_test + spread(pictures.n_test, c.teacher_images)
         asked = [point for point in points if point in judged] if c.teacher else []
-        fine_x0 = None
+        fine = None
         if asked:
             later = {point: times[compared] for point, times in starts.times.items()}
-            fine_x0 = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
+            fine = teacher_x0(self.program, images[compared], asked, steps=c.teacher, chunk=chunk, starts=later)
         kept: dict[str, int] = {"most": c.teacher_images, "seed": c.sweep.seed[0]}
         keep = keeper(self.workdir, self.test, selected, **kept) if asked and self.test else None
         # Of what is shown, or compared; nothing else looks at a reconstruction again.
@@ -147,12 +162,12 @@ class FittedDDAD:
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": redrawn, "spill": self.workdir}
         for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
-            if fine_x0 and point in judged and hosts.is_first():
+            if fine and point in judged and hosts.is_first():
                 assert distances.x0 is not None
-                x0, fine = distances.x0[np.cumsum(redrawn)[compared] - 1], fine_x0(point)
-                columns["teacher_rmse"] = rmse(x0, fine)
+                x0 = distances.x0[np.cumsum(redrawn)[compared] - 1]
+                columns |= fine.columns(point, x0)
                 if keep:
-                    keep(point, judged[point], x0, fine)
+                    keep(point, judged[point], x0, fine.of(point))
             seconds = distances.seconds + starts.seconds.get(point, 0.0)
             first = starts.normal.get(point)
             # Numbers of calibration.npz.
@@ -165,7 +180,10 @@ class FittedDDAD:
         """What every row of a point says of how its reconstructions were come by: calls, first pass included."""
         tiles, first = pictures.tiles, pictures.first_test
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
-        return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **risen}
+        # Of the times of T' itself where pictures start later.
+        grid = time_grid(point, self.grids)
+        end = {"blend_at_end": blend_at_end(point, grid), "blend_in_total": blend_in_total(point, grid)}
+        return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **end, **risen}
 
     def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures) -> Iterator[Mapped]:
         return mapped(self.c.score, evidence, points, pictures)
@@ -175,7 +193,8 @@ class FittedDDAD:
         assert evidence.x0 is not None
         # The test pictures are the last of those that were redrawn, and of all.
         last = slice(pictures.first_test, None)
-        pixel, feature = blurred(evidence, point.cheap.layers, 0.0, tiling=tiling, rows=last)
+        how: Any = {"upsampling": point.cheap.upsampling, "tiling": tiling, "rows": last}
+        pixel, feature = blurred(evidence, point.cheap.layers, 0.0, **how)
         x0 = np.empty((*pixel.shape, 3), np.uint8)
         half = {name: np.empty(pixel.shape, np.float16) for name in ("pixel", "feature")}
         for i in range(n):
@@ -212,7 +231,8 @@ class FittedDDAD:
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
 
-        return report.network_notes(self.c, data, row), report.warnings(self.c, data, row)
+        adapted = adaptation_record(self.workdir) if self.c.adapt.epochs else {}
+        return report.network_notes(self.c, data, row, adapted), report.warnings(self.c, data, row, adapted)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         from ddad_jax.engine.methods.ddad import report

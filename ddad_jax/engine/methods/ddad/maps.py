@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,8 @@ def prepare(
     first_test: int,
     layers: tuple[str, ...],
     sigma: float,
+    *,
+    upsampling: str = "half_pixel",
     tiling: Tiling | None = None,
 ) -> BlurredDistances:
     """Everything that v does not touch. ``distances`` holds the held-out normal images first, the test images
@@ -45,7 +47,8 @@ def prepare(
     in_batches, n = s.normalise == "batch", len(distances.pixel) // tiles
     # The constants are taken before the blur, as the equation has them; of the others' sharp maps only batches ask.
     asked = slice(None) if in_batches else slice(0, n_held_out)
-    sharp_p, sharp_f = blurred(distances, layers, 0.0, tiling=tiling, rows=asked)
+    how: Any = {"upsampling": upsampling, "tiling": tiling}
+    sharp_p, sharp_f = blurred(distances, layers, 0.0, rows=asked, **how)
     try:
         from_normal = scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio
     except InputError as error:
@@ -57,7 +60,7 @@ def prepare(
             for first in range(begin, end, s.batch):
                 rows = slice(first, min(first + s.batch, end))
                 ratio[rows] = batch_ratio(sharp_p[rows], sharp_f[rows])
-    return BlurredDistances(*blurred(distances, layers, sigma, tiling=tiling), ratio)
+    return BlurredDistances(*blurred(distances, layers, sigma, **how), ratio)
 
 
 def combined(prepared: BlurredDistances, point: ScorePoint) -> np.ndarray:
@@ -78,9 +81,10 @@ def mapped(
     """As of ``method.Fitted.maps``: what v does not touch is kept for the points that follow."""
     prepared: dict[tuple, BlurredDistances] = {}
     for point in points:
-        side = (point.layers, point.sigma)
+        side = (point.layers, point.sigma, point.upsampling)
         if side not in prepared:
             sizes = pictures.n_normal, pictures.first_test
-            prepared = {side: prepare(s, distances, *sizes, *side, tiling=pictures.tiling)}
+            how: Any = {"upsampling": point.upsampling, "tiling": pictures.tiling}
+            prepared = {side: prepare(s, distances, *sizes, point.layers, point.sigma, **how)}
         ratio = float(prepared[side].ratio[pictures.first_test :].mean()) if pictures.n_test else float("nan")
         yield Mapped(point, combined(prepared[side], point), {"ratio": ratio})

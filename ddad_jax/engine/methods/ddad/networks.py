@@ -26,6 +26,7 @@ def build_unet(m: ModelSettings, size: int) -> UNet:
         dropout=m.dropout,
         patch=m.patch,
         predict=m.predict,
+        sigma_data=m.sigma_data,
         groups=m.groups,
         dtype=jnp.dtype(m.dtype),
     )

@@ -3,6 +3,7 @@
 Data-parallel over all devices of all hosts: every batch is cut over them, the state is copied to each.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,14 @@ from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
+from ddad_jax.unet import output_weight
 
 
 def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -> Any:
@@ -36,16 +38,16 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
         has a finite validation loss, the first of them before the first step.
     """
-    if c.adapt.epochs and data.n_fit < 2:
+    if c.adapt.epochs and c.adapt.pairs == "other" and data.n_fit < 2:
         raise InputError(
             f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
-            "ones: expected at least 3 normal pictures in all, or --config.adapt.epochs=0"
+            "ones: expected at least 3 normal pictures in all, --config.adapt.pairs=self or --config.adapt.epochs=0"
         )
     unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        course = _course(s, c.seed, c.data.flips, data, train_apply(unet), tx, mesh)
+        course = _course(s, c.model, c.seed, c.data.flips, data, train_apply(unet), tx, mesh)
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
         at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
@@ -68,7 +70,7 @@ def restored_params(c: DDADSettings, workdir: Path) -> Any:
 
 
 def _course(
-    s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None
+    s: TrainSettings, m: ModelSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None
 ) -> TrainingTask:
     size, n = s.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
@@ -77,6 +79,8 @@ def _course(
             f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
         )
     own = own_rows(size, mesh)
+    of_output = functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
+    weight = of_output if s.error == "output" else None
 
     def step_on_batch(state: TrainState, x: Array) -> tuple[TrainState, dict[str, Array]]:
         return train_step(
@@ -91,6 +95,7 @@ def _course(
             ema_decay=s.ema_decay,
             reduce=s.reduce,
             min_snr=s.min_snr,
+            weight=weight,
         )
 
     kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}

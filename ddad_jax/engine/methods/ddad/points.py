@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.distance import UPSAMPLING
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.ddad.settings import require_point, student_axes, trained_for
+from ddad_jax.engine.methods.ddad.settings import adaptation_grid, require_point, student_axes, trained_for
 from ddad_jax.engine.methods.method import Plan, Point, sigma_scale
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
+from ddad_jax.sweep import program_key
 
 
 def config_point(c: DDADSettings) -> Point:
@@ -20,8 +22,27 @@ def config_point(c: DDADSettings) -> Point:
     """
     s = c.score
     flags = bool(s.standardise), bool(s.mask_after)
-    score = ScorePoint(float(s.v), tuple(s.layers), s.sigma * sigma_scale(c), *flags, float(s.feature_weight))
+    score = ScorePoint(
+        float(s.v), tuple(s.layers), s.sigma * sigma_scale(c), *flags, float(s.feature_weight), s.upsampling
+    )
     return Point(recon_points(c, point_axes(c), "sample")[0], score)
+
+
+def adaptation_point(c: DDADSettings) -> ReconPoint:
+    """How the pairs of adaptation are reconstructed.
+
+    With ``adapt.pairs`` = self as a picture is when it is scored at the config's point; a student, optimised times, a
+    first pass and reused layers come after adaptation, so that their teacher, the trailing grid, T' and whole calls
+    stand for them.
+    """
+    a, s = c.adapt, c.student
+    if a.pairs == "other":
+        return ReconPoint(a.w, a.t_prime, a.steps, a.eta, adaptation_grid(c.sample.grid), 0)
+    point = config_point(c).costly._replace(rise=0.0, reuse=1, seed=0, mask_before=False)
+    if point.model == "student":
+        taught = {"solver": s.teacher_solver, "steps": s.teacher_steps, "grid": s.teacher_grid}
+        point = point._replace(model="teacher", **taught)
+    return point._replace(grid=adaptation_grid(point.grid))
 
 
 def point_axes(c: DDADSettings) -> dict[str, Any]:
@@ -84,21 +105,22 @@ def ddad_plan(c: DDADSettings, *, sweep: bool) -> Plan:
             recon += recon_points(c, axes, f"sweep.parts.{name}")
         layers = c.sweep.layers or (c.score.layers,)
         score = [
-            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after), float(weight))
-            for l, sigma, v, standardised, after, weight in itertools.product(
+            ScorePoint(float(v), tuple(l), sigma * scaled, bool(standardised), bool(after), float(weight), kind)
+            for l, sigma, v, standardised, after, weight, kind in itertools.product(
                 layers,
                 c.sweep.sigma or (c.score.sigma,),
                 c.sweep.v or (c.score.v,),
                 c.sweep.standardise or (c.score.standardise,),
                 c.sweep.mask_after or (c.score.mask_after,),
                 c.sweep.feature_weight or (c.score.feature_weight,),
+                c.sweep.upsampling or (c.score.upsampling,),
             )
             if v or weight  # a map of nothing tells nothing
         ]
     # Points of one compilation together.
     by_program = sorted(
         {*recon, selected[0]},
-        key=lambda p: (p.model, p.solver, p.steps, p.reuse, p.mask_before, p.t_prime, p.eta, p.w, p),
+        key=lambda p: (p.model, *program_key(p), p.t_prime, p.eta, p.w, p),
     )
     return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
 
@@ -124,4 +146,7 @@ def ddad_point_of(row: Mapping[str, Any]) -> Point:
         listed = ", ".join(stages)
         raise InputError(f"layers = {row['layers']!r}: expected stages of a backbone ({listed}), joined by +")
     flags = bool(row["standardise"]), bool(row["mask_after"])
-    return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, float(row["feature_weight"])))
+    if row["upsampling"] not in UPSAMPLING:
+        raise InputError(f"upsampling = {row['upsampling']!r}: expected {' or '.join(UPSAMPLING)}")
+    weights = float(row["feature_weight"]), row["upsampling"]
+    return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, *weights))

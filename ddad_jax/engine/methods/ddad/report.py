@@ -29,18 +29,27 @@ CHOSEN_BY = {
 }
 """``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
 
+PAIRED = {"self": "their own reconstructions", "other": "reconstructions of others led towards them"}
+"""``adapt.pairs`` -> what a picture was compared with."""
+
 ENOUGH = 10
 """Times that a training picture should have been met: an untrained network redraws nothing. The demo has about 30."""
 
 
-def network_notes(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
-    """On the networks; row: of the selected point."""
+def network_notes(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: Mapping[str, Any]) -> list[str]:
+    """On the networks; row: of the selected point. adapted: ``extractor.adaptation_record``."""
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
     learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
-    return [
+    said = [
         f"Noise predictor: U-Net of base width {c.model.base}, trained {row['train_steps']} steps, each picture "
         f"about {_seen(c, data, row):.3g} times. Features: {c.backbone.name}, {learnt}"
     ]
+    if "share" in adapted:
+        said.append(
+            f"Adaptation compared pictures with {PAIRED[adapted['pairs']]}, which show {adapted['of_target']:.2f} of "
+            f"their target and {adapted['of_other']:.2f} of another picture (least squares)."
+        )
+    return said
 
 
 def _seen(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> float:
@@ -48,15 +57,22 @@ def _seen(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> float:
     return row["train_steps"] * c.train.batch_size / len(data.fit.labels)
 
 
-def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any]) -> list[str]:
-    """A warning where the results say how long the training was, and not what the method can do."""
-    seen = _seen(c, data, row)
+def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: Mapping[str, Any]) -> list[str]:
+    """Where the results say how long the training was, and not what the method can do; where the epoch was chosen by
+    the pictures that give the threshold."""
+    said, seen = [], _seen(c, data, row)
+    if adapted and "tuning_images" not in adapted and data.tuning is not None:
+        said.append(
+            "An earlier version chose the extractor's epoch by all held-out pictures, those that give the threshold "
+            "among them, so the bound on false alarms is not exact. A new workdir keeps them apart."
+        )
     if seen >= ENOUGH:
-        return []
+        return said
     return [
+        *said,
         f"Training was very short: {row['train_steps']} steps of at most {c.train.steps}, in which each picture "
         f"was met {seen:.2g} times. Do not judge the method by this run: in a new workdir, raise --config.train."
-        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle."
+        f"max_minutes (now {c.train.max_minutes:g}) or --config.train.steps, or train while the machine is idle.",
     ]
 
 

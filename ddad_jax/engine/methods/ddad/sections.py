@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ddad_jax.distance import UPSAMPLING
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEED, ScoreSettings, Settings, SweepSettings
 from ddad_jax.engine.settings.setting import (
@@ -32,8 +33,10 @@ from ddad_jax.engine.settings.setting import (
     whole_number,
 )
 from ddad_jax.points import MODELS, OPTIMISED
+from ddad_jax.sampler import STARTS
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
+from ddad_jax.unet import PREDICTIONS
 
 _PART = number(0, 1, "a share from 0 to 1")
 _TIME = whole_number(1, 999)
@@ -55,6 +58,9 @@ _MIN_SNR = number(0, expected="0 (off) or above, usually 5")
 _LAMBDA = number(0, expected="finite, 0 or more")
 _MULTIPLIERS = tuple_of(above(0, 1024), most=16)
 _SIDES = tuple_of(above(0, expected="the side of a feature map in pixels"))
+_ANY_TIME = whole_number(0, 999)
+_TOTAL_BLEND = below_one("0 (w as it is) up to below 1")
+_LAST_BLEND = number(0, 1e6, "0 (w as it is) or more, such as 0.1")
 _RISE = number(0, expected="a finite number, 0 (one T' for all pictures) or more")
 _REUSE = whole_number(1, expected="1 (every layer at every step) or more steps")
 # Wider than the picture it belongs to, a blur leaves one value, and its kernel outgrows the memory.
@@ -74,7 +80,11 @@ class ModelSettings(Section):
     patch: int = setting(
         1, whole_number(1, LONGEST_SIDE), "side of the squares of pixels that become channels; published 1"
     )
-    predict: str = setting("eps", one_of("eps", "x0"), '| "x0": for small networks and short trainings; published eps')
+    predict: str = setting(
+        "eps", one_of(*PREDICTIONS),
+        '| "x0": for small networks and short trainings; "v"; "edm": preconditioned; published eps',
+    )  # fmt: skip
+    sigma_data: float = setting(0.5, above(0, 100), "standard deviation of pictures, for predict = edm")
     groups: int = setting(
         32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
     )
@@ -105,6 +115,11 @@ class TrainSettings(TrainingSettings):
 
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
     t_max: int = setting(1000, whole_number(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
+    error: str = setting(
+        "noise",
+        one_of("noise", "output"),
+        "| output: of what the network puts out, as usual for v and edm; published noise",
+    )
     min_snr: float = setting(0.0, _MIN_SNR, "5: weight by min(SNR, 5) / SNR, for short trainings; published 0")
 
 
@@ -125,7 +140,7 @@ class StudentSettings(TrainingSettings):
     blend_max: float = setting(0.0, _BLEND_MAX, "as in sample")
     teacher_solver: str = setting("dpm2m", _SOLVER, "of the run that it learns to shorten; as sample.solver")
     teacher_steps: int = setting(20, _TIME, "of that run")
-    teacher_grid: str = setting("trailing", _FORMULA, "of that run's times")
+    teacher_grid: str = setting("log_snr_continuous", _FORMULA, "of that run's times")
     defects: int = setting(512, COUNT, "about so many synthetic defects are painted on the training pictures")
     damaged: float = setting(0.5, _PART, "share of a batch that shows them; the teacher's answer is the target, too")
     paired: float = setting(0.25, _PART, "share whose target y is another picture, as in adaptation")
@@ -145,7 +160,17 @@ class AdaptSettings(Section):
     weight_decay: float = setting(0.01, _DECAY, "of AdamW")
     lambda_dl: float = setting(0.1, _LAMBDA, "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA")
     batch_norm: str = setting("frozen", one_of("frozen", "train"), "| train: by batch statistics, as published")
-    w: float = setting(3.0, _W, "this and the next three: how its pictures are reconstructed; published 3, 250, 10, 1")
+    pairs: str = setting(
+        "other", one_of("other", "self"),
+        "| self: a picture is compared with its own reconstruction at the point of sample, as when it is scored; "
+        "other, as published: with another picture's, led towards it as w, t_prime, steps and eta say",
+    )  # fmt: skip
+    least_share: float = setting(
+        0.8, _PART, "of its target that such a reconstruction must show of the two pictures; 0: it is not asked for"
+    )
+    w: float = setting(
+        3.0, _W, "this and the next three, of pairs = other: its reconstruction; published 3, 250, 10, 1"
+    )
     t_prime: int = setting(250, _TIME, "of their reconstruction")
     steps: int = setting(10, _TIME, "of their reconstruction")
     eta: float = setting(1.0, _ETA, "of their reconstruction")
@@ -182,6 +207,17 @@ class SampleSettings(Section):
         1, _REUSE,
         "2: at every second step the network's deep layers are those of the step before; published 1",
     )  # fmt: skip
+    start: str = setting(
+        "noise", one_of(*STARTS), "| inversion: where the flow leads from the picture; published noise"
+    )
+    draws: int = setting(1, whole_number(1, 1024), "of the noise, over which the map is a mean; published 1")
+    blend_low: int = setting(0, _ANY_TIME, "the blend acts at times from this")
+    blend_high: int = setting(999, _ANY_TIME, "to this; published at all")
+    last_blend: float = setting(
+        0.0, _LAST_BLEND,
+        "above 0: w is such that the blend of the last step is this, whatever the steps; published 0",
+    )  # fmt: skip
+    total_blend: float = setting(0.0, _TOTAL_BLEND, "the same of all steps together, 1 - prod (1 - blend)")
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
     clip: bool = setting(True, BOOL, "predictions of the clean picture stay in [-1, 1]")
     batch_size: int = setting(16, _BATCH, "(point, image) pairs in one call")
@@ -195,6 +231,10 @@ class DistanceScoreSettings(ScoreSettings):
     layers: tuple[str, ...] = setting(("layer2", "layer3"), LAYERS, "of the backbone, whose features are compared")
     sigma: float = setting(4.0, _SIGMA, "of the blur, in pixels of a 256 px image; scaled with the size")
     feature_weight: float = setting(1.0, _WEIGHT, "of the feature term; 0: the map is of pixels alone; published 1")
+    upsampling: str = setting(
+        "half_pixel", one_of(*sorted(UPSAMPLING)),
+        "| align_corners (published), which moves what is at the border outwards by up to half a stride",
+    )  # fmt: skip
     normalise: str = setting("held_out", one_of("held_out", "batch"), "| batch (published: whole test set maxima)")
     batch: int = setting(16, COUNT, "images a batch when normalise = batch")
 
@@ -206,13 +246,17 @@ class GridSettings(Section):
     Adaptation has a T' and steps of its own and uses the trailing grid then."""
 
     images: int = setting(8, COUNT, "held-out normal pictures they are found on")
-    teacher_steps: int = setting(100, _TIME, "of the fine run that K steps come close to; its times are the candidates")
-    teacher_solver: str = setting("ddim", _SOLVER, "as in the rows' teacher_rmse; as sample.solver")
+    teacher_steps: int = setting(
+        100, _TIME, "of the fine run that K steps come close to; so many times, evenly, are candidates"
+    )
+    teacher_solver: str = setting("dpm2m", _SOLVER, "of that run, as in the rows' teacher_rmse; as sample.solver")
+    teacher_grid: str = setting("log_snr_continuous", _FORMULA, "of the times of that run")
     rounds: int = setting(3, none_or_more("none"), "of coordinate descent behind the dynamic programming")
 
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
-                   "rise", "reuse", "mask_before")  # fmt: skip
+                   "rise", "reuse", "mask_before", "start", "draws", "blend_low", "blend_high",
+                   "last_blend", "total_blend")  # fmt: skip
 _PARTS = {name: tuple_of(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": tuple_of(SEED)}
 
 
@@ -237,10 +281,17 @@ class DDADSweepSettings(SweepSettings):
     rise: tuple[float, ...] = swept(SampleSettings, "rise")
     reuse: tuple[int, ...] = swept(SampleSettings, "reuse")
     mask_before: tuple[bool, ...] = swept(SampleSettings, "mask_before")
+    start: tuple[str, ...] = swept(SampleSettings, "start")
+    draws: tuple[int, ...] = swept(SampleSettings, "draws")
+    blend_low: tuple[int, ...] = swept(SampleSettings, "blend_low")
+    blend_high: tuple[int, ...] = swept(SampleSettings, "blend_high")
+    last_blend: tuple[float, ...] = swept(SampleSettings, "last_blend")
+    total_blend: tuple[float, ...] = swept(SampleSettings, "total_blend")
     v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
     feature_weight: tuple[float, ...] = swept(DistanceScoreSettings, "feature_weight")
+    upsampling: tuple[str, ...] = swept(DistanceScoreSettings, "upsampling")
 
 
 @dataclass(frozen=True)
@@ -261,3 +312,12 @@ class DDADSettings(Settings):
     score: DistanceScoreSettings = DistanceScoreSettings()
     grid: GridSettings = GridSettings()
     sweep: DDADSweepSettings = DDADSweepSettings()
+
+    @property
+    def tunes(self) -> bool:
+        """Also the epoch of adaptation, or when it ends, and optimised times."""
+        epoch = bool(self.adapt.epochs) and (self.adapt.choose != "last" or bool(self.adapt.patience))
+        grids = [self.sample.grid, *self.sweep.grid]
+        for part in self.sweep.parts.values():
+            grids += part.get("grid", ())
+        return super().tunes or epoch or OPTIMISED in grids

@@ -76,7 +76,7 @@ def require_point(trained: Trained, point: ReconPoint) -> None:
 TRAINED_WITH = ("method", "seed", "data", "model", "train")
 """What the noise predictor in a workdir depends on. The rest may change between runs."""
 
-ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers", "score.sigma")
+ADAPTED_WITH = ("backbone", "adapt", "sample.grid", "sample.clip", "score.layers", "score.sigma", "score.upsampling")
 """What the adapted extractor depends on besides."""
 
 STUDENT_WITH = ("student",)

@@ -62,8 +62,8 @@ def keep(
         program, by = student, functools.partial(reconstruct_by_student, by=visited)
     starts = None
     if recon.rise:
-        # How unusual a picture is depends on the calibration pictures and on itself, so the others may be missing.
-        normal = data.calibration.images
+        # How unusual a picture is depends on the held-out pictures of the scale and on itself; others may be missing.
+        normal = data.scale.images
         watched = view.watched_tiles
         seen = None if watched is None else np.tile(watched, (len(normal) + len(at), 1, 1))
         both: Any = np.concatenate([normal, pictures])

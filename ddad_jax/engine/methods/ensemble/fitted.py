@@ -1,11 +1,8 @@
 """Several methods that have learnt from the same pictures, and the mean of their maps.
 
-Each map is brought to the same unit by what it does to held-out normal pictures,
-
-    (map - usual) / (largest - usual),
-
-``usual`` the median of their pixels, ``largest`` the mean over pictures of a map's largest value: 0 is an ordinary
-pixel, 1 the worst one of an ordinary picture, whichever method says so.
+Each map is brought to the same unit by what it does to held-out normal pictures, (map - mean) / deviation, both over
+all their pixels: an ordinary pixel is 0 for every method, whatever it measures in. Never by position: few pictures are
+held out, and a deviation of a few values is noise.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,23 +27,23 @@ if TYPE_CHECKING:
 
 
 class Unit(NamedTuple):
-    """Of a member's maps: the value of an ordinary pixel, and that of the worst one of an ordinary picture."""
+    """Of a member's maps: mean and deviation of all pixels of held-out normal pictures."""
 
-    usual: float
-    largest: float
+    mean: float
+    deviation: float
 
     def __call__(self, maps: Any) -> Any:
-        return (maps - np.float32(self.usual)) / np.float32(max(self.largest - self.usual, 1e-12))
+        return (maps - np.float32(self.mean)) / np.float32(max(self.deviation, 1e-12))
 
     @classmethod
     def of(cls, normal: np.ndarray) -> "Unit":
         """normal: maps of held-out normal pictures, [n, h, w]."""
-        return cls(float(np.median(normal)), float(normal.max(axis=(1, 2)).mean()))
+        return cls(float(normal.mean(dtype=np.float64)), float(normal.std(dtype=np.float64)))
 
 
 def unit_columns(name: str) -> tuple[str, str]:
     """Names of a member's ``Unit`` in a row."""
-    return f"{name}_usual", f"{name}_largest"
+    return f"{name}_mean", f"{name}_deviation"
 
 
 @dataclass(frozen=True)
@@ -123,10 +120,10 @@ class FittedEnsemble:
         parts = {name: self.fitted[name].program(self._points(name)) for name in members}
         units = {name: Unit(*(numbers[column] for column in unit_columns(name))) for name in members}
 
-        def maps(weights: Any, images: Array) -> Array:
+        def maps(weights: Any, images: Array, seeds: Array) -> Array:
             of_members = []
             for name, (function, _) in parts.items():
-                made = function((weights["features"], weights[name]), images)
+                made = function((weights["features"], weights[name]), images, seeds)
                 of_members.append(units[name](made[0] if isinstance(made, tuple) else made))
             return sum(of_members[1:], of_members[0]) / len(of_members)
 

@@ -65,10 +65,10 @@ class Ensemble(UntrainedMethod):
         return {**super().numbers(row), **{column: row[column] for name in members for column in unit_columns(name)}}
 
     def explained(self, n_train: int, subject: str) -> str:
-        titles = " and ".join(MEMBERS[name].title for name in MEMBERS)
+        titles = ", ".join(MEMBERS[name].title for name in MEMBERS)
         return (
-            f"{titles} learn from the same {n_train} pictures of good parts ({subject}), as features of a trained "
-            "network; they have never seen a defect, and nothing was trained. The anomaly map is the mean of theirs, "
-            "each in units of what it does to held-out good pictures: 0 is an ordinary pixel, 1 the worst one of an "
-            "ordinary good picture. Its highest value is the picture's score."
+            f"Several methods (of {titles}) learn from the same {n_train} pictures of good parts ({subject}), as "
+            "features of a trained network; they have never seen a defect, and nothing was trained. The anomaly map is "
+            "the mean of theirs, each in deviations of what it does to held-out good pictures: 0 is an ordinary pixel. "
+            "Its highest value is the picture's score."
         )

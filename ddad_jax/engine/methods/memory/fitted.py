@@ -1,6 +1,7 @@
 """A method that has its memory: made of normal pictures, kept in the workdir, compared with other pictures."""
 
 import hashlib
+import itertools
 import json
 import logging
 import time
@@ -23,7 +24,7 @@ from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
-from ddad_jax.engine.methods.memory.programs import Compiled, in_batches
+from ddad_jax.engine.methods.memory.programs import Compiled, copied_to_devices, in_batches, run_timed
 from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 
 MAPPED_AT_ONCE = 64
 """Pictures whose maps are made in one call."""
+
+POINTS_AT_ONCE = 16
+"""Points of one memory that a batch of pictures is measured at, once it was looked at: a kill loses so many."""
 
 
 class Remembered(NamedTuple):
@@ -74,7 +78,7 @@ class FittedMemory:
 
     def ready(self, points: Sequence[Any], data: Data, write: Write = silent, *, make: bool = True) -> "FittedMemory":
         memories = dict(self.memories)
-        for point in dict.fromkeys(points):
+        for point in dict.fromkeys(map(self.method.memory_point, points)):
             if make:
                 found = hosts.in_turn(f"the memory of {self.method.title}", partial(self._remembered, point, data))
             else:
@@ -89,7 +93,11 @@ class FittedMemory:
         Raises:
           InputError: the workdir does not hold its memory.
         """
-        return replace(self, memories={point: self._kept(point)})
+        own = self.method.memory_point(point)
+        return replace(self, memories={own: self._kept(own)})
+
+    def _found(self, point: Any) -> Remembered:
+        return self.memories[self.method.memory_point(point)]
 
     def _path(self, point: Any) -> Path:
         said = json.dumps([point_settings(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
@@ -130,12 +138,16 @@ class FittedMemory:
         # The other processes of a run wait meanwhile: these devices are all that can be used.
         mesh = device_mesh(jax.local_devices())
         how: Any = {"batch": self._batch, "mesh": mesh}
-        parts = in_batches(self.compiled, ("see", self._view(point)), self._seen(point), self.variables, images, **how)
+
+        def batches() -> Iterator[tuple[Array, np.ndarray]]:
+            see = ("see", self._view(point))
+            for part in in_batches(self.compiled, see, self._seen(point), self.variables, images, **how):
+                yield part.of, part.valid
+
         shape = jax.eval_shape(
             self._seen(point), self.variables, jax.ShapeDtypeStruct((1, *images.shape[1:]), np.uint8)
         )
-        batches = ((part.of, part.valid) for part in parts)
-        return self.method.remember(point, (len(images), *shape.shape[1:]), batches)
+        return self.method.remember(point, (len(images), *shape.shape[1:]), _Repeatable(batches))
 
     # --- Compared
 
@@ -158,14 +170,9 @@ class FittedMemory:
 
         return seen
 
-    def _compared(self, point: Any) -> Callable[[Any, Array], Any]:
-        """((weights, memory), pictures) -> evidence."""
-        seen = self._seen(point)
-        return lambda weights, images: self.method.compare(weights[1], seen(weights[0], images))
-
     def _memory(self, point: Any) -> dict[str, np.ndarray]:
         """Raises InputError where it went, or is not what it was."""
-        found = self.memories[point]
+        found = self._found(point)
         arrays, _ = kept.read_content(found.path, mend="The sweep or the evaluation of this workdir makes it")
         if _remembered(found.path, arrays) != found:
             raise InputError(f"{found.path}: was changed by another program; run this again")
@@ -180,19 +187,34 @@ class FittedMemory:
         judged: Mapping[Any, Mapping[str, Any]] = {},  # noqa: B006 - never written to
         selected: Point | None = None,
     ) -> Iterator[Measured]:
-        for point in points:
-            weights = (self.variables, self._memory(point))
-            how: Any = {"batch": self._batch, "mesh": self.mesh}
-            what = ("compare", self._view(point))
-            evidence, seconds = [], []
-            for part in in_batches(self.compiled, what, self._compared(point), weights, pictures.images, **how):
-                evidence.append(jax.tree.map(lambda rows, valid=part.valid: np.asarray(rows)[valid], part.of))
-                n = int(part.valid.sum())
-                seconds.append(np.full(n, part.seconds / n))
+        for _, alike in itertools.groupby(points, key=self.method.memory_point):
+            waiting = [*alike]
+            for first in range(0, len(waiting), POINTS_AT_ONCE):
+                yield from self._measured(pictures, waiting[first : first + POINTS_AT_ONCE], progress)
+
+    def _measured(
+        self, pictures: MeasuredPictures, points: Sequence[Any], progress: Callable[[int], object]
+    ) -> Iterator[Measured]:
+        """At points of one memory, which see the same of a picture: that is looked at once."""
+        memory = copied_to_devices(self._memory(points[0]), self.mesh)
+        see, seen = ("see", self._view(points[0])), self._seen(points[0])
+        evidence: dict[Any, list[Any]] = {point: [] for point in points}
+        seconds: dict[Any, list[np.ndarray]] = {point: [] for point in points}
+        how: Any = {"batch": self._batch, "mesh": self.mesh}
+        for part in in_batches(self.compiled, see, seen, self.variables, pictures.images, **how):
+            n = int(part.valid.sum())
+            for point in points:
+                compare = partial(self.method.compare, point)
+                rows, own = run_timed(
+                    self.compiled, ("compare", point), compare, memory, part.of, part.seeds, mesh=self.mesh
+                )
+                evidence[point].append(jax.tree.map(lambda a, valid=part.valid: np.asarray(a)[valid], rows))
+                # As if it were measured alone.
+                seconds[point].append(np.full(n, (part.seconds + own) / n))
                 progress(n)
-            yield Measured(
-                point, jax.tree.map(lambda *rows: np.concatenate(rows), *evidence), np.concatenate(seconds), {}
-            )
+        for point in points:
+            whole = jax.tree.map(lambda *rows: np.concatenate(rows), *evidence.pop(point))
+            yield Measured(point, whole, np.concatenate(seconds[point]), {})
 
     # --- Judged
 
@@ -218,13 +240,16 @@ class FittedMemory:
     def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
 
-    def program(self, point: Point) -> tuple[Callable[[Any, Array], Any], tuple[Variables, dict[str, np.ndarray]]]:
-        """((weights, memory), images [b, h, w, 3] in [-1, 1]) -> maps [b, h, w], or (maps, image scores [b]); and these
-        weights."""
-        size, compared = (self.c.data.size, self.c.data.size), self._compared(point.costly)
+    def program(
+        self, point: Point
+    ) -> tuple[Callable[[Any, Array, Array], Any], tuple[Variables, dict[str, np.ndarray]]]:
+        """((weights, memory), images [b, h, w, 3] in [-1, 1], seeds of their noise) -> maps [b, h, w], or (maps, image
+        scores [b]); and these weights."""
+        size, seen = (self.c.data.size, self.c.data.size), self._seen(point.costly)
 
-        def maps(weights: Any, images: Array) -> Any:
-            made, own = self.method.judge(compared(weights, images), cheap=point.cheap, size=size)
+        def maps(weights: Any, images: Array, seeds: Array) -> Any:
+            evidence = self.method.compare(point.costly, weights[1], seen(weights[0], images), seeds)
+            made, own = self.method.judge(evidence, cheap=point.cheap, size=size)
             return made if own is None else (made, own)
 
         return maps, (self.variables, self._memory(point.costly))
@@ -249,7 +274,7 @@ class FittedMemory:
         return self.asks(costly)
 
     def asks(self, costly: Any) -> dict[str, Any]:
-        return {"memory": self.memories[costly].fingerprint}
+        return {"memory": self._found(costly).fingerprint}
 
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         words = self.described(self.method.point_of(row).costly)
@@ -257,7 +282,7 @@ class FittedMemory:
 
     def described(self, costly: Any) -> str:
         """What is remembered for a point, in words."""
-        return self.method.described(self.memories[costly].shapes)
+        return self.method.described(self._found(costly).shapes)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
         return {}
@@ -276,6 +301,16 @@ class FittedMemory:
     @property
     def networks(self) -> dict[str, Any]:
         return {"size": self.c.data.size, "method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
+
+
+@dataclass(frozen=True)
+class _Repeatable:
+    """What can be gone through again. begin: -> its first."""
+
+    begin: Callable[[], Iterator[Any]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.begin()
 
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:

@@ -132,6 +132,10 @@ class MemoryMethod(UntrainedMethod):
     def embed(self, costly: Any, features: Mapping[str, Array]) -> Array:
         """Features of b pictures -> a vector for each of their places, [b, h, w, d]; of ``view`` alone."""
 
+    def memory_point(self, costly: Any) -> Any:
+        """The point whose memory it has: the same for all that differ in nothing that ``remember`` looks at."""
+        return costly
+
     @abstractmethod
     def remember(
         self, costly: Any, shape: tuple[int, int, int, int], batches: Iterable[tuple[Array, np.ndarray]]
@@ -139,15 +143,20 @@ class MemoryMethod(UntrainedMethod):
         """Arrays that are made of normal pictures; *host*.
 
         Args:
-          shape: of all their vectors, (n, h, w, d). batches: of these, [b, h, w, d], and which rows count, bool [b].
+          shape: of all their vectors, (n, h, w, d). batches: of these, [b, h, w, d], and which rows count, bool [b];
+            whoever needs them once more goes through them again, and pays for it.
 
         Raises:
           InputError: what is asked for cannot be made of these.
         """
 
     @abstractmethod
-    def compare(self, memory: Mapping[str, Array], vectors: Array) -> Any:
-        """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone."""
+    def compare(self, costly: Any, memory: Mapping[str, Array], vectors: Array, seeds: Array) -> Any:
+        """Evidence on b pictures, a tree of arrays [b, ...]; each picture alone.
+
+        Args:
+          seeds: of what is drawn for each picture, of its own content, uint32 [b].
+        """
 
     @abstractmethod
     def judge(self, evidence: Any, cheap: Any, size: tuple[int, int]) -> tuple[Array, Array | None]:

@@ -64,7 +64,7 @@ def epochs(workdir: Path) -> list[int]:
 
 
 def test_synthetic_defects_decide_where_asked_to(
-    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The recorded worth is that of a whole sweep at the config's point with that epoch's extractor."""
     network = Layered(
@@ -77,8 +77,9 @@ def test_synthetic_defects_decide_where_asked_to(
         "sample__reuse": 2,
     }  # fmt: skip
     c = tiny_runs.config(root, **how)
+    asked = load_data(c)
+    data = asked._replace(choice=None)
     _, epoch = adapted(c, tmp_path, data, None)  # which paints the defects itself
-    asked = data._replace(choice=load_data(c).choice)
     rows = read_jsonl(tmp_path / "adapt.jsonl")
     worth = [row["synthetic_image_auroc"] for row in rows]
     assert len(rows) == 3 and epoch == int(np.argmax(worth)) and all("contrast" in row for row in rows)
@@ -138,7 +139,7 @@ def test_finished_epochs_are_not_run_again(
     c = tiny_runs.config(root, adapt__epochs=3, adapt__choose="last")
     adapted(c, tmp_path, data, None)
     (tmp_path / "adapt" / "chosen.json").unlink()
-    monkeypatch.setattr(extractor, "pairs", None)
+    monkeypatch.setattr(extractor, "append_jsonl", None)  # the row of another epoch
     assert adapted(c, tmp_path, data, None)[1] == 3
 
 

@@ -97,6 +97,7 @@ def test_the_file_says_what_a_grid_was_found_with_and_what_it_gains(root: Path, 
         assert entry["w"] == 0.5 and entry["teacher_steps"] == 12 and entry["parameters"] and entry["seconds"] > 0
         distance = entry["distance"]
         assert distance.keys() == {"path", "trailing", "uniform", "quadratic", "log_snr", "optimised"}
+        assert 0 < entry["floor"] < distance["uniform"]
         assert 0 <= distance["optimised"] == min(distance.values()) < distance["uniform"]
 
 
@@ -106,7 +107,8 @@ def test_no_optimised_grid_no_search_and_no_file(root: Path, data: Data, tmp_pat
 
 
 @pytest.mark.parametrize("changes", [{"sample__w": 2.0}, {"sample__start_noise": 0.0}, {"sample__clip": False},
-                                     {"grid__images": 1}, {"grid__teacher_solver": "dpm2m"}], ids=str)  # fmt: skip
+                                     {"grid__images": 1}, {"grid__teacher_solver": "heun"},
+                                     {"grid__teacher_grid": "trailing"}], ids=str)  # fmt: skip
 def test_other_settings_have_grids_of_their_own(
     root: Path, data: Data, tmp_path: Path, saved: str, searched: list[int], changes: dict[str, Any]
 ) -> None:

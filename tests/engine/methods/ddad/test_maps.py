@@ -59,5 +59,5 @@ def test_the_ratio_of_a_row_is_that_of_the_test_pictures(tmp_path: Path) -> None
     pictures = MeasuredPictures(np.zeros((6, 8, 8, 3), np.uint8), n_normal=2, first_test=2)
     c = tiny_runs.config(tmp_path, score__normalise="batch", score__batch=2)
     (one,) = maps.mapped(c.score, distances, [POINT], pictures)
-    ratios = maps.prepare(c.score, distances, 2, 2, POINT.layers, POINT.sigma).ratio
+    ratios = maps.prepare(c.score, distances, 2, 2, POINT.layers, POINT.sigma, upsampling=POINT.upsampling).ratio
     assert len(set(ratios[2:].tolist())) > 1 and one.columns["ratio"] == pytest.approx(ratios[2:].mean())

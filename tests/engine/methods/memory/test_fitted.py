@@ -20,7 +20,7 @@ from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.vision.tiles import stitch, tiling
 
-NAMES = ("patchcore", "padim")
+NAMES = ("patchcore", "padim", "feature_ddad")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -85,7 +85,7 @@ def test_what_is_of_other_pictures_or_weights_or_damaged_is_made_anew(
         fitted.ready([point], fewer, make=False)
     assert fitted.ready([point], fewer).asks(point) != first and len(points) == 1
     assert fitted.ready([point], data).asks(point) == first and len(points) == 2
-    path = fitted.ready([point], data).memories[point].path
+    path = fitted.ready([point], data).memories[fitted.method.memory_point(point)].path
     path.write_bytes(path.read_bytes()[:-20])
     assert fitted.ready([point], data).asks(point) == first and len(points) == 3
     monkeypatch.setattr(memory_method, "load_backbone", lambda *_: jax.tree.map(lambda a: 2 * a, tiny_runs.variables()))
@@ -113,6 +113,7 @@ def test_a_memory_that_was_changed_meanwhile_is_not_used(fitted: FittedMemory, d
 def test_a_run_says_what_it_remembers(fitted: FittedMemory, data: Data) -> None:
     point = fitted.method.point(fitted.c)
     row = {**point.costly._asdict(), **point.cheap._asdict(), "layers": "layer2+layer3"}
+    assert point == fitted.method.point_of(row)
     (note,), warnings = fitted.ready([point.costly], data).told(data, row)
     assert "Remembered: a " in note and not warnings
     assert "5 pictures of good parts (bolt)" in fitted.method.explained(5, "bolt")

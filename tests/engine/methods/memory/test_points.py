@@ -13,7 +13,7 @@ from ddad_jax.errors import InputError
 from experiments.config import base, reference
 from experiments.configs import folder
 
-NAMES = ("patchcore", "padim")
+NAMES = ("patchcore", "padim", "feature_ddad")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -35,7 +35,7 @@ def test_a_sweep_is_every_value_with_every_other_and_the_point(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("name", "drawn"),
     [("patchcore", {}), ("patchcore", {"start": "starts"}), ("patchcore", {"projection": 8}), ("padim", {}),
-     ("padim", {"channels": 3})],
+     ("padim", {"channels": 3}), ("feature_ddad", {}), ("feature_ddad", {"eta": 1.0})],
 )  # fmt: skip
 def test_seeds_are_tried_where_something_is_drawn(name: str, drawn: dict[str, Any], tmp_path: Path) -> None:
     own = {f"{name}__{setting}": value for setting, value in drawn.items()}
@@ -67,12 +67,14 @@ def test_gaussians_of_tiles_are_doubted_and_a_bank_of_them_is_not(tmp_path: Path
     assert "same place of all tiles" in said["padim"] and "same place" not in said["patchcore"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", folder.PUBLISHED)
 def test_the_published_choices_are_a_word_away_and_never_mixed_in(name: str) -> None:
     ours, published = base(name), reference(base(name))
     assert not (ours.score.repeat_edge or ours.score.get("squared")) and published.score.repeat_edge
     assert published.score.sigma * published.data.size / 256 == pytest.approx(4.0)
     asked = folder.get_config(f"{name},reference")
+    with pytest.raises(InputError, match="folder.py:patchcore,reference"):
+        folder.get_config("feature_ddad,reference")  # whose code nobody published
     assert {part: asked[part] for part in (name, "score", "backbone")} == {
         part: published[part] for part in (name, "score", "backbone")
     }
