@@ -4,8 +4,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 WORKDIR ?= runs/demo
 PRODUCT ?= winter_melon
-# A process a core, each of which wants 1 to 2 GB; the tests of a file stay together, for what they share.
-WORKERS ?= -n auto --maxprocesses=4 --dist loadfile
+# A process a core, each of which wants 1 to 2 GB; the tests of a file stay together, for what they share, and files
+# go in the order of tests/conftest.py: the long ones first.
+WORKERS ?= -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 export JAX_PLATFORMS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 

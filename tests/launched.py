@@ -19,11 +19,13 @@ SETTINGS = """
 from pathlib import Path
 
 import tiny_runs
+import undrawn
 
 
 def get_config():
     tiny_runs.small_predictor()
     tiny_runs.small_backbone()
+    undrawn.blank_figures()
     return tiny_runs.config_dict(Path(%r), **%r)
 """
 DEVICES = 4

@@ -1,8 +1,8 @@
 """``python -m MODULE`` without its imports: each such command is forked from one process that has made them already.
 
-Run as a script it is that process. ``stand_in`` writes an executable that takes the place of python: it hands over its
-command, folder, environment and standard streams, passes signals on, and ends as the command does; when it is killed,
-the command is, too.
+Run as a script it is that process. ``stand_in`` starts it and writes an executable that takes the place of python: it
+hands over its command, folder, environment and standard streams, passes signals on, and ends as the command does; when
+it is killed, the command is, too.
 """
 
 import array
@@ -39,13 +39,30 @@ sys.exit(os.waitstatus_to_exitcode(status))
 """
 
 
+ROOT = Path(__file__).parents[1]
+
+
+def environment(compiled: str) -> dict[str, str]:
+    """Of a python that can import what the tests do, on the CPU, and does not start itself anew for its memory."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "data"))),
+        "JAX_PLATFORMS": "cpu",
+        "JAX_COMPILATION_CACHE_DIR": compiled,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0",
+    }
+
+
 @contextlib.contextmanager
-def stand_in(folder: Path) -> Iterator[Path]:
-    """The executable, for as long as the block lasts; started.jsonl beside it has [pid, command] of everything run."""
+def stand_in(folder: Path, compiled: str) -> Iterator[Path]:
+    """The executable, for as long as the block lasts; started.jsonl beside it has [pid, command] of everything run.
+
+    compiled: the folder of compiled programs.
+    """
     path, executable = folder / "socket", folder / "python"
     executable.write_text(CLIENT.format(python=sys.executable, path=str(path)))
     executable.chmod(0o755)
-    server = subprocess.Popen([sys.executable, __file__, str(path), str(executable)])
+    server = subprocess.Popen([sys.executable, __file__, str(path), str(executable)], env=environment(compiled))
     try:
         until = time.monotonic() + 120
         while not path.exists():

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import golden_files as golden
+import golden_unet
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,11 +44,14 @@ class Step:
                 tx=tx,
                 lambda_dl=case["lambda"],
                 batch_norm="train",
-            )
+            ),
+            compiler_options=golden_unet.fast_compile(),
         )
-        before = init_adapt(frozen, tx)
+        before = jax.jit(lambda frozen: init_adapt(frozen, tx))(frozen)
         after, self.metrics = step(before, x0, y, frozen)
         self.loss_after = step(after, x0, y, frozen)[1]["loss"]
+        # As NumPy's: JAX would compile a program for each shape of a parameter.
+        before, after = jax.device_get((before, after))
         moves = jax.tree.map(lambda a, b: np.asarray(a - b, np.float64), after.params, before.params)
         self.change_norm = np.sqrt(sum((m**2).sum() for m in jax.tree.leaves(moves)))
         self.changed = sum(int(np.count_nonzero(m)) for m in jax.tree.leaves(moves))

@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import golden_unet
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,18 +29,26 @@ X_T, TIMES = jax.random.normal(jax.random.key(1), (2, 16, 16, 3)), jnp.array([30
 A = alpha_bar_at(jnp.asarray(alpha_bar_table()), TIMES)[:, None, None, None]
 
 
+def drawn(net: UNet, x_t: Array, t: Array) -> Any:
+    return jax.jit(net.init, compiler_options=golden_unet.fast_compile())(jax.random.key(0), x_t, t)
+
+
+def applied(net: UNet, variables: Any, x_t: Array, t: Array) -> Any:
+    return jax.jit(net.apply, compiler_options=golden_unet.fast_compile())(variables, x_t, t)
+
+
 @functools.cache
 def variables() -> Any:
-    found = UNet(**SMALL).init(jax.random.key(0), X_T, TIMES)
-    drawn = jax.random.normal(jax.random.key(2), found["params"]["out_2"]["kernel"].shape)
-    found["params"]["out_2"]["kernel"] = 0.1 * drawn
+    found = drawn(UNet(**SMALL), X_T, TIMES)
+    kernel = jax.random.normal(jax.random.key(2), found["params"]["out_2"]["kernel"].shape)
+    found["params"]["out_2"]["kernel"] = 0.1 * kernel
     return found
 
 
 def predicted(sign: float = 1.0, **how: Any) -> Array:
     """The noise by the same parameters, their output times ``sign``, read in some way."""
     last = jax.tree.map(lambda p: sign * p, variables()["params"]["out_2"])
-    return UNet(**SMALL, **how).apply({"params": {**variables()["params"], "out_2": last}}, X_T, TIMES)  # type: ignore[return-value]
+    return applied(UNet(**SMALL, **how), {"params": {**variables()["params"], "out_2": last}}, X_T, TIMES)
 
 
 def test_what_x0_prediction_returns_is_the_noise_that_belongs_to_its_output() -> None:
@@ -79,10 +88,9 @@ def test_an_unknown_prediction_is_refused() -> None:
 def test_a_scalar_time_serves_the_whole_batch() -> None:
     net = UNet(**SMALL, predict="x0")
     x_t = jax.random.normal(jax.random.key(1), (2, 16, 16, 3))
-    variables = net.init(jax.random.key(0), x_t, jnp.array([5, 5]))
-    np.testing.assert_allclose(
-        net.apply(variables, x_t, jnp.asarray(5)), net.apply(variables, x_t, jnp.array([5, 5])), atol=1e-6
-    )
+    variables = drawn(net, x_t, jnp.array([5, 5]))
+    alone, whole = (applied(net, variables, x_t, t) for t in (jnp.asarray(5), jnp.array([5, 5])))
+    np.testing.assert_allclose(alone, whole, atol=1e-6)
 
 
 @pytest.mark.parametrize("predict", PREDICTIONS)

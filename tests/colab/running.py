@@ -75,7 +75,8 @@ def _executed(
     found = nbformat.from_dict(notebook)
     client = NotebookClient(found, timeout=seconds, km=manager, resources={"metadata": {"path": str(folder)}})
     try:
-        client.execute(cwd=str(folder), env={**os.environ})
+        # A kernel of a manager that is given would live on, with all that it holds, until this process ends.
+        client.execute(cwd=str(folder), env={**os.environ}, cleanup_kc=True)
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         last = max((cell.get("execution_count") or 0 for cell in found.cells if cell.cell_type == "code"), default=0)
         raise AssertionError(f"{_named(found, last)} failed: {error}") from error

@@ -2,7 +2,9 @@
 
 import ast
 import base64
+import importlib
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import numpy as np
@@ -25,13 +28,18 @@ TEXTS = sync.texts()
 PICTURES = {"quickstart": 5, "ablation": 5, "fast_sampling": 7, "your_own_pictures": 6, "tpu_pod": 1}
 """At least so many does each show."""
 ADDRESS = tomllib.loads((running.ROOT / "pyproject.toml").read_text())["project"]["urls"]["Homepage"]
-ALLOWED = {
-    "ddad_jax", "experiments", "launch",  # the project
+PROJECT = {"ddad_jax", "experiments", "launch"}
+ALLOWED = PROJECT | {
     "jax", "numpy", "IPython", "google",  # what a cell may touch besides; google: Colab's own dialogues
     *sys.stdlib_module_names,
 }  # fmt: skip
 
 notebooks = pytest.mark.parametrize("text", TEXTS, ids=lambda path: path.stem)
+run_of_each = pytest.mark.parametrize(
+    # Each takes a kernel and half a minute: one is run always, the others on demand.
+    "text", [pytest.param(path, marks=() if path.stem == "quickstart" else pytest.mark.slow) for path in TEXTS],
+    ids=lambda path: path.stem,
+)  # fmt: skip
 
 
 def code_of(text: Path) -> ast.Module:
@@ -59,7 +67,7 @@ def test_there_are_five() -> None:
     assert {path.stem for path in TEXTS} == PICTURES.keys()
 
 
-@notebooks
+@run_of_each
 def test_it_runs_from_top_to_bottom_and_shows_pictures(text: Path, tmp_path: Path, env: dict[str, str]) -> None:
     folder = tmp_path / "opened"
     folder.mkdir()
@@ -99,6 +107,35 @@ def test_it_imports_the_project_and_little_else(text: Path) -> None:
             found.add(str(node.module).partition(".")[0])
     assert found <= ALLOWED
     assert "experiments" in found
+
+
+@notebooks
+def test_what_it_imports_and_calls_is_there(text: Path) -> None:
+    """Every name that a cell takes from the project, and every keyword of a call of it."""
+    taken: dict[str, Any] = {}
+    for node in ast.walk(code_of(text)):
+        if isinstance(node, ast.ImportFrom) and str(node.module).partition(".")[0] in PROJECT:
+            for alias in node.names:
+                taken[alias.asname or alias.name] = attribute(str(node.module), alias.name)
+    assert taken
+    for node in ast.walk(code_of(text)):
+        if isinstance(node, ast.Call) and (called := reached(node.func, taken)) is not None:
+            given = {word.arg: None for word in node.keywords if word.arg}
+            inspect.signature(called).bind_partial(*[None for _ in node.args], **given)
+
+
+def attribute(module: str, name: str) -> Any:
+    """``name`` of a module, or the module of that name in a package."""
+    found = importlib.import_module(module)
+    return getattr(found, name) if hasattr(found, name) else importlib.import_module(f"{module}.{name}")
+
+
+def reached(func: ast.expr, taken: dict[str, Any]) -> Any:
+    """What ``name`` or ``name.attribute`` stands for, of the names that a notebook takes from the project."""
+    if isinstance(func, ast.Attribute):
+        owner = reached(func.value, taken)
+        return None if owner is None else getattr(owner, func.attr)
+    return taken.get(func.id) if isinstance(func, ast.Name) else None
 
 
 @notebooks

@@ -15,6 +15,7 @@ import tifffile
 import tiny_runs
 from PIL import Image
 from trees import pixels, save, square_mask
+from undrawn import drawn_figures
 
 from ddad_jax.engine.methods.ddad import extractor, noise_predictor
 from ddad_jax.engine.pipeline import run_all
@@ -33,7 +34,7 @@ def table(workdir: Path) -> list[dict[str, str]]:
 
 
 class Run:
-    """One full run, as ``python -m experiments.sweep`` does it, with a real U-Net and a small extractor."""
+    """One full run, as ``python -m experiments.sweep`` does it, with small networks."""
 
     def __init__(self, base: Path) -> None:
         self.root, self.workdir = tiny_runs.folder(base / "data"), base / "w"
@@ -50,7 +51,9 @@ class Run:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = Run(tmp_path_factory.mktemp("finished"))
     with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_predictor(patch.setattr)
         tiny_runs.small_backbone(patch.setattr)
+        drawn_figures(patch.setattr)
         run_all(run.config, run.workdir, sweep=True)
     return run
 
@@ -107,8 +110,8 @@ def fail(*args: Any, **how: Any) -> None:
     raise AssertionError("computed again")
 
 
+@pytest.mark.usefixtures("quick")
 def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    tiny_runs.small_backbone(monkeypatch.setattr)
     monkeypatch.setattr(noise_predictor, "train_step", fail)
     monkeypatch.setattr(extractor, "adapt_step", fail)
     monkeypatch.setattr(PairProgram, "compiled", fail)
@@ -124,8 +127,8 @@ def test_what_is_there_is_reused(finished: Run, monkeypatch: pytest.MonkeyPatch,
         run_all(tiny_runs.config(finished.root, **finished.changes, train__steps=7), workdir, sweep=True)
 
 
-def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tiny_runs.small_backbone(monkeypatch.setattr)
+@pytest.mark.usefixtures("quick")
+def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path) -> None:
     run_all(finished.config, tmp_path / "w", sweep=True)
     assert table(tmp_path / "w") == table(finished.workdir)
     scores = [(workdir / "scores.csv").read_bytes() for workdir in (tmp_path / "w", finished.workdir)]

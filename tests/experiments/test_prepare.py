@@ -4,7 +4,6 @@ import csv
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}  # else programs start twice
 
 
-def prepare(*flags: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "experiments.prepare", *flags]
+def prepare(python: Path, *flags: str) -> subprocess.CompletedProcess:
+    command = [python, "-m", "experiments.prepare", *flags]
     return subprocess.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
 
 
@@ -34,13 +33,15 @@ def results(workdir: Path) -> list[list[dict[str, str]]]:
     return found
 
 
-def test_a_run_of_records_ends_as_the_run_of_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_records_ends_as_the_run_of_the_files(
+    quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
     tiny_runs.small_backbone(monkeypatch.setattr)
     root, records = tiny_runs.folder(tmp_path / "data"), tmp_path / "records"
     left = records / "ddad_folder/bolt/incomplete.ABCDEF_1.0.0"
     left.mkdir(parents=True)
-    told = prepare("--kind=folder", f"--root={root}", "--category=bolt", f"--data_dir={records}")
+    told = prepare(quick, "--kind=folder", f"--root={root}", "--category=bolt", f"--data_dir={records}")
     assert told.returncode == 0, told.stderr
     flags = told.stdout.splitlines()[-1]
     assert f"--config.data.root={records} --config.data.category=ddad_folder/bolt" in flags
@@ -54,10 +55,10 @@ def test_a_run_of_records_ends_as_the_run_of_the_files(tmp_path: Path, monkeypat
     assert [rows, scores] == results(tmp_path / "files") and len(scores) == 5
 
 
-def test_what_cannot_be_used_is_told_in_a_line(tmp_path: Path) -> None:
+def test_what_cannot_be_used_is_told_in_a_line(quick: Path, tmp_path: Path) -> None:
     save(pixels(0), tmp_path / "src/bolt/train/good/0.png")
     flags = ["--kind=folder", f"--root={tmp_path / 'src'}", f"--data_dir={tmp_path / 'records'}"]
-    ran = prepare(*flags)
+    ran = prepare(quick, *flags)
     assert ran.returncode == 2 and not (tmp_path / "records").exists()
     told = "error: no category was named. Categories found in .*: bolt. Pass one of them .--category=.*\n"
     assert re.fullmatch(told, ran.stderr), ran.stderr

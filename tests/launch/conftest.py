@@ -1,26 +1,21 @@
 """What these tests share: a python that starts at once, tiny data, and the results of one process, not launched."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import quick_python
 import tiny_runs
-from launched import DEVICES, HOW, ROOT, SETTINGS, Bench
+from launched import DEVICES, HOW, SETTINGS, Bench
 
 
 @pytest.fixture(scope="session")
-def quick(compiled_once: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """In place of python."""
+def quick(quick: Path, compiled_once: str) -> Iterator[Path]:
+    """In place of python; those that it starts, and whatever they start, find what it does."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "tests" / "data"))))
-        patch.setenv("JAX_PLATFORMS", "cpu")
-        patch.setenv("JAX_COMPILATION_CACHE_DIR", compiled_once)
-        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
-        patch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
-        with quick_python.stand_in(tmp_path_factory.mktemp("quick")) as executable:
-            yield executable
+        for name, value in quick_python.environment(compiled_once).items():
+            patch.setenv(name, value)
+        yield quick
 
 
 @pytest.fixture(scope="session")

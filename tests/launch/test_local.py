@@ -40,6 +40,7 @@ def launch_of(bench: Bench, workdir: Path, *words: str) -> list[str]:
     return ["-m", "launch.run", "--target=local", "--execute", *words, "--", *command]
 
 
+@pytest.mark.slow
 def test_two_processes_one_killed_and_repeated_give_what_one_gives(bench: Bench, alone: Path, tmp_path: Path) -> None:
     workdir = tmp_path / "w"
     # Trained by two processes the model differs in its last bits, as they sum gradients in another order; what that

@@ -6,10 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -381,11 +380,12 @@ ENV = os.environ | {"GLIBC_TUNABLES": ""}
 """Without the second start of an entry point, which a signal might hit and which takes time."""
 
 
-def command(*flags: str) -> list[str]:
-    return [sys.executable, "-m", "experiments.capture", *flags]
+@pytest.fixture
+def command(quick: Path) -> Callable[..., list[str]]:
+    return lambda *flags: [str(quick), "-m", "experiments.capture", *flags]
 
 
-def test_the_command_and_its_errors(tmp_path: Path) -> None:
+def test_the_command_and_its_errors(command: Callable[..., list[str]], tmp_path: Path) -> None:
     out = tmp_path / "film"
     done = subprocess.run(
         command(f"--source={STATION}", f"--out={out}"), cwd=ROOT, env=ENV, capture_output=True, text=True
@@ -400,7 +400,7 @@ def test_the_command_and_its_errors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_with_a_valid_manifest(tmp_path: Path, number: int) -> None:
+def test_a_signal_ends_it_with_a_valid_manifest(command: Callable[..., list[str]], tmp_path: Path, number: int) -> None:
     out = tmp_path / "film"
     source = "station:coffee?size=32&seconds=1000&fps=10&live=1"
     process = subprocess.Popen(command(f"--source={source}", f"--out={out}", "--fps=0"), cwd=ROOT, env=ENV)

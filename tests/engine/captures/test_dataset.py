@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -410,13 +409,13 @@ def test_flags_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pyte
     assert assemble(folders, "~/sets", "melon", wanted=SMALL).folder == sets / "melon"
 
 
-def test_the_program_prints_what_it_made_and_one_line_of_what_is_wrong(tmp_path: Path) -> None:
+def test_the_program_prints_what_it_made_and_one_line_of_what_is_wrong(quick: Path, tmp_path: Path) -> None:
     station(tmp_path)
     environment = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=0"}
     flags = [f"--captures={tmp_path}/captures/*", f"--out={tmp_path}/sets", "--train=12", "--per_defect=6"]
 
     def run(*more: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "experiments.dataset", *flags, *more]
+        command = [quick, "-m", "experiments.dataset", *flags, *more]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, env=environment)
 
     ended = run("--product=melon", "--test_good=4")

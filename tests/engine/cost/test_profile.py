@@ -26,6 +26,8 @@ from ddad_jax.reuse import Layered
 from ddad_jax.types import EpsFn
 from experiments import benchmark
 
+pytestmark = pytest.mark.drawn
+
 
 def config(root: Path, **changes: Any) -> DDADSettings:
     return tiny_runs.config(root, **{"sample__steps": 3, "model__base": 8, **changes})

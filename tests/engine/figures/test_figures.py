@@ -16,6 +16,8 @@ from ddad_jax.engine.figures.verdicts import Card
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.at_threshold import Curves
 
+pytestmark = pytest.mark.drawn
+
 
 def example(seed: int, *, label: int, size: int = 64, **changes: Any) -> figures.Example:
     rng = np.random.default_rng(seed)

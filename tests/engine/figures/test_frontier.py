@@ -21,6 +21,8 @@ from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram, sweep_distances
 from experiments.configs import fast_sampling
 
+pytestmark = pytest.mark.drawn
+
 POINT: dict[str, Any] = {
     "w": (1.0,),
     "t_prime": (60,),

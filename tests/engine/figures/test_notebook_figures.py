@@ -14,6 +14,8 @@ from ddad_jax.schedule import alpha_bar_table
 from experiments.papers.beside_paper import beside_paper, beside_paper_table
 from experiments.papers.numbers import tables
 
+pytestmark = pytest.mark.drawn
+
 
 def drawn(path: Path | None) -> np.ndarray:
     assert path is not None

@@ -418,9 +418,9 @@ class Entry(types.ModuleType):
 """
 
 
-def test_bad_flags_are_one_line_and_status_2(tmp_path: Path) -> None:
+def test_bad_flags_are_one_line_and_status_2(quick: Path, tmp_path: Path) -> None:
     def started(*flags: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "experiments.inspect", *flags]
+        command = [quick, "-m", "experiments.inspect", *flags]
         return subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
 
     for ended, told in [

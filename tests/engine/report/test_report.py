@@ -24,6 +24,8 @@ from ddad_jax.engine.report.table import best_by_label, points_table
 from ddad_jax.errors import InputError
 from ddad_jax.protocol_check import ProtocolCheck
 
+pytestmark = pytest.mark.drawn
+
 VOID = {"meta", "img", "br", "link", "input"}
 
 

@@ -16,6 +16,8 @@ from ddad_jax.engine.report.browser import Browser
 from ddad_jax.engine.report.content import Report
 from ddad_jax.engine.report.run import write_report
 
+pytestmark = pytest.mark.drawn
+
 ROWS = "[...document.querySelectorAll('#points tbody tr')]"
 DRAWN = (
     "[...document.querySelectorAll('img')].every(i => i.complete)"

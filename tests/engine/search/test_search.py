@@ -88,7 +88,7 @@ def model(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def undrawn(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def drawn_once(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
     """The figure was drawn once, which is enough."""
     monkeypatch.setattr(outcome, "search_figure", lambda *a, **k: None)
 

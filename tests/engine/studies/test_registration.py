@@ -1,8 +1,8 @@
 """Trials of registration: what is asked for is the motion that was made, and a wrong warp would be counted as one."""
 
 import csv
+import os
 import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -13,6 +13,8 @@ from PIL import Image
 from ddad_jax.engine.studies import registration as studies_registration
 from ddad_jax.engine.studies.registration import KINDS, corner_error, judged, summed, trial
 from ddad_jax.vision import registration
+
+pytestmark = pytest.mark.drawn
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_AN_ANSWER = ("mirrored", "other", "flat")
@@ -79,10 +81,12 @@ def test_a_reference_without_texture_is_a_refusal(pictures: list[Path]) -> None:
     assert found is None and not row["accepted"] and row["why"] == "reference without texture"
 
 
-def test_tables_and_pictures_are_written(pictures: list[Path], tmp_path: Path) -> None:
+def test_tables_and_pictures_are_written(quick: Path, pictures: list[Path], tmp_path: Path) -> None:
     def ran(*given: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "experiments.registration_trials", *given]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+        command = [quick, "-m", "experiments.registration_trials", *given]
+        # Set, so that the program does not start itself again for it.
+        environment = {**os.environ, "GLIBC_TUNABLES": ""}
+        return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
 
     found = pictures[0].parent / "*.png"
     done = ran(f"--pictures={found}", f"--trials={len(KINDS)}", "--side=128", f"--out={tmp_path}")

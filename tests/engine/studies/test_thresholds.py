@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from ddad_jax.engine.studies import thresholds as module
 from ddad_jax.engine.studies.thresholds import normal_scores, trials
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import thresholds
+
+pytestmark = pytest.mark.drawn
 
 ROOT = Path(__file__).parents[3]
 SCORES = np.random.default_rng(0).lognormal(size=240)
@@ -99,13 +100,13 @@ def test_files_that_cannot_be_used_are_refused_by_name(tmp_path: Path, name: str
     assert str(path) in str(error.value)
 
 
-def test_the_command_prints_and_writes_its_rows_and_refuses_without_a_traceback(tmp_path: Path) -> None:
+def test_the_command_prints_and_writes_its_rows_and_refuses_without_a_traceback(quick: Path, tmp_path: Path) -> None:
     table = write(tmp_path / "scores.csv", "score\n" + "\n".join(map(str, SCORES)))
     # Set, so that the program does not start itself again for it.
     environment = {**os.environ, "GLIBC_TUNABLES": ""}
 
     def ran(*flags: str) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "experiments.threshold_trials", f"--scores={table}", "--splits=20", *flags]
+        command = [quick, "-m", "experiments.threshold_trials", f"--scores={table}", "--splits=20", *flags]
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     good = ran(f"--json={tmp_path / 'rows.json'}", "--calibration=40")

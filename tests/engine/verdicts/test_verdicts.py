@@ -23,6 +23,8 @@ from ddad_jax.metrics.at_threshold import OUTCOMES
 from ddad_jax.metrics.intervals import share_interval
 from ddad_jax.metrics.thresholds import Threshold
 
+pytestmark = pytest.mark.drawn
+
 
 @pytest.fixture
 def c(root: Path) -> DDADSettings:

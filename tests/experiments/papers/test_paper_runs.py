@@ -35,6 +35,8 @@ from experiments.papers.settings import Named
 from experiments.papers.table import Table, TableBlock, TableLine
 from experiments.papers.writing import write_paper_table
 
+pytestmark = pytest.mark.drawn
+
 LAMBDAS = Table("19", (TableBlock("19", tuple(
     TableLine(f"lambda_DL = {x:g}", made={"adapt.lambda_dl": x, "adapt.epochs": 1}) for x in (0.0, 0.1)
 )),))  # fmt: skip

@@ -25,6 +25,8 @@ from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.sweep import PairProgram
 
+pytestmark = pytest.mark.drawn
+
 POINT = ReconPoint(3.0, 250, 2, 0.0, "trailing", 0)
 SCORE = ScorePoint(1.0, ("layer2",), 1.0)
 MADE: dict[str, Any] = {"test_set": "a", "times": "250-125"}

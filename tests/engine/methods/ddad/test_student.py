@@ -46,15 +46,23 @@ def assert_equal(left: Any, right: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def unbroken(root: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def unbroken(root: Path, data: Data, tmp_path_factory: pytest.TempPathFactory) -> tuple[student.Distilled, Path]:
+    """A student of a teacher of 12 steps, and its workdir."""
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_predictor(patch.setattr)
         workdir = tmp_path_factory.mktemp("unbroken")
-        return run(root, workdir, data), read_jsonl(workdir / "distil.jsonl")
+        append_jsonl(workdir / "train.jsonl", {"step": 12})
+        return run(root, workdir, data), workdir
 
 
-def test_the_history_begins_with_the_teachers_own_distance(unbroken: Any) -> None:
-    _, rows = unbroken
+@pytest.fixture
+def finished(unbroken: tuple[student.Distilled, Path], tmp_path: Path) -> Path:
+    """A copy of that workdir."""
+    return Path(shutil.copytree(unbroken[1], tmp_path / "finished"))
+
+
+def test_the_history_begins_with_the_teachers_own_distance(unbroken: tuple[student.Distilled, Path]) -> None:
+    rows = read_jsonl(unbroken[1] / "distil.jsonl")
     assert rows[0]["validation_rmse_1"] == pytest.approx(rows[0]["teacher_one_call"], rel=1e-4)
     assert {row["teacher_one_call"] for row in rows} == {rows[0]["teacher_one_call"]}
     assert rows[-1]["validation_rmse_1"] < rows[0]["validation_rmse_1"]
@@ -62,25 +70,25 @@ def test_the_history_begins_with_the_teachers_own_distance(unbroken: Any) -> Non
 
 
 def test_a_finished_distillation_is_not_repeated(
-    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path, data: Data, unbroken: tuple[student.Distilled, Path], finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = run(root, tmp_path, data)
+    first = unbroken[0]
     monkeypatch.setattr(student, "distil_step", None)
-    again = run(root, tmp_path, data)
+    again = run(root, finished, data)
     assert_equal(again.params, first.params)
     assert again.made_with == first.made_with == {"student_steps": 6, "student": first.made_with["student"]}
 
 
-def test_the_average_is_used_where_there_is_one(root: Path, data: Data, tmp_path: Path) -> None:
-    averaged, plain = run(root, tmp_path / "a", data), run(root, tmp_path / "b", data, student__ema_decay=0.0)
+def test_the_average_is_used_where_there_is_one(
+    root: Path, data: Data, unbroken: tuple[student.Distilled, Path], tmp_path: Path
+) -> None:
+    averaged, plain = unbroken[0], run(root, tmp_path, data, student__ema_decay=0.0)
     assert np.abs(np.asarray(averaged.params["of"] - plain.params["of"])).max() > 0
     assert averaged.made_with["student"] != plain.made_with["student"]
 
 
-def test_beside_the_checkpoint_is_what_it_was_trained_for(root: Path, data: Data, tmp_path: Path) -> None:
-    append_jsonl(tmp_path / "train.jsonl", {"step": 12})
-    run(root, tmp_path, data)
-    said = json.loads((tmp_path / "student" / "student.json").read_text())
+def test_beside_the_checkpoint_is_what_it_was_trained_for(finished: Path) -> None:
+    said = json.loads((finished / "student" / "student.json").read_text())
     assert said["trained_for"]["w"] == [0.0, 6.0] and said["trained_for"]["t_prime"] == [100, 300]
     assert (said["trained_for"]["calls"], said["trained_for"]["solver"], said["trained_for"]["steps"]) == (
         2,
@@ -90,23 +98,20 @@ def test_beside_the_checkpoint_is_what_it_was_trained_for(root: Path, data: Data
     assert said["teacher"]["train_steps"] == 12
 
 
-def test_a_student_of_another_teacher_is_refused(root: Path, data: Data, tmp_path: Path) -> None:
-    append_jsonl(tmp_path / "train.jsonl", {"step": 12})
-    run(root, tmp_path, data)
+def test_a_student_of_another_teacher_is_refused(root: Path, data: Data, finished: Path) -> None:
     other = tiny_runs.init_params(None, 1)
     with pytest.raises(InputError, match=r"student\.json: .*another teacher \(teacher: there .*Delete .*student"):
-        run(root, tmp_path, data, other)
-    write_jsonl(tmp_path / "train.jsonl", [{"step": 20}])
+        run(root, finished, data, other)
+    write_jsonl(finished / "train.jsonl", [{"step": 20}])
     with pytest.raises(InputError, match='there {"train_steps": 12.*now {"train_steps": 20'):
-        run(root, tmp_path, data)
+        run(root, finished, data)
 
 
-def test_a_student_of_other_ranges_is_refused(root: Path, data: Data, tmp_path: Path) -> None:
-    run(root, tmp_path, data)
+def test_a_student_of_other_ranges_is_refused(root: Path, data: Data, finished: Path) -> None:
     with pytest.raises(InputError, match=r"something else .*\(w: there \[0\.0, 6\.0\], now \[0\.0, 8\.0\]\)"):
-        run(root, tmp_path, data, student__w=(0.0, 8.0))
+        run(root, finished, data, student__w=(0.0, 8.0))
     with pytest.raises(InputError, match=r"calls: there 2, now 1; t_prime: there \[100, 300\], now \[100, 280\]"):
-        run(root, tmp_path, data, student__t_prime=(100, 280), student__calls=1)
+        run(root, finished, data, student__t_prime=(100, 280), student__calls=1)
 
 
 @pytest.mark.parametrize(
@@ -114,13 +119,12 @@ def test_a_student_of_other_ranges_is_refused(root: Path, data: Data, tmp_path: 
     [None, "{", "[]", '{"teacher": {}}', '{"trained_for": {}, "teacher": {}}', '{"trained_for": {}, "teacher": "x"}'],
 )
 def test_a_student_that_does_not_say_whose_it_is_is_refused(
-    root: Path, data: Data, tmp_path: Path, content: str | None
+    root: Path, data: Data, finished: Path, content: str | None
 ) -> None:
-    run(root, tmp_path, data)
-    file = tmp_path / "student" / "student.json"
+    file = finished / "student" / "student.json"
     file.unlink() if content is None else file.write_text(content)
     with pytest.raises(InputError, match=r"student\.json: .*Delete .* to train a student for these settings"):
-        run(root, tmp_path, data)
+        run(root, finished, data)
 
 
 def test_an_absurd_learning_rate_stops_and_leaves_good_parameters(root: Path, data: Data, tmp_path: Path) -> None:
@@ -243,6 +247,7 @@ def test_the_entry_point_trains_what_is_missing_and_says_how_close_it_came(
     assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_the_real_network_learns_in_the_loop(
     root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

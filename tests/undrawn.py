@@ -1,0 +1,43 @@
+"""Figures are built but not drawn, where a test is about a run and not about its pictures: drawing them takes as long
+as all the rest of a small run. Modules that claim something of what is drawn are marked ``drawn``."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from ddad_jax.engine.figures import parts
+
+
+class Blank:
+    """A canvas of 8 x 8 white pixels."""
+
+    def __init__(self, figure: Figure) -> None:
+        pass
+
+    def draw(self) -> None:
+        pass
+
+    def buffer_rgba(self) -> np.ndarray:
+        return np.full((8, 8, 4), 255, np.uint8)
+
+
+def blank_figures(put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Leave every figure blank; ``put``: ``monkeypatch.setattr``."""
+    put(parts, "FigureCanvasAgg", Blank)
+
+
+def drawn_figures(put: Callable[[Any, str, Any], None]) -> None:
+    """Draw them as a run does."""
+    put(parts, "FigureCanvasAgg", FigureCanvasAgg)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def undrawn(request: pytest.FixtureRequest) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        if request.node.get_closest_marker("drawn") is None:
+            blank_figures(patch.setattr)
+        yield
