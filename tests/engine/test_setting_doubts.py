@@ -7,7 +7,7 @@ import jax
 import pytest
 import tiny_runs
 
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.settings import settings_from
 from ddad_jax.engine.setting_doubts import doubts
 from experiments.configs import demo, folder, mtd, mvtec, visa
 
@@ -49,10 +49,13 @@ def test_a_setting_without_effect_is_named(changes: dict[str, Any], says: str) -
     assert says in sentence
 
 
-@pytest.mark.parametrize(("config", "argument"), [(demo, "lemon_soda"), (folder, "cpu"), (folder, "gpu"), (mtd, "cpu"),
-    (mvtec, "screw"), (mvtec, "screw,s,reference"), (visa, "candle,reference")])  # fmt: skip
+OURS = [(demo, "lemon_soda"), *((folder, each) for each in ("ddad", "gpu", *folder.SWEPT)), (mtd, "cpu"),
+        (mvtec, "screw"), (mvtec, "screw,s,reference"), (visa, "candle,reference")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("config", "argument"), OURS)
 def test_no_config_file_of_ours_is_doubted(config: Any, argument: str) -> None:
-    assert doubts(DDADSettings.of(config.get_config(argument).to_dict())) == []
+    assert doubts(settings_from(config.get_config(argument).to_dict())) == []
 
 
 def test_a_setting_that_is_used_is_not_called_idle() -> None:

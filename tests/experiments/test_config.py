@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from tiny_runs import config
 
 from ddad_jax.engine.methods.ddad.points import ddad_plan
+from ddad_jax.engine.methods.table import method_of
 from ddad_jax.errors import InputError
 from experiments.config import base, engine_settings, reference
 from experiments.configs import demo, folder, mtd, mvtec, visa
@@ -19,7 +20,7 @@ from experiments.papers.settings import Named, category_config
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 ARGUMENTS: dict[str, list[str]] = {
     "demo": ["", "winter_melon", "lemon_soda", "coffee"],
-    "folder": ["", "cpu", "gpu"],
+    "folder": ["", *folder.SWEPT, "ddad", "gpu"],
     "mtd": ["", "cpu", "gpu"],
     "station": ["", "winter_melon", "lemon_soda", "coffee"],
     "fast_sampling": ["", "demo", "folder", "mtd"],
@@ -45,7 +46,7 @@ def test_every_config_file_passes_its_check(name: str) -> None:
     for argument in ARGUMENTS[name]:
         c = engine_settings(config := load(name, argument))
         assert config.is_locked, "a mistyped flag must not make a new setting"
-        todo = ddad_plan(c, sweep=True)
+        todo = method_of(c).plan(c, sweep=True)
         assert todo.selected is None if c.select else todo.selected[0] in todo.costly
         assert json.dumps(c.to_dict())
 

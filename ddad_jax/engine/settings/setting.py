@@ -10,7 +10,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import MISSING, field, fields
+from dataclasses import field, fields
 from numbers import Integral, Real
 from typing import Any, NamedTuple
 
@@ -56,14 +56,16 @@ def setting(default: Any, range_: Range, help_: str = "") -> Any:
     return field(default=default, metadata=metadata)
 
 
-def settings_in(section: type, at: str = "") -> Iterator[Setting]:
-    """Those of a section and of the sections in it. at: what stands before their names, such as "train."."""
+def settings_in(section: type, at: str = "", values: Any = None) -> Iterator[Setting]:
+    """Those of a section and of the sections in it. at: what stands before their names, such as "train.". values: a
+    section of that kind that holds the defaults, None for its own; a section in another may begin from other values."""
+    values = section() if values is None else values
     for each in fields(section):
-        default = each.default if each.default_factory is MISSING else each.default_factory()
+        default = getattr(values, each.name)
         if "range" in each.metadata:
             yield Setting(f"{at}{each.name}", default, each.metadata["range"], each.metadata["help"])
         else:
-            yield from settings_in(type(default), f"{at}{each.name}.")
+            yield from settings_in(type(default), f"{at}{each.name}.", default)
 
 
 def range_of(section: type, name: str) -> Range:

@@ -394,7 +394,7 @@ def test_captures_that_cannot_be_used_are_refused(
 def test_flags_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folders, sets = station(tmp_path), tmp_path / "sets"
     for pattern, says in (("**bad**", "cannot be used as a pattern"), ("~nobody-of-this-name/*", "no home folder")):
-        with pytest.raises(InputError, match=f"--captures=.*{says}"):
+        with pytest.raises(InputError, match=f"--captures.*{says}"):
             captures_of([pattern])
     with pytest.raises(InputError, match="--out: ~nobody-of-this-name: no home folder"):
         assemble(folders, "~nobody-of-this-name", "melon", wanted=SMALL)
