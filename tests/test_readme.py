@@ -15,6 +15,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from ddad_jax.backbones import BACKBONES
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.solvers import SOLVERS
 from experiments.config import base, engine_settings
 
@@ -26,7 +27,8 @@ DOCUMENTS = (
 OWN = r"(?:ddad_jax|experiments|tests|launch|colab|docs)"
 OTHERS = {"logdir", "location", "member", "role", "flag"}
 """Flags of programs that are not ours, and one that stands for any."""
-SECTIONS = "|".join(name for name, value in base().items() if isinstance(value, ConfigDict))
+BASES = [base(method) for method in METHODS]
+SECTIONS = "|".join({name: None for c in BASES for name, value in c.items() if isinstance(value, ConfigDict)})
 
 
 def text(document: str) -> str:
@@ -38,12 +40,16 @@ def found(pattern: str, document: str) -> list[str]:
 
 
 def has_setting(dotted: str) -> bool:
-    at: Any = base()
-    for name in dotted.split("."):
-        if not isinstance(at, ConfigDict) or name not in at:
-            return False
-        at = at[name]
-    return True
+    """Whether some method's settings have it."""
+
+    def within(at: Any) -> bool:
+        for name in dotted.split("."):
+            if not isinstance(at, ConfigDict) or name not in at:
+                return False
+            at = at[name]
+        return True
+
+    return any(map(within, BASES))
 
 
 def source_of(dotted: str) -> Path | None:
