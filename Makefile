@@ -4,9 +4,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 WORKDIR ?= runs/demo
 PRODUCT ?= winter_melon
-# A process a core, each of which wants 1 to 2 GB; the tests of a file stay together, for what they share, and files
-# go in the order of tests/conftest.py: the long ones first.
-WORKERS ?= -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+# One process more than cores, since some tests wait for processes of their own, and four at most: each wants 1 to 2 GB.
+# The tests of a file stay together, for what they share, and files go in the order of tests/conftest.py: the long ones
+# first.
+PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+WORKERS ?= -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 export JAX_PLATFORMS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
