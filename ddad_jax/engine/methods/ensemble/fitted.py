@@ -5,6 +5,8 @@ all their pixels: an ordinary pixel is 0 for every method, whatever it measures 
 held out, and a deviation of a few values is noise.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +19,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
 from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, EnsembleSettings, Members
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
+from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.picture_program import MapDetector
 from ddad_jax.types import Array
@@ -145,8 +147,11 @@ class FittedEnsemble:
         return self.asks(costly)
 
     def asks(self, costly: Members) -> dict[str, Any]:
-        memories = [self.fitted[name].asks(self._points(name).costly)["memory"] for name in costly.members]
-        return {"memory": "+".join(memories)}
+        points = {name: self._points(name) for name in costly.members}
+        memories = [self.fitted[name].asks(point.costly)["memory"] for name, point in points.items()]
+        # Of a member's settings a memory knows only those that it was made with.
+        every = json.dumps({name: point_settings(*point) for name, point in points.items()}, sort_keys=True)
+        return {"memory": "+".join(memories), "members_at": hashlib.sha256(every.encode()).hexdigest()[:12]}
 
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         names = self.method.point_of(row).costly.members
@@ -165,7 +170,8 @@ class FittedEnsemble:
 
     @property
     def identity(self) -> dict[str, Any]:
-        return {"method": self.method.name, "backbone": backbone_settings(self.c.backbone)}
+        points = {name: point_settings(*self._points(name)) for name in self.fitted}
+        return {"method": self.method.name, "backbone": backbone_settings(self.c.backbone), "members": points}
 
     @property
     def networks(self) -> dict[str, Any]:

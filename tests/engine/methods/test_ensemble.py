@@ -1,0 +1,72 @@
+"""An ensemble's map is the mean of its members' own, in deviations of held-out normal pixels, at their own settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_runs
+
+from ddad_jax.engine.data.splits import Data, load_data
+from ddad_jax.engine.methods.ensemble.fitted import FittedEnsemble, Unit
+from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, Members, member_settings
+from ddad_jax.engine.methods.method import MeasuredPictures
+from ddad_jax.engine.methods.table import METHODS
+from ddad_jax.engine.pipeline import run_all
+from ddad_jax.engine.sweep.rows import measured_pictures
+from ddad_jax.errors import InputError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        tiny_runs.small_backbone(patch.setattr)
+        yield
+
+
+def ready(c: Any, workdir: Path, data: Data, *members: str) -> FittedEnsemble:
+    fitted: FittedEnsemble = METHODS["ensemble"].restored(c, workdir)  # type: ignore[assignment]
+    return fitted.ready([Members(members)], data)
+
+
+def maps_of(fitted: FittedEnsemble, pictures: MeasuredPictures, *members: str) -> np.ndarray:
+    (measured,) = fitted.measure(pictures, [Members(members)])
+    (mapped,) = fitted.maps(measured.evidence, [EnsembleMap()], pictures)
+    return mapped.maps
+
+
+def test_the_map_is_the_mean_of_the_members_in_deviations_of_normal_pixels(root: Path, tmp_path: Path) -> None:
+    c = tiny_runs.config(root, "ensemble")
+    data = load_data(c)
+    pictures, parts = measured_pictures(data), []
+    for name in ("patchcore", "padim"):
+        alone = MEMBERS[name].restored(member_settings(c, name), tmp_path)
+        point = MEMBERS[name].point(alone.c)
+        alone = alone.ready([point.costly], data)
+        (measured,) = alone.measure(pictures, [point.costly])
+        (mapped,) = alone.maps(measured.evidence, [point.cheap], pictures)
+        normal = mapped.maps[: pictures.n_normal]
+        parts.append((mapped.maps - normal.mean()) / normal.std())
+    fitted = ready(c, tmp_path, data, "patchcore", "padim")
+    np.testing.assert_allclose(maps_of(fitted, pictures, "patchcore", "padim"), np.mean(parts, axis=0), atol=1e-3)
+    np.testing.assert_allclose(maps_of(fitted, pictures, "padim"), parts[1], atol=1e-3)
+
+
+def test_maps_that_say_nothing_have_a_unit(root: Path) -> None:
+    assert np.isfinite(Unit.of(np.zeros((3, 4, 4), np.float32))(np.ones((1, 4, 4), np.float32))).all()
+
+
+@pytest.mark.parametrize("change", [{"feature_ddad__t_prime": 300}, {"patchcore__share": 0.5}])
+def test_another_setting_of_a_member_is_another_row(change: dict[str, Any], root: Path, tmp_path: Path) -> None:
+    first, again, other = (
+        run_all(tiny_runs.config(root, "ensemble", **how), tmp_path / "w", sweep=False)[0] for how in ({}, {}, change)
+    )
+    assert first == again and first["members_at"] != other["members_at"]
+    assert first["image_ap"] != other["image_ap"] or first["pixel_auroc"] != other["pixel_auroc"]
+
+
+@pytest.mark.parametrize("members", [(), ("ouija",), ("padim", "padim"), "padim"])
+def test_members_that_are_none_are_refused(members: Any, root: Path) -> None:
+    with pytest.raises(InputError, match=r"--config\.ensemble\.members=.*one or several of feature_ddad, patchcore"):
+        tiny_runs.config(root, "ensemble", ensemble__members=members)
