@@ -24,7 +24,7 @@ def get_config(product: str = "winter_melon") -> ConfigDict:
         c.sample.update(w=1.0, steps=3, solver="dpm2m", eta=0.0, start_noise=0.0, batch_size=32)
         # The blend stays below 1, so the reconstruction never passes the target; a network this small redraws softly,
         # so pixels say more than features.
-        # An extractor that is adapted on its own reconstructions tells less of what they always do, so pixels weigh more.
+        # An extractor adapted on its own reconstructions tells less of what they always do, so pixels weigh more.
         c.score.update(v=7.0, layers=("layer1", "layer2", "layer3"))
         c.sample.origin = "fixed in the config, whose few values were settled on these simulated cans"
         c.student.update(w=(0.0, 3.0), t_prime=(150, 300), teacher_steps=10, start_noise=0.0)
