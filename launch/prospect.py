@@ -8,7 +8,7 @@ from ddad_jax.engine.cost.costs import MeasuredCosts, Networks, costs_at_rate
 from ddad_jax.engine.cost.planning import PictureCounts, shards, works
 from ddad_jax.engine.cost.work import ON_HOST, Costs, Work, is_estimate, seconds, spent
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.methods.point import Plan
 from launch import accelerators
 from launch.accelerators import ASSUMED_SHARE
 

@@ -13,7 +13,8 @@ from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import Data, load_data, tuning_share
 from ddad_jax.engine.data.view import write_registered
-from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_columns
+from ddad_jax.engine.methods.method import Cost, Method, key_columns
+from ddad_jax.engine.methods.point import Costly, Plan, Point
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.report import results
 from ddad_jax.engine.setting_doubts import doubts

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ddad_jax.engine.methods.ddad.points import SETTINGS
-from ddad_jax.engine.methods.method import key_of
+from ddad_jax.engine.methods.point import key_of
 from ddad_jax.engine.store.tables import format_table
 from experiments.papers.epochs import rows_by_epoch
 from experiments.papers.figures import Curves

@@ -18,7 +18,7 @@ from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.noise_predictor import restored_params
 from ddad_jax.engine.methods.ddad.points import UNSAID
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.methods.point import Plan
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows

@@ -21,7 +21,7 @@ from ddad_jax.engine.methods.ddad.noise_predictor import restored_params, traine
 from ddad_jax.engine.methods.ddad.points import SETTINGS, UNSAID, ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, TRAINED_WITH
-from ddad_jax.engine.methods.method import key_of
+from ddad_jax.engine.methods.point import key_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.store import kept

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import Point, key_of, point_settings
+from ddad_jax.engine.methods.point import Point, key_of, point_settings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint
 from experiments.papers.numbers import Numbers, tables

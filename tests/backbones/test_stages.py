@@ -19,7 +19,7 @@ from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.distance import feature_distance, feature_distances
 from ddad_jax.embedding import patch_descriptors, position_embedding
 from ddad_jax.engine.methods.ddad.points import ddad_point_of
-from ddad_jax.engine.methods.method import point_settings
+from ddad_jax.engine.methods.point import point_settings
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table

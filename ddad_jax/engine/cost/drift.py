@@ -26,7 +26,8 @@ from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import ddad_point_of
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import Mapped, Point
+from ddad_jax.engine.methods.measured import Mapped
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl

@@ -12,7 +12,7 @@ from ddad_jax.data.batches import padded_batches
 from ddad_jax.data.read import resized
 from ddad_jax.engine.data.data_sets import picture_size
 from ddad_jax.engine.detector.load import DetectorParts, evaluation_command, read_detector_parts
-from ddad_jax.engine.methods.method import Constants
+from ddad_jax.engine.methods.measured import Constants
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
 from ddad_jax.score import maps_and_scores

@@ -14,16 +14,9 @@ from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data.json_file import parsed
 from ddad_jax.data.read import expanded
 from ddad_jax.engine.data.data_sets import picture_size
-from ddad_jax.engine.methods.method import (
-    Constants,
-    Fitted,
-    Method,
-    Point,
-    defaults_of,
-    is_count,
-    is_finite_number,
-    key_columns,
-)
+from ddad_jax.engine.methods.measured import Constants
+from ddad_jax.engine.methods.method import Fitted, Method, defaults_of, is_count, is_finite_number, key_columns
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept

@@ -22,8 +22,8 @@ from ddad_jax import padim
 from ddad_jax.embedding import channel_choice, patch_descriptors
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import BATCH, PATCH, MapScoreSettings
-from ddad_jax.engine.methods.method import SIGMA_STEP, Plan, SearchableSetting
 from ddad_jax.engine.methods.padim import MOST_BYTES, Blur
+from ddad_jax.engine.methods.point import SIGMA_STEP, Plan, SearchableSetting
 from ddad_jax.engine.settings.need import Need, values_at, without_effect
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings

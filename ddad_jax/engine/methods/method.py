@@ -8,7 +8,6 @@ thresholds, metrics, rows, journal, shards, search, report, export and inspectio
 A new method is one file or folder here, a line in ``table.METHODS``, and a config.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -17,112 +16,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures, Steps
+from ddad_jax.engine.methods.point import Cheap, Costly, Own, Plan, Point, SearchableSetting
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.picture_program import PictureProgram
-from ddad_jax.score import Spread
-from ddad_jax.vision.tiles import Tiling
-
-Own = Any
-"""The settings of a run of the method: ``settings.sections.Settings`` and its own sections."""
-Costly = Any
-"""A NamedTuple of plain values, hashable, with ``seed``. ``mask_before``, where it has that: what the view's mask
-leaves out is put out of sight before anything is measured."""
-Cheap = Any
-"""Alike, with ``standardise`` (maps are measured in the normal spread of each pixel) and ``mask_after`` (they are
-silent where the view's mask leaves out), which the engine does."""
-
-
-class Point(NamedTuple):
-    """One setting of a method, whole."""
-
-    costly: Costly
-    cheap: Cheap
-
-    @property
-    def masks(self) -> bool:
-        """Whether it needs the view's mask."""
-        return bool(self.masks_before or self.cheap.mask_after)
-
-    @property
-    def masks_before(self) -> bool:
-        return bool(getattr(self.costly, "mask_before", False))
-
-
-class Plan(NamedTuple):
-    """Every point of a run, those of one compilation together. The selected one comes from the config, or from
-    synthetic defects (``choice.best_on_synthetic``), never from labels; None while it is not known."""
-
-    costly: list[Costly]
-    cheap: list[Cheap]
-    selected: Point | None
-
-
-class MeasuredPictures(NamedTuple):
-    """What is measured. images: uint8 [n, h, w, 3], of each picture all its tiles where there is ``tiling``; the first
-    ``n_normal`` pictures are held-out normal ones that constants of a score rest on, those from ``first_test`` on test
-    pictures. watched: bool [n, h, w], what of each image may be seen; None for everything."""
-
-    images: np.ndarray
-    n_normal: int
-    first_test: int
-    watched: np.ndarray | None = None
-    tiling: Tiling | None = None
-
-    @property
-    def tiles(self) -> int:
-        """Of a picture, 1 without tiles."""
-        return self.tiling.count if self.tiling else 1
-
-    @property
-    def n_test(self) -> int:
-        """Test pictures."""
-        return len(self.images) // self.tiles - self.first_test
-
-
-class Measured(NamedTuple):
-    """Pictures at one costly point, on the host. evidence: the method's own, images along the first axis of its arrays.
-    seconds: of each image, [n]. columns: what the rows of the point say of how it was measured. constants: arrays that
-    a verdict at this point needs besides the networks."""
-
-    costly: Costly
-    evidence: Any
-    seconds: np.ndarray
-    columns: Mapping[str, Any]
-    constants: Mapping[str, np.ndarray] = {}  # noqa: RUF012 - a tuple's default, never written to
-
-
-class Mapped(NamedTuple):
-    """Maps of all pictures at one cheap point, float32 [n, h, w], larger = more anomalous; before spread, mask, crop.
-    scores: the method's own image scores, [n]; None where the largest value of a map is its score. columns: numbers
-    taken from the normal pictures that the row, and a verdict, need."""
-
-    cheap: Cheap
-    maps: np.ndarray
-    columns: Mapping[str, float]
-    scores: np.ndarray | None = None
-
-
-class Constants(NamedTuple):
-    """What a verdict needs of the selected point besides the networks; None for what it does without.
-
-    spread: of the maps of held-out normal images before the crop, where it standardises. own: ``Measured.constants``.
-    watched: bool [h, w], where it masks. reference: the picture others are brought onto, uint8 [h, w, 3].
-    """
-
-    spread: Spread | None = None
-    own: Mapping[str, np.ndarray] = {}  # noqa: RUF012 - a tuple's default, never written to
-    watched: np.ndarray | None = None
-    reference: np.ndarray | None = None
-
-
-class Steps(NamedTuple):
-    """at: which test pictures, int [m]. times: int [m, K]. x0_hat: what was predicted then, uint8 [m, K, h, w, 3]."""
-
-    at: np.ndarray
-    times: np.ndarray
-    x0_hat: np.ndarray
 
 
 class Cost(Protocol):
@@ -153,19 +52,6 @@ class Apart(NamedTuple):
 
     def orders(self, points: Sequence[Costly]) -> list[list[Costly]]:
         return [list(points)]
-
-
-class SearchableSetting(NamedTuple):
-    """A setting that a search may vary. flag: of it, dotted. low, high: where it is looked for unless the user says.
-    step: between values; 0 for any. whole: whether they are whole numbers. costly: whether another value is another
-    pass over the pictures."""
-
-    flag: str
-    low: float
-    high: float
-    step: float = 0.0
-    whole: bool = False
-    costly: bool = False
 
 
 class Fitted(Protocol):
@@ -396,22 +282,6 @@ class Method(Protocol):
         ...
 
 
-SHOWN = ("x0", "pixel", "feature")
-"""What ``Fitted.shown`` may give: a reconstruction, uint8 [m, h, w, 3], and distances, float16 [m, h, w]."""
-
-
-SIGMA_STEP = 0.5
-"""Of a search of the blur, in pixels of a 256 px image: every width is a compiled program, so there are few."""
-
-
-def sigma_scale(c: Settings) -> float:
-    """Pixels of the run's pictures for one of a 256 px image, to which sigma of a config belongs.
-
-    Deviation: the papers' sigma belongs to the size of theirs; here it scales with the picture.
-    """
-    return c.data.size / 256.0
-
-
 def at_dotted(settings: Mapping[str, Any], dotted: str) -> Any:
     """The value, or the section, of that name in nested settings; None where there is none."""
     value: Any = settings
@@ -438,13 +308,3 @@ def key_columns(method: Method) -> tuple[str, ...]:
 def defaults_of(method: Method) -> dict[str, Any]:
     """What a row from before a setting existed was made with."""
     return {**method.costly._field_defaults, **method.cheap._field_defaults}
-
-
-def point_settings(*parts: Any) -> dict[str, Any]:
-    """Of a point's parts, as a row has them: names of several layers are joined by +."""
-    values = {name: value for part in parts for name, value in part._asdict().items()}
-    return {name: "+".join(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def key_of(row: Mapping[str, Any], columns: Sequence[str]) -> str:
-    return json.dumps([row[name] for name in columns])

@@ -19,7 +19,7 @@ from ddad_jax.engine.methods.memory.sections import (
     PATCH,
     MapScoreSettings,
 )
-from ddad_jax.engine.methods.method import SIGMA_STEP, SearchableSetting
+from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, SweepSettings
 from ddad_jax.engine.settings.setting import BOOL, LAYERS, TEXT, Range, is_real, one_of, setting, swept, whole_number

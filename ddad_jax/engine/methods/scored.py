@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.method import Cheap, Mapped
+from ddad_jax.engine.methods.measured import Mapped
+from ddad_jax.engine.methods.point import Cheap
 from ddad_jax.score import Spread, in_spreads, maps_and_scores, normal_spread, standardise_apart
 from ddad_jax.sweep import require_mask
 

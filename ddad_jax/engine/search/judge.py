@@ -6,7 +6,9 @@ import numpy as np
 
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import Cheap, Costly, Fitted, Measured, Point
+from ddad_jax.engine.methods.measured import Measured
+from ddad_jax.engine.methods.method import Fitted
+from ddad_jax.engine.methods.point import Cheap, Costly, Point
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep.judge import scored, truth_of

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts, tracking
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.methods.method import Fitted, Point, key_columns, point_settings
+from ddad_jax.engine.methods.method import Fitted, key_columns
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import Judge, judge_of, quantum_of, seeds_of, without_test, worth_of

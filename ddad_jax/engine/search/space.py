@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ddad_jax.engine.methods import method as methods
-from ddad_jax.engine.methods.method import Point, point_settings
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.engine.settings.section import changed

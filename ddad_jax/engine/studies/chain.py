@@ -18,7 +18,8 @@ from scipy.stats import norm
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import split_held_out
-from ddad_jax.engine.methods.method import Apart, Plan, point_settings
+from ddad_jax.engine.methods.method import Apart
+from ddad_jax.engine.methods.point import Plan, point_settings
 from ddad_jax.engine.sweep.choice import best_on_synthetic
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import auroc

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.method import Cost, Costly, Method, Plan, Point, key_of, point_settings
+from ddad_jax.engine.methods.method import Cost, Method
+from ddad_jax.engine.methods.point import Costly, Plan, Point, key_of, point_settings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 

@@ -12,7 +12,8 @@ from ddad_jax.data.split import images_fingerprint
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.data.view import made_of as view_made_of
-from ddad_jax.engine.methods.method import Costly, Fitted, Method, defaults_of, key_columns, key_of, point_settings
+from ddad_jax.engine.methods.method import Fitted, Method, defaults_of, key_columns
+from ddad_jax.engine.methods.point import Costly, key_of, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.file_contents import checksum
@@ -110,7 +111,7 @@ def _owner(journal: Path) -> str:
 def finished_rows(
     journal: Path, method: Method, made: Mapping[Costly, Mapping[str, Any]], *more: Path
 ) -> dict[str, dict[str, Any]]:
-    """``method.key_of`` -> row, of all rows of the journal, and of ``more`` of them, that this run would make again.
+    """``point.key_of`` -> row, of all rows of the journal, and of ``more`` of them, that this run would make again.
 
     Raises:
       InputError: as ``tables.read_jsonl``.

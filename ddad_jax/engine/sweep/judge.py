@@ -10,17 +10,9 @@ import numpy as np
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, own_normal
 from ddad_jax.engine.data.view import View
-from ddad_jax.engine.methods.method import (
-    Cheap,
-    Constants,
-    Costly,
-    Fitted,
-    Mapped,
-    Measured,
-    MeasuredPictures,
-    Point,
-    point_settings,
-)
+from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
+from ddad_jax.engine.methods.method import Fitted
+from ddad_jax.engine.methods.point import Cheap, Costly, Point, point_settings
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings

@@ -10,17 +10,9 @@ from tqdm import tqdm
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import (
-    Cheap,
-    Costly,
-    Fitted,
-    MeasuredPictures,
-    Plan,
-    Point,
-    key_columns,
-    key_of,
-    point_settings,
-)
+from ddad_jax.engine.methods.measured import MeasuredPictures
+from ddad_jax.engine.methods.method import Fitted, key_columns
+from ddad_jax.engine.methods.point import Cheap, Costly, Plan, Point, key_of, point_settings
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep import journal, shards

@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ddad_jax.engine.methods.method import Constants, Point, point_settings
+from ddad_jax.engine.methods.measured import Constants
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 from ddad_jax.score import Spread
 
 SHOWN_FILE = "selected.npz"
 """maps and scores of the test pictures, normal_maps and normal_scores of the calibration ones, and what the method
-shows beside them (``method.SHOWN``): kept so that nothing is measured for a report twice."""
+shows beside them (``measured.SHOWN``): kept so that nothing is measured for a report twice."""
 
 CONSTANTS_FILE = "calibration.npz"
 """Beside the numbers of calibration.json."""

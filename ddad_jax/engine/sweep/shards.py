@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ddad_jax.checkpoint import params_fingerprint
-from ddad_jax.engine.methods.method import Cost, Costly
+from ddad_jax.engine.methods.method import Cost
+from ddad_jax.engine.methods.point import Costly
 from ddad_jax.engine.store.lock import NO_LOCKS, holder, locked, sign
 from ddad_jax.engine.store.tables import read_jsonl, write_jsonl
 from ddad_jax.errors import InputError

@@ -9,7 +9,7 @@ import pytest
 from test_exported import MEANING, SIZE, rising
 
 from ddad_jax.engine.detector import export, run_exported
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.errors import InputError
 from ddad_jax.exported import lowered, packed
 from ddad_jax.score import Spread

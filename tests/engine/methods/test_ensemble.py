@@ -11,7 +11,7 @@ import tiny_runs
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ensemble.fitted import FittedEnsemble, Unit
 from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, Members, member_settings
-from ddad_jax.engine.methods.method import MeasuredPictures
+from ddad_jax.engine.methods.measured import MeasuredPictures
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.sweep.rows import measured_pictures

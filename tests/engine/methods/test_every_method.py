@@ -17,7 +17,9 @@ import ddad_jax
 from ddad_jax.data.read import read_full
 from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.detector import export, run_exported
-from ddad_jax.engine.methods.method import Fitted, MeasuredPictures, key_columns, point_settings
+from ddad_jax.engine.methods.measured import MeasuredPictures
+from ddad_jax.engine.methods.method import Fitted, key_columns
+from ddad_jax.engine.methods.point import point_settings
 from ddad_jax.engine.methods.table import METHODS, method_of
 from ddad_jax.engine.pipeline import run_all, run_shard
 from ddad_jax.engine.report import results

@@ -22,7 +22,7 @@ from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, ddad_point_of
 from ddad_jax.engine.methods.ddad.search import AXES
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.method import key_of, point_settings
+from ddad_jax.engine.methods.point import key_of, point_settings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
 from ddad_jax.engine.search import search as search_search

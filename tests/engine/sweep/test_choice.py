@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ddad_jax.engine.methods.ddad.method import DDAD
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.sweep.choice import ChosenPoint, load_chosen, save_chosen
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint

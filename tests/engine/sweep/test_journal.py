@@ -12,7 +12,8 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import Taught
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import key_columns, key_of, point_settings
+from ddad_jax.engine.methods.method import key_columns
+from ddad_jax.engine.methods.point import key_of, point_settings
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import append_jsonl
 from ddad_jax.engine.sweep.journal import append, claim_journal, finished_rows, made_with, measured_with, warn_of_gaps

@@ -9,7 +9,8 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import Mapped, Measured, Point, point_settings
+from ddad_jax.engine.methods.measured import Mapped, Measured
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.methods.scored import Scored, judged_maps
 from ddad_jax.engine.sweep.judge import Truth, metrics_of, row_of, scored, show, shown_of, truth_of
 from ddad_jax.engine.sweep.rows import measured_pictures

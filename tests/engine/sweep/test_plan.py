@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.points import config_point, ddad_plan, ddad_point_of
-from ddad_jax.engine.methods.method import Plan, point_settings
+from ddad_jax.engine.methods.point import Plan, point_settings
 from ddad_jax.engine.sweep.choice import best_on_synthetic
 from ddad_jax.errors import InputError
 

@@ -27,7 +27,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainSettings
 from ddad_jax.engine.methods.loop import learning_rate
-from ddad_jax.engine.methods.method import point_settings
+from ddad_jax.engine.methods.point import point_settings
 from ddad_jax.engine.store.tables import plain, read_jsonl
 from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.tracking import Value, course_of, end, writer_of

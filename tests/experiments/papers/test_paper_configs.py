@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from ddad_jax.engine.methods.ddad.points import SETTINGS, ddad_plan
-from ddad_jax.engine.methods.method import key_of, point_settings
+from ddad_jax.engine.methods.point import key_of, point_settings
 from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 from experiments.papers.overview import FIGURES, TABLES, described

@@ -43,7 +43,8 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn,
 from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.methods.method import Mapped, Point, point_settings
+from ddad_jax.engine.methods.measured import Mapped
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.store import kept

@@ -32,7 +32,8 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.side_by_side import keeper
 from ddad_jax.engine.methods.ddad.trajectories import keep as keep_trajectories
 from ddad_jax.engine.methods.loop import trained_steps
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point
+from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddad_jax.engine.methods.ddad.sections import DistanceScoreSettings
-from ddad_jax.engine.methods.method import Mapped, MeasuredPictures
+from ddad_jax.engine.methods.measured import Mapped, MeasuredPictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import batch_ratio, combine, scale_from_normal

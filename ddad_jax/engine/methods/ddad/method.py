@@ -25,7 +25,9 @@ from ddad_jax.engine.methods.ddad.evidence import compared_pictures, program_of
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import ADAPTED_WITH, STUDENT_WITH, TRAINED_WITH, adaptation_grid
-from ddad_jax.engine.methods.method import Plan, Point, SearchableSetting, Steps, at_dotted, is_count, is_finite_number
+from ddad_jax.engine.methods.measured import Steps
+from ddad_jax.engine.methods.method import at_dotted, is_count, is_finite_number
+from ddad_jax.engine.methods.point import Plan, Point, SearchableSetting
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE

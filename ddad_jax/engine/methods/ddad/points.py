@@ -8,7 +8,7 @@ from ddad_jax.backbones import BACKBONES
 from ddad_jax.distance import UPSAMPLING
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid, require_point, student_axes, trained_for
-from ddad_jax.engine.methods.method import Plan, Point, sigma_scale
+from ddad_jax.engine.methods.point import Plan, Point, sigma_scale
 from ddad_jax.errors import InputError
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
 from ddad_jax.sweep import program_key
@@ -133,7 +133,7 @@ UNSAID = {**ReconPoint._field_defaults, **ScorePoint._field_defaults}
 
 
 def ddad_point_of(row: Mapping[str, Any]) -> Point:
-    """The point of a row: the inverse of ``method.point_settings``, for rows that come from a file.
+    """The point of a row: the inverse of ``point.point_settings``, for rows that come from a file.
 
     Raises:
       InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
-from ddad_jax.engine.methods.method import SIGMA_STEP, SearchableSetting
+from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
 from ddad_jax.points import OPTIMISED
 
 AXES = {

@@ -13,7 +13,7 @@ import numpy as np
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
 from ddad_jax.engine.methods.ddad.evidence import compared_pictures
-from ddad_jax.engine.methods.method import Point
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import Row
 from ddad_jax.points import ReconPoint

@@ -14,7 +14,8 @@ from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.evidence import starts_of
-from ddad_jax.engine.methods.method import Point, Steps
+from ddad_jax.engine.methods.measured import Steps
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.verdicts.shown import SIDE, report_rows, thinned
 from ddad_jax.points import GridKey

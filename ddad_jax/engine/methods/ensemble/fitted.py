@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jax
 import numpy as np
 
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
 from ddad_jax.engine.methods.ensemble.sections import MEMBERS, EnsembleMap, EnsembleSettings, Members
-from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
+from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
+from ddad_jax.engine.methods.memory.fitted import FittedMemory, map_detector
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.picture_program import MapDetector
 from ddad_jax.types import Array
@@ -131,13 +131,7 @@ class FittedEnsemble:
 
         memories = {name: memory for name, (_, (_, memory)) in parts.items()}
         weights = {"features": self.weights, **memories}
-        return MapDetector(
-            maps,
-            jax.tree.map(jax.numpy.asarray, weights),
-            spread=constants.spread if point.cheap.standardise else None,
-            watched=constants.watched if point.cheap.mask_after else None,
-            crop=crop,
-        )
+        return map_detector(maps, weights, point, constants, crop)
 
     @property
     def columns(self) -> dict[str, Any]:

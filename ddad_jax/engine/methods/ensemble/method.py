@@ -20,7 +20,8 @@ from ddad_jax.engine.methods.ensemble.sections import (
     member_settings,
 )
 from ddad_jax.engine.methods.memory.method import UntrainedMethod
-from ddad_jax.engine.methods.method import Apart, SearchableSetting, is_finite_number
+from ddad_jax.engine.methods.method import Apart, is_finite_number
+from ddad_jax.engine.methods.point import SearchableSetting
 from ddad_jax.engine.settings.need import Need
 
 

@@ -24,8 +24,9 @@ from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
+from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
 from ddad_jax.engine.methods.memory.programs import Compiled, copied_to_devices, in_batches, run_timed
-from ddad_jax.engine.methods.method import Constants, Mapped, Measured, MeasuredPictures, Point, point_settings
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.tracking import Write, silent
@@ -255,14 +256,7 @@ class FittedMemory:
         return maps, (self.variables, self._memory(point.costly))
 
     def detector(self, point: Point, numbers: Mapping[str, Any], constants: Constants, *, crop: int) -> MapDetector:
-        maps, weights = self.program(point)
-        return MapDetector(
-            maps,
-            jax.tree.map(jnp.asarray, weights),
-            spread=constants.spread if point.cheap.standardise else None,
-            watched=constants.watched if point.cheap.mask_after else None,
-            crop=crop,
-        )
+        return map_detector(*self.program(point), point, constants, crop)
 
     # --- Told
 
@@ -311,6 +305,19 @@ class _Repeatable:
 
     def __iter__(self) -> Iterator[Any]:
         return self.begin()
+
+
+def map_detector(
+    maps: Callable[[Any, Array, Array], Any], weights: Any, point: Point, constants: Constants, crop: int
+) -> MapDetector:
+    """The program of a point; maps, weights: as ``FittedMemory.program`` gives them."""
+    return MapDetector(
+        maps,
+        jax.tree.map(jnp.asarray, weights),
+        spread=constants.spread if point.cheap.standardise else None,
+        watched=constants.watched if point.cheap.mask_after else None,
+        crop=crop,
+    )
 
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:

@@ -15,10 +15,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.measured import Steps
 from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.memory.sections import check_memory_jointly
-from ddad_jax.engine.methods.method import Apart, Plan, Point, SearchableSetting, Steps
+from ddad_jax.engine.methods.method import Apart
+from ddad_jax.engine.methods.point import Plan, Point, SearchableSetting
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ddad_jax.backbones import BACKBONES
-from ddad_jax.engine.methods.method import Plan, Point, is_finite_number, sigma_scale
+from ddad_jax.engine.methods.method import is_finite_number
+from ddad_jax.engine.methods.point import Plan, Point, sigma_scale
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.settings.setting import Range, settings_in
 from ddad_jax.errors import InputError
@@ -45,7 +46,7 @@ def _typed(kind: type[Any], name: str, value: Any) -> Any:
 
 
 def memory_point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settings: type, name: str) -> Point:
-    """The point of a row: the inverse of ``method.point_settings``, for rows that come from a file.
+    """The point of a row: the inverse of ``point.point_settings``, for rows that come from a file.
 
     Raises:
       InputError: a value out of range; KeyError, TypeError, ValueError, AttributeError: not a row at all.

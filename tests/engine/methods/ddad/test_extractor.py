@@ -20,7 +20,7 @@ from ddad_jax.engine.data.splits import Data, load_data
 from ddad_jax.engine.methods.ddad import extractor
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.points import config_point
-from ddad_jax.engine.methods.method import Plan
+from ddad_jax.engine.methods.point import Plan
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.errors import InputError

@@ -10,7 +10,8 @@ import tiny_runs
 
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.method import MeasuredPictures, Point
+from ddad_jax.engine.methods.measured import MeasuredPictures
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table

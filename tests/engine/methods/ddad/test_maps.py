@@ -9,7 +9,7 @@ import tiny_runs
 
 from ddad_jax.engine.methods.ddad import maps
 from ddad_jax.engine.methods.ddad.maps import BlurredDistances, combined
-from ddad_jax.engine.methods.method import MeasuredPictures
+from ddad_jax.engine.methods.measured import MeasuredPictures
 from ddad_jax.points import ScorePoint
 from ddad_jax.sweep import Distances
 

@@ -19,7 +19,7 @@ from ddad_jax.engine.methods.ddad import side_by_side
 from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.report import gather
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER, keeper, load_side_by_side, side_by_side_rows
-from ddad_jax.engine.methods.method import Point, point_settings
+from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table

@@ -12,9 +12,9 @@ import tiny_runs
 
 from ddad_jax.data.split import subset
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.measured import MeasuredPictures
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
-from ddad_jax.engine.methods.method import MeasuredPictures
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
