@@ -77,22 +77,26 @@ def copied(tree: Any, mesh: Mesh | None) -> Any:
     return jax.tree.map(lambda a: jax.make_array_from_process_local_data(everywhere(mesh), np.asarray(a)), tree)
 
 
-def jit_rows(function: Callable[..., Any], mesh: Mesh | None, **how: Any) -> Any:
+def jit_rows(function: Callable[..., Any], mesh: Mesh | None, *, gathered: bool | None = None, **how: Any) -> Any:
     """``jax.jit(function, **how)`` for a function whose results are, as its arguments, rows of a batch.
 
     No row needs another, so the devices never talk, but for one thing: where the mesh spans several processes,
     each of them can read only what is on its own devices, and the results are gathered on all, once a call.
+
+    Args:
+      gathered: whether every device is given all rows of the results; None: where the mesh spans several processes.
     """
     if mesh is None:
         return jax.jit(function, **how)
-    several = len({device.process_index for device in mesh.devices.flat}) > 1
+    if gathered is None:
+        gathered = len({device.process_index for device in mesh.devices.flat}) > 1
 
     @functools.wraps(function)
     def cut(*args: Any, **named: Any) -> Any:
         # Said here, too, lest the gathering at the end be taken for a wish to compute everything everywhere.
         return jax.lax.with_sharding_constraint(function(*args, **named), over_rows(mesh))
 
-    return jax.jit(cut, out_shardings=everywhere(mesh) if several else over_rows(mesh), **how)
+    return jax.jit(cut, out_shardings=everywhere(mesh) if gathered else over_rows(mesh), **how)
 
 
 def require_work(n: int, mesh: Mesh | None, *, what: str, mend: str) -> None:

@@ -6,6 +6,7 @@ choice that does not touch the reconstruction: v, layers and blur work on the di
 flattened axis is cut over all devices of all hosts (``ddad_jax.mesh``).
 """
 
+import collections
 import functools
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,11 +19,11 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import image_seed
+from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
-from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
+from ddad_jax.mesh import copied, everywhere, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.points import GridKey, ReconPoint, time_grid
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
@@ -48,7 +49,8 @@ class Distances(NamedTuple):
 class PairInput(NamedTuple):
     """A chunk of p (grid point, image) pairs. images: uint8 [p, h, w, c]. image_seed, seed: uint32 [p].
     w, eta, start_noise, fade, blend_max: float32 [p]. blend_low, blend_high: int32 [p]. grid: start [p], t and s
-    [K, p]. watched: bool [p, h, w], what of a pair its distances are taken of; None: everything of all of them."""
+    [K, p]. watched: bool [p, h, w], what of a pair its distances are taken of; None: everything of all of them.
+    features: layer -> [p, h_j, w_j, c_j] of the pictures as they are watched; None: the program asks the network."""
 
     images: Array
     image_seed: Array
@@ -62,6 +64,7 @@ class PairInput(NamedTuple):
     blend_high: Array
     grid: TimeGrid
     watched: Array | None = None
+    features: Mapping[str, Array] | None = None
 
 
 def pair_input(
@@ -174,6 +177,8 @@ class PairProgram:
         def program(
             weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1
         ) -> tuple[Array, Array, dict[str, Array]]:
+            if pairs.features is None:
+                pairs = pairs._replace(features=features_of(weights, pairs.images, pairs.watched))
             if draws == 1:
                 return drawn(weights, pairs, solver, reuse, start)
             seeds = (pairs.seed * np.uint32(draws))[None] + jnp.arange(draws, dtype=jnp.uint32)[:, None]
@@ -186,17 +191,36 @@ class PairProgram:
         def drawn(
             weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
         ) -> tuple[Array, Array, dict[str, Array]]:
-            y, (_, features) = to_float(pairs.images), networks(weights)
             x0 = redrawn(weights, pairs, solver, reuse, start, reconstruct)
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
-            seen = (x0, y) if pairs.watched is None else (masked(x0, pairs.watched), masked(y, pairs.watched))
-            size = feature_size or y.shape[1]
-            layers = feature_distances(*(features(resize(picture, size)) for picture in seen))
-            return x0, pixel_distance(*seen), layers
+            seen, y = (seen_of(picture, pairs.watched) for picture in (x0, to_float(pairs.images)))
+            assert pairs.features is not None
+            return x0, pixel_distance(seen, y), feature_distances(featured(weights, seen), pairs.features)
+
+        def seen_of(pictures: Array, watched: Array | None) -> Array:
+            return pictures if watched is None else masked(pictures, watched)
+
+        def featured(weights: Any, seen: Array) -> dict[str, Array]:
+            return networks(weights)[1](resize(seen, feature_size or seen.shape[1]))
+
+        def features_of(weights: Any, images: Array, watched: Array | None = None) -> dict[str, Array]:
+            return featured(weights, seen_of(to_float(images), watched))
+
+        def room(weights: Any, one: Array, rows: int) -> dict[str, Array]:
+            like = jax.eval_shape(features_of, weights, one)
+            return {name: jnp.zeros((rows, *of.shape[1:]), of.dtype) for name, of in like.items()}
+
+        def filled(weights: Any, room: dict[str, Array], at: Array, *seen: Array) -> dict[str, Array]:
+            put = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=at, axis=0)
+            return jax.tree.map(put, room, features_of(weights, *seen))
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
         self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws"))
+        on_all: dict[str, Any] = {"out_shardings": everywhere(mesh)} if mesh else {}
+        self._room = jax.jit(room, static_argnames="rows", **on_all)
+        self._filled = jit_rows(filled, mesh, gathered=True, donate_argnums=1)
+        self._taken = jit_rows(lambda rows, at: jax.tree.map(lambda of: of[at], rows), mesh, gathered=False)
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
@@ -209,6 +233,37 @@ class PairProgram:
         rows = shard_rows(pairs._replace(grid=()), self.mesh)  # type: ignore[arg-type]
         return rows._replace(grid=shard_rows(pairs.grid, self.mesh, axis=-1))
 
+    def features(
+        self, images: np.ndarray | Tiles, watched: np.ndarray | None = None, *, batch: int
+    ) -> dict[str, Array]:
+        """What the feature network says of n pictures, all of it on every device; layer -> [n or more, h_j, w_j, c_j].
+
+        Args:
+          images: uint8 [n, h, w, c], in every process all of them; watched: bool [n, h, w], what may be seen of each.
+          batch: pictures in one call.
+        """
+        batch = rounded_up(min(batch, len(images)), self.mesh)
+        own, one = own_rows(batch, self.mesh), np.zeros((1, *images.shape[1:]), np.uint8)
+        room = self._room(self.weights, one, rows=-(-len(images) // batch) * batch)
+        for at, _ in padded_batches(len(images), batch):
+            seen = (images[at[own]], *([] if watched is None else [watched[at[own]]]))
+            room = self._filled(self.weights, room, int(at[0]), *shard_rows(seen, self.mesh))
+        return room
+
+    def features_bytes(self, images: np.ndarray | Tiles) -> int:
+        """That ``features`` of these pictures would take on a device."""
+        one = jax.ShapeDtypeStruct((1, *images.shape[1:]), np.uint8)
+        of_one = jax.eval_shape(functools.partial(self._room, rows=1), self.weights, one)
+        return len(images) * sum(of.size * of.dtype.itemsize for of in of_one.values())
+
+    def with_features(self, pairs: PairInput, features: dict[str, Array], at: np.ndarray) -> PairInput:
+        """Placed pairs that need not ask the feature network for their pictures.
+
+        Args:
+          features: of all pictures; at: which of them those of this process are, int [p].
+        """
+        return pairs._replace(features=self._taken(features, shard_rows(at.astype(np.int32), self.mesh)))
+
     def compiled(
         self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1
     ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
@@ -216,11 +271,16 @@ class PairProgram:
         ``sampler.STARTS`` and a number of draws, compiled if it was not before."""
         grid = pairs.grid.t.shape, pairs.grid.t.dtype
         how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws}
-        shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None)
+        shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None, pairs.features is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, **how).compile()
             self._compiled[shape] = functools.partial(compiled, self.weights)
         return self._compiled[shape]
+
+
+KeepX0 = bool | np.ndarray | Mapping[ReconPoint, np.ndarray]
+"""Whose reconstructions are asked for: of all images or none, of these (bool [n]), or of each point its own (none of a
+point that is not named)."""
 
 
 def sweep_distances(
@@ -229,38 +289,37 @@ def sweep_distances(
     points: Sequence[ReconPoint],
     *,
     chunk: int,
-    keep_x0: bool | np.ndarray = False,
+    keep_x0: KeepX0 = False,
     spill: Path | None = None,
     **how: Any,
 ) -> Iterator[tuple[ReconPoint, Distances]]:
     """Distances of all images at every point, one point at a time, in the order of ``points``.
 
     Args:
-      program, images, points, chunk: as of ``sweep_pieces``; so is everything else.
-      keep_x0: also return reconstructions; an array: of these images, bool [n], in their order.
+      program, images, points, chunk, keep_x0: as of ``sweep_pieces``; so is everything else.
       spill: a folder in whose files what grows with the images lies (``Spilled``), a point at a time; None: in memory.
 
     Raises:
       InputError: as ``sweep_pieces``; the disk of that folder takes no more.
     """
     n = len(images)
-    wanted = np.broadcast_to(np.asarray(keep_x0), (n,))
-    # Of an image without a place of its own that of the next: a slice of images is a slice of places.
-    place = np.concatenate([[0], np.cumsum(wanted)])
     whole: Distances | None = None
+    place = np.zeros(n + 1, int)
 
     def room(of: np.ndarray, rows: int) -> Any:
         shape = (rows, *of.shape[1:])
         return np.empty(shape, of.dtype) if spill is None else Spilled(shape, of.dtype, spill)
 
-    pieces = sweep_pieces(program, images, points, chunk=chunk, keep_x0=bool(wanted.any()), **how)
+    pieces = sweep_pieces(program, images, points, chunk=chunk, keep_x0=keep_x0, **how)
     for point, rows, piece in pieces:
         if whole is None:
-            x0 = room(piece.x0, int(place[-1])) if piece.x0 is not None else None
+            # Of an image without a place of its own that of the next: a slice of images is a slice of places.
+            place = np.concatenate([[0], np.cumsum(_asked(keep_x0, point, n))])
+            x0 = None if piece.x0 is None else room(piece.x0, int(place[-1]))
             layers = {name: room(d, n) for name, d in piece.features.items()}
             whole = Distances(x0, room(piece.pixel, n), layers, np.empty(n))
         if piece.x0 is not None and whole.x0 is not None:
-            whole.x0[int(place[rows.start]) : int(place[rows.stop])] = piece.x0[wanted[rows]]
+            whole.x0[int(place[rows.start]) : int(place[rows.stop])] = piece.x0
         whole.pixel[rows], whole.seconds[rows] = piece.pixel, piece.seconds
         for name, d in piece.features.items():
             whole.features[name][rows] = d
@@ -276,12 +335,14 @@ def sweep_pieces(
     *,
     chunk: int,
     piece: int = 0,
-    keep_x0: bool = False,
+    keep_x0: KeepX0 = False,
     optimised: Mapping[GridKey, TimeGrid] | None = None,
     starts: Mapping[ReconPoint, np.ndarray] | None = None,
     watched: np.ndarray | None = None,
     timer: Callable[[], float],
     progress: Callable[[int], None] = lambda pairs: None,
+    ahead: int | None = None,
+    features_bytes: int | None = None,
 ) -> Iterator[tuple[ReconPoint, slice, Distances]]:
     """Distances of neighbouring images, a piece at a time: (point, which images, their distances); in the order of
     ``points``, and of each from the first image to the last.
@@ -296,57 +357,127 @@ def sweep_pieces(
       images: uint8 [n, h, w, c].
       chunk: pairs in one call, over all devices; rounded up to a multiple of their number.
       piece: images in a piece, such as the tiles of a picture, the last of a point shorter; 0: as they come.
-      keep_x0: also return reconstructions (float16).
+      keep_x0: also return reconstructions (float16): of all images, of these (bool [n]), or of each point its own; of
+        a point that is asked for none, x0 is None.
       optimised: the grids of points whose ``grid`` is "optimised".
       starts: T' of each image, int [n], for every point with ``rise`` (``first_pass.start_times``).
       watched: of every image, for points that mask before; bool, to be broadcast to [n, h, w].
       timer: seconds now, e.g. ``time.perf_counter``; passed in, so that this module has no side effects.
       progress: called with the number of pairs each chunk finished.
+      ahead: so many chunks are given to the devices before the results of one are read; None: 1, lest an accelerator
+        wait for the host, and 0 on a CPU, which has nothing to do both with but once the memory.
+      features_bytes: of the feature network's answers to the images, which all points share, at most so much is kept on
+        a device; where they take more, each pair asks anew. None: 4 GiB, and 256 MiB on a CPU.
 
     Raises:
       InputError: a point with ``rise`` without starts for every image, one that masks before without a mask; as
         ``time_grid``.
     """
-    seeds = np.array([image_seed(image) for image in images], np.uint32)
     if watched is not None:
         watched = np.broadcast_to(watched, images.shape[:3])
-    chunk = rounded_up(chunk, program.mesh)
+    on_cpu = jax.default_backend() == "cpu"
+    ahead = (0 if on_cpu else 1) if ahead is None else ahead
+    most = (2**28 if on_cpu else 2**32) if features_bytes is None else features_bytes
+    shared = len(points) > 1 and program.features_bytes(images) <= most
+    how: dict[str, Any] = {"optimised": optimised, "starts": starts, "watched": watched, "shared": shared}
+    chunks = _begun(program, images, points, chunk=chunk, keep_x0=keep_x0, timer=timer, **how)
+    parts: list[Distances] = []
+    held, given_away, free_since = 0, 0, -np.inf
+    for begun in _looked_ahead(chunks, ahead):
+        part, free_since = _read(begun, free_since, timer)
+        parts.append(part)
+        held += len(part.pixel)
+        progress(len(part.pixel))
+        while held:
+            at_point, begin = divmod(given_away, len(images))
+            ready = min(piece or held, len(images) - begin)
+            if held < ready:
+                break
+            point = points[at_point]
+            asked = int(_asked(keep_x0, point, len(images))[begin : begin + ready].sum())
+            joined, none = _joined(parts), not _asked(keep_x0, point, len(images)).any()
+            yield point, slice(begin, begin + ready), _rows(joined, slice(0, ready), slice(0, asked), none)
+            parts = [_rows(joined, slice(ready, None), slice(asked, None))]
+            held, given_away = held - ready, given_away + ready
+
+
+class _Begun(NamedTuple):
+    """A chunk that was given to the devices. results: of ``PairProgram``, padding behind the first ``valid`` pairs;
+    asked: bool [valid], whose reconstruction is wanted; at: when it was given."""
+
+    results: tuple[Array, Array, dict[str, Array]]
+    valid: int
+    asked: np.ndarray
+    at: float
+
+
+def _begun(
+    program: PairProgram,
+    images: np.ndarray | Tiles,
+    points: Sequence[ReconPoint],
+    *,
+    chunk: int,
+    keep_x0: KeepX0,
+    optimised: Mapping[GridKey, TimeGrid] | None,
+    starts: Mapping[ReconPoint, np.ndarray] | None,
+    watched: np.ndarray | None,
+    shared: bool,
+    timer: Callable[[], float],
+) -> Iterator[_Begun]:
+    """One chunk after another of ``sweep_pieces``, given to the devices and not waited for; shared: pairs of one
+    picture share what the feature network says of it."""
+    seeds = np.array([image_seed(image) for image in images], np.uint32)
+    n, chunk = len(images), rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
+    features: dict[bool, dict[str, Array]] = {}
     for todo in compiled_alike(points):
-        how = way_of(todo[0])
-        grids = [grids_of(p, len(images), optimised, starts) for p in todo]
-        total = len(todo) * len(images)
-        parts: list[Distances] = []
-        held, given_away = 0, 0
-        for first in range(0, total, chunk):
-            flat = np.minimum(np.arange(first, first + chunk), total - 1)
-            valid = min(chunk, total - first)
-            of_point, of_image = flat[own] // len(images), flat[own] % len(images)
+        how, before = way_of(todo[0]), todo[0].mask_before
+        grids = [grids_of(p, n, optimised, starts) for p in todo]
+        asked = np.concatenate([_asked(keep_x0, p, n) for p in todo])
+        if before:
+            require_mask(watched)
+        if shared and before not in features:
+            # Of one kind at a time: points that mask before are another compilation, and lie together.
+            features = {before: program.features(images, watched if before else None, batch=chunk)}
+        for first in range(0, len(asked), chunk):
+            flat = np.minimum(np.arange(first, first + chunk), len(asked) - 1)
+            of_point, of_image = flat[own] // n, flat[own] % n
             own_grids = [grids[i][j] for i, j in zip(of_point, of_image, strict=True)]
             seen = watched[of_image] if watched is not None else None
             given = pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image], seen)
             pairs = program.place(given)
+            if shared:
+                pairs = program.with_features(pairs, features[before], of_image)
             run = program.compiled(pairs, **how)
-            started = timer()
-            x0, pixel, layers = run(pairs)
-            kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
-            part = Distances(
-                kept,
-                np.asarray(pixel)[:valid],
-                {k: np.asarray(d)[:valid] for k, d in layers.items()},
-                np.full(valid, (timer() - started) / valid),
-            )
-            parts.append(part)
-            held += valid
-            progress(valid)
-            while held:
-                at_point, begin = divmod(given_away, len(images))
-                ready = min(piece or held, len(images) - begin)
-                if held < ready:
-                    break
-                joined = _joined(parts)
-                yield todo[at_point], slice(begin, begin + ready), _rows(joined, slice(0, ready))
-                parts, held, given_away = [_rows(joined, slice(ready, None))], held - ready, given_away + ready
+            at, valid = timer(), min(chunk, len(asked) - first)
+            yield _Begun(run(pairs), valid, asked[first : first + valid], at)
+
+
+def _looked_ahead(chunks: Iterator[_Begun], ahead: int) -> Iterator[_Begun]:
+    """The same, each once ``ahead`` more were begun."""
+    waiting: collections.deque[_Begun] = collections.deque()
+    for begun in chunks:
+        waiting.append(begun)
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _read(begun: _Begun, free_since: float, timer: Callable[[], float]) -> tuple[Distances, float]:
+    """The results on the host, and when the devices had ended; free_since: the same of the chunk before."""
+    (x0, pixel, layers), valid = begun.results, begun.valid
+    kept = np.empty((0, *x0.shape[1:]), np.float16)
+    if begun.asked.any():
+        kept = np.asarray(x0.astype(jnp.float16))[:valid][begun.asked]
+    distances = np.asarray(pixel)[:valid], {name: np.asarray(d)[:valid] for name, d in layers.items()}
+    ended = timer()
+    return Distances(kept, *distances, np.full(valid, (ended - max(begun.at, free_since)) / valid)), ended
+
+
+def _asked(keep_x0: KeepX0, point: ReconPoint, n: int) -> np.ndarray:
+    """Which of the n images' reconstructions of a point are wanted, bool [n]."""
+    own = keep_x0.get(point, False) if isinstance(keep_x0, Mapping) else keep_x0
+    return np.broadcast_to(np.asarray(own, bool), (n,))
 
 
 def program_key(point: ReconPoint) -> tuple[Any, ...]:
@@ -386,8 +517,10 @@ def _joined(parts: list[Distances]) -> Distances:
     return jax.tree.map(lambda *rows: np.concatenate(rows), *parts)
 
 
-def _rows(distances: Distances, rows: slice) -> Distances:
-    return jax.tree.map(lambda d: d[rows], distances)
+def _rows(distances: Distances, rows: slice, redrawn: slice, none: bool = False) -> Distances:
+    """Of some pairs, their reconstructions among those that are there; none: of a point that is asked for none."""
+    x0 = None if none or distances.x0 is None else distances.x0[redrawn]
+    return jax.tree.map(lambda d: d[rows], distances._replace(x0=None))._replace(x0=x0)
 
 
 def blurred(

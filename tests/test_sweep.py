@@ -375,7 +375,7 @@ def test_distances_in_files_are_the_same_and_leave_nothing_behind(tmp_path: Path
 @pytest.mark.parametrize(("n", "piece"), [(8, 0), (64, 0), (64, 4)])
 def test_memory_of_a_sweep_does_not_grow_with_its_images(n: int, piece: int, tmp_path: Path) -> None:
     points, images, chunk = GRID[-2:], pictures(n), 4
-    for _ in sweep_distances(program(), images[:4], points, chunk=chunk, keep_x0=True, timer=lambda: 0.0):
+    for _ in sweep_distances(program(), images, points, chunk=chunk, keep_x0=True, timer=lambda: 0.0):
         pass  # compiled outside of what is measured
     tracemalloc.start()
     try:
@@ -393,6 +393,25 @@ def test_memory_of_a_sweep_does_not_grow_with_its_images(n: int, piece: int, tmp
         SIZE * SIZE * (3 * 4 + 3 * 4 + 3 * 2 + 4)
     )  # bytes of a pair: seen twice as float32, kept as float16, distances
     assert peak < 8 * chunk * one + n * 1000, f"{peak} bytes for {n} images"
+
+
+@pytest.mark.parametrize("how", [{"ahead": 2}, {"features_bytes": 0}], ids=["given ahead", "features asked anew"])
+def test_what_is_shared_and_given_ahead_does_not_show(how: dict[str, Any]) -> None:
+    images, points = pictures(5), GRID[:4]
+    asked = {points[1]: np.array([0, 1, 0, 0, 1], bool), points[3]: np.ones(5, bool)}
+    begun: dict[str, Any] = {"chunk": 4, "keep_x0": asked, "timer": itertools.count().__next__}
+    plain, other = (dict(sweep_distances(program(), images, points, **begun, **more)) for more in ({}, how))
+    assert list(plain) == list(other) == points
+    for point in points:
+        assert_same(plain[point], other[point])
+        np.testing.assert_array_equal(plain[point].seconds > 0, True)
+    assert plain[points[0]].x0 is None is other[points[0]].x0, "of a point that is asked for none"
+    for point, own in asked.items():
+        assert len(reconstructed(plain[point])) == own.sum()
+        np.testing.assert_allclose(reconstructed(plain[point]), reconstructed(other[point]), atol=1e-3)
+        np.testing.assert_allclose(
+            reconstructed(plain[point]), reconstructed(swept(images, points, 4)[point])[own], atol=1e-3
+        )
 
 
 def test_maps_of_tiles_are_put_together_picture_by_picture() -> None:

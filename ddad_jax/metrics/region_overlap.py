@@ -1,4 +1,5 @@
-"""L1. Localisation by region: exact AUPRO at any number of limits, and IoU at a threshold (host NumPy).
+"""L1. Localisation by region: exact AUPRO at any number of limits, and IoU at a threshold (host NumPy; ranked on an
+accelerator where there is one).
 
 PRO gives every connected defect region the same say whatever its size, so that one large stain cannot
 hide ten missed scratches.
@@ -12,6 +13,7 @@ import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.curve import Curve, area_up_to, checked_scores, operating_points
+from ddad_jax.metrics.device_curve import device_operating_points, on_device
 
 LIMITS = (0.3, 0.05)
 """FPR limits reported by default: the customary one, and a strict one nearer to what a line tolerates."""
@@ -68,13 +70,14 @@ def label_regions(masks: Any, known: Any = None) -> Regions:
     return Regions(masks.shape, size, np.flatnonzero(masks), 1.0 / (count * size[of_pixel]), normal.reshape(-1))
 
 
-def pixel_curve(maps: Any, regions: Regions) -> Curve:
+def pixel_curve(maps: Any, regions: Regions, *, device: bool | None = None) -> Curve:
     """Operating points of the pixels, with the mean covered share of the regions as ``coverage``.
 
     PRO(u) = (1/r) * sum_k |region_k and map >= u| / |region_k|,   FPR(u) = share of normal pixels >= u
 
     Args:
         maps: finite anomaly maps [n, h, w] of the images ``regions`` was made from.
+        device: whether they are ranked on the device; None: on an accelerator (``device_curve.on_device``).
 
     Raises InputError for NaN or infinite maps and for another shape.
     """
@@ -82,6 +85,8 @@ def pixel_curve(maps: Any, regions: Regions) -> Curve:
     if maps.shape != regions.shape:
         raise InputError(f"maps: expected shape {regions.shape} as the masks have, got {maps.shape}")
     flat = maps.reshape(-1)
+    if device if device is not None else on_device(flat.size):
+        return device_operating_points(flat.astype(np.float32), regions.defect, regions.normal, regions.weight)
     parts = [slice(first, first + _AT_ONCE) for first in range(0, flat.size, _AT_ONCE)]
     return operating_points(flat[regions.defect], (flat[at][regions.normal[at]] for at in parts), regions.weight)
 

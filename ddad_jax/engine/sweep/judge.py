@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,16 +79,17 @@ def truth_of(c: Settings, data: Data) -> Truth:
     )
 
 
+def scored_maps(c: Settings, truth: Truth, mapped: Mapped) -> Scored:
+    """The pictures at a point, from its maps."""
+    return judged_maps(mapped, truth.n_scale, truth.own, truth.view.watched, c.score.crop)
+
+
 def scored(
     c: Settings, truth: Truth, fitted: Fitted, pictures: MeasuredPictures, evidence: Any, points: Sequence[Cheap]
 ) -> Iterator[Scored]:
     """The pictures at each of the points, one after another."""
-
-    def judged(mapped: Mapped) -> Scored:
-        return judged_maps(mapped, truth.n_scale, truth.own, truth.view.watched, c.score.crop)
-
     # Not a loop, whose variable would keep the maps as they came while those that are judged are looked at.
-    return map(judged, fitted.maps(evidence, points, pictures))
+    return map(partial(scored_maps, c, truth), fitted.maps(evidence, points, pictures))
 
 
 def metrics_of(c: Settings, truth: Truth, scored: Scored, *, before: bool = False) -> dict[str, float]:

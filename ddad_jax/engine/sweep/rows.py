@@ -1,22 +1,26 @@
 """A sweep: the points of a plan reconstructed and judged once, and their rows, whoever computed them when."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.measured import MeasuredPictures
+from ddad_jax.engine.methods.measured import Measured, MeasuredPictures
 from ddad_jax.engine.methods.method import Fitted, key_columns
 from ddad_jax.engine.methods.point import Cheap, Costly, Plan, Point, key_of, point_settings
+from ddad_jax.engine.methods.scored import Scored
 from ddad_jax.engine.methods.table import method_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.sweep import journal, shards
-from ddad_jax.engine.sweep.judge import row_of, scored, show, shown_of, truth_of
+from ddad_jax.engine.sweep.judge import Truth, row_of, scored_maps, show, shown_of, truth_of
+from ddad_jax.engine.sweep.overlap import judged_in_order, judging_threads, one_ahead
 from ddad_jax.engine.sweep.shards import Shard
 from ddad_jax.engine.tracking import Write, row_of_sweep, silent
 
@@ -81,22 +85,44 @@ def compute_rows(
         total=len(wanted) * len(pictures.images), unit="image", desc="measure", dynamic_ncols=True,
         mininterval=2.0, disable=not hosts.is_first(),
     )  # fmt: skip
-    for measured in fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected):
+    threads = judging_threads(4 * pictures.images[:, :, :, 0].size)
+    measuring = fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected)
+    # Of several processes each must do what all do at the same time, which a thread of its own would not.
+    if jax.default_backend() != "cpu" and not hosts.several_processes():
+        measuring = one_ahead(measuring)
+    for measured in measuring:
         if not hosts.is_first():
             continue  # this process has measured its share, the first one scores and writes
         point = measured.costly
         asked = [s for s in todo.cheap if s in missing[point] or Point(point, s) == todo.selected]
-        for found in scored(c, truth, fitted, pictures, measured.evidence, asked):
-            if found.point in missing[point]:
-                row = row_of(c, truth, measured, found, pictures.tiles, made[point])
+        at_selected = shown.point.cheap if shown and shown.point.costly == point else None
+        rowed = partial(_rowed, c, truth, measured, pictures.tiles, made[point], missing[point], at_selected)
+        maps = fitted.maps(measured.evidence, asked, pictures)
+        for row, found in judged_in_order(maps, partial(scored_maps, c, truth), rowed, threads=threads):
+            if row is not None:
                 rows[key_of(row, columns)] = journal.append(path, row)
                 tell(point, rows[key_of(row, columns)])
-            if shown and shown.point == (point, found.point):
+            if shown and found:
                 show(shown, truth, fitted, pictures, measured, found)
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
     rows = rows if hosts.is_first() else journal.finished_rows(whole, method, made, *others, path)
     return _marked([rows[key(p, s)] for p in todo.costly for s in todo.cheap], todo.selected)
+
+
+def _rowed(
+    c: Settings,
+    truth: Truth,
+    measured: Measured,
+    tiles: int,
+    made: Mapping[str, Any],
+    missing: Sequence[Cheap],
+    selected: Cheap | None,
+    found: Scored,
+) -> tuple[dict[str, Any] | None, Scored | None]:
+    """The row of a point, where it is missing, and the pictures at the selected one."""
+    row = row_of(c, truth, measured, found, tiles, made) if found.point in missing else None
+    return row, found if found.point == selected else None
 
 
 def claim_rows(workdir: Path, weights: Any) -> None:

@@ -155,17 +155,17 @@ class FittedDDAD:
         kept: dict[str, int] = {"most": c.teacher_images, "seed": c.sweep.seed[0]}
         keep = keeper(self.workdir, self.test, selected, **kept) if asked and self.test else None
         # Of what is shown, or compared; nothing else looks at a reconstruction again.
-        redrawn = np.zeros(len(images), bool)
-        if asked:
-            redrawn[compared] = True
+        redrawn = {point: np.zeros(len(images), bool) for point in points}
+        for point in asked:
+            redrawn[point][compared] = True
         if selected and selected.costly in points:
-            redrawn[pictures.first_test * pictures.tiles :] = True
+            redrawn[selected.costly][pictures.first_test * pictures.tiles :] = True
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": redrawn, "spill": self.workdir}
         for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
             if fine and point in judged and hosts.is_first():
                 assert distances.x0 is not None
-                x0 = distances.x0[np.cumsum(redrawn)[compared] - 1]
+                x0 = distances.x0[np.cumsum(redrawn[point])[compared] - 1]
                 columns |= fine.columns(point, x0)
                 if keep:
                     keep(point, judged[point], x0, fine.of(point))
