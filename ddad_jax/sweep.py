@@ -22,8 +22,10 @@ from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.inversion import inverted, norms
 from ddad_jax.mesh import copied, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.points import GridKey, ReconPoint, time_grid
+from ddad_jax.resilience import resilience
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
@@ -37,7 +39,8 @@ from ddad_jax.vision.view_mask import masked
 class Distances(NamedTuple):
     """Of n images at one grid point, host arrays, or ``Spilled`` ones. x0: float16 [n, h, w, c], of the images asked
     for alone, or None. pixel: [n, h, w]. features: layer -> [n, h_j, w_j]. seconds: [n], of each image's share of its
-    chunk, compilation apart."""
+    chunk, compilation apart. Where nothing is reconstructed pixel is what is measured of each pixel in the place of a
+    distance, x0 is None and features is empty."""
 
     x0: np.ndarray | None
     pixel: np.ndarray
@@ -115,7 +118,8 @@ def pair_keys(seed: Array, image_seed: Array) -> Array:
 
 
 class PairProgram:
-    """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
+    """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape; where
+    nothing is reconstructed (None, what is measured of each pixel [p, h, w], {}), and no feature network runs.
 
     Args:
       networks: weights -> (the noise predictor, or what ``reconstruct`` takes for it, the feature extractor); with
@@ -134,8 +138,8 @@ class PairProgram:
       networks: as given.
       redrawn: (weights, pairs, solver, reuse, start, by) -> what ``by``, called as ``reconstruct``, makes of the pairs'
         y with the noise of their seeds.
-      function: (weights, pairs, solver, reuse, start, draws) -> the same, not compiled: for a program that goes on from
-        there. x0 is that of the first draw.
+      function: (weights, pairs, solver, reuse, start, draws, scoring) -> the same, not compiled: for a program that
+        goes on from there. x0 is that of the first draw.
       compilations: how many shapes have been compiled; one for each ``program_key`` and number of pairs.
     """
 
@@ -172,16 +176,27 @@ class PairProgram:
             )
 
         def program(
-            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1
-        ) -> tuple[Array, Array, dict[str, Array]]:
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1,
+            scoring: str = "reconstruction",
+        ) -> tuple[Array | None, Array, dict[str, Array]]:  # fmt: skip
+            def measured(pairs: PairInput) -> tuple[Array | None, Array, dict[str, Array]]:
+                if scoring == "reconstruction":
+                    return drawn(weights, pairs, solver, reuse, start)
+                return None, unredrawn(weights, pairs, scoring), {}
+
             if draws == 1:
-                return drawn(weights, pairs, solver, reuse, start)
+                return measured(pairs)
             seeds = (pairs.seed * np.uint32(draws))[None] + jnp.arange(draws, dtype=jnp.uint32)[:, None]
-            x0, *distances = jax.lax.map(
-                lambda seed: drawn(weights, pairs._replace(seed=seed), solver, reuse, start), seeds
-            )
+            x0, *distances = jax.lax.map(lambda seed: measured(pairs._replace(seed=seed)), seeds)
             pixel, layers = jax.tree.map(lambda each: each.mean(0), distances)
-            return x0[0], pixel, layers
+            return jax.tree.map(lambda each: each[0], x0), pixel, layers
+
+        def unredrawn(weights: Any, pairs: PairInput, scoring: str) -> Array:
+            y, network = to_float(pairs.images), reusing(networks(weights)[0], 1)
+            if scoring == "inversion":
+                return norms(inverted(network, y, pairs.grid, alpha_bar=alpha_bar).latent)
+            noise = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])(jnp.asarray(0))
+            return resilience(network, y, pairs.grid.t[0], noise[None], alpha_bar=alpha_bar, antithetic=True)
 
         def drawn(
             weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
@@ -196,7 +211,7 @@ class PairProgram:
             return x0, pixel_distance(*seen), layers
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
-        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws"))
+        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws", "scoring"))
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
 
@@ -210,12 +225,13 @@ class PairProgram:
         return rows._replace(grid=shard_rows(pairs.grid, self.mesh, axis=-1))
 
     def compiled(
-        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1
-    ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
+        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1,
+        scoring: str = "reconstruction",
+    ) -> Callable[[PairInput], tuple[Array | None, Array, dict[str, Array]]]:  # fmt: skip
         """The program for the shapes of placed ``pairs``, a name of ``SOLVERS``, ``reuse.reusing``'s ``every``, one of
-        ``sampler.STARTS`` and a number of draws, compiled if it was not before."""
+        ``sampler.STARTS``, a number of draws and one of ``points.SCORINGS``, compiled if it was not before."""
         grid = pairs.grid.t.shape, pairs.grid.t.dtype
-        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws}
+        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws, "scoring": scoring}
         shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, **how).compile()
@@ -329,7 +345,7 @@ def sweep_pieces(
             run = program.compiled(pairs, **how)
             started = timer()
             x0, pixel, layers = run(pairs)
-            kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 else None
+            kept = np.asarray(x0)[:valid].astype(np.float16) if keep_x0 and x0 is not None else None
             part = Distances(
                 kept,
                 np.asarray(pixel)[:valid],
@@ -357,7 +373,7 @@ def program_key(point: ReconPoint) -> tuple[Any, ...]:
 
 def way_of(point: ReconPoint) -> dict[str, Any]:
     """Of a point, what ``PairProgram.function`` and ``compiled`` take."""
-    return {"solver": point.solver, "reuse": point.reuse, "start": point.start, "draws": point.draws}
+    return {name: getattr(point, name) for name in ("solver", "reuse", "start", "draws", "scoring")}
 
 
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
@@ -442,5 +458,5 @@ def _maps(
 def _blurred(
     pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float, upsampling: str
 ) -> tuple[Array, Array]:
-    d_f = feature_distance(features, layers, size, upsampling=upsampling)
+    d_f = jnp.broadcast_to(feature_distance(features, layers, size, upsampling=upsampling), pixel.shape)
     return gaussian_blur(pixel, sigma), gaussian_blur(d_f, sigma)

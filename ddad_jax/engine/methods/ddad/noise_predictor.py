@@ -38,7 +38,7 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
         has a finite validation loss, the first of them before the first step.
     """
-    if c.adapt.epochs and c.adapt.pairs == "other" and data.n_fit < 2:
+    if c.adapts and c.adapt.pairs == "other" and data.n_fit < 2:
         raise InputError(
             f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
             "ones: expected at least 3 normal pictures in all, --config.adapt.pairs=self or --config.adapt.epochs=0"
