@@ -68,6 +68,11 @@ def _idle(c: DDADSettings) -> list[str]:
     others = c.adapt.pairs == "other" and c.adapts, "--config.adapt.pairs=other"
     needs = {
         "model.sigma_data": (c.model.predict == "edm", "--config.model.predict=edm"),
+        "model.predict": (c.model.prior == "none", "--config.model.prior=none"),
+        **{
+            f"model.{name}": (c.model.prior == "gaussian", "--config.model.prior=gaussian")
+            for name in ("rank", "share")
+        },
         "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
         "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
         "synthetic_defects": chosen,

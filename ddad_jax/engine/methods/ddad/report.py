@@ -50,9 +50,12 @@ def network_notes(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: 
     scoring = UNREDRAWN.get(row.get("scoring", "reconstruction"))
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
     learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
+    gaussian, unet = "a Gaussian of the training pictures, which is exact", f"U-Net of base width {c.model.base}"
     predictor = (
-        f"Noise predictor: U-Net of base width {c.model.base}, trained {row['train_steps']} steps, each picture "
-        f"about {_seen(c, data, row):.3g} times."
+        f"Noise predictor: {unet}{f' on top of {gaussian}' if c.model.prior == 'gaussian' else ''}, trained "
+        f"{row['train_steps']} steps, each picture about {_seen(c, data, row):.3g} times."
+        if c.train.steps
+        else f"Noise predictor: {gaussian}; nothing was trained."
     )
     if scoring:
         return [f"{predictor} {scoring.format(**row)}"]
@@ -79,7 +82,7 @@ def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: Mappi
             "An earlier version chose the extractor's epoch by all held-out pictures, those that give the threshold "
             "among them, so the bound on false alarms is not exact. A new workdir keeps them apart."
         )
-    if seen >= ENOUGH:
+    if seen >= ENOUGH or not c.train.steps:
         return said
     return [
         *said,

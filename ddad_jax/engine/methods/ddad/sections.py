@@ -32,6 +32,7 @@ from ddad_jax.engine.settings.setting import (
     tuple_of,
     whole_number,
 )
+from ddad_jax.gaussian_prior import RANK, SHARE
 from ddad_jax.points import MODELS, OPTIMISED, SCORINGS
 from ddad_jax.sampler import STARTS
 from ddad_jax.solvers import SOLVERS
@@ -85,6 +86,13 @@ class ModelSettings(Section):
         '| "x0": for small networks and short trainings; "v"; "edm": preconditioned; published eps',
     )  # fmt: skip
     sigma_data: float = setting(0.5, above(0, 100), "standard deviation of pictures, for predict = edm")
+    prior: str = setting(
+        "none", one_of("none", "gaussian"),
+        "| gaussian: the network adds to what a Gaussian of the training pictures predicts, and with train.steps = 0 "
+        "that predicts alone; published none",
+    )  # fmt: skip
+    rank: int = setting(RANK, whole_number(1, 2**12), "directions in which that Gaussian has a variance of their own")
+    share: float = setting(SHARE, above(0, 1e3), "of its mean variance, added to every variance")
     groups: int = setting(
         32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
     )
@@ -113,6 +121,7 @@ class TrainingSettings(Section):
 class TrainSettings(TrainingSettings):
     """The training of the noise predictor."""
 
+    steps: int = setting(20_000, none_or_more("the Gaussian of model.prior alone"), "batches")
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
     t_max: int = setting(1000, whole_number(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
     error: str = setting(
