@@ -75,7 +75,7 @@ def feature_distance(
 
     Args:
       distances: what ``feature_distances`` returned.
-      layers: the set J; the paper uses layer2 and layer3.
+      layers: the set J; the paper uses layer2 and layer3. Of none D_f is 0, [1, size, size].
       upsampling: one of UPSAMPLING. Deviation: "half_pixel", so that a patch of a stride stays where its pixels are;
         published "align_corners", which moves those at the border outwards by up to half a stride.
 
@@ -91,5 +91,7 @@ def feature_distance(
     """
     if upsampling not in UPSAMPLING:
         raise InputError(f"upsampling = {upsampling!r}: expected {' or '.join(UPSAMPLING)}")
+    if not layers:
+        return jnp.zeros((1, size, size))
     enlarged = UPSAMPLING[upsampling]
     return jnp.stack([enlarged(distances[layer][..., None], size)[..., 0] for layer in layers]).sum(0)

@@ -20,8 +20,19 @@ MODELS = ("teacher", "student")
 """The noise predictor as it was trained, and the one distilled from it for one call or two (``distilled``)."""
 
 
+SCORINGS = ("reconstruction", "inversion", "resilience")
+"""What is measured of a picture: its distance from its reconstruction; the length of the noise that it is led to
+(``inversion.inverted``); how much of a little noise the network does not see in it (``resilience.resilience``)."""
+
+OF_RECONSTRUCTIONS: Mapping[str, Any] = {
+    "w": 0.0, "eta": 0.0, "solver": "ddim", "start_noise": 0.0, "fade": 1.0, "blend_max": 0.0, "rise": 0.0, "reuse": 1,
+    "mask_before": False, "start": "noise", "blend_low": 0, "blend_high": T - 1, "last_blend": 0.0, "total_blend": 0.0,
+}  # fmt: skip
+"""What a reconstruction alone looks at, and the values that points without one have there."""
+
+
 class ReconPoint(NamedTuple):
-    """What decides a reconstruction.
+    """What decides a reconstruction, or what is measured in the place of one.
 
     w >= 0; t_prime 1..999; steps 1..t_prime; eta 0..1; grid a name of ``timesteps.GRIDS`` or "optimised"; seed of
     the noise (points of equal seed share each image's noise); solver a name of ``solvers.SOLVERS``; start_noise >= 0,
@@ -34,7 +45,8 @@ class ReconPoint(NamedTuple):
     seed draws + 0 .. draws - 1, each reconstructed by itself. blend_low, blend_high: times from which to which the
     blend acts (``conditioning.conditioned``). last_blend >= 0: above 0, w is such that the blend at the last visited
     time is this, whatever the number of steps; total_blend in [0, 1): the same of all steps together (``held_w``). 0: w
-    as it is.
+    as it is. scoring: one of SCORINGS; an inversion visits the times of the grid backwards, from its earliest to
+    t_prime; resilience is measured at t_prime, with each of the draws and its negative.
     """
 
     w: float
@@ -57,10 +69,28 @@ class ReconPoint(NamedTuple):
     blend_high: int = T - 1
     last_blend: float = 0.0
     total_blend: float = 0.0
+    scoring: str = "reconstruction"
+
+    @property
+    def reconstructs(self) -> bool:
+        return self.scoring == "reconstruction"
+
+    @property
+    def random(self) -> bool:
+        """Whether another seed is another result."""
+        return self.scoring == "resilience" or (self.reconstructs and not (self.eta == 0 and self.start_noise == 0))
+
+    def scored_by(self, score: "ScorePoint") -> "ScorePoint":
+        """``score``, or where nothing is reconstructed the one that stands for all with its blur, spread and mask."""
+        if self.reconstructs:
+            return score
+        return score._replace(v=1.0, layers=(), feature_weight=0.0, upsampling="half_pixel")
 
     @property
     def calls(self) -> int:
         """Of the network, for one image, first pass, inversion and all draws included."""
+        if not self.reconstructs:
+            return self.steps if self.scoring == "inversion" else 2 * self.draws
         inversion = self.steps if self.start == "inversion" else 0
         return self.draws * (self.steps * SOLVERS[self.solver].calls + inversion) + (self.rise > 0)
 
@@ -74,10 +104,10 @@ class ReconPoint(NamedTuple):
 
 
 class ScorePoint(NamedTuple):
-    """What decides a score, given the distances. v >= 0; layers of the backbone; sigma in pixels; standardise:
-    by each pixel's normal spread (``score.standardise``); mask_after: what the view's mask leaves out is silenced in
-    the map (``vision.view_mask.silenced``); feature_weight >= 0: of the feature term, 0 leaves pixels alone
-    (``score.combine``); upsampling: of feature distances, a name of ``distance.UPSAMPLING``."""
+    """What decides a score, given the distances. v >= 0; layers of the backbone, none where nothing is reconstructed;
+    sigma in pixels; standardise: by each pixel's normal spread (``score.standardise``); mask_after: what the view's
+    mask leaves out is silenced in the map (``vision.view_mask.silenced``); feature_weight >= 0: of the feature term, 0
+    leaves pixels alone (``score.combine``); upsampling: of feature distances, a name of ``distance.UPSAMPLING``."""
 
     v: float
     layers: tuple[str, ...]
@@ -110,12 +140,14 @@ def recon_grid(
     blend_high: Sequence[int] = (T - 1,),
     last_blend: Sequence[float] = (0.0,),
     total_blend: Sequence[float] = (0.0,),
+    scoring: Sequence[str] = ("reconstruction",),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
     which learnt from a teacher without, and reuses nothing. Where nothing is random (eta = 0, start_noise = 0) the
     first seed stands for all of them, and one draw, too. From an inversion nothing is random but eta, and start_noise
-    is 0. Where last_blend or total_blend is above 0 it decides w.
+    is 0. Where last_blend or total_blend is above 0 it decides w. Without a reconstruction what it alone looks at is as
+    OF_RECONSTRUCTIONS says; resilience has no steps and no grid, and an inversion no noise.
 
     Raises:
       InputError: a value out of range or not a number, an unknown name, or an empty list.
@@ -129,7 +161,7 @@ def recon_grid(
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
         "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
         "mask_before": mask_before, "start": start, "draws": draws, "blend_low": blend_low, "blend_high": blend_high,
-        "last_blend": last_blend, "total_blend": total_blend,
+        "last_blend": last_blend, "total_blend": total_blend, "scoring": scoring,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):
@@ -139,6 +171,7 @@ def recon_grid(
         ("solver", solver, SOLVERS),
         ("model", model, MODELS),
         ("start", start, STARTS),
+        ("scoring", scoring, SCORINGS),
     ):
         for value in values:
             if value not in table:
@@ -171,13 +204,17 @@ def recon_grid(
     points = []
     for values in itertools.product(*axes.values()):
         at = dict(zip(axes, values, strict=True))
+        if at["scoring"] != "reconstruction":
+            at.update(OF_RECONSTRUCTIONS)
+        if at["scoring"] == "resilience":
+            at.update(steps=1, grid="trailing")
         if not SOLVERS[at["solver"]].stochastic or at["model"] == "student":
             at["eta"] = 0.0
         if at["model"] == "student":
             at.update(start="noise", blend_low=0, blend_high=T - 1, last_blend=0.0, total_blend=0.0)
         if at["start"] == "inversion":
             at["start_noise"] = 0.0
-        if at["eta"] == 0 and at["start_noise"] == 0:
+        if at["eta"] == 0 and at["start_noise"] == 0 and at["scoring"] != "resilience":
             at.update(seed=seed[0], draws=1)
         if at["last_blend"] or at["total_blend"]:
             at["w"] = held_w(at)
@@ -187,6 +224,16 @@ def recon_grid(
         points.append(ReconPoint(**{name: kinds[name](at[name]) for name in ReconPoint._fields}))
     points = list(dict.fromkeys(points))
     for point in points:
+        if point.model == "student" and not point.reconstructs:
+            raise InputError(
+                f"scoring = {point.scoring} with model = student: a student redraws pictures and predicts no noise at "
+                "other times; expected model = teacher, or scoring = reconstruction"
+            )
+        if point.scoring == "inversion" and point.grid == OPTIMISED:
+            raise InputError(
+                "scoring = inversion with grid = optimised: that grid is found for reconstructions; expected another "
+                "grid, such as trailing"
+            )
         if point.rise and point.grid == "reference":
             raise InputError(
                 f"rise = {point.rise:g} with grid = reference: that grid needs a T' divisible by the steps, and every "

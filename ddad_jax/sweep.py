@@ -23,8 +23,10 @@ from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
+from ddad_jax.inversion import inverted, norms
 from ddad_jax.mesh import copied, everywhere, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.points import GridKey, ReconPoint, time_grid
+from ddad_jax.resilience import resilience
 from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
@@ -38,7 +40,8 @@ from ddad_jax.vision.view_mask import masked
 class Distances(NamedTuple):
     """Of n images at one grid point, host arrays, or ``Spilled`` ones. x0: float16 [n, h, w, c], of the images asked
     for alone, or None. pixel: [n, h, w]. features: layer -> [n, h_j, w_j]. seconds: [n], of each image's share of its
-    chunk, compilation apart."""
+    chunk, compilation apart. Where nothing is reconstructed pixel is what is measured of each pixel in the place of a
+    distance, x0 is None and features is empty."""
 
     x0: np.ndarray | None
     pixel: np.ndarray
@@ -118,7 +121,8 @@ def pair_keys(seed: Array, image_seed: Array) -> Array:
 
 
 class PairProgram:
-    """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape.
+    """One chunk of pairs -> (x0 [p, h, w, c], D_p [p, h, w], {layer: [p, h_j, w_j]}), compiled once a shape; where
+    nothing is reconstructed (None, what is measured of each pixel [p, h, w], {}), and no feature network runs.
 
     Args:
       networks: weights -> (the noise predictor, or what ``reconstruct`` takes for it, the feature extractor); with
@@ -137,8 +141,8 @@ class PairProgram:
       networks: as given.
       redrawn: (weights, pairs, solver, reuse, start, by) -> what ``by``, called as ``reconstruct``, makes of the pairs'
         y with the noise of their seeds.
-      function: (weights, pairs, solver, reuse, start, draws) -> the same, not compiled: for a program that goes on from
-        there. x0 is that of the first draw.
+      function: (weights, pairs, solver, reuse, start, draws, scoring) -> the same, not compiled: for a program that
+        goes on from there. x0 is that of the first draw.
       compilations: how many shapes have been compiled; one for each ``program_key`` and number of pairs.
     """
 
@@ -175,18 +179,30 @@ class PairProgram:
             )
 
         def program(
-            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1
-        ) -> tuple[Array, Array, dict[str, Array]]:
-            if pairs.features is None:
+            weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1,
+            scoring: str = "reconstruction",
+        ) -> tuple[Array | None, Array, dict[str, Array]]:  # fmt: skip
+            if scoring == "reconstruction" and pairs.features is None:
                 pairs = pairs._replace(features=features_of(weights, pairs.images, pairs.watched))
+
+            def measured(pairs: PairInput) -> tuple[Array | None, Array, dict[str, Array]]:
+                if scoring == "reconstruction":
+                    return drawn(weights, pairs, solver, reuse, start)
+                return None, unredrawn(weights, pairs, scoring), {}
+
             if draws == 1:
-                return drawn(weights, pairs, solver, reuse, start)
+                return measured(pairs)
             seeds = (pairs.seed * np.uint32(draws))[None] + jnp.arange(draws, dtype=jnp.uint32)[:, None]
-            x0, *distances = jax.lax.map(
-                lambda seed: drawn(weights, pairs._replace(seed=seed), solver, reuse, start), seeds
-            )
+            x0, *distances = jax.lax.map(lambda seed: measured(pairs._replace(seed=seed)), seeds)
             pixel, layers = jax.tree.map(lambda each: each.mean(0), distances)
-            return x0[0], pixel, layers
+            return jax.tree.map(lambda each: each[0], x0), pixel, layers
+
+        def unredrawn(weights: Any, pairs: PairInput, scoring: str) -> Array:
+            y, network = to_float(pairs.images), reusing(networks(weights)[0], 1)
+            if scoring == "inversion":
+                return norms(inverted(network, y, pairs.grid, alpha_bar=alpha_bar).latent)
+            noise = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])(jnp.asarray(0))
+            return resilience(network, y, pairs.grid.t[0], noise[None], alpha_bar=alpha_bar, antithetic=True)
 
         def drawn(
             weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
@@ -216,7 +232,7 @@ class PairProgram:
             return jax.tree.map(put, room, features_of(weights, *seen))
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
-        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws"))
+        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws", "scoring"))
         on_all: dict[str, Any] = {"out_shardings": everywhere(mesh)} if mesh else {}
         self._room = jax.jit(room, static_argnames="rows", **on_all)
         self._filled = jit_rows(filled, mesh, gathered=True, donate_argnums=1)
@@ -265,12 +281,13 @@ class PairProgram:
         return pairs._replace(features=self._taken(features, shard_rows(at.astype(np.int32), self.mesh)))
 
     def compiled(
-        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1
-    ) -> Callable[[PairInput], tuple[Array, Array, dict[str, Array]]]:
+        self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1,
+        scoring: str = "reconstruction",
+    ) -> Callable[[PairInput], tuple[Array | None, Array, dict[str, Array]]]:  # fmt: skip
         """The program for the shapes of placed ``pairs``, a name of ``SOLVERS``, ``reuse.reusing``'s ``every``, one of
-        ``sampler.STARTS`` and a number of draws, compiled if it was not before."""
+        ``sampler.STARTS``, a number of draws and one of ``points.SCORINGS``, compiled if it was not before."""
         grid = pairs.grid.t.shape, pairs.grid.t.dtype
-        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws}
+        how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws, "scoring": scoring}
         shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None, pairs.features is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, **how).compile()
@@ -397,15 +414,16 @@ def sweep_pieces(
             asked = int(_asked(keep_x0, point, len(images))[begin : begin + ready].sum())
             joined, none = _joined(parts), not _asked(keep_x0, point, len(images)).any()
             yield point, slice(begin, begin + ready), _rows(joined, slice(0, ready), slice(0, asked), none)
-            parts = [_rows(joined, slice(ready, None), slice(asked, None))]
             held, given_away = held - ready, given_away + ready
+            # None at the end of a compilation: those of the next may have another structure.
+            parts = [_rows(joined, slice(ready, None), slice(asked, None))] if held else []
 
 
 class _Begun(NamedTuple):
     """A chunk that was given to the devices. results: of ``PairProgram``, padding behind the first ``valid`` pairs;
     asked: bool [valid], whose reconstruction is wanted; at: when it was given."""
 
-    results: tuple[Array, Array, dict[str, Array]]
+    results: tuple[Array | None, Array, dict[str, Array]]
     valid: int
     asked: np.ndarray
     at: float
@@ -436,7 +454,8 @@ def _begun(
         asked = np.concatenate([_asked(keep_x0, p, n) for p in todo])
         if before:
             require_mask(watched)
-        if shared and before not in features:
+        needed = shared and todo[0].reconstructs
+        if needed and before not in features:
             # Of one kind at a time: points that mask before are another compilation, and lie together.
             features = {before: program.features(images, watched if before else None, batch=chunk)}
         for first in range(0, len(asked), chunk):
@@ -446,7 +465,7 @@ def _begun(
             seen = watched[of_image] if watched is not None else None
             given = pair_input([todo[i] for i in of_point], own_grids, images[of_image], seeds[of_image], seen)
             pairs = program.place(given)
-            if shared:
+            if needed:
                 pairs = program.with_features(pairs, features[before], of_image)
             run = program.compiled(pairs, **how)
             at, valid = timer(), min(chunk, len(asked) - first)
@@ -466,8 +485,8 @@ def _looked_ahead(chunks: Iterator[_Begun], ahead: int) -> Iterator[_Begun]:
 def _read(begun: _Begun, free_since: float, timer: Callable[[], float]) -> tuple[Distances, float]:
     """The results on the host, and when the devices had ended; free_since: the same of the chunk before."""
     (x0, pixel, layers), valid = begun.results, begun.valid
-    kept = np.empty((0, *x0.shape[1:]), np.float16)
-    if begun.asked.any():
+    kept = None if x0 is None else np.empty((0, *x0.shape[1:]), np.float16)
+    if x0 is not None and begun.asked.any():
         kept = np.asarray(x0.astype(jnp.float16))[:valid][begun.asked]
     distances = np.asarray(pixel)[:valid], {name: np.asarray(d)[:valid] for name, d in layers.items()}
     ended = timer()
@@ -488,7 +507,7 @@ def program_key(point: ReconPoint) -> tuple[Any, ...]:
 
 def way_of(point: ReconPoint) -> dict[str, Any]:
     """Of a point, what ``PairProgram.function`` and ``compiled`` take."""
-    return {"solver": point.solver, "reuse": point.reuse, "start": point.start, "draws": point.draws}
+    return {name: getattr(point, name) for name in ("solver", "reuse", "start", "draws", "scoring")}
 
 
 def compiled_alike(points: Iterable[ReconPoint]) -> Iterator[list[ReconPoint]]:
@@ -575,5 +594,5 @@ def _maps(
 def _blurred(
     pixel: Array, features: dict[str, Array], *, layers: tuple[str, ...], size: int, sigma: float, upsampling: str
 ) -> tuple[Array, Array]:
-    d_f = feature_distance(features, layers, size, upsampling=upsampling)
+    d_f = jnp.broadcast_to(feature_distance(features, layers, size, upsampling=upsampling), pixel.shape)
     return gaussian_blur(pixel, sigma), gaussian_blur(d_f, sigma)

@@ -83,7 +83,7 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.adapt.update(batch_norm="train", patience=0, choose="last", pairs="other", least_share=0.0)
     c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
     c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False, start="noise", draws=1)
-    c.sample.update(blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
+    c.sample.update(scoring="reconstruction", blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
     c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
     c.score.update(feature_weight=1.0, upsampling="align_corners")
 

@@ -134,7 +134,7 @@ def plan_figures(p: Prospect) -> dict[str, Any]:
         "pictures": p.have._asdict(),
         "reconstruction_points": len(p.todo.costly),
         "score_points": len(p.todo.cheap),
-        "rows": len(p.todo.costly) * len(p.todo.cheap),
+        "rows": len(p.todo.points),
         "reconstructions": len(p.todo.costly) * p.have.reconstructed,
         "work": [work._asdict() for work in works(p.c, p.have, p.todo, p.stages)],
         "device": p.found.device if p.found else None,

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from ddad_jax.errors import InputError
-from ddad_jax.points import blend_at_end, blend_in_total, recon_grid, time_grid
+from ddad_jax.points import ScorePoint, blend_at_end, blend_in_total, recon_grid, time_grid
 
 GOOD: dict[str, Any] = {
     "w": (3.0,),
@@ -50,6 +50,9 @@ GOOD: dict[str, Any] = {
         ({"draws": (0,)}, "draws = 0: expected a whole number"),
         ({"start": ("clean",)}, "start = 'clean'.*inversion, noise"),
         ({"start": ("inversion",), "grid": ("optimised",)}, "start = inversion with grid = optimised"),
+        ({"scoring": ("norm",)}, "scoring = 'norm'.*inversion, reconstruction, resilience"),
+        ({"scoring": ("inversion",), "model": ("student",)}, "scoring = inversion with model = student"),
+        ({"scoring": ("inversion",), "grid": ("optimised",)}, "scoring = inversion with grid = optimised"),
         ({"blend_low": (1000,)}, "blend_low = 1000: expected a time from 0 to 999"),
         ({"blend_low": (300,), "blend_high": (200,)}, "blend_low = 300 with blend_high = 200"),
         ({"last_blend": (-0.1,)}, "last_blend = -0.1"),
@@ -147,3 +150,25 @@ def test_features_are_reused_for_no_more_steps_than_there_are_and_by_no_student(
 def test_reuse_makes_calls_cheaper_and_not_fewer() -> None:
     points = recon_grid(**{**GOOD, "eta": (0.0,), "solver": ("ddim", "heun"), "reuse": (1, 3)})
     assert [(p.calls, p.whole_calls) for p in points] == [(10, 10), (10, 4), (20, 20), (20, 4)]
+
+
+def test_without_a_reconstruction_what_it_alone_looks_at_makes_no_further_points() -> None:
+    tried = {**GOOD, "w": (0.0, 3.0), "eta": (0.0, 1.0), "steps": (1, 3), "seed": (0, 1), "draws": (1, 2)}
+    inverted = recon_grid(**tried, scoring=("inversion",), rise=(0.5,))
+    assert [(p.steps, p.seed, p.draws, p.random, p.calls) for p in inverted] == [
+        (1, 0, 1, False, 1),
+        (3, 0, 1, False, 3),
+    ]
+    resilient = recon_grid(**tried, scoring=("resilience",))
+    asked = [(p.seed, p.draws, p.random, p.calls) for p in resilient]
+    assert asked == [(0, 1, True, 2), (0, 2, True, 4), (1, 1, True, 2), (1, 2, True, 4)]
+    assert {(p.w, p.eta, p.rise, p.grid) for p in (*inverted, *resilient)} == {(0.0, 0.0, 0.0, "trailing")}
+
+
+def test_scores_that_look_at_no_features_are_one_for_all_weights_and_layers() -> None:
+    scores = [ScorePoint(v, layers, 2.0, True) for v in (0.0, 3.0) for layers in (("layer1",), ("layer2", "layer3"))]
+    redrawn, inverted = recon_grid(**GOOD, scoring=("reconstruction", "inversion"))
+    assert [redrawn.scored_by(score) for score in scores] == scores
+    (one,) = {inverted.scored_by(score) for score in scores}
+    assert (one.v, one.layers, one.feature_weight, one.sigma, one.standardise) == (1.0, (), 0.0, 2.0, True)
+    assert inverted.scored_by(one) == one

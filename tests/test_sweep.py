@@ -18,7 +18,9 @@ from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
+from ddad_jax.inversion import inverted, norms
 from ddad_jax.points import ReconPoint, recon_grid, time_grid
+from ddad_jax.resilience import resilience
 from ddad_jax.reuse import Layered, reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
@@ -26,7 +28,7 @@ from ddad_jax.score import anomaly_map, combine
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.spilled import Spilled
 from ddad_jax.sweep import Distances, PairProgram, blurred, program_key, sweep_distances, sweep_pieces
-from ddad_jax.timesteps import TimeGrid
+from ddad_jax.timesteps import TimeGrid, trailing
 from ddad_jax.types import Array
 from ddad_jax.vision.tiles import stitch, tiling
 
@@ -425,3 +427,30 @@ def test_maps_of_tiles_are_put_together_picture_by_picture() -> None:
     np.testing.assert_array_equal(second, (whole_p[1:2], whole_f[1:2]))
     np.testing.assert_allclose(blurred(found, LAYERS, 1.0, rows=slice(2, 5))[1], tiles_f[2:5], rtol=1e-6)
     assert blurred(found, LAYERS, 1.0, rows=slice(0, 0))[0].shape == (0, SIZE, SIZE)
+
+
+def test_scores_without_a_reconstruction_are_each_picture_s_own_and_run_no_feature_network() -> None:
+    def blind(x: Array) -> dict[str, Array]:
+        raise AssertionError("features are not looked at")
+
+    how: dict[str, Any] = {"w": (1.0,), "eta": (0.0,), "grid": ("trailing",)}
+    points = recon_grid(**how, scoring=("inversion",), t_prime=(90, 250), steps=(3,), seed=(0,))
+    points += recon_grid(**how, scoring=("resilience",), t_prime=(5, 20), steps=(1,), seed=(4,), draws=(2,))
+    images, own = pictures(3), PairProgram(lambda _: (LAYERED, blind), None, alpha_bar=ALPHA_BAR)
+    found = dict(sweep_distances(own, images, points, chunk=2, keep_x0=True, timer=itertools.count().__next__))
+    assert list(found) == points and own.compilations == 2  # T' is traced
+    seeds = [[jax.random.fold_in(jax.random.key(8 + i), image_seed(image)) for image in images] for i in range(2)]
+    y, keys = to_float(images), jnp.stack([jnp.stack(of_draw) for of_draw in seeds])
+    noise = jnp.stack([noise_of(of_draw, y.shape[1:])(jnp.asarray(0)) for of_draw in keys])
+
+    @jax.jit
+    def directly(grid: TimeGrid) -> tuple[Array, Array]:
+        latent = inverted(eps_fn, y, grid, alpha_bar=ALPHA_BAR).latent
+        return norms(latent), resilience(eps_fn, y, grid.start, noise, alpha_bar=ALPHA_BAR, antithetic=True)
+
+    for point, distances in found.items():
+        assert distances.x0 is None and distances.features == {}
+        expected = directly(trailing(point.t_prime, 3))[point.scoring == "resilience"]
+        np.testing.assert_allclose(distances.pixel, expected, rtol=2e-4, atol=1e-5)
+        d_p, d_f = blurred(distances, (), 1.0)
+        assert not d_f.any() and d_p.shape == d_f.shape == distances.pixel.shape

@@ -62,6 +62,7 @@ def get_config(studied: str = "demo") -> ConfigDict:
         # divide: --config.sweep.parts.ddim.grid='("reference",)' --config.sweep.parts.ddim.steps='(1,2,5,10)'.
         c.sample.update(steps=10, eta=1.0, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0, rise=0.0, reuse=1)
         c.sample.update(start="noise", draws=1, blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
+        c.sample.scoring = "reconstruction"
         for name in c.sweep:
             if name not in ("parts", "seed"):
                 c.sweep[name] = ()

@@ -10,6 +10,9 @@ alone beside it. One method alone: ``folder.py:feature_ddad``, ``folder.py:patch
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
 ``folder.py:gpu`` takes the papers' size (256 px, DDAD-S).
 
+``folder.py:gaussian`` is DDAD in pixels without a network: a Gaussian of the training pictures predicts the noise, and
+``folder.py:ddad --config.model.prior=gaussian`` trains a network that adds to it.
+
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 """
@@ -36,8 +39,8 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
         c = base(size)
         c.sweep.update(SWEPT[size])
         return reference(c) if option else c
-    if argument not in ("ddad", "gpu"):
-        names = ["ddad", "gpu", *SWEPT, *(f"{method},reference" for method in PUBLISHED)]
+    if argument not in ("ddad", "gaussian", "gpu"):
+        names = ["ddad", "gaussian", "gpu", *SWEPT, *(f"{method},reference" for method in PUBLISHED)]
         raise InputError(f"folder.py:{argument}: expected folder.py or {', '.join(f'folder.py:{n}' for n in names)}")
     c = base()
     with c.unlocked():
@@ -60,4 +63,7 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
         c.student.update(w=(0.0, 3.0), t_prime=(150, 500), teacher_steps=10, start_noise=0.0)
         c.student.update(batch_size=8, learning_rate=5e-4, max_minutes=8.0)
         c.sample.origin = "fixed in the config, whose few values were settled on cookies and simulated cans"
+        if size == "gaussian":
+            c.data.size = 128
+            c.model.prior, c.train.steps = "gaussian", 0
     return c

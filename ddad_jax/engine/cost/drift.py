@@ -161,7 +161,7 @@ def read_finished_run(c: DDADSettings, workdir: Path) -> tuple[DDADSettings, Fin
       InputError: naming what the workdir lacks, or what it was made with instead.
     """
     needed = ["config.json", "train", "results.jsonl", "selected.npz", "calibration.json"]
-    needed += ["adapt/chosen.json"] if c.adapt.epochs else []
+    needed += ["adapt/chosen.json"] if c.adapts else []
     mend = "expected a finished run: python -m experiments.evaluate with the same --config and --workdir makes it one"
     for name in needed:
         if not (workdir / name).exists():

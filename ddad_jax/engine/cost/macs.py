@@ -17,7 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from ddad_jax.detector import Detection, Detector, detection
 from ddad_jax.distance import feature_distance
 from ddad_jax.engine.methods.ddad.sections import ModelSettings
-from ddad_jax.sweep import PairInput
+from ddad_jax.sweep import PairInput, way_of
 from ddad_jax.types import Array
 from ddad_jax.unet import CHANNEL_MULT
 
@@ -51,7 +51,7 @@ def of_detector(detector: Detector, pairs: PairInput) -> Counter[str]:
     program, point, score = detector.program, detector.point, detector.score
 
     def detect(weights: Any, pairs: PairInput) -> Detection:
-        _, pixel, layers = program.function(weights, pairs, point.solver, start=point.start, draws=point.draws)
+        _, pixel, layers = program.function(weights, pairs, **way_of(point._replace(reuse=1)))
         d_f = feature_distance(layers, score.layers, pixel.shape[1], upsampling=score.upsampling)
         return detection(pixel, d_f, detector.constants, score=score, crop=detector.crop)
 

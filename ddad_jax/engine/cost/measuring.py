@@ -31,7 +31,7 @@ from ddad_jax.engine.sweep.judge import metrics_of, truth_of
 from ddad_jax.image import resize
 from ddad_jax.points import ReconPoint, ScorePoint, time_grid
 from ddad_jax.reuse import reusing
-from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances
+from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances, way_of
 from ddad_jax.weights import random_backbone
 
 PIXELS = 2**25
@@ -58,7 +58,7 @@ def compiled_here(c: DDADSettings, devices: int) -> OnePoint:
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     placed = program.place(pair_input([point] * pairs, [time_grid(point)] * pairs, images, seeds))
     started = time.perf_counter()
-    compiled: Any = program.compiled(placed, point.solver, start=point.start, draws=point.draws)
+    compiled: Any = program.compiled(placed, **way_of(point))
     spent = time.perf_counter() - started
     return OnePoint(program, point, images, spent, of_compiled(compiled.func, program.weights, pairs))
 

@@ -14,7 +14,7 @@ from ddad_jax.engine.methods.ddad.evidence import teachers_of
 from ddad_jax.engine.methods.ddad.extractor import LOOKED_AT
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
-from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
+from ddad_jax.engine.methods.ddad.points import adaptation_point, redrawn_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
 from ddad_jax.engine.methods.point import Plan
 from ddad_jax.engine.sweep.shards import dealt
@@ -101,7 +101,7 @@ def training(s: TrainSettings, have: PictureCounts, devices: int = 1) -> Work:
 def adaptation(c: DDADSettings, have: PictureCounts) -> Work:
     """Every epoch; early stopping (``adapt.patience``) can only make it shorter."""
     a = c.adapt
-    if not a.epochs:
+    if not c.adapts:
         return Work("adaptation")
     if a.pairs == "self":
         targets = self_pairs(have.fit, a.batch_size, epoch=1, seed=c.seed)
@@ -117,7 +117,7 @@ def adaptation(c: DDADSettings, have: PictureCounts) -> Work:
     if a.choose == "synthetic":
         scale = tuning_size(have.calibration, c.data.tuning) or have.calibration
         painted = scale + (have.synthetic or _synthetic(c, scale, have.fit))
-        judge = config_point(c)[0]
+        judge = redrawn_point(c)[0]
         calls = judge._replace(rise=0.0).calls
         more = painted * calls, 2 * painted * (a.epochs + 1)
         work = work._replace(unet=work.unet + more[0], feature=work.feature + more[1], programs=5)
@@ -177,16 +177,16 @@ def sweep(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int = 1) ->
     runs.append(_reconstructions(firsts, n, chunk))
     programs = set().union(*(_programs(model, own) for model, own in models.items()), _programs("teacher", firsts))
     if c.teacher:
-        fine = sorted({q for p in todo.costly for q in teachers_of(p, c.teacher)}, key=lambda p: p.steps)
+        redrawn = [p for p in todo.costly if p.reconstructs]
+        fine = sorted({q for p in redrawn for q in teachers_of(p, c.teacher)}, key=lambda p: p.steps)
         runs.append(_reconstructions(fine, len(spread(have.test, c.teacher_images)), chunk))
         programs |= _programs("teacher", fine)
-    rows, sides = len(todo.costly) * len(todo.cheap), len({(s.layers, s.sigma) for s in todo.cheap})
+    rows, sides = len(todo.points), len({(p.costly, p.cheap.layers, p.cheap.sigma) for p in todo.points})
     again = int(todo.selected is None)
     # The point that was chosen is reconstructed once more, for the report; which one is not known, so the dearest.
     runs.append(_reconstructions(sorted(todo.costly, key=lambda p: -p.calls)[:again], n, chunk))
     sums = {name: sum(getattr(run, name) for run in runs) for name in ("unet", "shallow", "pairs")}
-    sides = len(todo.costly) * sides + again
-    return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides, cut=devices)
+    return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides + again, cut=devices)
 
 
 def shards(c: DDADSettings, have: PictureCounts, todo: Plan, number: int) -> list[Plan]:

@@ -15,11 +15,12 @@ from ddad_jax.engine.figures.parts import BLUE, GREEN, GREY, NAMES, ORANGE, endi
 from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
-    "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max",
+    "scoring", "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max",
     "last_blend", "total_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse",
     "v", "feature_weight", "layers", "sigma", "standardise", "upsampling",
 )  # fmt: skip
 TITLES = {
+    "scoring": "what is measured",
     "w": "w, strength of conditioning",
     "t_prime": "T', start of the reverse process",
     "steps": "number of steps",

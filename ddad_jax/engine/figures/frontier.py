@@ -17,7 +17,7 @@ from ddad_jax.solvers import SOLVERS
 
 WAY = (
     "model", "solver", "grid", "eta", "start", "start_noise", "fade", "blend_max", "blend_low", "blend_high", "draws",
-    "rise", "reuse",
+    "rise", "reuse", "scoring",
 )  # fmt: skip
 """The settings that make a way to sample; steps move along its line."""
 KEPT = ("t_prime", "last_blend", "total_blend", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
@@ -90,7 +90,7 @@ def _named(row: Row, varied: Sequence[str]) -> str:
             said.append("student" if value == "student" else "")
         elif name == "start":
             said.append("" if value in (None, "noise") else str(value))
-        elif name in ("solver", "grid"):
+        elif name in ("solver", "grid", "scoring"):
             said.append(str(value))
         elif name == "eta":
             said.append(f"η {value:g}" if SOLVERS[row["solver"]].stochastic and row.get("model") != "student" else "")

@@ -12,7 +12,8 @@ Own = Any
 
 Costly = Any
 """A NamedTuple of plain values, hashable, with ``seed``. ``mask_before``, where it has that: what the view's mask
-leaves out is put out of sight before anything is measured."""
+leaves out is put out of sight before anything is measured. ``scored_by``, where it has that: the cheap point that
+stands for another one at it, as some of its settings decide nothing there."""
 
 
 Cheap = Any
@@ -43,6 +44,16 @@ class Plan(NamedTuple):
     costly: list[Costly]
     cheap: list[Cheap]
     selected: Point | None
+
+    def cheap_at(self, costly: Costly) -> list[Cheap]:
+        """Those that tell maps of a costly point from each other."""
+        stands = getattr(costly, "scored_by", None)
+        return list(dict.fromkeys(map(stands, self.cheap))) if stands else self.cheap
+
+    @property
+    def points(self) -> list[Point]:
+        """All of them, each a row."""
+        return [Point(costly, cheap) for costly in self.costly for cheap in self.cheap_at(costly)]
 
 
 class SearchableSetting(NamedTuple):

@@ -1,6 +1,5 @@
 """chosen.json: the point that synthetic defects chose, kept with the model, so an evaluation need not sweep."""
 
-import itertools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +67,7 @@ def best_on_synthetic(todo: Plan, rows: list[dict[str, Any]], cost: Cost) -> tup
     first_of: dict[Costly, Costly] = {}
     columns = (*todo.costly[0]._fields, *todo.cheap[0]._fields)
     by_key = {key_of(row, columns): row for row in rows}
-    for point, score in itertools.product(todo.costly, todo.cheap):
+    for point, score in todo.points:
         row = by_key[key_of(point_settings(point, score), columns)]
         values = (row["synthetic_image_auroc"], row["synthetic_aupro_30"])
         finite = all(isinstance(v, float) and np.isfinite(v) for v in values)

@@ -1,6 +1,5 @@
 """A sweep: the points of a plan reconstructed and judged once, and their rows, whoever computed them when."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -71,10 +70,10 @@ def compute_rows(
     def tell(costly: Costly, row: Mapping[str, Any]) -> None:
         write(*row_of_sweep(row, (*columns, *made[costly]), weights))
 
-    for point, cheap in itertools.product(todo.costly, todo.cheap):
+    for point, cheap in todo.points:
         if key(point, cheap) in rows:
             tell(point, rows[key(point, cheap)])
-    missing = {p: [s for s in todo.cheap if key(p, s) not in rows] for p in todo.costly}
+    missing = {p: [s for s in todo.cheap_at(p) if key(p, s) not in rows] for p in todo.costly}
     judged = {point: made[point] for point in todo.costly if missing[point]}
     wanted = [p for p in todo.costly if missing[p] or (shown and p == shown.point.costly and not shown.is_there())]
     left = {"rows missing": sum(map(len, missing.values())), "points": len(wanted), "of them to judge": len(judged)}
@@ -94,7 +93,7 @@ def compute_rows(
         if not hosts.is_first():
             continue  # this process has measured its share, the first one scores and writes
         point = measured.costly
-        asked = [s for s in todo.cheap if s in missing[point] or Point(point, s) == todo.selected]
+        asked = [s for s in todo.cheap_at(point) if s in missing[point] or Point(point, s) == todo.selected]
         at_selected = shown.point.cheap if shown and shown.point.costly == point else None
         rowed = partial(_rowed, c, truth, measured, pictures.tiles, made[point], missing[point], at_selected)
         maps = fitted.maps(measured.evidence, asked, pictures)
@@ -107,7 +106,7 @@ def compute_rows(
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
     rows = rows if hosts.is_first() else journal.finished_rows(whole, method, made, *others, path)
-    return _marked([rows[key(p, s)] for p in todo.costly for s in todo.cheap], todo.selected)
+    return _marked([rows[key(*point)] for point in todo.points], todo.selected)
 
 
 def _rowed(

@@ -29,7 +29,7 @@ class Calls(NamedTuple):
         for point in points:
             # A fine teacher may look like a first pass: whose it is tells them apart.
             shared = {("first", first_pass(point)): self.images} if point.rise else {}
-            if self.teacher:
+            if self.teacher and point.reconstructs:
                 for fine in teachers_of(point, self.teacher):
                     shared["fine", fine] = self.compared * fine.calls
             new = sum(calls for asked, calls in shared.items() if asked not in made)

@@ -42,6 +42,10 @@ def _view(c: DDADSettings, need: Need) -> None:
 
 def _model(c: DDADSettings, need: Need) -> None:
     m, size = c.model, c.data.size
+    gaussian = m.prior == "gaussian"
+    need("train.steps", gaussian or c.train.steps > 0, "1 or more, or --config.model.prior=gaussian", ["model.prior"])
+    taught = "student" in {model for of in products(c, "model") for model in of["model"]}
+    need("model.prior", not (gaussian and taught), "none where a student is asked for", ["sample.model", "sweep.model"])
     need("model.patch", size % m.patch == 0, f"a divisor of data.size = {size}", ["data.size"])
     inner = size // m.patch
     if not m.channel_mult:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainingSettings
 from ddad_jax.engine.settings.need import without_effect
+from ddad_jax.points import OF_RECONSTRUCTIONS
 from ddad_jax.unet import CHANNEL_MULT
 
 
@@ -64,16 +65,43 @@ def _layers(c: DDADSettings) -> list[str]:
 def _idle(c: DDADSettings) -> list[str]:
     synthetic = "synthetic" in (c.select, c.adapt.choose)
     chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
-    others = c.adapt.pairs == "other", "--config.adapt.pairs=other"
+    others = c.adapt.pairs == "other" and c.adapts, "--config.adapt.pairs=other"
     needs = {
         "model.sigma_data": (c.model.predict == "edm", "--config.model.predict=edm"),
+        "model.predict": (c.model.prior == "none", "--config.model.prior=none"),
+        **{
+            f"model.{name}": (c.model.prior == "gaussian", "--config.model.prior=gaussian")
+            for name in ("rank", "share")
+        },
         "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
         "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),
         "synthetic_defects": chosen,
         "synthetic_normals": chosen,
         **{f"adapt.{name}": others for name in ("w", "t_prime", "steps", "eta")},
+        **_unscored(c),
     }
     return without_effect(c, DDADSettings, needs)
+
+
+_OF_FEATURES, _OF_GRIDS = ("v", "layers", "feature_weight", "upsampling"), ("steps", "grid")
+
+
+def _unscored(c: DDADSettings) -> dict[str, tuple[bool, str]]:
+    """Settings that no point of the config looks at, as none is scored so."""
+
+    def by(*scorings: str) -> tuple[bool, str]:
+        return not c.scorings.isdisjoint(scorings), f"a point of scoring = {' or '.join(scorings)}"
+
+    redrawn = by("reconstruction")
+    return {
+        **{f"{part}.{name}": redrawn for part in ("sample", "sweep") for name in OF_RECONSTRUCTIONS},
+        **{f"{part}.{name}": redrawn for part in ("score", "sweep") for name in _OF_FEATURES},
+        "sample.clip": redrawn,
+        "score.normalise": redrawn,
+        "adapt.epochs": redrawn,
+        **{f"{part}.{name}": by("reconstruction", "inversion") for part in ("sample", "sweep") for name in _OF_GRIDS},
+        **{f"{part}.draws": by("reconstruction", "resilience") for part in ("sample", "sweep")},
+    }
 
 
 def _listed(sides: list[int]) -> str:

@@ -40,7 +40,7 @@ from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
-from ddad_jax.engine.methods.ddad.points import adaptation_point, config_point
+from ddad_jax.engine.methods.ddad.points import adaptation_point, redrawn_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.measured import Mapped
@@ -119,12 +119,13 @@ log = logging.getLogger(__name__)
 
 
 def adapted(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Write = silent) -> tuple[Variables, int]:
-    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing.
+    """(variables of the extractor to score with, the epoch they are from), adapting first what is missing: nothing
+    where no point looks at features.
 
     Raises:
       InputError: chosen.json does not say an epoch; the loss became NaN or infinite.
     """
-    if c.adapt.epochs and not (workdir / "adapt" / "chosen.json").exists():
+    if c.adapts and not (workdir / "adapt" / "chosen.json").exists():
         original = load_backbone(c.backbone.name, c.backbone.weights or None)
         with stopping.saying(functools.partial(_saved, workdir)):
             _adapt(c, workdir, data, params, original, _epochs(workdir), write)
@@ -141,6 +142,9 @@ def restored_extractor(c: DDADSettings, workdir: Path) -> tuple[Variables, int]:
     if not c.adapt.epochs:
         return original, 0
     chosen_file = workdir / "adapt" / "chosen.json"
+    # One that is there is used by those that do not look at it, too: rows of one workdir are of one extractor.
+    if not (c.adapts or chosen_file.exists()):
+        return original, 0
     if not chosen_file.exists():
         raise InputError(
             f"{chosen_file.parent}: holds no adaptation that has ended; python -m experiments.adapt ends it"
@@ -190,7 +194,7 @@ def _adapt(
     if c.adapt.pairs == "self":
         judged["pairs"] = point_settings(at)
     if c.adapt.choose == "synthetic":
-        painted, judge = _with_choice(c, data), config_point(c)
+        painted, judge = _with_choice(c, data), redrawn_point(c)
         measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
         judged |= _judged_at(c, painted, judge)
     if judged:

@@ -117,7 +117,7 @@ class FittedDDAD:
 
     def columns_at(self, costly: ReconPoint) -> dict[str, Any]:
         teacher: dict[str, Any] = {}
-        if self.c.teacher:
+        if self.c.teacher and costly.reconstructs:
             fine = teacher_of(costly, self.c.teacher)
             teacher = {"teacher": self.c.teacher, "teacher_images": self.c.teacher_images}
             # Rows of before were held against DDIM on the trailing grid.
@@ -147,7 +147,7 @@ class FittedDDAD:
         how: dict[str, Any] = {"chunk": chunk, "watched": pictures.watched}
         starts = starts_of(self.program, images, points, pictures.n_normal, timer=time.perf_counter, **how)
         compared = pictures.first_test + spread(pictures.n_test, c.teacher_images)
-        asked = [point for point in points if point in judged] if c.teacher else []
+        asked = [point for point in points if point in judged and point.reconstructs] if c.teacher else []
         fine = None
         if asked:
             later = {point: times[compared] for point, times in starts.times.items()}
@@ -158,12 +158,12 @@ class FittedDDAD:
         redrawn = {point: np.zeros(len(images), bool) for point in points}
         for point in asked:
             redrawn[point][compared] = True
-        if selected and selected.costly in points:
+        if selected and selected.costly in points and selected.costly.reconstructs:
             redrawn[selected.costly][pictures.first_test * pictures.tiles :] = True
         how |= {"optimised": self.grids, "starts": starts.times, "keep_x0": redrawn, "spill": self.workdir}
         for point, distances in reconstructed(self.program, self.student, images, points, progress=progress, **how):
             columns = self._sampling(point, starts, pictures)
-            if fine and point in judged and hosts.is_first():
+            if fine and point in asked and hosts.is_first():
                 assert distances.x0 is not None
                 x0 = distances.x0[np.cumsum(redrawn[point])[compared] - 1]
                 columns |= fine.columns(point, x0)
@@ -183,7 +183,10 @@ class FittedDDAD:
         risen = {"t_prime_mean": float(starts.times[point][first:].mean())} if point in starts.times else {}
         # Of the times of T' itself where pictures start later.
         grid = time_grid(point, self.grids)
-        end = {"blend_at_end": blend_at_end(point, grid), "blend_in_total": blend_in_total(point, grid)}
+        blends: dict[str, Callable[[ReconPoint, TimeGrid], float]] = (
+            {"blend_at_end": blend_at_end, "blend_in_total": blend_in_total} if point.reconstructs else {}
+        )
+        end = {name: of(point, grid) for name, of in blends.items()}
         return {"unet_calls": tiles * point.calls, "whole_calls": tiles * point.whole_calls, **end, **risen}
 
     def maps(self, evidence: Distances, points: Sequence[ScorePoint], pictures: MeasuredPictures) -> Iterator[Mapped]:
@@ -191,6 +194,8 @@ class FittedDDAD:
 
     def shown(self, evidence: Distances, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         tiling, tiles, n = pictures.tiling, pictures.tiles, pictures.n_test
+        if not point.costly.reconstructs:
+            return {}
         assert evidence.x0 is not None
         # The test pictures are the last of those that were redrawn, and of all.
         last = slice(pictures.first_test, None)
@@ -232,7 +237,7 @@ class FittedDDAD:
     def told(self, data: Data, row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         from ddad_jax.engine.methods.ddad import report  # which draws, as a run that is only used does not
 
-        adapted = adaptation_record(self.workdir) if self.c.adapt.epochs else {}
+        adapted = adaptation_record(self.workdir) if self.c.adapts else {}
         return report.network_notes(self.c, data, row, adapted), report.warnings(self.c, data, row, adapted)
 
     def figures(self, data: Data, rows: Sequence[Mapping[str, Any]], folder: Path) -> dict[str, Any]:
@@ -250,6 +255,8 @@ class FittedDDAD:
         return own.with_student(learnt)
 
     def keep_steps(self, data: Data, point: Point) -> None:
+        if not point.costly.reconstructs:
+            return
         student = self.student.program if self.student else None
         shown: dict[str, Any] = {"most": self.c.output.browser, "chunk": self.c.sample.batch_size}
         keep_trajectories(self.workdir, data, point, self.program, student, self.grids, **shown)

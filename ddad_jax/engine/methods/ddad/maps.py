@@ -41,13 +41,16 @@ def prepare(
     from ``first_test``, and those a point is chosen by, if any, between them; with ``tiling`` the tiles of each.
 
     The ratio is one number from them, or with normalise = "batch" one for every batch of ``score.batch``
-    test images, as published. Distances that give none make it NaN, and the maps with it.
+    test images, as published. Distances that give none make it NaN, and the maps with it. Without layers there is no
+    feature term whose scale could be met, and it is 1.
     """
     tiles = tiling.count if tiling else 1
     in_batches, n = s.normalise == "batch", len(distances.pixel) // tiles
     # The constants are taken before the blur, as the equation has them; of the others' sharp maps only batches ask.
     asked = slice(None) if in_batches else slice(0, n_held_out)
     how: Any = {"upsampling": upsampling, "tiling": tiling}
+    if not layers:
+        return BlurredDistances(*blurred(distances, layers, sigma, **how), np.ones(n, np.float32))
     sharp_p, sharp_f = blurred(distances, layers, 0.0, rows=asked, **how)
     try:
         from_normal = scale_from_normal(sharp_p[:n_held_out], sharp_f[:n_held_out]).ratio

@@ -75,7 +75,8 @@ class DDAD:
         return search.refused(c, name)
 
     def beside(self, c: DDADSettings) -> str:
-        return f"with model = {c.sample.model}, solver = {c.sample.solver}"
+        of = {"reconstruction": f"model = {c.sample.model}, solver = {c.sample.solver}"}
+        return f"with {of.get(c.sample.scoring, f'scoring = {c.sample.scoring}')}"
 
     def fit(self, c: DDADSettings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedDDAD:
         params = noise_predictor.trained(c, workdir, data, write)
@@ -106,7 +107,7 @@ class DDAD:
         return fitted.with_grids({grid_key(point.costly): times})
 
     def random(self, costly: ReconPoint) -> bool:
-        return not (costly.eta == 0 and costly.start_noise == 0)
+        return costly.random
 
     def cost(self, c: DDADSettings, data: Data) -> Calls:
         images = data.view.tiles * sum(len(s.labels) for s in data.sets)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ddad_jax.engine.methods.ddad.sections import ModelSettings
+from ddad_jax.gaussian_prior import PicturePrior, gaussian_eps
+from ddad_jax.gaussian_skip import skipped
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.student import Student
@@ -15,7 +17,7 @@ from ddad_jax.unet import UNet
 
 
 def build_unet(m: ModelSettings, size: int) -> UNet:
-    """size: side of its pictures."""
+    """size: side of its pictures. Beside a Gaussian its output is read as that asks (``gaussian_skip``)."""
     return UNet(
         image_size=size,
         base=m.base,
@@ -25,7 +27,7 @@ def build_unet(m: ModelSettings, size: int) -> UNet:
         heads=m.heads,
         dropout=m.dropout,
         patch=m.patch,
-        predict=m.predict,
+        predict="eps" if m.prior == "gaussian" else m.predict,
         sigma_data=m.sigma_data,
         groups=m.groups,
         dtype=jnp.dtype(m.dtype),
@@ -48,8 +50,41 @@ def train_apply(unet: UNet) -> Callable[..., Array]:
     return apply
 
 
+def with_prior(prior: PicturePrior | None, params: Any) -> Any:
+    """Parameters to sample with, of a network (None for none) that adds to a Gaussian; of a network alone its own."""
+    if prior is None:
+        return params
+    return {PRIOR: prior._asdict(), **({} if params is None else {NETWORK: params})}
+
+
+PRIOR, NETWORK = "gaussian_prior", "network"
+
+
+def train_with_prior(prior: PicturePrior | None, apply: Callable[..., Array]) -> Callable[..., Array]:
+    """``apply`` of the network that adds to the Gaussian; its parameters are the network's alone."""
+    if prior is None:
+        return apply
+
+    def skipping(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        given, eps = skipped(prior, x_t, t, alpha_bar())
+        return eps(apply(params, given, t, dropout_key))
+
+    return skipping
+
+
 def eps_fn(unet: UNet, params: Any) -> EpsFn:
-    return lambda x_t, t: unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+    """Of a network, of a Gaussian, or of a network that adds to one: as the parameters are (``with_prior``)."""
+    if PRIOR not in params:
+        return lambda x_t, t: unet.apply({"params": params}, x_t, t)  # type: ignore[return-value]
+    prior = PicturePrior(**params[PRIOR])
+    if NETWORK not in params:
+        return gaussian_eps(prior, alpha_bar())
+
+    def skipping(x_t: Array, t: Array) -> Array:
+        given, eps = skipped(prior, x_t, t, alpha_bar())
+        return eps(unet.apply({"params": params[NETWORK]}, given, t))  # type: ignore[arg-type]
+
+    return skipping
 
 
 SHALLOW = 1
@@ -57,10 +92,16 @@ SHALLOW = 1
 
 
 def layered(unet: UNet, params: Any, plain: EpsFn) -> Layered:
-    """The U-Net with its deep layers apart; plain: the same, without."""
+    """The noise predictor with the U-Net's deep layers apart; plain: the same, without."""
+    prior = PicturePrior(**params[PRIOR]) if PRIOR in params else None
+    own = params if prior is None else params.get(NETWORK)
 
     def call(x_t: Array, t: Array, deep: Array | None = None) -> tuple[Array, Array]:
-        return unet.apply({"params": params}, x_t, t, deep, shallow=SHALLOW, method="with_deep")  # type: ignore[return-value]
+        if own is None:
+            return plain(x_t, t), jnp.zeros(())
+        given, eps = (x_t, None) if prior is None else skipped(prior, x_t, t, alpha_bar())
+        found: Any = unet.apply({"params": own}, given, t, deep, shallow=SHALLOW, method="with_deep")
+        return (found[0] if eps is None else eps(found[0])), found[1]
 
     return Layered(plain, call, lambda x_t, t, deep: call(x_t, t, deep)[0])
 

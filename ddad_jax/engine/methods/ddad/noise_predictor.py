@@ -4,6 +4,7 @@ Data-parallel over all devices of all hosts: every batch is cut over them, the s
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,21 @@ from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, init_params, train_apply
+from ddad_jax.engine.methods.ddad.networks import (
+    alpha_bar,
+    build_unet,
+    init_params,
+    train_apply,
+    train_with_prior,
+    with_prior,
+)
+from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
+from ddad_jax.gaussian_prior import PicturePrior
+from ddad_jax.gaussian_skip import reach
 from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
@@ -29,7 +40,8 @@ from ddad_jax.unet import output_weight
 
 
 def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -> Any:
-    """The parameters to sample with (the moving average where there is one), training first what is missing.
+    """The parameters to sample with (the moving average where there is one), training first what is missing; with
+    ``model.prior`` those of the Gaussian among them (``networks.with_prior``), and without steps those alone.
 
     Stops after ``train.steps`` updates or ``train.max_minutes`` of training, kill and resume included.
 
@@ -38,20 +50,24 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point: every checkpoint
         has a finite validation loss, the first of them before the first step.
     """
-    if c.adapt.epochs and c.adapt.pairs == "other" and data.n_fit < 2:
+    if c.adapts and c.adapt.pairs == "other" and data.n_fit < 2:
         raise InputError(
             f"{data.name}: {data.n_fit} normal picture is left to train on, and domain adaptation pairs different "
             "ones: expected at least 3 normal pictures in all, --config.adapt.pairs=self or --config.adapt.epochs=0"
         )
+    prior = fitted_prior(c, workdir, data)
+    if not c.train.steps:
+        return with_prior(prior, None)
     unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        course = _course(s, c.model, c.seed, c.data.flips, data, train_apply(unet), tx, mesh)
+        apply = train_with_prior(prior, train_apply(unet))
+        course = _course(s, c.seed, c.data.flips, data, apply, tx, mesh, _weight(s, c.model, prior))
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
         at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
-    params = used(s, at.state)
+    params = with_prior(prior, used(s, at.state))
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)
 
@@ -62,16 +78,29 @@ def restored_params(c: DDADSettings, workdir: Path) -> Any:
     Raises:
       InputError: it has not ended, or its checkpoint is of another network.
     """
+    prior = restored_prior(c, workdir)
+    if not c.train.steps:
+        return with_prior(prior, None)
     unet, tx, checkpoints = build_unet(c.model, c.data.size), optimiser_of(c.train), Checkpoints(workdir / "train")
     at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
     if not at.finished:
         raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")
-    return used(c.train, at.state)
+    return with_prior(prior, used(c.train, at.state))
+
+
+def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> Callable[[Array], Array] | None:
+    """What a squared error of the noise is multiplied by, of alpha_bar_t; None for 1."""
+    if s.error == "noise":
+        return None
+    if prior is not None:
+        return lambda a: 1.0 / jnp.square(reach(prior, a))
+    return functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
 
 
 def _course(
-    s: TrainSettings, m: ModelSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None
-) -> TrainingTask:
+    s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None,
+    weight: Callable[[Array], Array] | None,
+) -> TrainingTask:  # fmt: skip
     size, n = s.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
         raise InputError(
@@ -79,8 +108,6 @@ def _course(
             f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
         )
     own = own_rows(size, mesh)
-    of_output = functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
-    weight = of_output if s.error == "output" else None
 
     def step_on_batch(state: TrainState, x: Array) -> tuple[TrainState, dict[str, Array]]:
         return train_step(

@@ -20,12 +20,22 @@ def config_point(c: DDADSettings) -> Point:
     Raises:
       InputError: a value out of range.
     """
+    (recon, *_), score = recon_points(c, point_axes(c), "sample"), _score_point(c)
+    return Point(recon, recon.scored_by(score))
+
+
+def redrawn_point(c: DDADSettings) -> Point:
+    """The same, of a reconstruction whatever is scored: what adaptation learns with."""
+    axes = {**point_axes(c), "scoring": ("reconstruction",)}
+    return Point(recon_points(c, axes, "sample")[0], _score_point(c))
+
+
+def _score_point(c: DDADSettings) -> ScorePoint:
     s = c.score
     flags = bool(s.standardise), bool(s.mask_after)
-    score = ScorePoint(
+    return ScorePoint(
         float(s.v), tuple(s.layers), s.sigma * sigma_scale(c), *flags, float(s.feature_weight), s.upsampling
     )
-    return Point(recon_points(c, point_axes(c), "sample")[0], score)
 
 
 def adaptation_point(c: DDADSettings) -> ReconPoint:
@@ -38,7 +48,7 @@ def adaptation_point(c: DDADSettings) -> ReconPoint:
     a, s = c.adapt, c.student
     if a.pairs == "other":
         return ReconPoint(a.w, a.t_prime, a.steps, a.eta, adaptation_grid(c.sample.grid), 0)
-    point = config_point(c).costly._replace(rise=0.0, reuse=1, seed=0, mask_before=False)
+    point = redrawn_point(c).costly._replace(rise=0.0, reuse=1, seed=0, mask_before=False)
     if point.model == "student":
         taught = {"solver": s.teacher_solver, "steps": s.teacher_steps, "grid": s.teacher_grid}
         point = point._replace(model="teacher", **taught)
@@ -96,7 +106,7 @@ def ddad_plan(c: DDADSettings, *, sweep: bool) -> Plan:
     """
     one = point_axes(c)
     selected = config_point(c)
-    recon, score, scaled = [selected[0]], [selected[1]], sigma_scale(c)
+    recon, score, scaled = [selected[0]], [_score_point(c)], sigma_scale(c)
     if sweep:
         swept = {name: c.sweep[name] or value for name, value in one.items()}
         recon = recon_points(c, swept, "sweep")
@@ -122,7 +132,7 @@ def ddad_plan(c: DDADSettings, *, sweep: bool) -> Plan:
         {*recon, selected[0]},
         key=lambda p: (p.model, *program_key(p), p.t_prime, p.eta, p.w, p),
     )
-    return Plan(by_program, list(dict.fromkeys([*score, selected[1]])), None if c.select else selected)
+    return Plan(by_program, list(dict.fromkeys([*score, _score_point(c)])), None if c.select else selected)
 
 
 SETTINGS = (*ReconPoint._fields, *ScorePoint._fields)
@@ -140,7 +150,7 @@ def ddad_point_of(row: Mapping[str, Any]) -> Point:
     """
     row = {**UNSAID, **row}
     (recon,) = recon_grid(**{name: (row[name],) for name in ReconPoint._fields})
-    layers = tuple(row["layers"].split("+"))
+    layers = tuple(row["layers"].split("+")) if recon.reconstructs or row["layers"] else ()
     stages = {stage: None for backbone in BACKBONES.values() for stage in backbone.stages}
     if not set(layers) <= set(stages):
         listed = ", ".join(stages)
@@ -149,4 +159,5 @@ def ddad_point_of(row: Mapping[str, Any]) -> Point:
     if row["upsampling"] not in UPSAMPLING:
         raise InputError(f"upsampling = {row['upsampling']!r}: expected {' or '.join(UPSAMPLING)}")
     weights = float(row["feature_weight"]), row["upsampling"]
-    return Point(recon, ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, *weights))
+    score = ScorePoint(float(row["v"]), layers, float(row["sigma"]), *flags, *weights)
+    return Point(recon, recon.scored_by(score))

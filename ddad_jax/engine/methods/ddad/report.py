@@ -29,6 +29,15 @@ CHOSEN_BY = {
 }
 """``adapt.choose`` -> how the kept epoch was come by, and the column of adapt.jsonl that is drawn with it."""
 
+UNREDRAWN = {
+    "inversion": "Nothing is redrawn at the selected point and no features are looked at: the network leads a picture "
+    "to noise in {steps} calls, up to time {t_prime}, and the map is how long that noise is at each pixel.",
+    "resilience": "Nothing is redrawn at the selected point and no features are looked at: a little noise (of time "
+    "{t_prime}) is put on a picture {draws} times, with both signs, and the map is how much of it the network does not "
+    "see.",
+}
+"""``sample.scoring`` -> what a verdict is come by without a reconstruction."""
+
 PAIRED = {"self": "their own reconstructions", "other": "reconstructions of others led towards them"}
 """``adapt.pairs`` -> what a picture was compared with."""
 
@@ -38,12 +47,19 @@ ENOUGH = 10
 
 def network_notes(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: Mapping[str, Any]) -> list[str]:
     """On the networks; row: of the selected point. adapted: ``extractor.adaptation_record``."""
+    scoring = UNREDRAWN.get(row.get("scoring", "reconstruction"))
     epoch, adapted_by = row["adapt_epoch"], CHOSEN_BY[c.adapt.choose][0]
     learnt = f"adapted for {epoch} epoch{'s'[: epoch > 1]} ({adapted_by})." if epoch else "not adapted."
-    said = [
-        f"Noise predictor: U-Net of base width {c.model.base}, trained {row['train_steps']} steps, each picture "
-        f"about {_seen(c, data, row):.3g} times. Features: {c.backbone.name}, {learnt}"
-    ]
+    gaussian, unet = "a Gaussian of the training pictures, which is exact", f"U-Net of base width {c.model.base}"
+    predictor = (
+        f"Noise predictor: {unet}{f' on top of {gaussian}' if c.model.prior == 'gaussian' else ''}, trained "
+        f"{row['train_steps']} steps, each picture about {_seen(c, data, row):.3g} times."
+        if c.train.steps
+        else f"Noise predictor: {gaussian}; nothing was trained."
+    )
+    if scoring:
+        return [f"{predictor} {scoring.format(**row)}"]
+    said = [f"{predictor} Features: {c.backbone.name}, {learnt}"]
     if "share" in adapted:
         said.append(
             f"Adaptation compared pictures with {PAIRED[adapted['pairs']]}, which show {adapted['of_target']:.2f} of "
@@ -66,7 +82,7 @@ def warnings(c: DDADSettings, data: Data, row: Mapping[str, Any], adapted: Mappi
             "An earlier version chose the extractor's epoch by all held-out pictures, those that give the threshold "
             "among them, so the bound on false alarms is not exact. A new workdir keeps them apart."
         )
-    if seen >= ENOUGH:
+    if seen >= ENOUGH or not c.train.steps:
         return said
     return [
         *said,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.points import OPTIMISED
+from ddad_jax.points import OF_RECONSTRUCTIONS, OPTIMISED
 
 AXES = {
     "w": SearchableSetting("sample.w", 0.0, 6.0, costly=True),
@@ -37,6 +37,8 @@ def usual(c: DDADSettings, name: str, names: Sequence[str]) -> tuple[float, floa
 
 def refused(c: DDADSettings, name: str) -> str:
     """Why a name cannot be searched with this config, as the end of a sentence; "" where it can."""
+    if c.sample.scoring != "reconstruction" and (name in OF_RECONSTRUCTIONS or name == "v"):
+        return f"--config.sample.scoring={c.sample.scoring} has none; search the others, such as --over=t_prime,sigma"
     if name != "t_prime" or c.sample.grid not in ("reference", OPTIMISED):
         return ""
     why = "takes T' divisible by the steps" if c.sample.grid == "reference" else "is found anew for every T'"

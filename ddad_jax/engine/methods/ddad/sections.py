@@ -32,7 +32,8 @@ from ddad_jax.engine.settings.setting import (
     tuple_of,
     whole_number,
 )
-from ddad_jax.points import MODELS, OPTIMISED
+from ddad_jax.gaussian_prior import RANK, SHARE
+from ddad_jax.points import MODELS, OPTIMISED, SCORINGS
 from ddad_jax.sampler import STARTS
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
@@ -85,6 +86,13 @@ class ModelSettings(Section):
         '| "x0": for small networks and short trainings; "v"; "edm": preconditioned; published eps',
     )  # fmt: skip
     sigma_data: float = setting(0.5, above(0, 100), "standard deviation of pictures, for predict = edm")
+    prior: str = setting(
+        "none", one_of("none", "gaussian"),
+        "| gaussian: the network adds to what a Gaussian of the training pictures predicts, and with train.steps = 0 "
+        "that predicts alone; published none",
+    )  # fmt: skip
+    rank: int = setting(RANK, whole_number(1, 2**12), "directions in which that Gaussian has a variance of their own")
+    share: float = setting(SHARE, above(0, 1e3), "of its mean variance, added to every variance")
     groups: int = setting(
         32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
     )
@@ -113,6 +121,7 @@ class TrainingSettings(Section):
 class TrainSettings(TrainingSettings):
     """The training of the noise predictor."""
 
+    steps: int = setting(20_000, none_or_more("the Gaussian of model.prior alone"), "batches")
     reduce: str = setting("mean", one_of("mean", "sum"), "| sum, over pixels and channels; published sum")
     t_max: int = setting(1000, whole_number(1, 1000, "1 to 1000"), "trains at times below this; published 1000")
     error: str = setting(
@@ -186,9 +195,18 @@ class SampleSettings(Section):
     """The point a verdict uses."""
 
     origin: str = setting(LABEL_FREE, TEXT, "how its values were come by, as the report says it")
+    scoring: str = setting(
+        "reconstruction", one_of(*SCORINGS),
+        "distance to the reconstruction, as DDAD; | inversion: length of the noise that a picture is led to in so "
+        "many steps, as InversionAD; | resilience: how much of a little noise the network does not see, at t_prime, as "
+        "Score-PR; these two look at no features",
+    )  # fmt: skip
     w: float = setting(3.0, _W, "how far a reconstruction is led towards the picture; 0: not at all")
-    t_prime: int = setting(250, _TIME, "T', the time a reconstruction begins at")
-    steps: int = setting(10, _TIME, "of a reconstruction")
+    t_prime: int = setting(
+        250, _TIME,
+        "T', the time at which a reconstruction begins, an inversion ends, resilience is measured (published 5)",
+    )  # fmt: skip
+    steps: int = setting(10, _TIME, "of a reconstruction, or of an inversion, published 3")
     eta: float = setting(1.0, _ETA, "of the noise of a step: 0 DDIM, 1 DDPM")
     grid: str = setting("trailing", _GRID, "a name of ddad_jax/timesteps.py, or optimised, as section grid says")
     solver: str = setting("ddim", _SOLVER, "a name of ddad_jax/solvers; eta is 0 for those without noise of their own")
@@ -210,7 +228,10 @@ class SampleSettings(Section):
     start: str = setting(
         "noise", one_of(*STARTS), "| inversion: where the flow leads from the picture; published noise"
     )
-    draws: int = setting(1, whole_number(1, 1024), "of the noise, over which the map is a mean; published 1")
+    draws: int = setting(
+        1, whole_number(1, 1024),
+        "of the noise, over which the map is a mean; published 1, 3 of resilience, which takes each with both signs",
+    )  # fmt: skip
     blend_low: int = setting(0, _ANY_TIME, "the blend acts at times from this")
     blend_high: int = setting(999, _ANY_TIME, "to this; published at all")
     last_blend: float = setting(
@@ -256,7 +277,7 @@ class GridSettings(Section):
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
                    "rise", "reuse", "mask_before", "start", "draws", "blend_low", "blend_high",
-                   "last_blend", "total_blend")  # fmt: skip
+                   "last_blend", "total_blend", "scoring")  # fmt: skip
 _PARTS = {name: tuple_of(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": tuple_of(SEED)}
 
 
@@ -287,6 +308,7 @@ class DDADSweepSettings(SweepSettings):
     blend_high: tuple[int, ...] = swept(SampleSettings, "blend_high")
     last_blend: tuple[float, ...] = swept(SampleSettings, "last_blend")
     total_blend: tuple[float, ...] = swept(SampleSettings, "total_blend")
+    scoring: tuple[str, ...] = swept(SampleSettings, "scoring")
     v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")
@@ -314,9 +336,20 @@ class DDADSettings(Settings):
     sweep: DDADSweepSettings = DDADSweepSettings()
 
     @property
+    def scorings(self) -> set[str]:
+        """Of all points that the config names."""
+        of_parts = [value for part in self.sweep.parts.values() for value in part.get("scoring", ())]
+        return {self.sample.scoring, *self.sweep.scoring, *of_parts}
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the extractor is adapted: not where no point looks at features."""
+        return bool(self.adapt.epochs) and "reconstruction" in self.scorings
+
+    @property
     def tunes(self) -> bool:
         """Also the epoch of adaptation, or when it ends, and optimised times."""
-        epoch = bool(self.adapt.epochs) and (self.adapt.choose != "last" or bool(self.adapt.patience))
+        epoch = self.adapts and (self.adapt.choose != "last" or bool(self.adapt.patience))
         grids = [self.sample.grid, *self.sweep.grid]
         for part in self.sweep.parts.values():
             grids += part.get("grid", ())

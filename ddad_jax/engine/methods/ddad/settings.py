@@ -46,10 +46,10 @@ def trained_for(s: StudentSettings, *, t_max: int) -> Trained:
 
 def student_axes(s: StudentSettings, axes: dict[str, Any]) -> dict[str, Any]:
     """``axes`` of ``points.recon_grid`` as a student takes them: what it learnt with is fixed, its steps are those of
-    the sweep that it has calls for.
+    the sweep that it has calls for, and it reconstructs.
 
     Raises:
-      InputError: none of the steps.
+      InputError: none of the steps, or nothing is to be reconstructed.
     """
     steps = tuple(n for n in axes["steps"] if n <= s.calls)
     if not steps:
@@ -58,10 +58,16 @@ def student_axes(s: StudentSettings, axes: dict[str, Any]) -> dict[str, Any]:
             f"model = student with steps {tuple(axes['steps'])}: the student answers in {few} network calls; put {few} "
             "into --config.sample.steps or --config.sweep.steps"
         )
+    scoring = tuple(name for name in axes["scoring"] if name == "reconstruction")
+    if not scoring:
+        raise InputError(
+            f"--config.sample.scoring={axes['scoring'][0]} with model = student: a student redraws pictures and "
+            "predicts no noise at other times; expected model = teacher, or scoring = reconstruction"
+        )
     own = {name: s[name] for name in ("grid", "start_noise", "fade", "blend_max")}
     own |= {"solver": "ddim", "eta": 0.0, "rise": 0.0, "reuse": 1, "model": "student"}
     fixed = {name: (value,) for name, value in own.items()}
-    return {**axes, **fixed, "steps": steps}
+    return {**axes, **fixed, "steps": steps, "scoring": scoring}
 
 
 def require_point(trained: Trained, point: ReconPoint) -> None:

@@ -38,9 +38,14 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
     lies student.json: what it was trained for and whose student it is.
 
     Raises:
-      InputError: the workdir's student had another teacher or was trained for something else; the loss became NaN or
-        infinite (every checkpoint has finite distances to the teacher).
+      InputError: the noise predictor has a Gaussian; the workdir's student had another teacher or was trained for
+        something else; the loss became NaN or infinite (every checkpoint has finite distances to the teacher).
     """
+    if c.model.prior != "none":
+        raise InputError(
+            f"--config.model.prior={c.model.prior}: a student learns from a network alone; expected none, in a new "
+            "--workdir"
+        )
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
     tx = optimiser_of(s)
