@@ -12,10 +12,10 @@ from ddad_jax.distance import feature_distance
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import FIRST_PASS_UPSAMPLING, SIGMA, First, first_pass, start_times
 from ddad_jax.mesh import copied, own_rows
+from ddad_jax.pair_program import PairInput, PairProgram, pair_input, require_mask, way_of
 from ddad_jax.picture_program import Detection, PictureProgram, on_device, require_batch
 from ddad_jax.points import GridKey, ReconPoint, ScorePoint, time_grid
 from ddad_jax.score import Spread, anomaly_map, image_score, maps_and_scores
-from ddad_jax.sweep import PairInput, PairProgram, pair_input, require_mask, way_of
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 

@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ddad_jax.distance_maps import blurred
 from ddad_jax.points import ReconPoint
 from ddad_jax.schedule import T
 from ddad_jax.score import combine, image_score, scale_from_normal
-from ddad_jax.sweep import Distances, blurred
+from ddad_jax.sweep import Distances
 
 SIGMA = 4.0 / 256.0
 """Of the blur of a first pass's maps, as a share of the side: the paper's, whatever the score's own is swept over."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from ddad_jax.data.batches import image_seed
 from ddad_jax.mesh import jit_rows, own_rows, rounded_up
+from ddad_jax.pair_program import PairInput, PairProgram, pair_input
 from ddad_jax.points import GridKey, ReconPoint
 from ddad_jax.sampler import visited
-from ddad_jax.sweep import PairInput, PairProgram, grids_of, pair_input
+from ddad_jax.sweep import grids_of
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Array
 

@@ -26,9 +26,10 @@ from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, own_rows, rounded_up, shard_rows
+from ddad_jax.pair_program import PairProgram, pair_input
 from ddad_jax.points import ScorePoint, recon_grid, time_grid
 from ddad_jax.score import Spread
-from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances
+from ddad_jax.sweep import Distances, sweep_distances
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 COLLECTIVES = re.compile(r"all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter")

@@ -11,12 +11,14 @@ import pytest
 from test_sweep import ALPHA_BAR, LAYERS, SIZE, eps_fn, features, pictures, program
 
 from ddad_jax.detector import Calibration, Detection, Detector
+from ddad_jax.distance_maps import blurred
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
 from ddad_jax.image import centre_crop
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 from ddad_jax.score import combine, normal_spread, standardise
-from ddad_jax.sweep import PairProgram, blurred, sweep_distances
+from ddad_jax.sweep import sweep_distances
 from ddad_jax.timesteps import quadratic
 from ddad_jax.types import Array
 from ddad_jax.vision.view_mask import silenced

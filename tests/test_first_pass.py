@@ -7,11 +7,12 @@ import pytest
 import test_sweep
 from test_sweep import LAYERS, N, program, swept
 
+from ddad_jax.distance_maps import blurred
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import first_pass, first_ratio, first_scores, start_times, unusual
 from ddad_jax.points import ReconPoint, time_grid
 from ddad_jax.score import anomaly_map, scale_from_normal
-from ddad_jax.sweep import Distances, blurred, sweep_distances
+from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.timesteps import trailing
 
 POINT = ReconPoint(w=2.0, t_prime=100, steps=3, eta=0.5, grid="trailing", seed=4, solver="dpm2m", rise=1.0)

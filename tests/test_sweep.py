@@ -16,9 +16,11 @@ import pytest
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
+from ddad_jax.distance_maps import blurred
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.inversion import inverted, norms
+from ddad_jax.pair_program import PairProgram, program_key
 from ddad_jax.points import ReconPoint, recon_grid, time_grid
 from ddad_jax.resilience import resilience
 from ddad_jax.reuse import Layered, reusing
@@ -27,7 +29,7 @@ from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, combine
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.spilled import Spilled
-from ddad_jax.sweep import Distances, PairProgram, blurred, program_key, sweep_distances, sweep_pieces
+from ddad_jax.sweep import Distances, sweep_distances, sweep_pieces
 from ddad_jax.timesteps import TimeGrid, trailing
 from ddad_jax.types import Array
 from ddad_jax.vision.tiles import stitch, tiling

@@ -14,10 +14,11 @@ from test_sweep import ALPHA_BAR, eps_fn, pictures, program
 from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint, time_grid
 from ddad_jax.sampler import noise_of, reconstruct, trajectory, visited
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import PairProgram, sweep_distances
+from ddad_jax.sweep import sweep_distances
 from ddad_jax.timesteps import trailing
 from ddad_jax.types import Array
 from ddad_jax.visits import visits

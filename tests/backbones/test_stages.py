@@ -17,13 +17,15 @@ from ddad_jax.adapt import adapt_step, adaptation_optimiser, init_adapt
 from ddad_jax.backbones import BACKBONES, feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.distance import feature_distance, feature_distances
+from ddad_jax.distance_maps import blurred
 from ddad_jax.embedding import patch_descriptors, position_embedding
 from ddad_jax.engine.methods.ddad.points import ddad_point_of
 from ddad_jax.engine.methods.point import point_settings
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram, blurred, sweep_distances
+from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
 from ddad_jax.weights import backbone_variables, random_backbone, to_torch
 

@@ -22,7 +22,7 @@ from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import IMAGE_METRICS, METRICS, PIXEL_METRICS
-from ddad_jax.sweep import PairProgram
+from ddad_jax.pair_program import PairProgram
 
 MEASURED = ("ms_per_image",)
 

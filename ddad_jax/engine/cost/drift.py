@@ -39,8 +39,9 @@ from ddad_jax.errors import InputError
 from ddad_jax.image import centre_crop
 from ddad_jax.metrics import evaluate_maps, label_regions
 from ddad_jax.optimised_grid import grid_of
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import OPTIMISED, grid_key
-from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.sweep import Distances, sweep_distances
 
 VARIANTS = {
     "float32": ("float32", "float32"),

@@ -17,7 +17,7 @@ from jax.interpreters.partial_eval import dce_jaxpr
 from ddad_jax.detector import Detection, Detector, detection
 from ddad_jax.distance import feature_distance
 from ddad_jax.engine.methods.ddad.sections import ModelSettings
-from ddad_jax.sweep import PairInput, way_of
+from ddad_jax.pair_program import PairInput, way_of
 from ddad_jax.types import Array
 from ddad_jax.unet import CHANNEL_MULT
 

@@ -29,9 +29,10 @@ from ddad_jax.engine.methods.ddad.settings import adaptation_grid
 from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.sweep.judge import metrics_of, truth_of
 from ddad_jax.image import resize
+from ddad_jax.pair_program import PairProgram, pair_input, way_of
 from ddad_jax.points import ReconPoint, ScorePoint, time_grid
 from ddad_jax.reuse import reusing
-from ddad_jax.sweep import Distances, PairProgram, pair_input, sweep_distances, way_of
+from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.weights import random_backbone
 
 PIXELS = 2**25

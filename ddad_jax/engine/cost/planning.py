@@ -20,9 +20,10 @@ from ddad_jax.engine.methods.point import Plan
 from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
 from ddad_jax.metrics.thresholds import tuning_size
+from ddad_jax.pair_program import program_key
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import compiled_alike, program_key
+from ddad_jax.sweep import compiled_alike
 from ddad_jax.timesteps import CONTINUOUS
 
 VALIDATED_AT = 8

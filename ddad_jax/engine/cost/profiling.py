@@ -22,9 +22,9 @@ from ddad_jax.engine.cost.untrained import Untrained, untrained
 from ddad_jax.engine.methods.ddad.networks import alpha_bar
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.image import resize
+from ddad_jax.pair_program import PairProgram, way_of
 from ddad_jax.reuse import Layered
 from ddad_jax.sampler import reconstruct
-from ddad_jax.sweep import PairProgram, way_of
 from ddad_jax.types import Array
 
 COLUMNS = ("name", "calls", "ms_per_image", "share", "gmac_per_image", "share_of_peak")

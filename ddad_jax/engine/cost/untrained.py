@@ -21,10 +21,10 @@ from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key, time_grid
 from ddad_jax.score import Spread
 from ddad_jax.student import init_student
-from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.train import init_state, optimiser, train_step
 from ddad_jax.weights import random_backbone

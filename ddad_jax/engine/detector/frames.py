@@ -15,8 +15,8 @@ from ddad_jax.engine.detector.load import DetectorParts, evaluation_command, rea
 from ddad_jax.engine.methods.measured import Constants
 from ddad_jax.engine.sweep.selected import CONSTANTS_FILE
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import require_mask
 from ddad_jax.score import maps_and_scores
-from ddad_jax.sweep import require_mask
 from ddad_jax.vision.regions import Region, regions
 from ddad_jax.vision.registration import reference_of, register, warped
 from ddad_jax.vision.tiles import cut, stitch, tiling

@@ -30,12 +30,12 @@ from ddad_jax.engine.settings.sections import LABEL_FREE, SEEDS, Settings, Sweep
 from ddad_jax.engine.settings.setting import LAYERS, TEXT, above, number, one_of, setting, swept, whole_number
 from ddad_jax.errors import InputError
 from ddad_jax.inversion import inverted, norms
+from ddad_jax.pair_program import pair_keys
 from ddad_jax.patch_map import patch_map
 from ddad_jax.resilience import resilience
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import pair_keys
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, EpsFn
 

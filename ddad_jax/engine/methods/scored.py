@@ -7,8 +7,8 @@ import numpy as np
 
 from ddad_jax.engine.methods.measured import Mapped
 from ddad_jax.engine.methods.point import Cheap
+from ddad_jax.pair_program import require_mask
 from ddad_jax.score import Spread, in_spreads, maps_and_scores, normal_spread, standardise_apart
-from ddad_jax.sweep import require_mask
 
 
 class Scored(NamedTuple):

@@ -16,9 +16,10 @@ from ddad_jax.engine.methods.ddad.evidence import teacher_of, teacher_x0
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import recon_grid
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram, sweep_distances
+from ddad_jax.sweep import sweep_distances
 from experiments.configs import fast_sampling
 
 pytestmark = pytest.mark.drawn

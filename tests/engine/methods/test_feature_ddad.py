@@ -17,10 +17,10 @@ from ddad_jax.engine.methods.memory.programs import in_batches
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.inversion import inverted, norms
+from ddad_jax.pair_program import pair_keys
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import pair_keys
 from ddad_jax.timesteps import trailing, uniform
 from ddad_jax.types import Array
 

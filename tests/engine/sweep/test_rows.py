@@ -22,10 +22,11 @@ from ddad_jax.engine.sweep.rows import compute_rows
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import METRICS
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.score import anomaly_map, image_score
-from ddad_jax.sweep import PairProgram, sweep_distances
+from ddad_jax.sweep import sweep_distances
 from ddad_jax.types import Array
 
 GRID: dict[str, Any] = {

@@ -33,8 +33,8 @@ from ddad_jax.engine.sweep.journal import made_with
 from ddad_jax.engine.tracking import Value, course_of, end, writer_of
 from ddad_jax.engine.tracking.writer import TRACKERS
 from ddad_jax.errors import InputError, first_line
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 
 CONFIG = DDADSettings().to_dict()
 MADE_WITH, WEIGHTS = ("test_set",), "0123"

@@ -23,9 +23,10 @@ from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, buil
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint
 from ddad_jax.reuse import Layered
-from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.types import Variables
 
 log = logging.getLogger(__name__)

@@ -53,10 +53,11 @@ from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
 from ddad_jax.image import gaussian_blur, resize
 from ddad_jax.metrics import auroc
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import Distances, PairProgram, sweep_distances
+from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, Variables
 from ddad_jax.unet import UNet

@@ -11,6 +11,7 @@ import numpy as np
 from ddad_jax.data import ImageSet
 from ddad_jax.data.split import spread
 from ddad_jax.detector import Calibration, Detector
+from ddad_jax.distance_maps import blurred
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
@@ -37,6 +38,7 @@ from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.first_pass import First
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import (
     OPTIMISED,
     GridKey,
@@ -47,7 +49,7 @@ from ddad_jax.points import (
     grid_key,
     time_grid,
 )
-from ddad_jax.sweep import Distances, PairProgram, blurred
+from ddad_jax.sweep import Distances
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.types import Variables
 from ddad_jax.vision.tiles import stitch_one

@@ -25,10 +25,10 @@ from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
 from ddad_jax.grid_teacher import StepCosts, reconstruction_distances, run_teacher, step_costs
 from ddad_jax.optimised_grid import grid_of, optimise_grid
+from ddad_jax.pair_program import pair_keys
 from ddad_jax.points import OPTIMISED, GridKey, ReconPoint, grid_key
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import pair_keys
 from ddad_jax.timesteps import CONTINUOUS, GRIDS, TimeGrid, trailing
 from ddad_jax.types import Array
 

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ddad_jax.distance_maps import blurred
 from ddad_jax.engine.methods.ddad.sections import DistanceScoreSettings
 from ddad_jax.engine.methods.measured import Mapped, MeasuredPictures
 from ddad_jax.errors import InputError
 from ddad_jax.points import ScorePoint
 from ddad_jax.score import batch_ratio, combine, scale_from_normal
-from ddad_jax.sweep import Distances, blurred
+from ddad_jax.sweep import Distances
 from ddad_jax.vision.tiles import Tiling
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid, require_point, student_axes, trained_for
 from ddad_jax.engine.methods.point import Plan, Point, sigma_scale
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import program_key
 from ddad_jax.points import ReconPoint, ScorePoint, recon_grid
-from ddad_jax.sweep import program_key
 
 
 def config_point(c: DDADSettings) -> Point:

@@ -18,9 +18,9 @@ from ddad_jax.engine.methods.measured import Steps
 from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.verdicts.shown import SIDE, report_rows, thinned
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import GridKey
 from ddad_jax.sampler import visited
-from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.vision.tiles import Tiling, cut, stitch_one
 from ddad_jax.visits import visits

@@ -11,9 +11,9 @@ import tiny_runs
 from ddad_jax.backbones import feature_fn
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.evidence import starts_of
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 from ddad_jax.types import Array
 
 POINT = ReconPoint(w=1.0, t_prime=100, steps=4, eta=0.0, grid="trailing", seed=0, solver="dpm2m", rise=1.0)

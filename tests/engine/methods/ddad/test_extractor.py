@@ -24,9 +24,9 @@ from ddad_jax.engine.methods.point import Plan
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 
 ORIGINAL = tiny_runs.variables()
 

@@ -13,10 +13,11 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.measured import MeasuredPictures
 from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.sweep.rows import measured_pictures
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.spilled import Spilled
-from ddad_jax.sweep import Distances, PairProgram
+from ddad_jax.sweep import Distances
 from ddad_jax.vision.tiles import tiling
 
 POINT = ReconPoint(w=1.0, t_prime=100, steps=2, eta=0.0, grid="trailing", seed=0)

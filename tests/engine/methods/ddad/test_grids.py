@@ -21,9 +21,9 @@ from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.workdir import open_workdir
 from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import OptimisedGrid, optimise_grid
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import GridKey, recon_grid, time_grid
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 from ddad_jax.timesteps import GRIDS, TimeGrid
 
 PARAMS = {"gain": np.full(3, 0.2, np.float32), "shift": np.full(3, 0.1, np.float32)}

@@ -21,9 +21,9 @@ from ddad_jax.engine.methods.ddad.report import gather
 from ddad_jax.engine.methods.ddad.side_by_side import FOLDER, keeper, load_side_by_side, side_by_side_rows
 from ddad_jax.engine.methods.point import Point, point_settings
 from ddad_jax.engine.sweep import rows as sweep_rows
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint, ScorePoint
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 
 pytestmark = pytest.mark.drawn
 

@@ -20,7 +20,7 @@ from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.errors import InputError
-from ddad_jax.sweep import PairProgram
+from ddad_jax.pair_program import PairProgram
 from experiments import distil
 
 SMALL: dict[str, Any] = {

@@ -26,9 +26,9 @@ from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.engine.sweep.selected import load_selected
 from ddad_jax.engine.verdicts.shown import report_rows
 from ddad_jax.engine.verdicts.verdicts import found_of
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import time_grid
 from ddad_jax.schedule import alpha_bar_table
-from ddad_jax.sweep import PairProgram
 from ddad_jax.types import Array
 
 FEATURES = feature_fn(tiny_runs.BACKBONE, tiny_runs.variables())
