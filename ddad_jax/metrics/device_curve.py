@@ -16,7 +16,7 @@ MOST_PIXELS = 2**28
 """More scores are ranked on the host, in parts: sorted, they would fill the memory of a device."""
 
 
-def on_device(pixels: int) -> bool:
+def ranks_on_device(pixels: int) -> bool:
     """Whether so many scores are ranked on the device: a CPU's is slower than the host's sorting."""
     return jax.default_backend() != "cpu" and pixels <= MOST_PIXELS
 

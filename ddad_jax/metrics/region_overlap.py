@@ -13,7 +13,7 @@ import scipy
 
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.curve import Curve, area_up_to, checked_scores, operating_points
-from ddad_jax.metrics.device_curve import device_operating_points, on_device
+from ddad_jax.metrics.device_curve import device_operating_points, ranks_on_device
 
 LIMITS = (0.3, 0.05)
 """FPR limits reported by default: the customary one, and a strict one nearer to what a line tolerates."""
@@ -77,7 +77,7 @@ def pixel_curve(maps: Any, regions: Regions, *, device: bool | None = None) -> C
 
     Args:
         maps: finite anomaly maps [n, h, w] of the images ``regions`` was made from.
-        device: whether they are ranked on the device; None: on an accelerator (``device_curve.on_device``).
+        device: whether they are ranked on the device; None: on an accelerator (``device_curve.ranks_on_device``).
 
     Raises InputError for NaN or infinite maps and for another shape.
     """
@@ -85,7 +85,7 @@ def pixel_curve(maps: Any, regions: Regions, *, device: bool | None = None) -> C
     if maps.shape != regions.shape:
         raise InputError(f"maps: expected shape {regions.shape} as the masks have, got {maps.shape}")
     flat = maps.reshape(-1)
-    if device if device is not None else on_device(flat.size):
+    if device if device is not None else ranks_on_device(flat.size):
         return device_operating_points(flat.astype(np.float32), regions.defect, regions.normal, regions.weight)
     parts = [slice(first, first + _AT_ONCE) for first in range(0, flat.size, _AT_ONCE)]
     return operating_points(flat[regions.defect], (flat[at][regions.normal[at]] for at in parts), regions.weight)

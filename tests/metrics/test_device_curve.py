@@ -5,7 +5,7 @@ import pytest
 from metrics.test_region_overlap import draw
 
 from ddad_jax.metrics import label_regions
-from ddad_jax.metrics.device_curve import MOST_PIXELS, on_device
+from ddad_jax.metrics.device_curve import MOST_PIXELS, ranks_on_device
 from ddad_jax.metrics.region_overlap import pixel_curve
 
 
@@ -29,6 +29,6 @@ def test_without_a_defect_there_is_no_threshold() -> None:
 
 
 def test_a_cpu_ranks_on_the_host_and_so_does_what_would_fill_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not on_device(100)
+    assert not ranks_on_device(100)
     monkeypatch.setattr("jax.default_backend", lambda: "gpu")
-    assert on_device(100) and not on_device(MOST_PIXELS + 1)
+    assert ranks_on_device(100) and not ranks_on_device(MOST_PIXELS + 1)
