@@ -84,7 +84,8 @@ def _run_all(
     if data.tuning is not None:
         n = len(data.calibration.labels)
         log.info("%d of the held-out images choose, %d others give the thresholds", len(data.tuning.labels), n)
-    for sentence in shortage(config.threshold, len(data.calibration.labels), data.n_held_out, share):
+    scored, of = len(data.calibration.labels), data.calibration_recordings
+    for sentence in shortage(config.threshold, scored, data.n_held_out, share, of):
         log.warning("%s", sentence)
     fitted = method.fit(config, folder, data, write, mesh)
     made_with = {"weights": params_fingerprint(fitted.weights), **measured_with(config, folder, data, fitted)}

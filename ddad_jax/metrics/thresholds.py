@@ -15,11 +15,24 @@ R_k of all normal pictures above S_(k) is at most a Beta(n + 1 - k, k) variable,
 ``conformal`` takes the smallest k whose marginal bound is at most alpha, ``conformal_pac`` the smallest k for which the
 second probability is at most delta. The bounds are those of the scores as given: constants of the score (its ratio, its
 spread) that rest on the same calibration pictures make a picture and its calibration a little less alike, a score that
-was chosen on them breaks the bounds (``tuning_size``), and frames of one recording are neither exchangeable with those
-of another nor independent of each other.
+was chosen on them breaks the bounds (``tuning_size``).
+
+Frames of one recording are neither exchangeable with those of another nor independent of each other. Where it is known
+which recording each picture comes from, the recordings are what is exchangeable: with F_g the share of recording g's
+scores up to s, of G recordings, a picture of a new one has
+
+    P(S > s) <= 1 - (F_1(s) + ... + F_G(s)) / (G + 1)                                          (over new recordings)
+
+which is the first bound where every recording has one picture; and of the recordings' largest scores the second bound
+holds, as a picture is above s only where its recording's largest score is.
+
+Source: Lee, Barber and Willett, "Distribution-free inference with hierarchical data" (2023), for recordings.
 """
 
+import itertools
 import math
+from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
@@ -46,11 +59,25 @@ class Threshold(NamedTuple):
     guarantee: str
     """What holds, in words."""
     warning: str = ""
-    """Why it does not hold what was asked of it, and how many pictures would; empty where it does."""
+    """Why it does not hold what was asked of it, and how many pictures or recordings would; empty where it does."""
+    recordings: int = 0
+    """That these pictures come from; 0: not known, every picture counts as one."""
+
+    @property
+    def independent(self) -> int:
+        """How many of what it rests on are independent: recordings, or pictures where these are not known."""
+        return self.recordings or self.n
 
 
 def image_threshold(
-    scores: Any, rule: str, *, level: float = 0.05, delta: float = 0.05, p: float = 0.99, k: float = 3.0
+    scores: Any,
+    rule: str,
+    *,
+    level: float = 0.05,
+    delta: float = 0.05,
+    p: float = 0.99,
+    k: float = 3.0,
+    recordings: Sequence[str] = (),
 ) -> Threshold:
     """The threshold on image scores by one of RULES.
 
@@ -60,9 +87,12 @@ def image_threshold(
     conformal      S_(ceil((n + 1) (1 - level)))
     conformal_pac  S_(j), j = n - max{l : P(Bin(n, level) <= l) <= delta}
 
-    Where n is below ``minimum_images`` no order statistic holds what a conformal rule is asked for and only an infinite
-    threshold would, which lets every defect through. The largest score is taken instead, with a warning that says what
-    it does hold: on a line a false alarm costs a look, a missed defect more.
+    With recordings: conformal the smallest score whose bound over new recordings is at most level, conformal_pac
+    S_(j) of the recordings' largest scores.
+
+    Where n, or the number of recordings, is below ``minimum_images`` no order statistic holds what a conformal rule is
+    asked for and only an infinite threshold would, which lets every defect through. The largest score is taken instead,
+    with a warning that says what it does hold: on a line a false alarm costs a look, a missed defect more.
 
     Args:
         scores: finite, of normal pictures that the model was not trained on, [n]; n >= 1.
@@ -70,8 +100,10 @@ def image_threshold(
         level: alpha in (0, 1), the share of normal pictures that may raise a false alarm.
         delta: in (0, 1), how probable an unlucky draw of calibration pictures may be (conformal_pac).
         p: in (0, 1) (quantile). k: finite, >= 0 (sigma).
+        recordings: the one each picture comes from, [n]; empty: not known, or the pictures are independent.
 
-    Raises InputError for no scores, NaN or infinite ones, an unknown rule, or a setting out of range.
+    Raises InputError for no scores, NaN or infinite ones, an unknown rule, a setting out of range, or recordings of
+    other pictures.
 
     Source: Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World" (2005), split conformal prediction;
     Wilks, "Determination of sample sizes for setting tolerance limits" (1941) and Vovk, "Conditional validity of
@@ -89,29 +121,98 @@ def image_threshold(
             "raise --config.data.held_out"
         )
     _check(rule, RULES, level=level, delta=delta, p=p, k=k)
-    n, ordered = scores.size, np.sort(scores)
+    if len(recordings) not in (0, scores.size):
+        raise InputError(f"recordings of {len(recordings)} pictures: expected {scores.size}, one a score, or none")
+    calibration = _Calibration.of(scores, recordings)
+    n, ordered, most = scores.size, calibration.scores, float(calibration.scores[-1])
+    known: dict[str, Any] = {"recordings": len(calibration.largest) if recordings else 0}
     if rule == "sigma":
-        return _sigma(scores, k, level)
+        return _sigma(scores, k, level)._replace(**known)
+    few = len(calibration.largest) < minimum_images("conformal", level)
     if rule == "max":
-        few = n < minimum_images("conformal", level)
-        said = f"the largest of {n} normal scores: about 1 in {n + 1} new normal pictures exceeds it" if few else ""
-        return Threshold(rule, None, float(ordered[-1]), n, _marginal(n, n), said)
+        said = f"the largest of {calibration.of_what}: {calibration.one_in}" if few else ""
+        return Threshold(rule, None, most, n, calibration.marginal(most), said, **known)
     if rule == "quantile":
         j, asked = quantile_rank(n, p), float(1 - Fraction(repr(float(p))))
-        needed = minimum_images(rule, p=p)
-        few = f"the {p:g} quantile of {n} scores is their maximum; it takes {needed} to be another" if j == n else ""
-        return Threshold(rule, asked, float(ordered[j - 1]), n, _marginal(j, n), few)
-    place = conformal_rank(n, level) if rule == "conformal" else pac_rank(n, level, delta)
-    if place is None:
+        needed, value = minimum_images(rule, p=p), float(ordered[j - 1])
+        said = f"the {p:g} quantile of {n} scores is their maximum; it takes {needed} to be another" if j == n else ""
+        return Threshold(rule, asked, value, n, calibration.marginal(value), said, **known)
+    held = calibration.conformal(level) if rule == "conformal" else calibration.pac(level, delta)
+    value, warning = most if held is None else held, ""
+    if held is None:
         sure = "" if rule == "conformal" else f" with confidence {1 - delta:g}"
         warning = (
-            f"{n} calibration pictures cannot hold a false-alarm rate of {level:g}{sure}: at least "
+            f"{calibration.of_what_there_is} cannot hold a false-alarm rate of {level:g}{sure}: at least "
             f"{minimum_images(rule, level, delta)} are needed. The largest of their scores is used instead"
         )
-        holds = _marginal(n, n) if rule == "conformal" else _certain(n, n, delta)
-        return Threshold(rule, level, float(ordered[-1]), n, holds, warning)
-    holds = _marginal(place, n) if rule == "conformal" else _certain(place, n, delta)
-    return Threshold(rule, level, float(ordered[place - 1]), n, holds)
+    holds = calibration.marginal(value) if rule == "conformal" else calibration.certain(value, delta)
+    return Threshold(rule, level, value, n, holds, warning, **known)
+
+
+class _Calibration(NamedTuple):
+    """scores: rising, [n]. covered: F_1 + ... + F_G at each, fractions [n]. largest: of each recording, rising, [G];
+    pictures whose recording is not known are one each. known: whether it is."""
+
+    scores: np.ndarray
+    covered: list[Fraction]
+    largest: np.ndarray
+    known: bool
+
+    @classmethod
+    def of(cls, scores: np.ndarray, recordings: Sequence[str]) -> "_Calibration":
+        order = np.argsort(scores, kind="stable")
+        if not recordings:
+            return cls(scores[order], [Fraction(i) for i in range(1, len(order) + 1)], scores[order], False)
+        sizes = Counter(recordings)
+        covered = list(itertools.accumulate(Fraction(1, sizes[recordings[i]]) for i in order))
+        highest = dict.fromkeys(sizes, -math.inf)
+        for name, score in zip(recordings, scores, strict=True):
+            highest[name] = max(highest[name], float(score))
+        return cls(scores[order], covered, np.sort([*highest.values()]), True)
+
+    @property
+    def of_what(self) -> str:
+        n, g = len(self.scores), len(self.largest)
+        return f"{n} normal scores of {g} recording{'s' if g > 1 else ''}" if self.known else f"{n} normal scores"
+
+    @property
+    def of_what_there_is(self) -> str:
+        n, g = len(self.scores), len(self.largest)
+        of = f"{g} calibration recording{'s' if g > 1 else ''} ({n} pictures)"
+        return of if self.known else f"{n} calibration pictures"
+
+    @property
+    def one_in(self) -> str:
+        one = f"about 1 in {len(self.largest) + 1} new normal pictures"
+        return f"{one} of a new recording exceeds it" if self.known else f"{one} exceeds it"
+
+    def _bound(self, value: float) -> float:
+        below = int(np.searchsorted(self.scores, value, side="right"))
+        return float(1 - self.covered[below - 1] / (len(self.largest) + 1)) if below else 1.0
+
+    def conformal(self, level: float) -> float | None:
+        """The smallest score with a marginal bound of at most ``level``; None where there is none."""
+        needed = (1 - Fraction(repr(float(level)))) * (len(self.largest) + 1)
+        return next((float(s) for s, c in zip(self.scores, self.covered, strict=True) if c >= needed), None)
+
+    def pac(self, level: float, delta: float) -> float | None:
+        place = pac_rank(len(self.largest), level, delta)
+        return None if place is None else float(self.largest[place - 1])
+
+    def marginal(self, value: float) -> str:
+        """What ``value`` holds on average over draws."""
+        bound = f"at most {100 * self._bound(value):.3g} %"
+        if self.known:
+            return f"{bound} of the normal pictures of a new recording exceed it, on average over recordings"
+        return f"{bound} of new normal pictures like these exceed it, on average over draws"
+
+    def certain(self, value: float, delta: float) -> str:
+        """What it holds in all but ``delta`` of draws."""
+        n = len(self.largest)
+        place = int(np.searchsorted(self.largest, value, side="right"))
+        bound = 100 * false_alarm_bounds(place, n, delta)[1]
+        whose = "of the normal pictures of new recordings" if self.known else "of new normal pictures like these"
+        return f"at most {bound:.3g} % {whose} exceed it, with confidence {1 - delta:g}"
 
 
 def pixel_threshold(
@@ -244,16 +345,6 @@ def _sigma(scores: np.ndarray, k: float, level: float) -> Threshold:
     holds = f"none without knowing the distribution; {above} of {n} normal scores exceed it"
     few = minimum_images("conformal", level)
     return Threshold("sigma", None, value, n, holds, f"mean and spread rest on {n} scores" if n < few else "")
-
-
-def _marginal(k: int, n: int) -> str:
-    bound = 100 * false_alarm_bounds(k, n)[0]
-    return f"at most {bound:.3g} % of new normal pictures like these exceed it, on average over draws"
-
-
-def _certain(k: int, n: int, delta: float) -> str:
-    bound = 100 * false_alarm_bounds(k, n, delta)[1]
-    return f"at most {bound:.3g} % of new normal pictures like these exceed it, with confidence {1 - delta:g}"
 
 
 def _check(rule: str, rules: tuple[str, ...], **settings: float) -> None:

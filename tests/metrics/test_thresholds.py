@@ -171,3 +171,55 @@ def test_pixels_that_cannot_be_used_are_refused() -> None:
         pixel_threshold(np.ones((0, 2, 2)), "max")
     with pytest.raises(InputError, match="watched"):
         pixel_threshold(np.ones((1, 2, 2)), "max", watched=np.zeros((2, 2), bool))
+
+
+def test_pictures_of_as_many_recordings_are_pictures() -> None:
+    scores = np.random.default_rng(0).permutation(100.0 + np.arange(80))
+    names = [str(i) for i in range(80)]
+    for rule in ("max", "quantile", "sigma", "conformal", "conformal_pac"):
+        alone, named = image_threshold(scores, rule), image_threshold(scores, rule, recordings=names)
+        assert named.value == alone.value and (named.recordings, alone.recordings) == (80, 0)
+        assert named.independent == alone.independent == 80
+
+
+def test_few_recordings_hold_little_however_many_pictures_they_have() -> None:
+    scores, names = np.arange(60.0), [f"day {i % 3}" for i in range(60)]
+    found = image_threshold(scores, "conformal", recordings=names)
+    assert found.value == 59 and found.independent == 3
+    assert "at most 25 % of the normal pictures of a new recording" in found.guarantee
+    assert "3 calibration recordings (60 pictures) cannot hold a false-alarm rate of 0.05: at least 19" in found.warning
+    assert "with confidence 0.95" in image_threshold(scores, "conformal_pac", recordings=names).guarantee
+    assert (
+        "about 1 in 4 new normal pictures of a new recording"
+        in image_threshold(scores, "max", recordings=names).warning
+    )
+
+
+def test_a_recording_counts_once_however_long_it_is() -> None:
+    # The long one, of 90 high scores, is one of ten: the nine short ones hold 9/11 of what is covered.
+    scores, names = np.r_[np.arange(9.0), np.arange(100.0, 190.0)], [*map(str, range(9)), *["long"] * 90]
+    assert image_threshold(scores, "conformal", level=0.2, recordings=names).value == 8
+    assert image_threshold(scores, "conformal", level=0.2).value > 100
+
+
+@pytest.mark.parametrize("rule", ["conformal", "conformal_pac"])
+def test_the_bound_holds_for_new_recordings_whose_pictures_are_alike(rule: str) -> None:
+    rng, level, recordings, pictures = np.random.default_rng(3), 0.1, 40, 6
+    names, rates, naive = np.repeat(np.arange(recordings), pictures).astype(str).tolist(), [], []
+    for _ in range(400):
+        scores = (rng.normal(size=(recordings, 1)) * 3 + rng.normal(size=(recordings, pictures))).reshape(-1)
+        new = rng.normal(size=(2000, 1)) * 3 + rng.normal(size=(2000, 1))
+        for found, how in ((rates, {"recordings": names}), (naive, {})):
+            found.append(float((new > image_threshold(scores, rule, level=level, **how).value).mean()))
+    if rule == "conformal":
+        assert np.mean(rates) <= level + 3 * np.std(rates) / 20
+    else:
+        assert np.mean(np.array(rates) > level) <= 0.05 + 3 * 0.05 / 4
+        assert np.mean(np.array(naive) > level) > 0.1, (
+            "pictures that are alike count as independent without their names"
+        )
+
+
+def test_recordings_of_other_pictures_are_refused() -> None:
+    with pytest.raises(InputError, match="recordings of 2 pictures: expected 3"):
+        image_threshold([1.0, 2.0, 3.0], "max", recordings=["a", "b"])

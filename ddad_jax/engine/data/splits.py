@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cv2
@@ -45,6 +46,7 @@ class Data(NamedTuple):
     notes: as of `DataSet`.
     n_fit, n_held_out: pictures of these, whatever they were cut into. whole: those of ``fit``, uint8 [n_fit, s, s, 3]
     of the network's size s. recordings: of each of these, as of `DataSet`; empty where they are not known.
+    recording_of: of a normal picture by its name, where whole recordings are held out and there are several.
     """
 
     name: str
@@ -61,6 +63,12 @@ class Data(NamedTuple):
     tuning: ImageSet | None = None
     whole: np.ndarray = np.zeros((0, 1, 1, 3), np.uint8)
     recordings: tuple[str, ...] = ()
+    recording_of: Mapping[str, str] = {}  # noqa: RUF012 - a tuple's default, never written to
+
+    @property
+    def calibration_recordings(self) -> tuple[str, ...]:
+        """The one each calibration image comes from; empty where that is not known."""
+        return tuple(self.recording_of[name] for name in self.calibration.names) if self.recording_of else ()
 
     @property
     def scale(self) -> ImageSet:
@@ -138,8 +146,8 @@ def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
             "--config.sweep.standardise='()'"
         )
     tuning, notes = None, dataset.notes
+    recording_of = dict(zip(dataset.train.names, recordings, strict=True)) if recordings else {}
     if c.tunes:
-        recording_of = dict(zip(dataset.train.names, recordings, strict=True)) if recordings else {}
         own = [recording_of[name] for name in calibration.names] if recordings else []
         if parts := split_held_out(calibration, share=c.data.tuning, seed=c.seed, recordings=own):
             tuning, calibration = parts
@@ -156,7 +164,9 @@ def split_data(c: Settings, dataset: DataSet, view: View | None = None) -> Data:
     looked_at = held_out if tuning is None else tiles_of(tuning, view, most)
     few = subset(looked_at, spread(len(looked_at.labels), c.data.calibration))
     sets = (fit, held_out, calibration, dataset.test, few)
-    return Data(dataset.name, *sets, *numbers, choice, view, notes, tuning, whole, known)
+    # Frames of the only one there is are all that a bound can be of.
+    several = recording_of if len({*recordings}) > 1 else {}
+    return Data(dataset.name, *sets, *numbers, choice, view, notes, tuning, whole, known, several)
 
 
 _UNPARTED = (

@@ -71,7 +71,7 @@ def trials(
     ordered = np.sort(scores)
     shuffled = [rng.permutation(scores) for _ in range(splits)]
     drawn = [rng.choice(scores, n) for _ in range(splits)]
-    how = {"level": level, "delta": delta, "p": p, "k": k}
+    how: dict[str, Any] = {"level": level, "delta": delta, "p": p, "k": k}
     rows = []
     for rule in RULES:
         found = [image_threshold(order[:n], rule, **how) for order in shuffled]

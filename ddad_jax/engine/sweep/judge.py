@@ -33,6 +33,7 @@ class Truth(NamedTuple):
     those from ``first_test`` on are test pictures. own: ``own_normal`` of all before these. labels: int [m] of the m
     test pictures; masks: [m, h, w], cropped as configured; known: bool [m], which of them have one; regions:
     ``label_regions`` of them. on_synthetic: ``synthetic_judge``, or None. view: mask and tiles of the pictures.
+    recordings: of those of ``calibrating``, as of ``Data``.
     """
 
     n_scale: int
@@ -45,6 +46,7 @@ class Truth(NamedTuple):
     regions: Any
     on_synthetic: Callable[[np.ndarray, np.ndarray], dict[str, float]] | None
     view: View
+    recordings: Sequence[str] = ()
 
     def watched(self, masked: bool, crop: int) -> np.ndarray | None:
         """bool [h, w] of what a masked point can see of a map, cropped alike; None: everything."""
@@ -76,6 +78,7 @@ def truth_of(c: Settings, data: Data) -> Truth:
         regions=label_regions(masks, known),
         on_synthetic=synthetic_judge(c, data),
         view=data.view,
+        recordings=data.calibration_recordings,
     )
 
 
@@ -131,7 +134,7 @@ def _at_threshold(c: Settings, truth: Truth, scored: Scored, before: bool) -> di
         return dict.fromkeys(AT_THRESHOLD, float("nan"))
     at, first = truth.calibrating, truth.first_test
     watched = truth.watched(before or scored.point.mask_after, c.score.crop)
-    normal = Normal(scored.scores[at], scored.maps[at], len(scored.scores[at]), watched)
+    normal = Normal(scored.scores[at], scored.maps[at], len(scored.scores[at]), watched, 0.0, truth.recordings)
     set_by_normal = thresholds_of(c.threshold, normal)
     image, pixel = set_by_normal.score, set_by_normal.of_pixels
     shares = at_threshold(scored.scores[first:], truth.labels, image.value)

@@ -6,7 +6,7 @@ Nothing here or in what this module imports has seen a label of a test picture.
 import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,13 +30,15 @@ log = logging.getLogger(__name__)
 class Normal(NamedTuple):
     """Held-out normal pictures that chose nothing, scored as every test picture is. scores: [n]; maps: [n, h, w].
     watched: bool [h, w], what a view's mask leaves in; None: everything. available: how many pictures are held out,
-    scored or not. tuning: share of the calibration pictures that chose instead of giving thresholds; 0: none."""
+    scored or not. tuning: share of the calibration pictures that chose instead of giving thresholds; 0: none.
+    recordings: the one each picture comes from, [n]; empty: not known."""
 
     scores: np.ndarray
     maps: np.ndarray
     available: int
     watched: np.ndarray | None = None
     tuning: float = 0.0
+    recordings: Sequence[str] = ()
 
 
 class Thresholds(NamedTuple):
@@ -55,7 +57,7 @@ def thresholds_of(asked: ThresholdSettings, normal: Normal) -> Thresholds:
       InputError: no held-out normal picture, or one whose map is not finite.
     """
     how: dict[str, Any] = {"level": asked.level, "delta": asked.delta, "p": asked.p, "k": asked.k}
-    image = {rule: image_threshold(normal.scores, rule, **how) for rule in RULES}
+    image = {rule: image_threshold(normal.scores, rule, recordings=normal.recordings, **how) for rule in RULES}
     of_pixels: dict[str, Any] = {"watched": normal.watched, "p": asked.pixel_p, "k": asked.k}
     pixel = {rule: pixel_threshold(normal.maps, rule, **of_pixels) for rule in PIXEL_RULES}
     return Thresholds(image, pixel, image[asked.rule], pixel[asked.pixel_rule])
@@ -69,20 +71,22 @@ def warned(asked: ThresholdSettings, found: Thresholds, normal: Normal) -> list[
             told = f"Threshold rule {one.rule} ({what}): {one.warning}."
             rule = "conformal" if one.rule in ("max", "sigma") else one.rule
             needed = minimum_images(rule, asked.level, asked.delta, asked.p)
-            if one.n < needed:
-                told += f" {_mend(needed, normal)}"
+            if one.independent < needed:
+                told += f" {_recorded(needed) if one.recordings else _mend(needed, normal)}"
             said.append(told)
     return said
 
 
-def shortage(asked: ThresholdSettings, scored: int, available: int, tuning: float = 0.0) -> list[str]:
+def shortage(
+    asked: ThresholdSettings, scored: int, available: int, tuning: float = 0.0, recordings: Sequence[str] = ()
+) -> list[str]:
     """What ``warned`` will say of the image threshold for want of pictures, to be known before a training.
 
     Args:
       asked: section ``threshold`` of the config.
-      scored, available: as many held-out normal pictures there will be in ``Normal``; tuning: as there.
+      scored, available: as many held-out normal pictures there will be in ``Normal``; tuning, recordings: as there.
     """
-    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available, tuning=tuning)
+    normal = Normal(np.arange(float(scored)), np.zeros((scored, 1, 1)), available, None, tuning, recordings)
     # No picture's score is known, and so no threshold: what is said of sigma does not depend on the number.
     found = thresholds_of(asked, normal)
     return warned(asked, found._replace(of_pixels=found.of_pixels._replace(warning="")), normal)
@@ -104,6 +108,7 @@ def calibration(made: Mapping[str, Any], asked: ThresholdSettings, found: Thresh
         },
         "threshold_settings": asked.to_dict(),
         "held_out_images": len(normal.scores),
+        "held_out_recordings": found.score.recordings,
         "normal_scores": [float(score) for score in normal.scores],
     }
 
@@ -119,12 +124,20 @@ def calibrate(
     """
     found = thresholds_of(asked, normal)
     said = warned(asked, found, normal)
-    before = shortage(asked, len(normal.scores), normal.available, normal.tuning)
+    before = shortage(asked, len(normal.scores), normal.available, normal.tuning, normal.recordings)
     for sentence in said:
         if sentence not in before:
             log.warning("%s", sentence)
     write_text(path, json.dumps(plain(calibration(made, asked, found, normal)), indent=1))
     return found, said
+
+
+def _recorded(needed: int) -> str:
+    return (
+        f"Record the product on other days and set-ups, until {needed} recordings or more are held out "
+        "(--config.data.held_out, in a new workdir); --config.data.hold_out=picture where the pictures of a recording "
+        "are as different from each other as those of two."
+    )
 
 
 def _mend(needed: int, normal: Normal) -> str:

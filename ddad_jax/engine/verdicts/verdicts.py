@@ -315,7 +315,7 @@ def found_of(
     watched = None if seen is None else centre_crop(seen[None], c.score.crop)[0]
     scored = chosen["normal_scores"]
     share, tuned = tuning_share(c, data), 0 if data.tuning is None else len(data.tuning.labels)
-    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched, share)
+    normal = Normal(scored, chosen["normal_maps"], data.n_held_out, watched, share, data.calibration_recordings)
     made = {**made, "tuning_images": tuned}
     thresholds, warnings = calibrate(workdir / "calibration.json", made, c.threshold, normal)
     test = data.test

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from ddad_jax.data.cans import cans
 from ddad_jax.data.synthetic import painted_on
-from ddad_jax.engine.data.splits import load_data, own_normal, tuning_share
+from ddad_jax.engine.data.splits import load_data, own_normal, split_data, tuning_share
+from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
 
 
@@ -84,3 +86,17 @@ def test_one_held_out_picture_has_no_spread_to_standardise_with(tmp_path: Path, 
     assert len(load_data(tiny_runs.config(few)).calibration.labels) == 1
     with pytest.raises(InputError, match="of 3 normal pictures one is held out.*standardise=False"):
         load_data(tiny_runs.config(few, **{flag: (True,) if flag.startswith("sweep") else True}))
+
+
+def test_the_recordings_of_what_gives_the_threshold_are_known_where_whole_ones_are_held_out(
+    root: Path,
+) -> None:
+    normal = cans(32, n_train=40, n_test_good=2, n_defect=2)
+    c = tiny_runs.config(root, data__held_out=0.4)
+    data, single = (split_data(one, normal) for one in (c, changed(c, {"data.hold_out": "picture"})))
+    known = dict(zip(normal.train.names, normal.recordings, strict=True))
+    assert data.calibration_recordings == tuple(known[name] for name in data.calibration.names)
+    assert 1 < len({*data.calibration_recordings}) < len(data.calibration.names)
+    assert single.calibration_recordings == ()
+    alike = split_data(c, normal._replace(recordings=("one",) * 40))
+    assert alike.calibration_recordings == (), "of the only recording there is, its frames are all a bound can be of"

@@ -168,7 +168,7 @@ def test_the_code_that_sets_thresholds_imports_nothing_that_knows_test_pictures(
 
 
 def test_nothing_there_has_a_place_for_labels() -> None:
-    assert Normal._fields == ("scores", "maps", "available", "watched", "tuning")
+    assert Normal._fields == ("scores", "maps", "available", "watched", "tuning", "recordings")
     words = {
         node.id for node in ast.walk(ast.parse(Path(thresholds.__file__).read_text())) if isinstance(node, ast.Name)
     }
