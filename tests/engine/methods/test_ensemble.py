@@ -68,7 +68,6 @@ def test_another_setting_of_a_member_is_another_row(change: dict[str, Any], root
 
 @pytest.mark.parametrize("members", [(), ("ouija",), ("padim", "padim")])
 def test_members_that_are_none_are_refused(members: Any, root: Path) -> None:
-    with pytest.raises(
-    with pytest.raises(InputError, match=r"--config\.ensemble\.members=.*one or several of feature_ddad, feature_ddad_c"):
-    ):
+    expected = r"--config\.ensemble\.members=.*one or several of feature_ddad, feature_ddad_coarse, feature_ddad_p"
+    with pytest.raises(InputError, match=expected):
         tiny_runs.config(root, "ensemble", ensemble__members=members)
