@@ -75,9 +75,14 @@ def patch_eps(prior: PatchPrior, alpha_bar: Array, *, bandwidth: float = 0.0, bu
     def eps_fn(x_t: Array, t: Array) -> Array:
         a = alpha_bar_at(alpha_bar, jnp.asarray(t))
         v = a * bandwidth * prior.spacing + 1.0 - a
-        places = x_t.shape[1] * x_t.shape[2]
-        of_place = [jnp.repeat(jnp.broadcast_to(value, x_t.shape[:1]), places) for value in (jnp.sqrt(a), v)]
-        mean = rows_around(prior.rows, x_t.reshape(-1, x_t.shape[-1]), *of_place, budget=budget).reshape(x_t.shape)
+
+        # Picture by picture: memory is that of one, and how many there are may be left open (``exported``).
+        def of_picture(at: tuple[Array, Array, Array]) -> Array:
+            places = at[0].reshape(-1, at[0].shape[-1])
+            return rows_around(prior.rows, places, at[1], at[2], budget=budget).reshape(at[0].shape)
+
+        each = [jnp.broadcast_to(value, x_t.shape[:1]) for value in (jnp.sqrt(a), v)]
+        mean = jax.lax.map(of_picture, (x_t, *each))
         return per_image(jnp.sqrt(1.0 - a) / v, x_t) * (x_t - per_image(jnp.sqrt(a), x_t) * mean)
 
     return eps_fn
@@ -96,7 +101,7 @@ def rows_around(rows: Array, x: Array, scale: Array, variance: Array, *, budget:
 
     Args:
       rows: [M, d], about their own mean, so that there is little to cancel.
-      x: [m, d]. scale, variance: of each, > 0, [m].
+      x: [m, d]. scale, variance: > 0, [].
       budget: weights in memory at once, >= 1; decides a shape.
 
     Source: Milakov and Gimelshein 2018 (a softmax whose terms come one after another).
@@ -104,28 +109,24 @@ def rows_around(rows: Array, x: Array, scale: Array, variance: Array, *, budget:
     (m, d), size = x.shape, len(rows)
     n_x, n_rows = cut_sizes(m, size, budget)
     parts = jnp.pad(rows, ((0, -size % n_rows), (0, 0))).reshape(-1, n_rows, d)
-    counted = (jnp.arange(parts.shape[0] * n_rows) < size).reshape(-1, n_rows)
+    # |x|^2 is the same for all rows.
+    own = jnp.where(jnp.arange(len(parts) * n_rows) < size, 0.0, jnp.inf).reshape(-1, n_rows)
+    own = own + scale * jnp.square(parts).sum(2) / 2
 
-    def of_cut(cut: tuple[Array, Array, Array]) -> Array:
-        own, scale, variance = (value[:, None] if value.ndim == 1 else value for value in cut)
-
+    def of_cut(cut: Array) -> Array:
         def more(so_far: _Softmax, part: tuple[Array, Array]) -> tuple[_Softmax, None]:
-            y, real = part
-            # |x|^2 is the same for all rows.
-            near = jnp.matmul(own, y.T, precision=_EXACT) - scale * (jnp.square(y).sum(1) / 2)[None]
-            near = jnp.where(real[None], scale * near / variance, -jnp.inf)
+            y, less = part
+            near = scale / variance * (jnp.matmul(cut, y.T, precision=_EXACT) - less[None])
             highest = jnp.maximum(so_far.highest, near.max(1, keepdims=True))
             weight, before = jnp.exp(near - highest), jnp.exp(so_far.highest - highest)
             total = before * so_far.total + weight.sum(1, keepdims=True)
             return _Softmax(highest, total, before * so_far.mean + jnp.matmul(weight, y, precision=_EXACT)), None
 
-        none = _Softmax(jnp.full((len(own), 1), -jnp.inf), jnp.zeros((len(own), 1)), jnp.zeros(own.shape))
-        found, _ = jax.lax.scan(more, none, (parts, counted))
+        none = _Softmax(jnp.full((len(cut), 1), -jnp.inf), jnp.zeros((len(cut), 1)), jnp.zeros(cut.shape))
+        found, _ = jax.lax.scan(more, none, (parts, own))
         return found.mean / found.total
 
-    pad = -m % n_x
-    padded = (jnp.pad(x, ((0, pad), (0, 0))), *(jnp.pad(v, (0, pad), constant_values=1.0) for v in (scale, variance)))
-    found = jax.lax.map(of_cut, tuple(value.reshape(-1, n_x, *value.shape[1:]) for value in padded))
+    found = jax.lax.map(of_cut, jnp.pad(x, ((0, -m % n_x), (0, 0))).reshape(-1, n_x, d))
     return found.reshape(-1, d)[:m]
 
 

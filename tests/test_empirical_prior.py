@@ -99,8 +99,9 @@ def test_batch_mates_their_times_and_the_memory_it_may_use_change_nothing() -> N
 
 def test_far_from_all_rows_the_weights_are_finite() -> None:
     far = jnp.full((2, 5), 1e4)
-    found = rows_around(PRIOR.rows, far, jnp.ones(2), jnp.full(2, 1e-4), budget=64)
-    np.testing.assert_array_equal(found, jnp.broadcast_to(PRIOR.rows[jnp.argmax(PRIOR.rows.sum(1))], (2, 5)))
+    found = rows_around(PRIOR.rows, far, jnp.asarray(1.0), jnp.asarray(1e-4), budget=64)
+    nearest_row = PRIOR.rows[jnp.argmax(PRIOR.rows.sum(1))]
+    np.testing.assert_allclose(found, jnp.broadcast_to(nearest_row, (2, 5)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("evenly", [True, False])
