@@ -3,6 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -81,6 +82,26 @@ def adaptive_pool(x: Array, n: int) -> Array:
         weight = np.array([(k < len(places)) / len(places) for places in bins], x.dtype)
         total = total + x[..., place] * weight.reshape((1,) * (x.ndim - 1) + (n,))
     return total
+
+
+def coarser_grid(x: Array, side: int) -> Array:
+    """Means of ``side`` x ``side`` positions, [b, h, w, d] -> [b, ceil(h / side), ceil(w / side), d]; squares overlap
+    where they do not fit (``adaptive_pool``).
+
+    >>> coarser_grid(jnp.arange(4.0).reshape(1, 2, 2, 1), 2).item()
+    1.5
+    """
+    if side == 1:
+        return x
+
+    def means(length: int) -> np.ndarray:
+        rows = np.zeros((-(-length // side), length), x.dtype)
+        for row, places in zip(rows, _bins(length, len(rows)), strict=True):
+            row[places] = 1 / len(places)
+        return rows
+
+    exact = jax.lax.Precision.HIGHEST
+    return jnp.einsum("ih,jw,bhwd->bijd", means(x.shape[1]), means(x.shape[2]), x, precision=exact)
 
 
 def pooled_neighbourhoods(x: Array, width: int, *, patch: int = 3) -> Array:

@@ -45,7 +45,7 @@ def nearest(queries: Array, bank: Array, k: int = 1, *, budget: int = BUDGET) ->
         raise InputError(f"k = {k}: expected 1 to {size}, the rows of the bank")
     if budget < 1:
         raise InputError(f"budget = {budget}: expected a number of distances from 1 on")
-    n_query, n_bank = _cuts(m, size, budget)
+    n_query, n_bank = cut_sizes(m, size, budget)
     # About their own mean the rows are short, and little is left to cancel.
     middle = bank.mean(0)[None]
     parts = jnp.pad(bank - middle, ((0, -size % n_bank), (0, 0))).reshape(-1, n_bank, d)
@@ -82,7 +82,7 @@ def nearest(queries: Array, bank: Array, k: int = 1, *, budget: int = BUDGET) ->
     return Nearest(*(x.reshape(-1, k)[:m] for x in found))
 
 
-def _cuts(m: int, size: int, budget: int) -> tuple[int, int]:
+def cut_sizes(m: int, size: int, budget: int) -> tuple[int, int]:
     """How many queries and how many rows of a bank are compared at once: at most ``budget`` pairs."""
     n_bank = max(1, min(size, budget // min(m, 256, budget)))
     return max(1, min(m, budget // n_bank)), n_bank

@@ -70,6 +70,7 @@ def _small_feature_ddad(c: ConfigDict) -> None:
 def _small_ensemble(c: ConfigDict) -> None:
     c.ensemble.update(batch_size=4)
     c.patchcore.update(share=0.2)
+    c.feature_ddad_coarse.update(pool=2)
 
 
 SMALL: dict[str, Callable[[ConfigDict], None]] = {

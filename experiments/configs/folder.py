@@ -3,8 +3,9 @@
     python -m experiments.sweep --config=experiments/configs/folder.py --workdir=runs/mine \\
         --config.data.root=/path/to/sets --config.data.category=bottle
 
-That is an ensemble of DDAD in feature space and PatchCore at 256 px, which trains nothing; its sweep shows each member
-alone beside it. One method alone: ``folder.py:feature_ddad``, ``folder.py:patchcore``, ``folder.py:padim``.
+That is DDAD in feature space at 256 px with three priors at once, which trains nothing; its sweep shows each of them
+alone beside it, and PatchCore and PaDiM. One method alone: ``folder.py:feature_ddad``, ``folder.py:patchcore``,
+``folder.py:padim``.
 ``folder.py:patchcore,reference`` and ``folder.py:padim,reference`` do what the published code does, with its network.
 
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
@@ -26,7 +27,17 @@ SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
-    "ensemble": {"members": (("feature_ddad",), ("patchcore",), ("padim",), ("feature_ddad", "patchcore", "padim"))},
+    "ensemble": {
+        "members": (
+            ("feature_ddad",),
+            ("feature_ddad_coarse",),
+            ("feature_ddad_patches",),
+            ("patchcore",),
+            ("padim",),
+            ("feature_ddad", "feature_ddad_patches"),
+            ("feature_ddad", "patchcore"),
+        )
+    },
 }
 """Method -> what its sweep tries."""
 PUBLISHED = ("patchcore", "padim")

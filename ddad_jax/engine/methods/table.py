@@ -2,7 +2,7 @@
 
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ensemble.method import Ensemble
-from ddad_jax.engine.methods.feature_ddad import FeatureDDAD
+from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
 from ddad_jax.engine.methods.method import Method
 from ddad_jax.engine.methods.padim import PaDiM
 from ddad_jax.engine.methods.patchcore import PatchCore

@@ -36,8 +36,8 @@ def maps_of(fitted: FittedEnsemble, pictures: MeasuredPictures, *members: str) -
     return mapped.maps
 
 
-def test_the_map_is_the_mean_of_the_members_in_deviations_of_normal_pixels(root: Path, tmp_path: Path) -> None:
-    c = tiny_runs.config(root, "ensemble")
+def test_the_map_is_the_weighted_mean_of_the_members_in_deviations_of_normal_pixels(root: Path, tmp_path: Path) -> None:
+    c = tiny_runs.config(root, "ensemble", weight__padim=3.0)
     data = load_data(c)
     pictures, parts = measured_pictures(data), []
     for name in ("patchcore", "padim"):
@@ -49,7 +49,8 @@ def test_the_map_is_the_mean_of_the_members_in_deviations_of_normal_pixels(root:
         normal = mapped.maps[: pictures.n_normal]
         parts.append((mapped.maps - normal.mean()) / normal.std())
     fitted = ready(c, tmp_path, data, "patchcore", "padim")
-    np.testing.assert_allclose(maps_of(fitted, pictures, "patchcore", "padim"), np.mean(parts, axis=0), atol=1e-3)
+    expected = parts[0] / 4 + parts[1] * 3 / 4
+    np.testing.assert_allclose(maps_of(fitted, pictures, "patchcore", "padim"), expected, atol=1e-3)
     np.testing.assert_allclose(maps_of(fitted, pictures, "padim"), parts[1], atol=1e-3)
 
 
@@ -57,7 +58,7 @@ def test_maps_that_say_nothing_have_a_unit(root: Path) -> None:
     assert np.isfinite(Unit.of(np.zeros((3, 4, 4), np.float32))(np.ones((1, 4, 4), np.float32))).all()
 
 
-@pytest.mark.parametrize("change", [{"feature_ddad__t_prime": 300}, {"patchcore__share": 0.5}])
+@pytest.mark.parametrize("change", [{"feature_ddad__t_prime": 300}, {"weight__feature_ddad_patches": 0.1}])
 def test_another_setting_of_a_member_is_another_row(change: dict[str, Any], root: Path, tmp_path: Path) -> None:
     first, again, other = (
         run_all(tiny_runs.config(root, "ensemble", **how), tmp_path / "w", sweep=False)[0] for how in ({}, {}, change)
@@ -68,5 +69,28 @@ def test_another_setting_of_a_member_is_another_row(change: dict[str, Any], root
 
 @pytest.mark.parametrize("members", [(), ("ouija",), ("padim", "padim")])
 def test_members_that_are_none_are_refused(members: Any, root: Path) -> None:
-    with pytest.raises(InputError, match=r"--config\.ensemble\.members=.*one or several of feature_ddad, patchcore"):
+    expected = r"--config\.ensemble\.members=.*one or several of feature_ddad, feature_ddad_coarse, feature_ddad_p"
+    with pytest.raises(InputError, match=expected):
         tiny_runs.config(root, "ensemble", ensemble__members=members)
+
+
+def test_one_method_is_there_with_several_settings_each_named_by_its_own_flag(root: Path, tmp_path: Path) -> None:
+    c = tiny_runs.config(root, "ensemble", feature_ddad_coarse__pool=2)
+    data = load_data(c)
+    fitted = ready(c, tmp_path, data, "feature_ddad", "feature_ddad_coarse")
+    (measured,) = fitted.measure(measured_pictures(data), [Members(("feature_ddad", "feature_ddad_coarse"))])
+    assert [measured.evidence[name].shape[1:] for name in measured.evidence] == [(4, 4), (2, 2)]
+    assert fitted.asks(Members(("feature_ddad", "feature_ddad_coarse")))["memory"].count("+") == 1
+    with pytest.raises(InputError, match=r"--config\.feature_ddad_coarse\.steps=501: expected other steps, T' or grid"):
+        tiny_runs.config(root, "ensemble", feature_ddad_coarse__steps=501)
+    (told,) = METHODS["ensemble"].doubts(tiny_runs.config(root, "ensemble", feature_ddad_patches__rank=3))
+    assert told.startswith("--config.feature_ddad_patches.rank=3: has no effect without prior = picture")
+
+
+def test_members_from_before_there_were_weights_are_named_as_they_were(root: Path, tmp_path: Path) -> None:
+    """Lest a workdir that an older version wrote be of something else."""
+    fitted = METHODS["ensemble"].restored(tiny_runs.config(root, "ensemble"), tmp_path)
+    assert isinstance(fitted, FittedEnsemble)
+    named = fitted._settings_of(("feature_ddad", "patchcore"))
+    assert not {"weight", "pool", "bank"} & {*named["feature_ddad"], *named["patchcore"]}
+    assert fitted._settings_of(["feature_ddad_coarse"])["feature_ddad_coarse"]["weight"] == 0.25

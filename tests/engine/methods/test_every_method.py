@@ -34,7 +34,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "patchcore": {"sweep__share": (0.2, 0.5), "sweep__neighbours": (1, 3), "sweep__support": (1, 4)},
     "padim": {"sweep__share": (0.1, 1.0), "sweep__sigma": (0.0, 4.0), "sweep__standardise": (False, True)},
     "feature_ddad": {"sweep__w": (0.0, 3.0), "feature_ddad__start_noise": 1.0, "sweep__sigma": (0.0, 4.0)},
-    "ensemble": {"sweep__members": (("padim",), ("padim", "patchcore")), "sweep__standardise": (False, True)},
+    "ensemble": {"sweep__members": (("padim",), ("patchcore", "feature_ddad")), "sweep__standardise": (False, True)},
 }
 """Of each method, two costly points and several cheap ones."""
 

@@ -1,5 +1,6 @@
 """DDAD in feature space behind the seam: what decides its memory, and what each way of scoring is."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,13 @@ import pytest
 import tiny_runs
 
 from ddad_jax import gaussian_prior as core
+from ddad_jax.empirical_prior import fit_patches, patch_eps
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.feature_ddad import Diffused, FeatureDDAD
+from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
+from ddad_jax.engine.methods.feature_ddad.priors import BANDWIDTH
+from ddad_jax.engine.methods.feature_ddad.sections import Diffused
 from ddad_jax.engine.methods.memory.programs import in_batches
+from ddad_jax.engine.methods.padim import Blur
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 from ddad_jax.inversion import inverted, norms
@@ -22,13 +27,15 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import trailing, uniform
-from ddad_jax.types import Array
+from ddad_jax.types import Array, EpsFn
 
 METHOD = FeatureDDAD()
 X = (np.random.default_rng(0).standard_normal((9, 3, 3, 4)) @ np.diag([3.0, 1.0, 0.5, 0.1]) + 2).astype(np.float32)
 SEEDS = jnp.arange(len(X), dtype=jnp.uint32)
 TABLE = jnp.asarray(alpha_bar_table())
-PRIORS: dict[str, Any] = {"position": {}, "picture": {"prior": "picture", "rank": 4}}
+PRIORS: dict[str, Any] = {
+    "position": {}, "picture": {"prior": "picture", "rank": 4}, "patches": {"prior": "patches", "bank": 60},
+}  # fmt: skip
 each = pytest.mark.parametrize("prior", PRIORS)
 
 
@@ -49,8 +56,17 @@ def memory_of(point: Diffused, size: int = 9) -> dict[str, Array]:
     return {name: jnp.asarray(array) for name, array in METHOD.remember(point, X.shape, Batches(size)).items()}
 
 
-def exact(point: Diffused) -> tuple[core.Prior, Array]:
-    """The library's Gaussian of all pictures at once, and the pictures in its units."""
+def exact(point: Diffused) -> tuple[EpsFn, Array]:
+    """The library's noise predictor of all pictures at once, and the pictures in its units."""
+    if point.prior == "patches":
+        patches, units = fit_patches([X], point.bank)
+        y = (jnp.asarray(X) - units.centre[None, None, None]) / units.unit
+        return patch_eps(patches, TABLE, bandwidth=point.bandwidth), y
+    gaussian, y = exact_gaussian(point)
+    return core.gaussian_eps(gaussian, TABLE), y
+
+
+def exact_gaussian(point: Diffused) -> tuple[core.Prior, Array]:
     if point.prior == "position":
         prior: core.Prior = core.fit_positions([X], pooled=point.pooled, share=point.share)
     else:
@@ -59,14 +75,21 @@ def exact(point: Diffused) -> tuple[core.Prior, Array]:
     return prior, (jnp.asarray(X) - units.centre[None, None, None]) / units.unit
 
 
-@each
-@pytest.mark.parametrize("how", [{}, {"w": 0.0, "t_prime": 400, "steps": 5, "solver": "dpm2m"}, {"start_noise": 1.0}])
+SAMPLERS: list[dict[str, Any]] = [
+    {}, {"w": 0.0, "t_prime": 400, "steps": 5, "solver": "dpm2m"}, {"start_noise": 1.0},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("prior", "how"),
+    [*itertools.product(("position", "picture"), SAMPLERS), ("patches", {"w": 2.0, "steps": 2})],
+)
 def test_a_reconstruction_is_that_of_the_library_whatever_the_batches(prior: str, how: dict[str, Any]) -> None:
     point = Diffused(**PRIORS[prior], **how)
-    gaussian, y = exact(point)
+    eps_fn, y = exact(point)
     noise_fn = noise_of(pair_keys(jnp.zeros_like(SEEDS), SEEDS), X.shape[1:])
     expected = y - reconstruct(
-        core.gaussian_eps(gaussian, TABLE), y, y, trailing(point.t_prime, point.steps), w=point.w, eta=0.0,
+        eps_fn, y, y, trailing(point.t_prime, point.steps), w=point.w, eta=0.0,
         alpha_bar=TABLE, noise_fn=noise_fn, solver=SOLVERS[point.solver], start_noise=point.start_noise,
     )  # fmt: skip
     for size in (4, 9):
@@ -77,8 +100,8 @@ def test_a_reconstruction_is_that_of_the_library_whatever_the_batches(prior: str
 @each
 def test_an_inversion_is_that_of_the_library(prior: str) -> None:
     point = Diffused(**PRIORS[prior], scoring="inversion", t_prime=500, grid="uniform")
-    gaussian, y = exact(point)
-    latent = inverted(core.gaussian_eps(gaussian, TABLE), y, uniform(500, 3), alpha_bar=TABLE).latent
+    eps_fn, y = exact(point)
+    latent = inverted(eps_fn, y, uniform(500, 3), alpha_bar=TABLE).latent
     found = METHOD.compare(point, memory_of(point), jnp.asarray(X), SEEDS)
     np.testing.assert_allclose(found, norms(latent), rtol=1e-3)
 
@@ -95,8 +118,8 @@ def test_what_no_normal_picture_has_stands_out(prior: str, scoring: str) -> None
 
 
 def test_features_in_units_have_the_variance_that_a_schedule_is_made_for() -> None:
-    for how in PRIORS.values():
-        prior, y = exact(Diffused(**how, share=1e-3, pooled=0.0))
+    for name in ("position", "picture"):
+        prior, y = exact_gaussian(Diffused(**PRIORS[name], share=1e-3, pooled=0.0))
         np.testing.assert_allclose(y.mean((0, 1, 2)), 0, atol=1e-4)
         np.testing.assert_allclose(jnp.square(y - prior.mean[None]).mean() * 9 / 8, 1, rtol=0.01)
 
@@ -168,17 +191,21 @@ def test_settings_that_cannot_be_used_are_refused_by_their_flag(root: Path) -> N
 
 def test_a_sweep_measures_nothing_twice(root: Path) -> None:
     swept: dict[str, Any] = {
-        "sweep__prior": ("position", "picture"),
+        "sweep__prior": ("position", "picture", "patches"),
         "sweep__rank": (2, 3),
         "sweep__pooled": (0.0, 9.0),
+        "sweep__bandwidth": (0.0, 0.1),
     }
     points = METHOD.plan(tiny_runs.config(root, "feature_ddad", **swept), sweep=True).costly
-    found = [(point.prior, point.rank, point.pooled) for point in points]
-    assert len(found) == len({*found}) == 5  # the config's own among them
+    found = [(point.prior, point.rank, point.pooled, point.bandwidth) for point in points]
+    assert len(found) == len({*found}) == 7  # the config's own among them
     assert {*found} == {
-        ("position", core.RANK, 0.0), ("position", core.RANK, 9.0), ("position", core.RANK, core.POOLED),
-        ("picture", 2, core.POOLED), ("picture", 3, core.POOLED),
+        ("position", core.RANK, 0.0, BANDWIDTH), ("position", core.RANK, 9.0, BANDWIDTH),
+        ("position", core.RANK, core.POOLED, BANDWIDTH), ("picture", 2, core.POOLED, BANDWIDTH),
+        ("picture", 3, core.POOLED, BANDWIDTH), ("patches", core.RANK, core.POOLED, 0.0),
+        ("patches", core.RANK, core.POOLED, 0.1),
     }  # fmt: skip
+    assert len({METHOD.memory_point(point) for point in points if point.prior == "patches"}) == 1
 
 
 def test_settings_that_nothing_looks_at_are_doubted(root: Path) -> None:
@@ -190,8 +217,26 @@ def test_settings_that_nothing_looks_at_are_doubted(root: Path) -> None:
     assert told == "--config.feature_ddad.w=2.0: has no effect without scoring = reconstruction"
     (told,) = doubts(feature_ddad__rank=3)
     assert "without prior = picture" in told
+    (told,) = doubts(feature_ddad__bank=3)
+    assert "without prior = patches" in told
     (told,) = doubts(data__picture=(48, 64), data__overlap=8)
     assert "one Gaussian for the same place of all tiles" in told
+    assert not doubts(data__picture=(48, 64), data__overlap=8, feature_ddad__prior="patches")
+
+
+def test_what_no_older_version_knew_is_not_named_while_it_is_at_its_default() -> None:
+    assert not {"pool", "bank", "choice", "bandwidth"} & {*METHOD.named(Diffused())}
+    assert METHOD.named(Diffused(pool=2)) == {**METHOD.named(Diffused()), "pool": 2}
+
+
+def test_positions_are_pooled_to_a_coarser_grid_whose_map_is_as_large() -> None:
+    features = {"layer2": jnp.arange(50.0).reshape(1, 5, 5, 2), "layer3": jnp.zeros((1, 3, 3, 1))}
+    whole, pooled = (METHOD.embed(Diffused(patch=1, pool=side), features) for side in (1, 2))
+    assert whole.shape == (1, 5, 5, 3) and pooled.shape == (1, 3, 3, 3)
+    np.testing.assert_allclose(pooled[0, 0, 0, :2], whole[0, :2, :2, :2].mean((0, 1)))
+    np.testing.assert_allclose(pooled[0, 2, 2, :2], whole[0, 3:, 3:, :2].mean((0, 1)))
+    maps, _ = METHOD.judge(pooled[..., 0], Blur(), (20, 20))
+    assert maps.shape == (1, 20, 20)
 
 
 def test_it_is_one_program_of_any_batch() -> None:

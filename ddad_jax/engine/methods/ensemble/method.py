@@ -4,7 +4,8 @@ A sweep over ``sweep.members`` with ``select = synthetic`` chooses between metho
 of them judge together, which needs no choice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from ddad_jax.engine.methods.ensemble.sections import (
     EnsembleMap,
     EnsembleSettings,
     Members,
+    in_own_flags,
     member_settings,
 )
 from ddad_jax.engine.methods.memory.method import UntrainedMethod
@@ -35,12 +37,21 @@ class Ensemble(UntrainedMethod):
     printed = ("members",)
 
     def together(self, c: EnsembleSettings, need: Need) -> None:
-        for name in MEMBERS:
-            MEMBERS[name].together(member_settings(c, name), need)
+        for name, member in MEMBERS.items():
+
+            def of_member(
+                flag: str, good: bool, expected: str, of: Collection[str] = (), *, name: str = name,
+                own: str = f"{member.name}.",
+            ) -> None:  # fmt: skip
+                here = [f"{name}.{each.removeprefix(own)}" if each.startswith(own) else each for each in (flag, *of)]
+                need(here[0], good, expected, here[1:])
+
+            member.together(member_settings(c, name), of_member)
 
     def doubts(self, c: EnsembleSettings) -> list[str]:
         members = dict.fromkeys(name for names in (c.ensemble.members, *c.sweep.members) for name in names)
-        return [sentence for name in members for sentence in MEMBERS[name].doubts(member_settings(c, name))]
+        own = {name: MEMBERS[name].doubts(member_settings(c, name)) for name in members}
+        return [in_own_flags(name, sentence) for name, sentences in own.items() for sentence in sentences]
 
     def random(self, costly: Members) -> bool:
         return False
@@ -49,7 +60,13 @@ class Ensemble(UntrainedMethod):
         return f"with ensemble.members = {'+'.join(c.ensemble.members)}"
 
     def restored(self, c: EnsembleSettings, workdir: Path, mesh: Mesh | None = None) -> FittedEnsemble:
-        members = {name: member.restored(member_settings(c, name), workdir, mesh) for name, member in MEMBERS.items()}
+        first, *_ = MEMBERS
+        fitted = MEMBERS[first].restored(member_settings(c, first), workdir, mesh)
+        # The feature network is read once.
+        members = {
+            name: replace(fitted, method=member, c=member_settings(c, name), compiled={})
+            for name, member in MEMBERS.items()
+        }
         return FittedEnsemble(self, c, members)
 
     def cost(self, c: EnsembleSettings, data: Data) -> Apart:
@@ -66,10 +83,11 @@ class Ensemble(UntrainedMethod):
         return {**super().numbers(row), **{column: row[column] for name in members for column in unit_columns(name)}}
 
     def explained(self, n_train: int, subject: str) -> str:
-        titles = ", ".join(MEMBERS[name].title for name in MEMBERS)
+        titles = ", ".join(dict.fromkeys(member.title for member in MEMBERS.values()))
         return (
-            f"Several methods (of {titles}) learn from the same {n_train} pictures of good parts ({subject}), as "
-            "features of a trained network; they have never seen a defect, and nothing was trained. The anomaly map is "
-            "the mean of theirs, each in deviations of what it does to held-out good pictures: 0 is an ordinary pixel. "
+            f"Several methods (of {titles}; one may be there with several settings) learn from the same {n_train} "
+            f"pictures of good parts ({subject}), as features of a trained network; they have never seen a defect, and "
+            "nothing was trained. The anomaly map is the weighted mean of theirs, each in deviations of what it does "
+            "to held-out good pictures: 0 is an ordinary pixel. "
             "Its highest value is the picture's score."
         )

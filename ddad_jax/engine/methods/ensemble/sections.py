@@ -1,19 +1,27 @@
 """Settings of a run that several methods judge together, and what each of them is given of these."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple
 
-from ddad_jax.engine.methods.feature_ddad import DiffusionSettings, FeatureDDAD
+from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
+from ddad_jax.engine.methods.feature_ddad.sections import DiffusionSettings
 from ddad_jax.engine.methods.memory.method import MemoryMethod
 from ddad_jax.engine.methods.memory.sections import BATCH
 from ddad_jax.engine.methods.padim import GaussianSettings, PaDiM
 from ddad_jax.engine.methods.patchcore import BankSettings, PatchCore
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import TEXT, Range, setting, swept
+from ddad_jax.engine.settings.setting import MOST_WEIGHT, TEXT, Range, above, setting, swept
 
-MEMBERS: dict[str, MemoryMethod] = {method.name: method for method in (FeatureDDAD(), PatchCore(), PaDiM())}
-"""The methods that an ensemble may be of: those that take minutes. A new one is a word here and a section below."""
+MEMBERS: dict[str, MemoryMethod] = {
+    "feature_ddad": FeatureDDAD(),
+    "feature_ddad_coarse": FeatureDDAD(),
+    "feature_ddad_patches": FeatureDDAD(),
+    "patchcore": PatchCore(),
+    "padim": PaDiM(),
+}
+"""What an ensemble may be of: methods that take minutes, one of them several times, each with a section of its name. A
+new one is a line here, one of ``WeightSettings`` and one of ``EnsembleSettings``."""
 
 _MEMBERS = Range(
     lambda v: isinstance(v, tuple) and 0 < len(v) == len({*v}) and {*v} <= {*MEMBERS},
@@ -21,9 +29,12 @@ _MEMBERS = Range(
 )
 
 
-BY_DEFAULT = ("feature_ddad", "patchcore")
-"""Two that know different things: how whole pictures vary, and which patches there are anywhere. PaDiM, which knows how
-each place varies, adds nothing to them."""
+_WEIGHT = above(0, MOST_WEIGHT)
+
+BY_DEFAULT = ("feature_ddad", "feature_ddad_coarse", "feature_ddad_patches")
+"""One diffusion with three priors, which know different things: how whole pictures vary, how they do on a coarse grid,
+and which patches there are anywhere. PatchCore measures what the last does; PaDiM, which knows how each place varies,
+adds nothing to them."""
 
 
 class Members(NamedTuple):
@@ -45,12 +56,31 @@ WHOLE_PICTURES = DiffusionSettings(prior="picture", rank=25, w=0.0, t_prime=500,
 settled with results on three sets in view: from 10 to 100 image AUROC moves by a point."""
 
 
+COARSE = replace(WHOLE_PICTURES, pool=4)
+"""The same on 8 x 8 positions of a picture of 256 pixels: large faint defects."""
+
+PATCHES = DiffusionSettings(prior="patches", w=0.0, t_prime=250, steps=1)
+"""One call from so little noise that the nearest patches of the bank answer."""
+
+
+@dataclass(frozen=True)
+class WeightSettings(Section):
+    """What the map of each member counts in the mean, in deviations of normal pixels."""
+
+    feature_ddad: float = setting(1.0, _WEIGHT, "of feature_ddad")
+    feature_ddad_coarse: float = setting(0.25, _WEIGHT, "of feature_ddad_coarse, whose maps are blunt")
+    feature_ddad_patches: float = setting(1.25, _WEIGHT, "of feature_ddad_patches: what both others together have")
+    patchcore: float = setting(1.0, _WEIGHT, "of patchcore")
+    padim: float = setting(1.0, _WEIGHT, "of padim")
+
+
 @dataclass(frozen=True)
 class MembersSettings(Section):
     """The methods whose maps are averaged; each has its own section."""
 
     origin: str = setting(
-        f"{LABEL_FREE}, but for members, rank and T', which were settled with results on three real sets in view",
+        f"{LABEL_FREE}, but for members, their weights, rank, pool, bank and T', which were settled with results on "
+        "three real sets in view",
         TEXT, "how its values were come by, as the report says it",
     )  # fmt: skip
     members: tuple[str, ...] = setting(
@@ -74,7 +104,10 @@ class EnsembleSettings(Settings):
         "ensemble", TEXT, "what is learnt, and what it measures; the sections of a config are its own"
     )
     ensemble: MembersSettings = MembersSettings()
+    weight: WeightSettings = WeightSettings()
     feature_ddad: DiffusionSettings = WHOLE_PICTURES
+    feature_ddad_coarse: DiffusionSettings = COARSE
+    feature_ddad_patches: DiffusionSettings = PATCHES
     padim: GaussianSettings = GaussianSettings()
     patchcore: BankSettings = BankSettings()
     sweep: MembersSweepSettings = MembersSweepSettings()
@@ -83,7 +116,13 @@ class EnsembleSettings(Settings):
 def member_settings(c: EnsembleSettings, name: str) -> Any:
     """Of a run of that member by itself: the pictures, the view and the features of the ensemble's, its own section,
     its own usual way to a map."""
-    usual = MEMBERS[name].settings()
+    method = MEMBERS[name]
+    usual = method.settings()
     common = {each.name: c[each.name] for each in fields(Settings) if each.name not in ("method", "score", "sweep")}
-    own = type(usual[name])(**{**dict(c[name].items()), "batch_size": c.ensemble.batch_size})
-    return type(usual)(**common, **{name: own})
+    own = type(usual[method.name])(**{**dict(c[name].items()), "batch_size": c.ensemble.batch_size})
+    return type(usual)(**common, **{method.name: own})
+
+
+def in_own_flags(name: str, sentence: str) -> str:
+    """What a member says of its settings, by the flags that they have here."""
+    return sentence.replace(f"--config.{MEMBERS[name].name}.", f"--config.{name}.")

@@ -26,7 +26,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
 from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
 from ddad_jax.engine.methods.memory.programs import Compiled, copied_to_devices, in_batches, run_timed
-from ddad_jax.engine.methods.point import Point, point_settings
+from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.tracking import Write, silent
@@ -101,12 +101,14 @@ class FittedMemory:
         return self.memories[self.method.memory_point(point)]
 
     def _path(self, point: Any) -> Path:
-        said = json.dumps([point_settings(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True)
+        said = json.dumps(
+            [self.method.named(point), backbone_settings(self.c.backbone), self.c.data.size], sort_keys=True
+        )
         return self.workdir / self.method.name / f"{hashlib.sha256(said.encode()).hexdigest()[:12]}.npz"
 
     def _made_with(self, point: Any, data: Data) -> dict[str, Any]:
         return {
-            **point_settings(point),
+            **self.method.named(point),
             **backbone_columns(self.c.backbone),
             "size": self.c.data.size,
             "weights": params_fingerprint(self.variables),

@@ -20,7 +20,7 @@ from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.memory.sections import check_memory_jointly
 from ddad_jax.engine.methods.method import Apart
-from ddad_jax.engine.methods.point import Plan, Point, SearchableSetting
+from ddad_jax.engine.methods.point import Plan, Point, SearchableSetting, point_settings
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
@@ -124,9 +124,16 @@ class MemoryMethod(UntrainedMethod):
     """``method.Method``; the abstract functions are a method's own.
 
     name: also of its folder in a workdir. view: those fields of a costly point that decide what is seen of a picture.
+    newer: those that did not exist when the first workdirs were written.
     """
 
     view: tuple[str, ...]
+    newer: tuple[str, ...] = ()
+
+    def named(self, *parts: Any) -> dict[str, Any]:
+        """``point_settings``, without what is newer and at its default: as an older version names the same."""
+        usual = {name: part._field_defaults[name] for part in parts for name in part._fields if name in self.newer}
+        return {name: value for name, value in point_settings(*parts).items() if usual.get(name, ()) != value}
 
     # --- The mathematics
 
