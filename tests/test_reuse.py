@@ -1,13 +1,11 @@
 """A network that remembers: what reuse leaves out, when, and that solvers and conditioning need not know."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_unet import fast_compile
 
 from ddad_jax.conditioning import conditioned
 from ddad_jax.errors import InputError
@@ -224,11 +222,11 @@ def test_the_u_net_reuses_its_deep_features() -> None:
 
     network = Layered(lambda x_t, t: whole(x_t, t)[0], whole, lambda x_t, t, deep: part(x_t, t, deep)[0])
 
-    @partial(jax.jit, compiler_options=fast_compile())
+    @jax.jit
     def states(x: Array) -> Array:
         return trajectory(reusing(network, 2), x, trailing(250, 3), **how(x)).states
 
-    @partial(jax.jit, compiler_options=fast_compile())
+    @jax.jit
     def second(x: Array, before: Array) -> tuple[Array, Array]:
         grid = trailing(250, 3)
         one = TimeGrid(grid.t[1], grid.t[1:2], grid.s[1:2])

@@ -3,7 +3,6 @@
 import functools
 from typing import Any
 
-import golden_unet
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,11 +29,11 @@ A = alpha_bar_at(jnp.asarray(alpha_bar_table()), TIMES)[:, None, None, None]
 
 
 def drawn(net: UNet, x_t: Array, t: Array) -> Any:
-    return jax.jit(net.init, compiler_options=golden_unet.fast_compile())(jax.random.key(0), x_t, t)
+    return jax.jit(net.init)(jax.random.key(0), x_t, t)
 
 
 def applied(net: UNet, variables: Any, x_t: Array, t: Array) -> Any:
-    return jax.jit(net.apply, compiler_options=golden_unet.fast_compile())(variables, x_t, t)
+    return jax.jit(net.apply)(variables, x_t, t)
 
 
 @functools.cache
