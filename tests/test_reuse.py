@@ -63,7 +63,7 @@ def x() -> Array:
     return jnp.asarray(np.clip(0.5 * pixels, -1, 1), jnp.float32)
 
 
-@pytest.fixture(params=["ddim", "heun", "unipc3"])
+@pytest.fixture(params=["ddim", "unipc3"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -124,7 +124,11 @@ def test_one_step_is_the_plain_networks_whatever_is_reused(x: Array, name: str) 
     np.testing.assert_allclose(run(reusing(SMOOTH, 3), x, name, grid), run(plain, x, name, grid), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(
+    "name",
+    # One without a memory and one with.
+    [pytest.param(name, marks=() if name in ("ddim", "unipc3") else pytest.mark.slow) for name in SOLVERS],
+)
 def test_a_network_whose_deep_features_never_change_loses_nothing(x: Array, name: str) -> None:
     """Every solver, conditioned: what stands between network and loop hands each step its own x_t and t."""
     fixed = deep_of(x, jnp.asarray(100))

@@ -53,9 +53,9 @@ apply = jax.jit(SMALL.apply)
         (UNet(256, 64, heads=4), 32_952_707),
         (UNet(256, 32, heads=2, dropout=0.3), 8_257_731),
         (UNet(128, 64), 25.02e6),
-        (UNet(64, 64), 24.25e6),
+        pytest.param(UNet(64, 64), 24.25e6, marks=pytest.mark.slow),
         (UNet(32, 64), None),
-        (UNet(512, 32, heads=2), None),
+        pytest.param(UNet(512, 32, heads=2), None, marks=pytest.mark.slow),
     ],
     ids=lambda v: f"{v.image_size}px-base{v.base}" if isinstance(v, UNet) else None,
 )
