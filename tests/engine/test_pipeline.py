@@ -240,13 +240,13 @@ def one_picture(root: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "normalise", "says", "undefined"),
     [
-        (no_masks, "held_out", "3 of 3 defect images have no mask", PIXEL_METRICS),
+        pytest.param(no_masks, "held_out", "3 of 3 defect images have no mask", PIXEL_METRICS, marks=pytest.mark.slow),
         (no_masks, "batch", "3 of 3 defect images have no mask", PIXEL_METRICS),
         (one_mask_missing, "batch", "1 of 3 defect images have no mask", ()),
         (empty_mask, "held_out", "1 of 3 defect images have an empty mask", ()),
         (no_defects, "held_out", "no defect image", METRICS),
-        (no_defects, "batch", "no defect image", METRICS),
-        (no_good, "held_out", "no good image", IMAGE_METRICS),
+        pytest.param(no_defects, "batch", "no defect image", METRICS, marks=pytest.mark.slow),
+        pytest.param(no_good, "held_out", "no good image", IMAGE_METRICS, marks=pytest.mark.slow),
         (one_picture, "batch", "no good image", IMAGE_METRICS),
     ],
 )
