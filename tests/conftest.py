@@ -9,9 +9,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-# Read when JAX wakes its devices; workers and subprocesses inherit it. A level that the user asks for stays.
-if "xla_backend_optimization_level" not in os.environ.get("XLA_FLAGS", ""):
-    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=1".strip()
+import quick_compiling
+
+# Read when JAX wakes its devices; workers and subprocesses inherit it.
+os.environ["XLA_FLAGS"] = quick_compiling.flags(os.environ.get("XLA_FLAGS", ""))
 
 import jax  # noqa: E402
 import pytest  # noqa: E402

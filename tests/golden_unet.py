@@ -1,6 +1,5 @@
 """The U-Net a golden case was made with, and its weights; shared by the parity tests."""
 
-import contextlib
 import functools
 from typing import Any
 
@@ -11,22 +10,6 @@ import jax.numpy as jnp
 from ddad_jax.types import Variables
 from ddad_jax.unet import UNet
 from ddad_jax.weights import unet_variables
-
-
-@functools.cache
-def fast_compile() -> dict[str, Any]:
-    """Compiler options for a program that runs once or twice: it is done sooner when it is not optimised.
-
-    They come and go between versions of the compiler: those that this one does not know are left out.
-    """
-    known: dict[str, Any] = {}
-    wanted: dict[str, Any] = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
-    trivial = jax.jit(lambda x: x).lower(0.0)
-    for option in wanted.items():
-        with contextlib.suppress(jax.errors.JaxRuntimeError):
-            trivial.compile(compiler_options=dict([option]))
-            known |= [option]
-    return known
 
 
 def unet_of(case: dict[str, Any], image_size: int) -> UNet:

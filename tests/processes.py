@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import quick_compiling
+
 from ddad_jax.engine import pipeline
 from experiments import entry
 
 FORKED = multiprocessing.get_context("forkserver")
-# Compiled without optimisation: these programs run for an instant.
-XLA_FLAGS = "--xla_backend_optimization_level=0 --xla_force_host_platform_device_count="
+DEVICES = "--xla_force_host_platform_device_count"
 
 
 def free_port() -> int:
@@ -62,7 +63,8 @@ class Run:
         self.processes = {}
         for rank, file in self.printed.items():
             every = [*flags, *(more or {}).get(rank, []), f"--host_timeout_s={timeout_s}"]
-            own = {"XLA_FLAGS": XLA_FLAGS + ("2" if count > 1 else "1"), **(environment or {}).get(rank, {})}
+            own = quick_compiling.added({"XLA_FLAGS": f"{DEVICES}={2 if count > 1 else 1}"})
+            own |= (environment or {}).get(rank, {})
             if slurm:
                 every += ["--coordinator=auto"]
                 own |= {"SLURM_JOB_ID": "1", "SLURM_STEP_NODELIST": "127.0.0.1", "JAX_COORDINATOR_PORT": port}

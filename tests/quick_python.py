@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import quick_compiling
+
 CLIENT = """#!/usr/bin/env -S {python} -S -E
 import array, json, os, signal, socket, sys
 said = json.dumps([sys.argv[1:], os.getcwd(), dict(os.environ)]).encode()
@@ -118,8 +120,9 @@ def _watch(caller: socket.socket, started: Path) -> None:
             os.dup2(stream, number)
         os.closerange(3, 256)
         os.chdir(folder)
+        commanded = quick_compiling.added(environment)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(commanded)
         _command(command)
     for stream in (0, 1, 2, *streams):
         os.close(stream)

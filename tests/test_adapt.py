@@ -299,9 +299,7 @@ def test_one_compilation_serves_every_lambda_and_the_state_may_be_donated(frozen
 
 def _lite() -> tuple[Variables, Any]:
     backbone = get_backbone("efficientnet_lite0")
-    # Nearly all of the time is compilation, so it is asked not to optimise.
-    quick = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-    step = jax.jit(functools.partial(adapt_step, backbone=backbone, tx=TX), compiler_options=quick)
+    step = jax.jit(functools.partial(adapt_step, backbone=backbone, tx=TX))
     return random_backbone(backbone.name, jax.random.key(0)), step
 
 

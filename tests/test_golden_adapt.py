@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import golden_files as golden
-import golden_unet
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,7 +44,6 @@ class Step:
                 lambda_dl=case["lambda"],
                 batch_norm="train",
             ),
-            compiler_options=golden_unet.fast_compile(),
         )
         before = jax.jit(lambda frozen: init_adapt(frozen, tx))(frozen)
         after, self.metrics = step(before, x0, y, frozen)

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_unet import fast_compile
 
 from ddad_jax.backbones import feature_fn, get_backbone
 from ddad_jax.distance import feature_distance, feature_distances, pixel_distance
@@ -68,7 +67,7 @@ def test_distances_map_and_score(name: str, case: dict[str, Any]) -> None:
     net, size, sigma = net_of(case), case["size"], float(case.get("blur_sigma", 4))
     assert target.shape[1:3] == (size, size)
 
-    @functools.partial(jax.jit, compiler_options=fast_compile())
+    @jax.jit
     def distances(variables: Variables, rec: Image, target: Image) -> tuple[Array, dict[str, Array]]:
         both = feature_fn(get_backbone(net), variables)(jnp.concatenate([rec, target]))
         n = len(rec)

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import quick_compiling
 
 from ddad_jax.errors import InputError
 from ddad_jax.mesh import copied, device_mesh, jit_rows, own_rows, require_work, rounded_up, shard_rows
@@ -23,8 +24,7 @@ def eight(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a process with eight (pretended) devices finds; see eight_devices.py."""
     environment = {
         **os.environ,
-        # Compiled without optimisation: these programs run for an instant.
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        **quick_compiling.added({"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}),
         "JAX_PLATFORMS": "cpu",
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "PYTHONPATH": os.pathsep.join(map(str, (HERE.parent, HERE, HERE / "data"))),

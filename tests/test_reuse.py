@@ -1,13 +1,11 @@
 """A network that remembers: what reuse leaves out, when, and that solvers and conditioning need not know."""
 
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from golden_unet import fast_compile
 
 from ddad_jax.conditioning import conditioned
 from ddad_jax.errors import InputError
@@ -65,7 +63,7 @@ def x() -> Array:
     return jnp.asarray(np.clip(0.5 * pixels, -1, 1), jnp.float32)
 
 
-@pytest.fixture(params=["ddim", "heun", "unipc3"])
+@pytest.fixture(params=["ddim", "unipc3"])
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -126,7 +124,11 @@ def test_one_step_is_the_plain_networks_whatever_is_reused(x: Array, name: str) 
     np.testing.assert_allclose(run(reusing(SMOOTH, 3), x, name, grid), run(plain, x, name, grid), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", SOLVERS)
+@pytest.mark.parametrize(
+    "name",
+    # One without a memory and one with.
+    [pytest.param(name, marks=() if name in ("ddim", "unipc3") else pytest.mark.slow) for name in SOLVERS],
+)
 def test_a_network_whose_deep_features_never_change_loses_nothing(x: Array, name: str) -> None:
     """Every solver, conditioned: what stands between network and loop hands each step its own x_t and t."""
     fixed = deep_of(x, jnp.asarray(100))
@@ -224,11 +226,11 @@ def test_the_u_net_reuses_its_deep_features() -> None:
 
     network = Layered(lambda x_t, t: whole(x_t, t)[0], whole, lambda x_t, t, deep: part(x_t, t, deep)[0])
 
-    @partial(jax.jit, compiler_options=fast_compile())
+    @jax.jit
     def states(x: Array) -> Array:
         return trajectory(reusing(network, 2), x, trailing(250, 3), **how(x)).states
 
-    @partial(jax.jit, compiler_options=fast_compile())
+    @jax.jit
     def second(x: Array, before: Array) -> tuple[Array, Array]:
         grid = trailing(250, 3)
         one = TimeGrid(grid.t[1], grid.t[1:2], grid.s[1:2])

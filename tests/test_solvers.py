@@ -20,6 +20,8 @@ from ddad_jax.types import Array, EpsFn
 
 ALPHA_BAR = jnp.asarray(alpha_bar_table())
 MEAN, STD = 0.3, 0.4
+STEPS = 4
+"""One program of each solver serves most claims."""
 
 
 def exact_eps(alpha_bar: Array, x_t: Array, t: Array) -> Array:
@@ -65,7 +67,7 @@ def test_the_error_on_gaussian_data_falls_with_the_order_of_the_solver(name: str
     with jax.enable_x64(True):
         table = jnp.asarray(alpha_bar)
         how: Any = {"eta": 0.0, "alpha_bar": table, "noise_fn": silent, "solver": SOLVERS[name]}
-        for steps in (20, 40, 80):
+        for steps in (30, 60):
             t = np.round(np.linspace(first, last, steps + 1)).astype(np.int32)
             grid = TimeGrid(t[0], t[:-1], t[1:])
             x_s = jax.jit(lambda x, grid=grid: trajectory(partial(exact_eps, table), x, grid, **how).x0)(x_start)
@@ -112,7 +114,7 @@ def test_one_step_is_the_conditioned_prediction_itself(x: Array, key: jax.Array,
 
 
 def test_w_zero_is_unconditioned(x: Array, key: jax.Array, name: str) -> None:
-    keys, grid = jax.random.split(key, 3), trailing(250, 5)
+    keys, grid = jax.random.split(key, 3), trailing(250, STEPS)
     noise_fn = noise_of(keys, x.shape[1:])
     x_start = perturb(x, noise_fn(jnp.asarray(0)), ALPHA_BAR[250])
     how: Any = {"eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": noise_fn, "solver": SOLVERS[name]}
@@ -122,7 +124,7 @@ def test_w_zero_is_unconditioned(x: Array, key: jax.Array, name: str) -> None:
 
 def test_an_image_does_not_depend_on_its_batch_mates_or_their_times(x: Array, key: jax.Array, name: str) -> None:
     keys = jax.random.split(key, 3)
-    grids = [trailing(t, 4) for t in (100, 250, 400)]
+    grids = [trailing(t, STEPS) for t in (100, 250, 400)]
     w, eta = jnp.array([0.0, 2.0, 5.0]), jnp.array([0.0, 0.5, 1.0])
     mixed = TimeGrid(*(np.stack(v, -1) for v in zip(*grids, strict=True)))
     together = recon(x, keys, mixed, w, eta, name)
@@ -132,7 +134,7 @@ def test_an_image_does_not_depend_on_its_batch_mates_or_their_times(x: Array, ke
 
 
 def test_vmap_over_settings_equals_a_loop(x: Array, key: jax.Array, name: str) -> None:
-    keys, grids = jax.random.split(key, 3), [trailing(t, 3) for t in (100, 250)]
+    keys, grids = jax.random.split(key, 3), [trailing(t, STEPS) for t in (100, 250)]
     w, eta = jnp.array([1.0, 3.0]), jnp.array([0.0, 1.0])
     stacked = TimeGrid(*(np.stack(v) for v in zip(*grids, strict=True)))
     at_once = jax.vmap(lambda g, w, eta: recon(x, keys, g, w, eta, name))(stacked, w, eta)
@@ -147,9 +149,8 @@ def test_a_network_that_knows_the_image_gives_it_back(x: Array, key: jax.Array, 
 
     noise_fn = noise_of(jax.random.split(key, 3), x.shape[1:])
     how: Any = {"w": 3.0, "eta": 0.0, "alpha_bar": ALPHA_BAR, "noise_fn": noise_fn, "solver": SOLVERS[name]}
-    for steps in (2, 5):
-        got = jax.jit(lambda grid: reconstruct(oracle, x, x, grid, **how))(trailing(250, steps))
-        np.testing.assert_allclose(got, x, atol=2e-4)
+    got = jax.jit(lambda grid: reconstruct(oracle, x, x, grid, **how))(trailing(250, STEPS))
+    np.testing.assert_allclose(got, x, atol=2e-4)
 
 
 def test_a_solver_calls_the_network_as_often_as_it_says(x: Array, name: str) -> None:
@@ -196,7 +197,7 @@ def test_an_infinite_log_snr_that_is_thrown_away_is_found(x: Array) -> None:
 
 
 def test_only_stochastic_solvers_see_eta_and_the_seed(x: Array, key: jax.Array, name: str) -> None:
-    grid, keys = trailing(250, 3), jax.random.split(key, 3)
+    grid, keys = trailing(250, STEPS), jax.random.split(key, 3)
     plain, noisy = (recon(x, keys, grid, jnp.float32(1), jnp.float32(eta), name) for eta in (0, 1))
     assert bool(jnp.array_equal(plain, noisy)) is not SOLVERS[name].stochastic
 
@@ -205,7 +206,7 @@ def test_only_stochastic_solvers_see_eta_and_the_seed(x: Array, key: jax.Array, 
 
 
 def test_without_noise_it_is_dpm_solver(x: Array, key: jax.Array) -> None:
-    grid, keys = log_snr(250, 5), jax.random.split(key, 3)
+    grid, keys = log_snr(250, STEPS), jax.random.split(key, 3)
     ode, sde = (recon(x, keys, grid, jnp.float32(1), jnp.float32(0), name) for name in ("dpm2m", "sde_dpm2m"))
     np.testing.assert_allclose(sde, ode, rtol=1e-5, atol=1e-6)
 
@@ -227,7 +228,7 @@ def test_the_variance_on_gaussian_data_is_kept_to_second_order(eta: float) -> No
     a, b = alpha_bar[first], alpha_bar[last]
     errors: dict[str, list[float]] = {"ddim": [], "sde_dpm2m": []}
     with jax.enable_x64(True):
-        for steps in (20, 40, 80):
+        for steps in (40, 80):
             t = np.round(np.linspace(first, last, steps + 1)).astype(np.int32)
             units = jnp.eye(steps + 2).reshape(steps + 2, steps + 2, 1, 1, 1)  # which impulse; zeros last
             for name, found in errors.items():

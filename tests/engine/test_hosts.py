@@ -30,6 +30,7 @@ import time
 from pathlib import Path
 
 import tiny_runs
+import undrawn
 
 from ddad_jax.errors import InputError
 from ddad_jax.engine import pipeline
@@ -52,6 +53,7 @@ def other_pictures(config):
 def get_config():
     tiny_runs.small_predictor()
     tiny_runs.small_backbone()
+    undrawn.blank_figures()
     ways = {"none": no_pictures, "slow": slow_pictures, "other": other_pictures}
     pipeline.load_data = ways.get(os.environ.get("PICTURES"), load_data)
     return tiny_runs.config_dict(Path(%r), **%r)
@@ -67,7 +69,7 @@ def forked(compiled_once: str) -> Iterator[None]:
         patch.setenv("JAX_COMPILATION_CACHE_DIR", compiled_once)
         patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
         patch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
-        processes.FORKED.set_forkserver_preload(["processes", "tiny_runs"])
+        processes.FORKED.set_forkserver_preload(["processes", "tiny_runs", "undrawn"])
         first = processes.FORKED.Process(target=os.getpid)
         first.start()
         first.join()

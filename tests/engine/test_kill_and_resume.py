@@ -199,7 +199,7 @@ def read(path: Path) -> list[Any]:
     return path.read_bytes().splitlines()
 
 
-@pytest.mark.parametrize("count", [10, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [6, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(whole_run: Program, tmp_path: Path, count: int) -> None:
     for i, image in enumerate(spread(whole_run.images, count)):
         whole_run.ends_alike_from(image, tmp_path / str(i))
@@ -245,7 +245,7 @@ def shard(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Program:
     return watched(run, base / "w", base / "models")
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_shard_that_was_killed_ends_as_an_unbroken_one(shard: Program, tmp_path: Path, count: int) -> None:
     assert {"selected.npz", "calibration.npz"} <= outcome(shard.unbroken).keys()
     for i, image in enumerate(spread(shard.images, count)):
@@ -262,7 +262,7 @@ def searched(whole_run: Program, root: Path, tmp_path_factory: pytest.TempPathFa
     return watched(lambda folder: run_search(c, folder, OVER), base / "w", base / "models")
 
 
-@pytest.mark.parametrize("count", [5, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [3, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_search_that_was_killed_ends_as_an_unbroken_one(searched: Program, tmp_path: Path, count: int) -> None:
     for i, image in enumerate(spread(searched.images, count)):
         searched.ends_alike_from(image, tmp_path / str(i))

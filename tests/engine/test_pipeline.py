@@ -135,8 +135,14 @@ def test_the_same_settings_give_the_same_rows(finished: Run, tmp_path: Path) -> 
     assert scores[0] == scores[1]
 
 
-def test_the_published_behaviour_in_half_precision_with_few_pictures(tmp_path: Path) -> None:
+@pytest.mark.parametrize("real", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["small", "real"])
+def test_the_published_behaviour_in_half_precision_with_few_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: bool
+) -> None:
     """normalise = "batch" with a crop, its grid, its loss; bfloat16 in both networks; fewer pictures than a batch."""
+    if not real:
+        tiny_runs.small_predictor(monkeypatch.setattr)
+        tiny_runs.small_backbone(monkeypatch.setattr)
     c = tiny_runs.config(
         tiny_runs.folder(tmp_path / "data", n_train=3),
         sample__grid="reference", sample__clip=False,
@@ -234,13 +240,13 @@ def one_picture(root: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "normalise", "says", "undefined"),
     [
-        (no_masks, "held_out", "3 of 3 defect images have no mask", PIXEL_METRICS),
+        pytest.param(no_masks, "held_out", "3 of 3 defect images have no mask", PIXEL_METRICS, marks=pytest.mark.slow),
         (no_masks, "batch", "3 of 3 defect images have no mask", PIXEL_METRICS),
         (one_mask_missing, "batch", "1 of 3 defect images have no mask", ()),
         (empty_mask, "held_out", "1 of 3 defect images have an empty mask", ()),
         (no_defects, "held_out", "no defect image", METRICS),
-        (no_defects, "batch", "no defect image", METRICS),
-        (no_good, "held_out", "no good image", IMAGE_METRICS),
+        pytest.param(no_defects, "batch", "no defect image", METRICS, marks=pytest.mark.slow),
+        pytest.param(no_good, "held_out", "no good image", IMAGE_METRICS, marks=pytest.mark.slow),
         (one_picture, "batch", "no good image", IMAGE_METRICS),
     ],
 )

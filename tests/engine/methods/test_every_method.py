@@ -139,7 +139,7 @@ def test_a_finished_run_is_read_without_its_pictures_and_scores_as_its_report_do
     assert detector.model_id == ddad_jax.load(run.workdir).model_id
 
 
-@pytest.mark.parametrize("seen", ["masked", "tiled", "cropped"])
+@pytest.mark.parametrize("seen", ["masked", "tiled", pytest.param("cropped", marks=pytest.mark.slow)])
 def test_a_run_of_part_of_a_view_or_of_its_tiles_is_scored_alike_in_use(run: Run, seen: str, tmp_path: Path) -> None:
     mask = save(square_mask(), tmp_path / "mask.png")
     how: dict[str, dict[str, Any]] = {
@@ -171,7 +171,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "ms_per_image"} for row in rows]
 
 
-@pytest.mark.parametrize("after", [0, 1, 5])
+@pytest.mark.parametrize("after", [1, *(pytest.param(after, marks=pytest.mark.slow) for after in (0, 5))])
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(
     run: Run, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
