@@ -141,6 +141,7 @@ def test_a_sweep_has_its_300_points_whatever_the_config_sweeps(
     assert (row["points"], row["reconstructions"]) == (300, 60)
     assert row["compilations"] == 2  # of 2 and of 5 steps, both before the clock starts
     assert row["sweep_s"] > row["reconstructions_s"] > 0
+    assert row["idle"] == pytest.approx(max(1 - row["device_s"] / row["sweep_s"], 0)) and row["device_s"] > 0
     assert c.to_dict() == before
 
 
