@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import tiny_runs
+import trees
 from absl import flags
 from absl.testing import flagsaver
 
@@ -170,3 +171,18 @@ def test_chunks_count_as_often_as_the_sweep_cuts_them(monkeypatch: pytest.Monkey
     images = np.zeros((10, 8, 8, 3), np.uint8)
     # 20 pairs in 3 chunks of 8, for each of both step counts.
     assert benchmarks.device_seconds(Program(), images, points, 8) == 2 * 3 * 8.0  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+def test_magnetic_tiles_are_trained_on_for_a_part_of_the_time_and_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_runs.small_predictor(monkeypatch.setattr)
+    tiny_runs.small_backbone(monkeypatch.setattr)
+    trees.mtd(tmp_path / "mtd")
+    c = tiny_runs.config(tmp_path / "mtd", data__kind="mtd", sample__w=1.0, sweep__w=(0.0, 1.0), select="synthetic")
+    row = accelerator._magnetic_tiles(6.0, c, "picture", tmp_path / "run")
+    assert row["split"] == "picture" and row["points"] == 2
+    assert row["train_minutes"] >= accelerator.TRAINING_SHARE * 6.0 / 60
+    assert 1 < row["train_steps"] < 10**6
+    assert 0 <= row["image_auroc"] <= 1
