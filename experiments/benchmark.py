@@ -25,6 +25,7 @@ environment they were measured in.
 """
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,8 @@ from ddad_jax.engine.workdir import environment
 from ddad_jax.errors import InputError
 from ddad_jax.metrics import time_aupro
 from experiments import entry
+
+log = logging.getLogger(__name__)
 
 KINDS = ("detector", "profile", "unet", "drift", "train", "metrics", "sweep", "accelerator", "published")
 WHAT = flags.DEFINE_list("what", ["detector", "metrics"], f"Which of {', '.join(KINDS)} to time.")
@@ -86,7 +89,10 @@ def main(config: DDADSettings, workdir: Path) -> None:
         if "unet" in WHAT.value:
             add(time_unet(config.model, config.data.size, batch, REPEATS.value))
         if "published" in WHAT.value:
-            rows = list(_published(config, batch))
+            rows = []
+            for row in _published(config, batch):
+                log.info("%s: %.2f times PyTorch's time", row["what"], row["ratio"])
+                rows.append(row)
             tables.append((rows, list(rows[0])))
     if "drift" in WHAT.value:
         tables.append((drift(config, workdir, REPEATS.value), DRIFT_COLUMNS))
