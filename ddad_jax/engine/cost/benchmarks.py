@@ -30,8 +30,9 @@ from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.settings.section import Section, changed
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram, pair_input, way_of
 from ddad_jax.points import ReconPoint, time_grid
-from ddad_jax.sweep import PairProgram, compiled_alike, pair_input, sweep_distances, way_of
+from ddad_jax.sweep import compiled_alike, sweep_distances
 
 
 def against(c: DDADSettings, settings: str) -> DDADSettings:
@@ -153,12 +154,14 @@ def device_seconds(
     program: PairProgram, images: np.ndarray, points: Sequence[ReconPoint], chunk: int, repeats: int = 3
 ) -> float:
     """Of the chunks that ``sweep_distances`` cuts these points and pictures into, were none waited for: as many times
-    the median of one as there are."""
-    total, some = 0.0, images[np.arange(chunk) % len(images)]
+    the median of one as there are; the features of the pictures, asked for once, are left out."""
+    total, at = 0.0, np.arange(chunk) % len(images)
+    some, features = images[at], program.features(images, batch=chunk)
     seeds = np.array([image_seed(image) for image in some], np.uint32)
     for alike in compiled_alike(points):
         point = alike[0]
         placed = program.place(pair_input([point] * chunk, [time_grid(point)] * chunk, some, seeds))
+        placed = program.with_features(placed, features, at)
         run = program.compiled(placed, **way_of(point))
         (seconds,) = time_in_turns([functools.partial(run, placed)], repeats)
         total += -(-len(alike) * len(images) // chunk) * timed(seconds).median

@@ -163,6 +163,11 @@ def test_chunks_count_as_often_as_the_sweep_cuts_them(monkeypatch: pytest.Monkey
         def place(self, pairs: Any) -> Any:
             return pairs
 
+        def features(self, images: Any, *, batch: int) -> None: ...
+
+        def with_features(self, pairs: Any, features: None, at: np.ndarray) -> Any:
+            return pairs
+
         def compiled(self, pairs: Any, **how: Any) -> Any:
             return lambda placed: len(placed.images)
 
