@@ -57,12 +57,13 @@ def time_published(c: DDADSettings, batch: int, repeats: int) -> Iterator[dict[s
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
     known = {"batch": batch, "dtype": c.model.dtype, "threads": threads, "pytorch": torch.__version__}
 
-    unet = build_unet(c.model, c.data.size)
+    unet, rng = build_unet(c.model, c.data.size), np.random.default_rng(0)
     # Weights that begin at zero would hide every mistake before them.
-    params = jax.tree.map(lambda a: a + 0.02 * jax.random.normal(jax.random.key(a.size), a.shape),
-                          init_params(unet, 0))  # fmt: skip
+    params = jax.tree.map(
+        lambda a: jnp.asarray(a + 0.02 * rng.standard_normal(a.shape), jnp.float32), init_params(unet, 0)
+    )
     state = tensors_of(to_torch({"params": params}), device)
-    x = np.random.default_rng(0).standard_normal((batch, c.data.size, c.data.size, 3)).astype(np.float32)
+    x = rng.standard_normal((batch, c.data.size, c.data.size, 3)).astype(np.float32)
     x_here, t_here = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(device), torch.full((batch,), 100).to(device)
     call = jax.jit(lambda params, x, t: unet.apply({"params": params}, x, t))
     placed, t = jnp.asarray(x), jnp.full(batch, 100)
