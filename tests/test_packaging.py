@@ -106,15 +106,20 @@ def test_training_and_programs_need_that_and_one_extra_more() -> None:
     assert EXTRAS["experiments"][0] == "ddad-jax[engine]"
     engine = {plain(name) for name in (*PROJECT["dependencies"], *EXTRAS["engine"])}
     own = {plain(name) for name in EXTRAS["experiments"][1:]}
-    needs = needed("ddad_jax/engine", "experiments", "launch")
+    needs = needed("ddad_jax/engine", "experiments", "launch", but=["experiments/published"])
     assert needs <= engine | own
     assert not engine & own
     assert own <= needs | {"tensorboardx"}  # which is imported where it is used
 
 
-def test_developers_have_every_extra_but_those_of_an_accelerator() -> None:
+def test_the_published_method_needs_its_extra() -> None:
+    extras = (*EXTRAS["engine"], *EXTRAS["experiments"][1:], *EXTRAS["torch"])
+    assert needed("experiments/published") <= {plain(name) for name in (*PROJECT["dependencies"], *extras)}
+
+
+def test_developers_have_every_extra_but_the_gigabytes_of_an_accelerator_and_of_pytorch() -> None:
     named = re.fullmatch(r"ddad-jax\[(.*)\]", EXTRAS["dev"][0])
-    assert named and set(named[1].split(",")) == set(EXTRAS) - {"cuda", "tpu", "dev"}
+    assert named and set(named[1].split(",")) == set(EXTRAS) - {"cuda", "tpu", "torch", "dev"}
 
 
 HEAVY = (
@@ -159,7 +164,7 @@ def test_the_newest_versions_include_every_dependency() -> None:
     held = {plain(line) for line in lines}
     asked = [
         *PROJECT["dependencies"],
-        *(name for extra in set(EXTRAS) - {"cuda", "tpu", "dev"} for name in EXTRAS[extra]),
+        *(name for extra in set(EXTRAS) - {"cuda", "tpu", "torch", "dev"} for name in EXTRAS[extra]),
     ]
     assert not {plain(requirement) for requirement in [*asked, *EXTRAS["dev"][1:]]} - {"ddad-jax"} - held
 

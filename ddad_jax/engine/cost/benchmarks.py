@@ -1,18 +1,23 @@
 """How long a detector, a network and a sweep take here, with random weights."""
 
 import ast
+import functools
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ddad_jax.data import DataSet
+from ddad_jax.data.batches import image_seed
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost.macs import counted
-from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, ratio_of, time_in_turns, timed
+from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, program_memory, ratio_of, time_in_turns, timed
 from ddad_jax.engine.cost.untrained import parameters, random_program, untrained
 from ddad_jax.engine.data.splits import split_data
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
@@ -25,8 +30,9 @@ from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.settings.section import Section, changed
 from ddad_jax.engine.sweep import rows as sweep_rows
 from ddad_jax.errors import InputError
-from ddad_jax.points import ReconPoint
-from ddad_jax.sweep import sweep_distances
+from ddad_jax.pair_program import PairProgram, pair_input, way_of
+from ddad_jax.points import ReconPoint, time_grid
+from ddad_jax.sweep import compiled_alike, sweep_distances
 
 
 def against(c: DDADSettings, settings: str) -> DDADSettings:
@@ -79,7 +85,7 @@ def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str
     compile_s = time.perf_counter() - started
     (seconds,) = time_in_turns([lambda: run({"params": params}, x, t)], repeats)
     spent, macs = timed(seconds), sum(counted(unet.apply, {"params": params}, x, t).values()) / batch
-    memory, peak = peak_memory(), matmul_peak(jnp.dtype(m.dtype))
+    memory, peak = program_memory(run) | peak_memory(), matmul_peak(jnp.dtype(m.dtype))
     return {
         "what": f"U-Net, {size} px, base {m.base}",
         "batch": batch,
@@ -96,9 +102,11 @@ def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str
     }
 
 
-def time_sweep(c: DDADSettings) -> dict[str, Any]:
+def time_sweep(c: DDADSettings, dataset: DataSet | None = None) -> dict[str, Any]:
     """Seconds of w(5) x T'(3) x steps(2) x eta(2) x v(5) = 300 points, against their 60 reconstructions alone, with
-    the networks, sizes, start and score of ``c``."""
+    the networks, sizes, start and score of ``c``, on rendered cans where no other pictures are given.
+
+    idle: the share of the sweep's time in which the device has nothing to do, from the time of its chunks alone."""
     sweep = DDADSweepSettings(
         w=(0.0, 1.0, 2.0, 3.0, 5.0), t_prime=(100, 150, 250), steps=(2, 5), eta=(0.0, 1.0), seed=c.sweep.seed[:1],
         v=(0.0, 0.5, 1.0, 2.0, 4.0),
@@ -109,7 +117,7 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
         grid=adaptation_grid(c.sample.grid),
     )  # fmt: skip
     c = replace(c, select="", teacher=0, sweep=sweep, sample=sample, score=replace(c.score, v=1.0))
-    data = split_data(c, cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
+    data = split_data(c, dataset or cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
     params = init_params(build_unet(c.model, c.data.size), 0)
     todo = ddad_plan(c, sweep=True)
     images = data.shown
@@ -125,6 +133,7 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
         whole = time.perf_counter() - started
     # Each reconstruction's own time, measured in that same pass: a machine that is busy for a while slows both.
     spent = sum({row_point(row): row["ms_per_image"] for row in rows}.values()) * len(images) / 1e3
+    busy = device_seconds(program, images, todo.costly, c.sample.batch_size)
     return {
         "what": f"sweep, {c.data.size} px, {len(images)} images",
         "points": len(rows),
@@ -133,8 +142,30 @@ def time_sweep(c: DDADSettings) -> dict[str, Any]:
         "ratio": whole / spent,
         "reconstructions_s": spent,
         "sweep_s": whole,
+        "device_s": busy,
+        "idle": max(1.0 - busy / whole, 0.0),
+        "batch": c.sample.batch_size,
+        "dtype": c.model.dtype,
         **peak_memory(),
     }
+
+
+def device_seconds(
+    program: PairProgram, images: np.ndarray, points: Sequence[ReconPoint], chunk: int, repeats: int = 3
+) -> float:
+    """Of the chunks that ``sweep_distances`` cuts these points and pictures into, were none waited for: as many times
+    the median of one as there are; the features of the pictures, asked for once, are left out."""
+    total, at = 0.0, np.arange(chunk) % len(images)
+    some, features = images[at], program.features(images, batch=chunk)
+    seeds = np.array([image_seed(image) for image in some], np.uint32)
+    for alike in compiled_alike(points):
+        point = alike[0]
+        placed = program.place(pair_input([point] * chunk, [time_grid(point)] * chunk, some, seeds))
+        placed = program.with_features(placed, features, at)
+        run = program.compiled(placed, **way_of(point))
+        (seconds,) = time_in_turns([functools.partial(run, placed)], repeats)
+        total += -(-len(alike) * len(images) // chunk) * timed(seconds).median
+    return total
 
 
 def row_point(row: dict[str, Any]) -> tuple:

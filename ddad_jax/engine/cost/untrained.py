@@ -3,7 +3,7 @@
 import functools
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.cost.macs import of_detector
-from ddad_jax.engine.cost.timing import peak_memory, time_in_turns, timed
+from ddad_jax.engine.cost.timing import peak_memory, program_memory, time_in_turns, timed
 from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad.grids import load_entries
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, init_params, train_apply
@@ -106,18 +106,24 @@ def random_program(c: DDADSettings, params: Any) -> PairProgram:
     return evidence.program_of(c, params, extractor)
 
 
-def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> dict[str, Any]:
-    """One update of the noise predictor, data already on the device."""
+def training_update(m: ModelSettings, s: TrainSettings, size: int) -> tuple[Callable[[], Any], Any]:
+    """(an update of the noise predictor with data already on the device, its compiled program)."""
     unet = build_unet(m, size)
     tx = optimiser(learning_rate=s.learning_rate, clip_norm=s.clip_norm)
     state = init_state(init_params(unet, 0), tx)
     x, key = jnp.zeros((s.batch_size, size, size, 3)), jax.random.key(0)
     apply, table = train_apply(unet), alpha_bar()
     step = jax.jit(functools.partial(train_step, apply=apply, tx=tx, alpha_bar=table, min_snr=s.min_snr))
-    started = time.perf_counter()
     run = step.lower(state, x, key).compile()
+    return lambda: run(state, x, key), run
+
+
+def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> dict[str, Any]:
+    """One update of the noise predictor, data already on the device; compile_s: with drawing its parameters."""
+    started = time.perf_counter()
+    update, program = training_update(m, s, size)
     compile_s = time.perf_counter() - started
-    (seconds,) = time_in_turns([lambda: run(state, x, key)], repeats)
+    (seconds,) = time_in_turns([update], repeats)
     spent = timed(seconds)
     return {
         "what": f"training step, {size} px, base {m.base}",
@@ -126,6 +132,7 @@ def time_train(m: ModelSettings, s: TrainSettings, size: int, repeats: int) -> d
         "ms_per_step": 1e3 * spent.median,
         "images_per_s": s.batch_size / spent.median,
         "compile_s": compile_s,
+        **program_memory(program),
         **peak_memory(),
     }
 

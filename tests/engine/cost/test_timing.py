@@ -1,5 +1,6 @@
 import itertools
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -141,7 +142,18 @@ def test_a_sweep_has_its_300_points_whatever_the_config_sweeps(
     assert (row["points"], row["reconstructions"]) == (300, 60)
     assert row["compilations"] == 2  # of 2 and of 5 steps, both before the clock starts
     assert row["sweep_s"] > row["reconstructions_s"] > 0
+    assert row["idle"] == pytest.approx(max(1 - row["device_s"] / row["sweep_s"], 0)) and row["device_s"] > 0
     assert c.to_dict() == before
+
+
+def test_without_pytorch_the_published_method_says_how_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in ("against", "networks"):
+        monkeypatch.delitem(sys.modules, f"experiments.published.{name}", raising=False)
+    with pytest.raises(InputError, match=r"PyTorch is missing; install it by pip install '\.\[torch\]'"):
+        benchmark._published(tiny_runs.config(tmp_path), 1)
 
 
 def test_the_unet_and_a_training_step_are_timed_and_counted(tmp_path) -> None:
