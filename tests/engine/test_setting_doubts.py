@@ -49,7 +49,7 @@ def test_a_setting_without_effect_is_named(changes: dict[str, Any], says: str) -
     assert says in sentence
 
 
-OURS = [(demo, "lemon_soda"), *((folder, each) for each in ("ddad", "gpu", *folder.SWEPT)), (mtd, "cpu"),
+OURS = [(demo, "lemon_soda"), *((folder, each) for each in ("ddad", "gaussian", "gpu", *folder.SWEPT)), (mtd, "cpu"),
         (mvtec, "screw"), (mvtec, "screw,s,reference"), (visa, "candle,reference")]  # fmt: skip
 
 

@@ -20,7 +20,8 @@ from experiments.papers.settings import Named, category_config
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 ARGUMENTS: dict[str, list[str]] = {
     "demo": ["", "winter_melon", "lemon_soda", "coffee"],
-    "folder": ["", *folder.SWEPT, "ddad", "gpu"],
+    "folder": ["", *folder.SWEPT, "ddad", "gaussian", "gpu"],
+    "scores": ["", "folder", "gaussian", "mtd"],
     "mtd": ["", "cpu", "gpu"],
     "station": ["", "winter_melon", "lemon_soda", "coffee"],
     "fast_sampling": ["", "demo", "folder", "mtd"],

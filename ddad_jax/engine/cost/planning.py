@@ -161,7 +161,7 @@ def _reconstructions(points: Sequence[ReconPoint], n: int, chunk: int) -> Work:
         computed, point = _padded(len(group) * n, chunk), group[0]._replace(rise=0.0)
         whole += computed * point.whole_calls
         shallow += computed * (point.calls - point.whole_calls)
-        ended += computed
+        ended += computed * point.reconstructs
     return Work("", unet=whole, shallow=shallow, pairs=ended)
 
 
@@ -201,8 +201,8 @@ def shards(c: DDADSettings, have: PictureCounts, todo: Plan, number: int) -> lis
 
 def useful(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int) -> float:
     """Share of the computed pairs that is asked for; the rest fills up the last chunk of each program."""
-    asked = have.reconstructed * len(todo.costly)
-    return asked / _reconstructions(todo.costly, have.reconstructed, _padded(c.sample.batch_size, devices)).pairs
+    n, chunk = have.reconstructed, _padded(c.sample.batch_size, devices)
+    return n * len(todo.costly) / sum(_padded(len(group) * n, chunk) for group in compiled_alike(todo.costly))
 
 
 def works(c: DDADSettings, have: PictureCounts, todo: Plan, stages: Sequence[str], devices: int = 1) -> list[Work]:

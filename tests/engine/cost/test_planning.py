@@ -80,6 +80,7 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counted:
 
 HEUN = ConfigDict({"few": {"solver": ("heun",)}})
 KINDS: dict[str, dict[str, Any]] = {
+    "scorings": {"sweep__scoring": ("reconstruction", "inversion", "resilience"), "sweep__draws": (1, 2)},
     "parts": {"sweep__w": (0.0, 1.0), "sweep__v": (0.0, 1.0), "sweep__parts": HEUN},
     "reuse": {"sample__steps": 5, "sweep__reuse": (1, 2), "sweep__parts": HEUN},
     "chosen": {"select": "synthetic", "sweep__w": (0.0, 1.0), "synthetic_normals": 6, "synthetic_defects": 6},

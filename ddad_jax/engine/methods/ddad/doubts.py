@@ -10,7 +10,8 @@ from ddad_jax.unet import CHANNEL_MULT
 
 def ddad_doubts(c: DDADSettings) -> list[str]:
     """What to say of ``c``, each naming its flags and the cure."""
-    return [*_network(c), *_training(c), *_layers(c), *_idle(c)]
+    learnt = [*_network(c), *_training(c)] if c.train.steps else []
+    return [*learnt, *_layers(c), *_idle(c)]
 
 
 def _network(c: DDADSettings) -> list[str]:
@@ -65,7 +66,7 @@ def _layers(c: DDADSettings) -> list[str]:
 def _idle(c: DDADSettings) -> list[str]:
     synthetic = "synthetic" in (c.select, c.adapt.choose)
     chosen = (synthetic, "--config.select=synthetic or --config.adapt.choose=synthetic")
-    others = c.adapt.pairs == "other" and c.adapts, "--config.adapt.pairs=other"
+    others = c.adapt.pairs == "other", "--config.adapt.pairs=other"
     needs = {
         "model.sigma_data": (c.model.predict == "edm", "--config.model.predict=edm"),
         "model.predict": (c.model.prior == "none", "--config.model.prior=none"),

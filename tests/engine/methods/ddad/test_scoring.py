@@ -46,7 +46,7 @@ def test_a_sweep_has_each_map_once(root: Path) -> None:
     assert len(points) == 2 * len(asked)
 
 
-@pytest.mark.parametrize("scoring", ["inversion", "resilience"])
+@pytest.mark.parametrize("scoring", [pytest.param("inversion", marks=pytest.mark.slow), "resilience"])
 def test_a_run_without_reconstructions_adapts_nothing_and_is_used_as_any_other(
     root: Path, tmp_path: Path, scoring: str
 ) -> None:
@@ -65,6 +65,7 @@ def test_a_run_without_reconstructions_adapts_nothing_and_is_used_as_any_other(
     assert "Nothing is redrawn" in (tmp_path / "w" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_rows_of_a_sweep_with_reconstructions_stay_where_a_score_without_is_asked_for(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
