@@ -62,8 +62,7 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        apply = train_with_prior(prior, train_apply(unet))
-        course = _course(s, c.seed, c.data.flips, data, apply, tx, mesh, _weight(s, c.model, prior))
+        course = _course(s, c.model, c.seed, c.data.flips, data, train_apply(unet), tx, mesh, copied(prior, mesh))
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
         at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
@@ -98,8 +97,8 @@ def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> C
 
 
 def _course(
-    s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None,
-    weight: Callable[[Array], Array] | None,
+    s: TrainSettings, m: ModelSettings, seed: int, flips: str, data: Data, network: Any, tx: Any, mesh: Mesh | None,
+    prior: PicturePrior | None,
 ) -> TrainingTask:  # fmt: skip
     size, n = s.batch_size, len(data.fit.labels)
     if size != rounded_up(size, mesh):
@@ -109,20 +108,21 @@ def _course(
         )
     own = own_rows(size, mesh)
 
-    def step_on_batch(state: TrainState, x: Array) -> tuple[TrainState, dict[str, Array]]:
+    # The Gaussian is handed to the program: it may be large, and is in memory once.
+    def step_on_batch(state: TrainState, prior: PicturePrior | None, x: Array) -> tuple[TrainState, dict[str, Array]]:
         return train_step(
             state,
             x,
             # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
             jax.random.key(seed + 1),
-            apply=apply,
+            apply=train_with_prior(prior, network),
             tx=tx,
             alpha_bar=alpha_bar(),
             t_max=s.t_max,
             ema_decay=s.ema_decay,
             reduce=s.reduce,
             min_snr=s.min_snr,
-            weight=weight,
+            weight=_weight(s, m, prior),
         )
 
     kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
@@ -131,9 +131,9 @@ def _course(
     def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
         images = data.fit.images[batch_indices(step, n, size, seed)[own]]
         x = to_float(_flipped(images, flips, seed, step, own, size))
-        return step_fn(state, shard_rows(x, mesh))
+        return step_fn(state, prior, shard_rows(x, mesh))
 
-    validate = _validator(s, apply, data.validation.images, mesh)
+    validate = _validator(s, network, prior, data.validation.images, mesh)
     return TrainingTask(
         names=("train", "training", "trained"),
         update=update,
@@ -163,12 +163,16 @@ def _flipped(
     return out
 
 
-def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
+def _validator(
+    s: TrainSettings, network: Any, prior: PicturePrior | None, chosen: np.ndarray, mesh: Mesh | None
+) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
     times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
-    def errors_of(params: Any, x: Array, valid: Array, seeds: Array) -> Array:
+    def errors_of(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
         keys = jax.vmap(jax.random.key)(seeds)
+        params, prior = weights
+        apply = train_with_prior(prior, network)
         return validation_loss(params, x, valid, keys, apply=apply, alpha_bar=alpha_bar(), times=jnp.asarray(times))
 
     loss = jit_rows(errors_of, mesh)
@@ -180,7 +184,7 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
         total, count = 0.0, 0
         for at, valid in padded_batches(len(chosen), size):
             ours = at[own]
-            errors = loss(params, *shard_rows((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
+            errors = loss((params, prior), *shard_rows((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
             total, count = total + float(errors.sum()), count + int(valid.sum()) * len(times)
         return total / count
 
