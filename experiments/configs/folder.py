@@ -3,9 +3,9 @@
     python -m experiments.sweep --config=experiments/configs/folder.py --workdir=runs/mine \\
         --config.data.root=/path/to/sets --config.data.category=bottle
 
-That is DDAD in feature space at 256 px with three priors at once, which trains nothing; its sweep shows each of them
-alone beside it, and PatchCore and PaDiM. One method alone: ``folder.py:feature_ddad``, ``folder.py:patchcore``,
-``folder.py:padim``.
+That is an ensemble of DDAD in feature space and PatchCore at 256 px, which trains nothing; its sweep shows each member
+alone beside it, diffusion alone with three priors at once, and PaDiM. One method alone: ``folder.py:feature_ddad``,
+``folder.py:patchcore``, ``folder.py:padim``.
 ``folder.py:patchcore,reference`` and ``folder.py:padim,reference`` do what the published code does, with its network.
 
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
@@ -34,8 +34,8 @@ SWEPT = {
             ("feature_ddad_patches",),
             ("patchcore",),
             ("padim",),
+            ("feature_ddad", "feature_ddad_coarse", "feature_ddad_patches"),
             ("feature_ddad", "feature_ddad_patches"),
-            ("feature_ddad", "patchcore"),
         )
     },
 }

@@ -31,10 +31,9 @@ _MEMBERS = Range(
 
 _WEIGHT = above(0, MOST_WEIGHT)
 
-BY_DEFAULT = ("feature_ddad", "feature_ddad_coarse", "feature_ddad_patches")
-"""One diffusion with three priors, which know different things: how whole pictures vary, how they do on a coarse grid,
-and which patches there are anywhere. PatchCore measures what the last does; PaDiM, which knows how each place varies,
-adds nothing to them."""
+BY_DEFAULT = ("feature_ddad", "patchcore")
+"""Two that know different things: how whole pictures vary, and which patches there are anywhere. Diffusion alone (its
+three priors) finds a little more and stops more good pictures; PaDiM, which knows how places vary, adds nothing."""
 
 
 class Members(NamedTuple):
