@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import hosts, stopping
-from ddad_jax.engine.methods.ddad.sections import TrainingSettings
+from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError

@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from ddad_jax.adapt import (
@@ -76,7 +77,7 @@ def synthetic_auroc(
     """
     images, n = np.concatenate([s.images for s in data.choosing]), len(data.scale.labels)
     labels, own = np.concatenate([s.labels for s in data.choosing]), own_normal(data)[: len(images)]
-    unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
+    unet, backbone = build_unet(c.model, c.data.size, c.device), build_backbone(c.backbone)
     size = c.backbone.feature_size or c.data.size
 
     def networks(params: Any) -> Any:
@@ -174,20 +175,10 @@ def _saved(workdir: Path) -> str:
 def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
-    backbone = build_backbone(c.backbone)
     tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
-    step_fn = jax.jit(
-        functools.partial(
-            adapt_step,
-            backbone=backbone,
-            tx=tx,
-            lambda_dl=c.adapt.lambda_dl,
-            batch_norm=c.adapt.batch_norm,
-            feature_size=c.backbone.feature_size or None,
-        )
-    )
+    step_fn = update_program(c, tx)
     at = adaptation_point(c)
-    sample = _sampler(build_unet(c.model, c.data.size), params, at, clip=c.sample.clip)
+    sample = _sampler(build_unet(c.model, c.data.size, c.device), params, at, clip=c.sample.clip)
     states = _states(workdir)
     shares = _require_pairs(c, at, data, sample)
     measure = {"contrast": _contrast(c, data, sample)}
@@ -268,6 +259,13 @@ def _adapt(
     pairs = {"pairs": c.adapt.pairs, "of_target": shares.target, "of_other": shares.other, "share": shares.share}
     chosen = {"epoch": best, "epochs_run": rows[-1]["epoch"], "tuning_images": _tuning_images(data), **pairs}
     kept.save_content(workdir / "adapt" / "chosen.json", chosen, {})
+
+
+def update_program(c: DDADSettings, tx: optax.GradientTransformation) -> Any:
+    """``adapt_step`` compiled; the state is given up."""
+    how: Any = {name: c.adapt[name] for name in ("lambda_dl", "batch_norm")}
+    how |= {"backbone": build_backbone(c.backbone), "feature_size": c.backbone.feature_size or None}
+    return jax.jit(functools.partial(adapt_step, tx=tx, **how), donate_argnums=0)
 
 
 def _pairs(c: DDADSettings, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:

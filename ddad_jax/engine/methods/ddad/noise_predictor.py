@@ -58,7 +58,7 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     prior = fitted_prior(c, workdir, data)
     if not c.train.steps:
         return with_prior(prior, None)
-    unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
+    unet, s, checkpoints = build_unet(c.model, c.data.size, c.device), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
@@ -81,7 +81,8 @@ def restored_params(c: DDADSettings, workdir: Path) -> Any:
     prior = restored_prior(c, workdir)
     if not c.train.steps:
         return with_prior(prior, None)
-    unet, tx, checkpoints = build_unet(c.model, c.data.size), optimiser_of(c.train), Checkpoints(workdir / "train")
+    unet, tx = build_unet(c.model, c.data.size, c.device), optimiser_of(c.train)
+    checkpoints = Checkpoints(workdir / "train")
     at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
     if not at.finished:
         raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")

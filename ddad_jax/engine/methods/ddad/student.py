@@ -49,7 +49,7 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
     tx = optimiser_of(s)
-    fresh = init_state(init_student(build_student(c.model, c.data.size), params, jax.random.key(c.seed)), tx)
+    fresh = init_state(init_student(build_student(c.model, c.data.size, c.device), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
         state = train_steps(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
@@ -65,7 +65,7 @@ def restored_student(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     checkpoints = Checkpoints(workdir / "student")
     if checkpoints.steps():
         _claim(c, workdir, params, begun=True)
-        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size)
+        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size, c.device)
         fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
         state, _, finished = begun(fresh, checkpoints)
         if finished:
@@ -98,7 +98,7 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
 
 
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
-    s, student = c.student, build_student(c.model, c.data.size)
+    s, student = c.student, build_student(c.model, c.data.size, c.device)
     teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
     lesson_of = lessons(s, c.seed, data, teacher)
     step_fn: Callable[[TrainState, Lesson], tuple[TrainState, dict[str, Any]]] = jax.jit(
