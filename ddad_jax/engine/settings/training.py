@@ -52,3 +52,9 @@ class DeviceSettings(Section):
     remat: bool = setting(
         False, BOOL, "a gradient computes blocks twice and keeps an eighth: larger batches, a third more time"
     )
+    dispatch: int = setting(
+        50, COUNT, "updates at most that a training asks of the device at once, and about a second's worth of them"
+    )
+    pictures_mib: int = setting(
+        1024, none_or_more("none"), "MiB of training pictures that may lie on the device; more are streamed to it"
+    )

@@ -176,7 +176,7 @@ def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
     tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
-    step_fn = update_program(c, tx)
+    step_fn = adaptation_program(c, tx)
     at = adaptation_point(c)
     sample = _sampler(build_unet(c.model, c.data.size, c.device), params, at, clip=c.sample.clip)
     states = _states(workdir)
@@ -261,7 +261,7 @@ def _adapt(
     kept.save_content(workdir / "adapt" / "chosen.json", chosen, {})
 
 
-def update_program(c: DDADSettings, tx: optax.GradientTransformation) -> Any:
+def adaptation_program(c: DDADSettings, tx: optax.GradientTransformation) -> Any:
     """``adapt_step`` compiled; the state is given up."""
     how: Any = {name: c.adapt[name] for name in ("lambda_dl", "batch_norm")}
     how |= {"backbone": build_backbone(c.backbone), "feature_size": c.backbone.feature_size or None}

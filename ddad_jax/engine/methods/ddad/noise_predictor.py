@@ -1,4 +1,4 @@
-"""Training: the noise predictor on batches of normal pictures, in the loop of ``descending``.
+"""Training: the noise predictor on batches of normal pictures, in ``loop.train_steps``.
 
 Data-parallel over all devices of all hosts: every batch is cut over them, the state is copied to each.
 """
@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
+from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import (
@@ -29,12 +29,13 @@ from ddad_jax.engine.methods.ddad.networks import (
 from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.gaussian_prior import PicturePrior
 from ddad_jax.gaussian_skip import reach
 from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
-from ddad_jax.train import TrainState, init_state, train_step, validation_loss
+from ddad_jax.train import TrainState, init_state, train_step, update_repeatedly, validation_loss
 from ddad_jax.types import Array
 from ddad_jax.unet import output_weight
 
@@ -62,11 +63,13 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        apply = train_with_prior(prior, train_apply(unet))
-        course = _course(s, c.seed, c.data.flips, data, apply, tx, mesh, _weight(s, c.model, prior))
+        _require_cut(s, mesh)
         at = at._replace(state=copied(at.state, mesh))
+        apply, weight = train_with_prior(prior, train_apply(unet)), _weight(s, c.model, prior)
         how: Any = {"together": together, "write": write}
-        at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
+        with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
+            task = _task(c, data, apply, tx, pictures, mesh, weight)
+            at = at._replace(state=train_steps(task, s, at, checkpoints, workdir / "train.jsonl", **how))
     params = with_prior(prior, used(s, at.state))
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)
@@ -89,8 +92,12 @@ def restored_params(c: DDADSettings, workdir: Path) -> Any:
     return with_prior(prior, used(c.train, at.state))
 
 
-def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> Callable[[Array], Array] | None:
-    """What a squared error of the noise is multiplied by, of alpha_bar_t; None for 1."""
+Weight = Callable[[Array], Array]
+"""alpha_bar_t -> what a squared error of the noise is multiplied by."""
+
+
+def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> Weight | None:
+    """None for 1."""
     if s.error == "noise":
         return None
     if prior is not None:
@@ -98,70 +105,55 @@ def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> C
     return functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
 
 
-def _course(
-    s: TrainSettings, seed: int, flips: str, data: Data, apply: Any, tx: Any, mesh: Mesh | None,
-    weight: Callable[[Array], Array] | None,
-) -> TrainingTask:  # fmt: skip
-    size, n = s.batch_size, len(data.fit.labels)
-    if size != rounded_up(size, mesh):
+def _require_cut(s: TrainSettings, mesh: Mesh | None) -> None:
+    if s.batch_size != rounded_up(s.batch_size, mesh):
         raise InputError(
-            f"--config.train.batch_size={size}: expected a multiple of the number of devices, which is "
+            f"--config.train.batch_size={s.batch_size}: expected a multiple of the number of devices, which is "
             f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
         )
-    own = own_rows(size, mesh)
 
-    def step_on_batch(state: TrainState, x: Array) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(
-            state,
-            x,
+
+def training_program(
+    c: DDADSettings, apply: Any, tx: Any, most: int, mesh: Mesh | None = None, weight: Weight | None = None
+) -> Any:
+    """(state, batches, how many of them) -> (state, metrics [most], updates made), compiled; the state is given up."""
+    how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
+    how |= {"apply": apply, "tx": tx, "alpha_bar": alpha_bar(), "weight": weight}
+
+    def updates(state: TrainState, batches: Batches, count: Array) -> tuple[TrainState, dict[str, Array], Array]:
+        batch = batch_fn(batches, c.data.flips, mesh)
+
+        def update(state: TrainState, i: Array) -> tuple[TrainState, dict[str, Array]]:
             # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
-            jax.random.key(seed + 1),
-            apply=apply,
-            tx=tx,
-            alpha_bar=alpha_bar(),
-            t_max=s.t_max,
-            ema_decay=s.ema_decay,
-            reduce=s.reduce,
-            min_snr=s.min_snr,
-            weight=weight,
-        )
+            key = jax.random.key(c.seed + 1)
+            return train_step(state, batch(i), key, **how)
+
+        return update_repeatedly(update, state, count, most=most)
 
     kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
-    step_fn = jax.jit(step_on_batch, donate_argnums=0, **kept)
+    return jax.jit(updates, donate_argnums=0, **kept)
 
-    def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
-        images = data.fit.images[batch_indices(step, n, size, seed)[own]]
-        x = to_float(_flipped(images, flips, seed, step, own, size))
-        return step_fn(state, shard_rows(x, mesh))
 
-    validate = _validator(s, apply, data.validation.images, mesh)
+def _task(
+    c: DDADSettings, data: Data, apply: Any, tx: Any, pictures: Fed, mesh: Mesh | None, weight: Weight | None
+) -> TrainingTask:
+    program = training_program(c, apply, tx, pictures.most, mesh, weight)
+    validate = _validator(c.train, apply, data.validation.images, mesh)
+
+    def updates(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        state, metrics, done = program(state, pictures.batches(first, count), count)
+        metrics, made = jax.device_get((metrics, done))
+        return state, {name: rows[:made] for name, rows in metrics.items()}
+
     return TrainingTask(
         names=("train", "training", "trained"),
-        update=update,
+        updates=updates,
+        most=pictures.most,
         told=lambda metrics: {"mse": float(metrics["mse"])},
         examine=lambda params: {"validation_loss": validate(params)},
         judged=("validation_loss", "validation loss"),
-        mend=f"Lower --config.train.learning_rate (now {s.learning_rate}) in a new workdir",
+        mend=f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir",
     )
-
-
-def _flipped(
-    images: np.ndarray, flips: str, seed: int, step: int, own: slice | None = None, size: int = 0
-) -> np.ndarray:
-    """Random mirror images, the same for the same seed and step. The papers augment nothing.
-
-    images: a batch, or the rows ``own`` of one of ``size``.
-    """
-    if not flips:
-        return images
-    coins = np.random.default_rng([seed, step, 1]).random((2, size or len(images))) < 0.5
-    coins = coins[:, own or slice(None)]
-    out = images.copy()
-    if "h" in flips:
-        out[coins[0]] = out[coins[0], :, ::-1]
-    if "v" in flips:
-        out[coins[1]] = out[coins[1], ::-1]
-    return out
 
 
 def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
@@ -178,11 +170,10 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
     seeds = np.array([image_seed(image) for image in chosen], np.uint32)
 
     def validate(params: Any) -> float:
-        total, count = 0.0, 0
-        for at, valid in padded_batches(len(chosen), size):
-            ours = at[own]
-            errors = loss(params, *shard_rows((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
-            total, count = total + float(errors.sum()), count + int(valid.sum()) * len(times)
-        return total / count
+        batches = list(padded_batches(len(chosen), size))
+        rows = [(to_float(chosen[at[own]]), valid[own], seeds[at[own]]) for at, valid in batches]
+        # All of them are under way before the first one is read.
+        errors = [loss(params, *shard_rows(own_rows_of, mesh)) for own_rows_of in rows]
+        return sum(float(each.sum()) for each in errors) / (sum(int(v.sum()) for _, v in batches) * len(times))
 
     return validate

@@ -67,7 +67,7 @@ def epochs(workdir: Path) -> list[int]:
 
 def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
     tx, images = adaptation_optimiser(), jnp.zeros((2, 32, 32, 3))
-    program = extractor.update_program(tiny_runs.config(root), tx)
+    program = extractor.adaptation_program(tiny_runs.config(root), tx)
     assert written_in_place(program, init_adapt(ORIGINAL, tx), images, images, ORIGINAL) == 1
 
 
