@@ -161,8 +161,8 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
     times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
     def errors_of(params: Any, x: Array, valid: Array, seeds: Array) -> Array:
-        keys = jax.vmap(jax.random.key)(seeds)
-        return validation_loss(params, x, valid, keys, apply=apply, alpha_bar=alpha_bar(), times=jnp.asarray(times))
+        keys, how = jax.vmap(jax.random.key)(seeds), {"alpha_bar": alpha_bar(), "times": jnp.asarray(times)}
+        return validation_loss(params, to_float(x), valid, keys, apply=apply, **how)
 
     loss = jit_rows(errors_of, mesh)
     size = rounded_up(min(s.batch_size, len(chosen)), mesh)
@@ -170,10 +170,9 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
     seeds = np.array([image_seed(image) for image in chosen], np.uint32)
 
     def validate(params: Any) -> float:
-        batches = list(padded_batches(len(chosen), size))
-        rows = [(to_float(chosen[at[own]]), valid[own], seeds[at[own]]) for at, valid in batches]
+        batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
         # All of them are under way before the first one is read.
-        errors = [loss(params, *shard_rows(own_rows_of, mesh)) for own_rows_of in rows]
-        return sum(float(each.sum()) for each in errors) / (sum(int(v.sum()) for _, v in batches) * len(times))
+        errors = [loss(params, *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches]
+        return sum(float(each.sum()) for each in errors) / (len(chosen) * len(times))
 
     return validate
