@@ -32,6 +32,10 @@ class Batches(NamedTuple):
     at: Array
     coins: Array
 
+    def only(self, i: int) -> "Batches":
+        """For a program that looks at batch ``i`` alone: no other one is streamed to it."""
+        return self._replace(pictures=self.pictures[i : i + 1]) if isinstance(self.pictures, tuple) else self
+
 
 class Fed(NamedTuple):
     """most: batches at once. batches: (number of the first one, how many) -> what the program takes."""
@@ -135,7 +139,7 @@ def batch_fn(batches: Batches, flips: str, mesh: Mesh | None = None) -> Callable
         streamed = jnp.stack(every)
 
     def batch(i: Array) -> Array:
-        x: Array = streamed[i] if isinstance(every, tuple) else every[at[i]]
+        x: Array = streamed[i if len(streamed) > 1 else 0] if isinstance(every, tuple) else every[at[i]]
         if mesh is not None:
             x = jax.lax.with_sharding_constraint(x, over_rows(mesh, ndim=x.ndim))
         sideways, upside_down = coins[i, :, :, None, None, None]

@@ -113,41 +113,81 @@ def _require_cut(s: TrainSettings, mesh: Mesh | None) -> None:
         )
 
 
-def training_program(
-    c: DDADSettings, apply: Any, tx: Any, most: int, mesh: Mesh | None = None, weight: Weight | None = None
-) -> Any:
-    """(state, batches, how many of them) -> (state, metrics [most], updates made), compiled; the state is given up."""
+def _update_fn(
+    c: DDADSettings, apply: Any, tx: Any, mesh: Mesh | None, weight: Weight | None
+) -> Callable[[TrainState, Batches, Array], tuple[TrainState, dict[str, Array]]]:
+    """(state, batches, i) -> (state, metrics): an update on batch i."""
     how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
     how |= {"apply": apply, "tx": tx, "alpha_bar": alpha_bar(), "weight": weight}
 
+    def update(state: TrainState, batches: Batches, i: Array) -> tuple[TrainState, dict[str, Array]]:
+        # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
+        return train_step(state, batch_fn(batches, c.data.flips, mesh)(i), jax.random.key(c.seed + 1), **how)
+
+    return update
+
+
+def training_program(
+    c: DDADSettings, apply: Any, tx: Any, mesh: Mesh | None = None, weight: Weight | None = None
+) -> Any:
+    """(state, whether all before it were finite, batches, i) -> (state, the same, metrics), compiled.
+
+    The state is given up. Behind an update that was not finite none changes anything.
+    """
+    update = _update_fn(c, apply, tx, mesh, weight)
+
+    def one(state: TrainState, sound: Array, batches: Batches, i: Array) -> tuple[TrainState, Array, dict[str, Array]]:
+        new, metrics = update(state, batches, i)
+        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
+        return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
+
+    return jax.jit(one, donate_argnums=0, **_kept(mesh))
+
+
+def looped_program(
+    c: DDADSettings, apply: Any, tx: Any, most: int, mesh: Mesh | None = None, weight: Weight | None = None
+) -> Any:
+    """(state, batches, how many of them) -> (state, metrics [most], updates made), compiled; the state is given up."""
+    update = _update_fn(c, apply, tx, mesh, weight)
+
     def updates(state: TrainState, batches: Batches, count: Array) -> tuple[TrainState, dict[str, Array], Array]:
-        batch = batch_fn(batches, c.data.flips, mesh)
+        return update_repeatedly(lambda state, i: update(state, batches, i), state, count, most=most)
 
-        def update(state: TrainState, i: Array) -> tuple[TrainState, dict[str, Array]]:
-            # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
-            key = jax.random.key(c.seed + 1)
-            return train_step(state, batch(i), key, **how)
+    return jax.jit(updates, donate_argnums=0, **_kept(mesh))
 
-        return update_repeatedly(update, state, count, most=most)
 
-    kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
-    return jax.jit(updates, donate_argnums=0, **kept)
+def _kept(mesh: Mesh | None) -> dict[str, Any]:
+    return {"out_shardings": everywhere(mesh)} if mesh else {}
+
+
+def _loops() -> bool:
+    """Whether the device is asked for many updates in one program: on a CPU XLA computes the convolutions of a loop's
+    body some thirty times slower, so there the host asks for one after the other, without waiting."""
+    return jax.default_backend() != "cpu"
 
 
 def _task(
     c: DDADSettings, data: Data, apply: Any, tx: Any, pictures: Fed, mesh: Mesh | None, weight: Weight | None
 ) -> TrainingTask:
-    program = training_program(c, apply, tx, pictures.most, mesh, weight)
+    loops, how = _loops(), {"mesh": mesh, "weight": weight}
+    program = looped_program(c, apply, tx, pictures.most, **how) if loops else training_program(c, apply, tx, **how)
     validate = _validator(c.train, apply, data.validation.images, mesh)
 
-    def updates(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+    def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         state, metrics, done = program(state, pictures.batches(first, count), count)
         metrics, made = jax.device_get((metrics, done))
         return state, {name: rows[:made] for name, rows in metrics.items()}
 
+    def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        batches, sound, found = pictures.batches(first, count), np.asarray(True), []
+        for i in range(count):
+            state, sound, metrics = program(state, sound, batches.only(i), i)
+            found.append(metrics)
+        return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
+
     return TrainingTask(
         names=("train", "training", "trained"),
-        updates=updates,
+        updates=looped if loops else one_by_one,
         most=pictures.most,
         told=lambda metrics: {"mse": float(metrics["mse"])},
         examine=lambda params: {"validation_loss": validate(params)},

@@ -203,17 +203,21 @@ def test_however_many_updates_are_asked_for_at_once_the_model_is_the_same(
     ways: dict[str, dict[str, Any]] = {
         "one by one": {"device__dispatch": 1},
         "at once": {},
+        "looped": {},
         "streamed": {},
     }
     for name, device in ways.items():
+        monkeypatch.setattr(noise_predictor, "_loops", lambda name=name: name == "looped")
         if name == "streamed":
             monkeypatch.setattr(training_pictures, "fits", lambda images, allowed: False)
         c = tiny_runs.config(root, **how, **device)
         found[name] = trained(c, tmp_path / name, data)
         counts[name], asked[:] = list(asked), []
-    assert counts == {"one by one": [1] * 12, "at once": [1, 1, 4, 6], "streamed": [1, 1, 4, 6]}
+    assert counts == {"one by one": [1] * 12, **dict.fromkeys(("at once", "looped", "streamed"), [1, 1, 4, 6])}
+    looped = found.pop("looped")  # another program, which rounds elsewhere
     for params in found.values():
         assert_equal(params, found["one by one"])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), params, looped)
     rows = [
         [{k: v for k, v in row.items() if k not in ("seconds", "images_per_s")} for row in read_jsonl(file)]
         for file in (tmp_path / name / "train.jsonl" for name in found)
@@ -223,8 +227,10 @@ def test_however_many_updates_are_asked_for_at_once_the_model_is_the_same(
 
 def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
     c, tx = tiny_runs.config(root), loop.optimiser()
-    program = noise_predictor.training_program(c, tiny_runs.predict, tx, 2)
     images = jnp.zeros((5, 32, 32, 3), jnp.uint8)
     batches = training_pictures.Batches(images, jnp.zeros((2, 4), jnp.int32), jnp.zeros((2, 2, 4), bool))
     state = noise_predictor.init_state(tiny_runs.init_params(None, 0), tx)
-    assert written_in_place(program, state, batches, 2) == 1
+    one = noise_predictor.training_program(c, tiny_runs.predict, tx)
+    assert written_in_place(one, state, np.asarray(True), batches, 0) == 1
+    many = noise_predictor.looped_program(c, tiny_runs.predict, tx, 2)
+    assert written_in_place(many, state, batches, 2) == 1
