@@ -169,7 +169,8 @@ def _loops() -> bool:
 def _task(
     c: DDADSettings, data: Data, apply: Any, tx: Any, pictures: Fed, mesh: Mesh | None, weight: Weight | None
 ) -> TrainingTask:
-    loops, how = _loops(), {"mesh": mesh, "weight": weight}
+    loops = _loops()
+    how: Any = {"mesh": mesh, "weight": weight}
     program = looped_program(c, apply, tx, pictures.most, **how) if loops else training_program(c, apply, tx, **how)
     validate = _validator(c.train, apply, data.validation.images, mesh)
 
