@@ -138,7 +138,7 @@ def sweep_pieces(
     on_cpu = jax.default_backend() == "cpu"
     ahead = (0 if on_cpu else 1) if ahead is None else ahead
     most = (2**28 if on_cpu else 2**32) if features_bytes is None else features_bytes
-    shared = sum(p.reconstructs for p in points) > 1 and program.features_bytes(images) <= most
+    shared = any(p.reconstructs for p in points) and program.features_bytes(images) <= most
     how: dict[str, Any] = {"optimised": optimised, "starts": starts, "watched": watched, "shared": shared}
     chunks = _begun(program, images, points, chunk=chunk, keep_x0=keep_x0, timer=timer, **how)
     parts: list[Distances] = []

@@ -49,7 +49,7 @@ from ddad_jax.errors import InputError
 from ddad_jax.metrics import time_aupro
 from experiments import entry
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("experiments.benchmark")  # which is __main__ when it runs
 
 KINDS = ("detector", "profile", "unet", "drift", "train", "metrics", "sweep", "accelerator", "published")
 WHAT = flags.DEFINE_list("what", ["detector", "metrics"], f"Which of {', '.join(KINDS)} to time.")

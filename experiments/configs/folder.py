@@ -76,5 +76,6 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
         c.sample.origin = "fixed in the config, whose few values were settled on cookies and simulated cans"
         if size == "gaussian":
             c.data.size = 128
-            c.model.prior, c.train.steps = "gaussian", 0
+            # Nothing at all is trained.
+            c.model.prior, c.train.steps, c.adapt.epochs = "gaussian", 0, 0
     return c

@@ -156,14 +156,20 @@ def grid_search_work(c: DDADSettings, have: PictureCounts, points: Sequence[Reco
 
 
 def _reconstructions(points: Sequence[ReconPoint], n: int, chunk: int) -> Work:
-    """``ddad_jax.sweep.sweep_distances`` of ``n`` pictures at points with start times known."""
-    whole, shallow, ended = 0, 0, 0
+    """``ddad_jax.sweep.sweep_distances`` of ``n`` pictures at points with start times known, whose features fit on the
+    device."""
+    whole, shallow, ended, feature = 0, 0, 0, 0
+    before: bool | None = None
     for group in compiled_alike(points):
         computed, point = _padded(len(group) * n, chunk), group[0]._replace(rise=0.0)
         whole += computed * point.whole_calls
         shallow += computed * (point.calls - point.whole_calls)
-        ended += computed * point.reconstructs
-    return Work("", unet=whole, shallow=shallow, pairs=ended)
+        if point.reconstructs:
+            ended += computed * point.draws
+            # Every pair is given those of its picture, which are asked for once.
+            feature += (_padded(n, min(chunk, n)) if point.mask_before != before else 0) - computed * point.draws
+            before = point.mask_before
+    return Work("", unet=whole, shallow=shallow, pairs=ended, feature=feature)
 
 
 def _programs(model: str, points: Sequence[ReconPoint]) -> set[tuple]:
@@ -187,7 +193,7 @@ def sweep(c: DDADSettings, have: PictureCounts, todo: Plan, devices: int = 1) ->
     again = int(todo.selected is None)
     # The point that was chosen is reconstructed once more, for the report; which one is not known, so the dearest.
     runs.append(_reconstructions(sorted(todo.costly, key=lambda p: -p.calls)[:again], n, chunk))
-    sums = {name: sum(getattr(run, name) for run in runs) for name in ("unet", "shallow", "pairs")}
+    sums = {name: sum(getattr(run, name) for run in runs) for name in ("unet", "shallow", "pairs", "feature")}
     return Work("sweep", **sums, programs=len(programs), rows=rows, sides=sides + again, cut=devices)
 
 

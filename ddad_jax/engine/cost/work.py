@@ -8,7 +8,8 @@ class Work(NamedTuple):
     """What a stage does. Counts are of single pictures; what a chunk is filled up with counts, for it is computed.
 
     unet: calls of the noise predictor (a student's too), whole ones; shallow: with deep layers reused. pairs: pictures
-    that end in distances. feature: calls of the feature network besides the two of a pair. update, feature_update:
+    that end in distances. feature: calls of the feature network besides the two of a pair, below 0 where pairs of one
+    picture share them. update, feature_update:
     pictures that a gradient is taken of. programs: compiled. rows, sides: points scored, and pairs of layers and blur
     prepared for them. limit: seconds after which the stage ends, 0 for none, looked at ``looks`` times. fixed: seconds.
     cut: over how many devices all of it is.

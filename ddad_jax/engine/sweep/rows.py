@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def compute_rows(
         total=len(wanted) * len(pictures.images), unit="image", desc="measure", dynamic_ncols=True,
         mininterval=2.0, disable=not hosts.is_first(),
     )  # fmt: skip
-    threads = judging_threads(4 * pictures.images[:, :, :, 0].size)
+    threads = judging_threads(4 * prod(pictures.images.shape[:3]))  # of tiles nothing is cut for it
     measuring = fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected)
     # Of several processes each must do what all do at the same time, which a thread of its own would not.
     if jax.default_backend() != "cpu" and not hosts.several_processes():

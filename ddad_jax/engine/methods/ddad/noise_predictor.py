@@ -65,10 +65,9 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     if not at.finished:
         _require_cut(s, mesh)
         at = at._replace(state=copied(at.state, mesh))
-        apply, weight = train_with_prior(prior, train_apply(unet)), _weight(s, c.model, prior)
         how: Any = {"together": together, "write": write}
         with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
-            task = _task(c, data, apply, tx, pictures, mesh, weight)
+            task = _task(c, data, train_apply(unet), tx, pictures, mesh, copied(prior, mesh))
             at = at._replace(state=train_steps(task, s, at, checkpoints, workdir / "train.jsonl", **how))
     params = with_prior(prior, used(s, at.state))
     # What comes next has devices of its own choice.
@@ -113,45 +112,46 @@ def _require_cut(s: TrainSettings, mesh: Mesh | None) -> None:
         )
 
 
-def _update_fn(
-    c: DDADSettings, apply: Any, tx: Any, mesh: Mesh | None, weight: Weight | None
-) -> Callable[[TrainState, Batches, Array], tuple[TrainState, dict[str, Array]]]:
-    """(state, batches, i) -> (state, metrics): an update on batch i."""
+def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Callable[..., Any]:
+    """(state, Gaussian or None, batches, i) -> (state, metrics): an update on batch i. The Gaussian is handed to the
+    program: it may be large, and is in memory once."""
     how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
-    how |= {"apply": apply, "tx": tx, "alpha_bar": alpha_bar(), "weight": weight}
+    how |= {"tx": tx, "alpha_bar": alpha_bar()}
 
-    def update(state: TrainState, batches: Batches, i: Array) -> tuple[TrainState, dict[str, Array]]:
+    def update(
+        state: TrainState, prior: PicturePrior | None, batches: Batches, i: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
         # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
-        return train_step(state, batch_fn(batches, c.data.flips, mesh)(i), jax.random.key(c.seed + 1), **how)
+        key, apply = jax.random.key(c.seed + 1), train_with_prior(prior, network)
+        batch = batch_fn(batches, c.data.flips, mesh)(i)
+        return train_step(state, batch, key, apply=apply, weight=_weight(c.train, c.model, prior), **how)
 
     return update
 
 
-def training_program(
-    c: DDADSettings, apply: Any, tx: Any, mesh: Mesh | None = None, weight: Weight | None = None
-) -> Any:
-    """(state, whether all before it were finite, batches, i) -> (state, the same, metrics), compiled.
+def training_program(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None = None) -> Any:
+    """(state, whether all before it were finite, Gaussian, batches, i) -> (state, the same, metrics), compiled.
 
     The state is given up. Behind an update that was not finite none changes anything.
     """
-    update = _update_fn(c, apply, tx, mesh, weight)
+    update = _update_fn(c, network, tx, mesh)
 
-    def one(state: TrainState, sound: Array, batches: Batches, i: Array) -> tuple[TrainState, Array, dict[str, Array]]:
-        new, metrics = update(state, batches, i)
+    def one(state: TrainState, sound: Array, *given: Any) -> tuple[TrainState, Array, dict[str, Array]]:
+        new, metrics = update(state, *given)
         state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
         return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
 
     return jax.jit(one, donate_argnums=0, **_kept(mesh))
 
 
-def looped_program(
-    c: DDADSettings, apply: Any, tx: Any, most: int, mesh: Mesh | None = None, weight: Weight | None = None
-) -> Any:
-    """(state, batches, how many of them) -> (state, metrics [most], updates made), compiled; the state is given up."""
-    update = _update_fn(c, apply, tx, mesh, weight)
+def looped_program(c: DDADSettings, network: Any, tx: Any, most: int, mesh: Mesh | None = None) -> Any:
+    """(state, Gaussian, batches, how many) -> (state, metrics [most], updates made), compiled; gives the state up."""
+    update = _update_fn(c, network, tx, mesh)
 
-    def updates(state: TrainState, batches: Batches, count: Array) -> tuple[TrainState, dict[str, Array], Array]:
-        return update_repeatedly(lambda state, i: update(state, batches, i), state, count, most=most)
+    def updates(
+        state: TrainState, prior: PicturePrior | None, batches: Batches, count: Array
+    ) -> tuple[TrainState, dict[str, Array], Array]:
+        return update_repeatedly(lambda state, i: update(state, prior, batches, i), state, count, most=most)
 
     return jax.jit(updates, donate_argnums=0, **_kept(mesh))
 
@@ -167,22 +167,21 @@ def _loops() -> bool:
 
 
 def _task(
-    c: DDADSettings, data: Data, apply: Any, tx: Any, pictures: Fed, mesh: Mesh | None, weight: Weight | None
+    c: DDADSettings, data: Data, network: Any, tx: Any, pictures: Fed, mesh: Mesh | None, prior: PicturePrior | None
 ) -> TrainingTask:
     loops = _loops()
-    how: Any = {"mesh": mesh, "weight": weight}
-    program = looped_program(c, apply, tx, pictures.most, **how) if loops else training_program(c, apply, tx, **how)
-    validate = _validator(c.train, apply, data.validation.images, mesh)
+    program = looped_program(c, network, tx, pictures.most, mesh) if loops else training_program(c, network, tx, mesh)
+    validate = _validator(c.train, network, prior, data.validation.images, mesh)
 
     def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        state, metrics, done = program(state, pictures.batches(first, count), count)
+        state, metrics, done = program(state, prior, pictures.batches(first, count), count)
         metrics, made = jax.device_get((metrics, done))
         return state, {name: rows[:made] for name, rows in metrics.items()}
 
     def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         batches, sound, found = pictures.batches(first, count), np.asarray(True), []
         for i in range(count):
-            state, sound, metrics = program(state, sound, batches.only(i), i)
+            state, sound, metrics = program(state, sound, prior, batches.only(i), i)
             found.append(metrics)
         return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
 
@@ -197,13 +196,16 @@ def _task(
     )
 
 
-def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | None) -> Any:
+def _validator(
+    s: TrainSettings, network: Any, prior: PicturePrior | None, chosen: np.ndarray, mesh: Mesh | None
+) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
     times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
-    def errors_of(params: Any, x: Array, valid: Array, seeds: Array) -> Array:
+    def errors_of(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
         keys, how = jax.vmap(jax.random.key)(seeds), {"alpha_bar": alpha_bar(), "times": jnp.asarray(times)}
-        return validation_loss(params, to_float(x), valid, keys, apply=apply, **how)
+        params, prior = weights
+        return validation_loss(params, to_float(x), valid, keys, apply=train_with_prior(prior, network), **how)
 
     loss = jit_rows(errors_of, mesh)
     size = rounded_up(min(s.batch_size, len(chosen)), mesh)
@@ -213,7 +215,7 @@ def _validator(s: TrainSettings, apply: Any, chosen: np.ndarray, mesh: Mesh | No
     def validate(params: Any) -> float:
         batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
         # All of them are under way before the first one is read.
-        errors = [loss(params, *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches]
+        errors = [loss((params, prior), *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches]
         return sum(float(each.sum()) for each in errors) / (len(chosen) * len(times))
 
     return validate

@@ -231,6 +231,6 @@ def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
     batches = training_pictures.Batches(images, jnp.zeros((2, 4), jnp.int32), jnp.zeros((2, 2, 4), bool))
     state = noise_predictor.init_state(tiny_runs.init_params(None, 0), tx)
     one = noise_predictor.training_program(c, tiny_runs.predict, tx)
-    assert written_in_place(one, state, np.asarray(True), batches, 0) == 1
+    assert written_in_place(one, state, np.asarray(True), None, batches, 0) == 1
     many = noise_predictor.looped_program(c, tiny_runs.predict, tx, 2)
-    assert written_in_place(many, state, batches, 2) == 1
+    assert written_in_place(many, state, None, batches, 2) == 1
