@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ class Checkpoints:
     def __init__(self, folder: Path | str, keep: int | None = 2) -> None:
         self.folder = Path(folder).absolute()
         self.keep = keep
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._begun: Future[None] | None = None
 
     def steps(self) -> list[int]:
-        """Numbers of the complete checkpoints, rising."""
+        """Numbers of the complete checkpoints, rising; one that is being written is waited for."""
+        self.wait()
+        return self._complete()
+
+    def _complete(self) -> list[int]:
         if not self.folder.is_dir():
             return []
         return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
@@ -43,7 +50,34 @@ class Checkpoints:
         Raises:
           InputError: it cannot be written, as on a full disk; the checkpoints before it stay as they are.
         """
-        target, arrays = self.folder / f"{step}", jax.tree.map(np.asarray, tree)
+        self.wait()
+        self._write(step, jax.tree.map(np.asarray, tree))
+
+    def begin(self, step: int, tree: Any) -> None:
+        """As ``save``, in a thread: returns once ``tree`` is copied, so that its owner may go on with it.
+
+        What ``save`` raises is raised by whatever is asked of these checkpoints next, ``wait`` at the latest. A program
+        that ends waits for the thread; one that is killed leaves what a kill during ``save`` leaves.
+        """
+        self.wait()
+        # Copies of their own: on a CPU an array is the device's memory, which the next update may write over.
+        self._begun = self._writer.submit(self._write, step, jax.tree.map(lambda leaf: np.array(leaf), tree))
+
+    def wait(self) -> None:
+        """Until what ``begin`` began is written.
+
+        Raises:
+          InputError: as of ``save``.
+        """
+        if self._begun is not None:
+            try:
+                self._begun.result()
+            finally:
+                if self._begun.done():
+                    self._begun = None
+
+    def _write(self, step: int, arrays: Any) -> None:
+        target = self.folder / f"{step}"
         try:
             if self.folder.is_dir():
                 for torn in self.folder.glob(f"*{_TORN}*"):  # what a kill during a save left
@@ -62,7 +96,7 @@ class Checkpoints:
             mend = "Free space on that disk, or name another folder; checkpoints before it are whole"
             raise InputError(f"{target}: the checkpoint cannot be written ({told}). {mend}") from error
         if self.keep is not None:
-            self._remove(self.steps()[: -self.keep])
+            self._remove(self._complete()[: -self.keep])
 
     def clear(self) -> None:
         """Remove every checkpoint."""

@@ -21,13 +21,12 @@ class SettingEmbedding(nn.Module):
     """sinusoid -> Linear -> SiLU -> Linear, the last one zero at init: values [b] -> [b, 4 base]."""
 
     base: int
-    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, value: Array) -> Array:
-        h = nn.Dense(4 * self.base, dtype=self.dtype, name="linear_1")(sinusoid(value, self.base))
+        h = nn.Dense(4 * self.base, name="linear_1")(sinusoid(value, self.base))
         zero = nn.initializers.zeros
-        return nn.Dense(4 * self.base, kernel_init=zero, dtype=self.dtype, name="linear_3")(nn.silu(h))
+        return nn.Dense(4 * self.base, kernel_init=zero, name="linear_3")(nn.silu(h))
 
 
 class Student(nn.Module):
@@ -58,8 +57,8 @@ class Student(nn.Module):
     def __call__(self, x_t: Array, t: Array, y: Image, w: Array, t_prime: Array) -> tuple[Array, Array]:
         unet, batch = self.unet, x_t.shape[:1]
         w, t_prime = (jnp.broadcast_to(jnp.asarray(v, jnp.float32), batch) for v in (w, t_prime))
-        settings = SettingEmbedding(unet.base, unet.dtype, name="w_embedding")(W_UNIT * w)
-        settings += SettingEmbedding(unet.base, unet.dtype, name="start_embedding")(START_UNIT * t_prime)
+        settings = SettingEmbedding(unet.base, name="w_embedding")(W_UNIT * w)
+        settings += SettingEmbedding(unet.base, name="start_embedding")(START_UNIT * t_prime)
         first = (unet.channel_mult or CHANNEL_MULT[unet.image_size // unet.patch])[0]
         target = pixels_to_channels(y, unet.patch).astype(unet.dtype)
         target = conv(target, int(first * unet.base), 3, "target", unet.dtype, zero=True)
@@ -79,8 +78,8 @@ class Student(nn.Module):
         with nn.intercept_methods(widened):
             eps = unet(x_t, t)
         channels = unet.patch**2 * x_t.shape[-1]
-        d = conv(features[0], channels, 3, "correction", unet.dtype, zero=True)
-        return eps, channels_to_pixels(d, unet.patch).astype(jnp.float32)
+        d = conv(features[0], channels, 3, "correction", jnp.float32, zero=True)
+        return eps, channels_to_pixels(d, unet.patch)
 
 
 def init_student(student: Student, teacher: Any, key: Array) -> Any:

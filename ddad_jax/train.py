@@ -1,6 +1,6 @@
 """L4. Training the noise predictor: pure functions, state in and state out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -196,6 +196,41 @@ def train_step(
 
     state, metrics, mse = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)
     return state, {**metrics, "mse": mse}
+
+
+def update_repeatedly(
+    update: Callable[[TrainState, Array], tuple[TrainState, dict[str, Array]]],
+    state: TrainState,
+    count: Array | int,
+    *,
+    most: int,
+    metrics: Sequence[str] = ("loss", "mse", "grad_norm"),
+) -> tuple[TrainState, dict[str, Array], Array]:
+    """``update(state, i)`` for i = 0, 1, ..., count - 1 in one program, until a loss or a gradient is not finite.
+
+    Args:
+      update: such as ``train_step`` on batch i; what is not finite must leave the state as it was.
+      count: 1 .. most; traced, so that one program serves every number and each update is computed alike in all.
+      most: bound before ``jit``. metrics: names of what ``update`` returns, scalars.
+
+    Returns:
+      the state; each metric [most]; how many updates were made, int [], the one that was not finite included. What
+      stands behind these in the metrics is zero.
+    """
+
+    def go_on(at: tuple[Array, Array, TrainState, dict[str, Array]]) -> Array:
+        done, sound, *_ = at
+        return (done < count) & sound
+
+    def one(at: tuple[Array, Array, TrainState, dict[str, Array]]) -> tuple[Any, ...]:
+        i, _, state, rows = at
+        state, found = update(state, i)
+        rows = {name: row.at[i].set(found[name]) for name, row in rows.items()}
+        return i + 1, jnp.isfinite(found["loss"]) & jnp.isfinite(found["grad_norm"]), state, rows
+
+    rows = {name: jnp.zeros(most, jnp.float32) for name in metrics}
+    done, _, state, rows = jax.lax.while_loop(go_on, one, (jnp.zeros((), jnp.int32), jnp.asarray(True), state, rows))
+    return state, rows, done
 
 
 def validation_loss(

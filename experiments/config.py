@@ -30,6 +30,17 @@ def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:
     return check_settings(settings_from(c.to_dict()), given)
 
 
+def for_accelerator(c: ConfigDict) -> ConfigDict:
+    """``c`` for a GPU or TPU: its networks compute in bfloat16. Said here, and not settled by the device that a run
+    happens to find, so that a config means the same numbers everywhere and config.json says which.
+
+    Deviation: published float32. What it does to maps and scores: ``experiments.benchmark --what=drift``.
+    """
+    with c.unlocked():
+        c.model.dtype = c.backbone.dtype = "bfloat16"
+    return c
+
+
 def reference(c: ConfigDict) -> ConfigDict:
     """Turn ``c`` into what the published code of its method does, quirks included; the caller keeps data and category.
 
@@ -75,6 +86,7 @@ def _padim_reference(c: ConfigDict) -> None:
 
 
 def _ddad_reference(c: ConfigDict) -> None:
+    c.model.dtype = c.backbone.dtype = "float32"
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
     c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", error="noise", warmup_steps=0, clip_norm=0.0)
     c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)

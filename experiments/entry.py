@@ -25,6 +25,7 @@ from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.settings.section import no_such
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
+from experiments.compiled import keep_compiled
 from experiments.config import base, engine_settings
 
 COORDINATOR = flags.DEFINE_string(
@@ -148,6 +149,7 @@ def run_experiment(main: Callable[[Any, Path], None]) -> None:
             config = engine_settings(CONFIG.value, config_flags.get_override_values(flags.FLAGS[CONFIG.name]))
             tracking.require_trackers(TRACK.value)
             _reuse_memory()
+            keep_compiled()
             numbers = NUM_PROCESSES.value, PROCESS_ID.value
             hosts.join(COORDINATOR.value, *numbers, timeout_s=HOST_TIMEOUT.value)
             failures.require_devices()
@@ -197,6 +199,7 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
         try:
             _require_named(*required)
             _reuse_memory()
+            keep_compiled()
             failures.require_devices()
             main()
             _say_all()

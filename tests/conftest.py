@@ -52,6 +52,7 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> str:
     # The folders of the workers lie in that of the session.
     of_session = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "compiled"
     folder = os.environ.get("JAX_COMPILATION_CACHE_DIR") or str(of_session)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
     jax.config.update("jax_compilation_cache_dir", folder)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

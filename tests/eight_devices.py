@@ -19,6 +19,7 @@ from ddad_jax.backbones import feature_fn
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
+from ddad_jax.engine.methods import training_pictures
 from ddad_jax.engine.methods.ddad import noise_predictor
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params
 from ddad_jax.engine.methods.table import METHODS
@@ -156,7 +157,7 @@ class Killed(BaseException):
 def train(folder: Path) -> dict[str, Any]:
     root = tiny_runs.folder(folder, n_train=24)
     tiny_runs.small_predictor()
-    of_step = noise_predictor.batch_indices
+    of_step = training_pictures.batch_indices
 
     def run(name: str, mesh: Any, *, until: int = 99, size: int = 8) -> tuple[Any, list[dict[str, Any]]]:
         """Parameters and history of a training on ``mesh``, killed at the step ``until``."""
@@ -166,9 +167,8 @@ def train(folder: Path) -> dict[str, Any]:
                 raise Killed
             return of_step(step, *how)
 
-        put = {"device_mesh": lambda: mesh, "batch_indices": batch_indices}
-        for name_of, value in put.items():
-            setattr(noise_predictor, name_of, value)
+        noise_predictor.device_mesh = lambda: mesh
+        training_pictures.batch_indices = batch_indices  # type: ignore[assignment]
         c = tiny_runs.config(root, train__batch_size=size, data__flips="hv", train__steps=5, **FAST)
         params = noise_predictor.trained(c, folder / name, load_data(c))
         return params, read_jsonl(folder / name / "train.jsonl")

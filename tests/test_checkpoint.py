@@ -1,13 +1,16 @@
 """A checkpoint comes back as it went or is refused; a kill leaves the one before."""
 
 import shutil
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 
 from ddad_jax.checkpoint import Checkpoints
@@ -81,6 +84,41 @@ def test_what_a_kill_left_is_no_checkpoint_and_goes_with_the_next_save(tmp_path:
     assert found.restore({"x": np.asarray(0)})["x"] == 1
     found.save(3, {"x": np.asarray(3)})
     assert found.steps() == [1, 3] and not torn.exists() and (tmp_path / "notes.txt").exists()
+
+
+def test_one_that_is_begun_is_of_the_moment_and_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, going_on, save = Checkpoints(tmp_path), threading.Event(), ocp.StandardCheckpointer.save
+
+    def slow(*args: Any, **how: Any) -> None:
+        assert going_on.wait(10)
+        save(*args, **how)
+
+    monkeypatch.setattr(ocp.StandardCheckpointer, "save", slow)
+    state = {"x": np.arange(3.0)}
+    found.begin(1, state)
+    state["x"][:] = -1  # as an update writes over the state before it
+    assert Checkpoints(tmp_path).steps() == []
+    going_on.set()
+    assert found.steps() == [1]
+    np.testing.assert_array_equal(found.restore({"x": np.zeros(3)})["x"], [0, 1, 2])
+    for step in (2, 3, 4):
+        found.begin(step, state)
+    found.wait()
+    assert Checkpoints(tmp_path).steps() == [3, 4]
+
+
+def test_what_goes_wrong_behind_the_training_is_raised_once_where_it_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = Checkpoints(tmp_path)
+    found.save(1, {"x": np.zeros(3)})
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
+        found.begin(2, {"x": np.zeros(3)})
+        with pytest.raises(InputError, match="2: the checkpoint cannot be written .*No space left"):
+            found.wait()
+    found.wait()
+    assert found.steps() == [1]
 
 
 def test_a_kill_while_one_is_removed_leaves_no_half_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

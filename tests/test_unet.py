@@ -7,9 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from ddad_jax import unet
 from ddad_jax.errors import InputError
 from ddad_jax.types import Array, Variables
-from ddad_jax.unet import GroupNorm32, ResBlock, UNet, channels_to_pixels, pixels_to_channels, sinusoid
+from ddad_jax.unet import (
+    ATTENTION,
+    GroupNorm32,
+    ResBlock,
+    UNet,
+    attention,
+    channels_to_pixels,
+    pixels_to_channels,
+    sinusoid,
+)
 
 SMALL = UNet(16, base=64, channel_mult=(1, 2), res_blocks=1, attention_sizes=(8,), heads=2)
 RNG = np.random.default_rng(0)
@@ -210,6 +220,27 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_weights(variables: Var
     assert {leaf.dtype for leaf in jax.tree.leaves(shapes(half)[1])} == {jnp.dtype(jnp.float32)}
 
 
+def test_in_bfloat16_ends_time_and_normalisations_stay_float32(variables: Variables) -> None:
+    """Read from the program: the type of each convolution and product, and of each reduction."""
+    half = SMALL.clone(dtype=jnp.bfloat16)
+    jaxpr = jax.make_jaxpr(half.apply)(variables, jnp.zeros((1, 16, 16, 3)), jnp.zeros(1, jnp.int32))
+    # The pictures' own arithmetic, before and behind the network, is that of jaxpr's inputs and outputs.
+    assert [str(v.aval.dtype) for v in jaxpr.jaxpr.outvars][0] == "float32"
+    types: dict[str, set[tuple[str, ...]]] = {}
+    for equation in jaxpr.jaxpr.eqns:
+        name, layers = equation.primitive.name, str(equation.source_info.name_stack).split("/")
+        ins = tuple(str(v.aval.dtype) for v in equation.invars)
+        if name in ("conv_general_dilated", "dot_general"):
+            exact = next((layer for layer in ("time_embedding", "out_2") if layer in layers), "")
+            types.setdefault(exact or "inside", set()).add(ins)
+        elif name in ("reduce_sum", "rsqrt", "exp") and layers[-1] != "":
+            types.setdefault(name, set()).add(ins)
+    f32, bf16 = ("float32",) * 2, ("bfloat16",) * 2
+    assert types["time_embedding"] == types["out_2"] == {f32}
+    assert types["inside"] == {bf16}
+    assert types["reduce_sum"] == types["rsqrt"] == types["exp"] == {f32[:1]}
+
+
 def test_dropout_acts_in_training_alone(key: jax.Array) -> None:
     block, x, emb = ResBlock(64, dropout=0.5), normal(1, 4, 4, 64), normal(1, 16)
     variables = drawn_like(jax.eval_shape(block.init, key, x, emb))
@@ -300,3 +331,65 @@ def test_group_norm_is_exact_far_from_zero_and_on_a_constant() -> None:
     params = {"params": {"scale": jnp.ones(32), "bias": jnp.zeros(32)}}
     np.testing.assert_allclose(norm(params, x), expected, atol=3e-4)
     np.testing.assert_allclose(norm(params, jnp.full((1, 8, 8, 32), 7.0)), 0.0, atol=1e-3)
+
+
+# Attention and memory
+
+
+def test_attention_is_its_formula_in_either_type() -> None:
+    q, k, v = (normal(2, 6, 2, 8) for _ in range(3))
+    logits = np.einsum("bqhd,bkhd->bhqk", q, k, dtype=np.float64) / np.sqrt(8)
+    weights = np.exp(logits - logits.max(-1, keepdims=True))
+    expected = np.einsum("bhqk,bkhd->bqhd", weights / weights.sum(-1, keepdims=True), v)
+    for how in ATTENTION:
+        np.testing.assert_allclose(attention(q, k, v, how), expected, atol=2e-6)
+        half = attention(*(a.astype(jnp.bfloat16) for a in (q, k, v)), how)
+        assert half.dtype == jnp.bfloat16
+        np.testing.assert_allclose(half.astype(jnp.float32), expected, atol=0.03)
+    with pytest.raises(InputError, match="attention = 'flash': expected one of auto, plain"):
+        attention(q, k, v, "flash")
+
+
+def test_flash_attention_is_taken_where_it_exists_and_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[tuple[int, ...]] = []
+
+    def flash(q: Array, k: Array, v: Array, *, implementation: str) -> Array:
+        assert implementation == "cudnn"
+        taken.append(q.shape)
+        return q
+
+    monkeypatch.setattr(jax.nn, "dot_product_attention", flash)
+
+    def takes(dtype: Any, d: int = 32, how: str = "auto") -> bool:
+        taken.clear()
+        jax.eval_shape(lambda q: attention(q, q, q, how), jax.ShapeDtypeStruct((2, 4, 1, d), dtype))
+        return bool(taken)
+
+    assert not takes(jnp.bfloat16), "not on this machine"
+    monkeypatch.setattr(unet, "_has_flash_attention", lambda: True)
+    assert takes(jnp.bfloat16) and takes(jnp.float16)
+    assert not takes(jnp.float32) and not takes(jnp.bfloat16, d=12) and not takes(jnp.bfloat16, d=256)
+    assert not takes(jnp.bfloat16, how="plain")
+    (b,) = jax.export.symbolic_shape("b")
+    some = jax.ShapeDtypeStruct((b, 4, 1, 32), jnp.bfloat16)
+    taken.clear()
+    jax.export.export(jax.jit(lambda q: attention(q, q, q)))(some)
+    assert not taken
+
+
+def test_rematerialised_blocks_have_the_same_gradient_and_keep_less_for_it() -> None:
+    net = UNet(8, base=8, channel_mult=(1,), res_blocks=1, attention_sizes=())
+    x, t, to = normal(2, 8, 8, 3), jnp.array([3, 900]), normal(2, 8, 8, 3)
+    given = drawn_like(shapes(net)[1])
+    found, kept = [], []
+    for each in (net, net.clone(remat=True)):
+        assert jax.tree.structure(shapes(each)[1]) == jax.tree.structure(given)
+
+        def loss(variables: Variables, each: UNet = each) -> Array:
+            return ((each.apply(variables, x, t) - to) ** 2).mean()
+
+        found.append(jax.jit(jax.grad(loss))(given))
+        backward = jax.eval_shape(lambda v, loss=loss: jax.vjp(loss, v)[1], given)
+        kept.append(size_of(backward) - size_of(given))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), *found)
+    assert 0 < kept[1] < 0.3 * kept[0]

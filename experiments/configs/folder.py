@@ -9,7 +9,7 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 ``folder.py:patchcore,reference`` and ``folder.py:padim,reference`` do what the published code does, with its network.
 
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
-``folder.py:gpu`` takes the papers' size (256 px, DDAD-S).
+``folder.py:gpu`` takes the papers' size (256 px, DDAD-S), in bfloat16.
 
 ``folder.py:gaussian`` is DDAD in pixels without a network: a Gaussian of the training pictures predicts the noise, and
 ``folder.py:ddad --config.model.prior=gaussian`` trains a network that adds to it.
@@ -21,7 +21,7 @@ Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.config import base, reference
+from experiments.config import base, for_accelerator, reference
 
 SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
@@ -58,7 +58,7 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
         c.sweep.update(w=(0.0, 1.0, 3.0), t_prime=(150, 250, 400, 500), v=(0.0, 1.0, 3.0, 7.0, 30.0))
         c.sweep.layers = (("layer1", "layer2"), ("layer2", "layer3"), ("layer1", "layer2", "layer3"))
         if size == "gpu":
-            return c
+            return for_accelerator(c)
         c.data.size = 64
         c.model.update(base=32, channel_mult=(1, 2, 4), res_blocks=1, attention_sizes=(8,), patch=2, groups=8)
         c.train.update(

@@ -3,7 +3,7 @@
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
-from experiments.config import reference
+from experiments.config import for_accelerator, reference
 
 Setting = tuple[float, int, int]
 """(w, training epochs, epoch of the feature extractor; 0: not adapted)."""
@@ -99,8 +99,7 @@ def of_paper(
         c.sample.update(w=float(w), t_prime=250, steps=10, eta=1.0)
         c.sample.origin = "the paper's tabulated settings, which were picked with test labels in view"
         c.adapt.update(epochs=adapt_epochs, choose="last", patience=0)
-        if "reference" in options:
-            c = reference(c)
+        c = reference(c) if "reference" in options else for_accelerator(c)
         if small:
             c.model.update(base=32, heads=2, dropout=0.3 if "reference" in options else 0.0)
         c.train.batch_size = 16 if small else 32

@@ -3,8 +3,8 @@
     python -m experiments.sweep --config=experiments/configs/visa.py:candle --workdir=runs/candle \\
         --config.data.root=/path/to/VisA --config.backbone.weights=/path/to/wide_resnet101_2-32ee1156.pth
 
-``candle,reference`` does what the published code does. As with ``mvtec.py``, the tabulated settings were picked
-with test labels in view.
+``candle,reference`` does what the published code does, in float32; without it networks compute in bfloat16.
+As with ``mvtec.py``, the tabulated settings were picked with test labels in view.
 """
 
 from ml_collections import ConfigDict

@@ -105,6 +105,14 @@ def test_mvtec_screw_reference_is_the_published_code() -> None:
     assert (small.model.base, small.model.heads, small.model.dropout, small.train.batch_size) == (32, 2, 0.3, 16)
 
 
+def test_configs_for_gpus_compute_in_bfloat16_and_the_published_ones_never() -> None:
+    sixteen = [("mvtec", ""), ("mvtec", "screw,s"), ("visa", "pcb1"), ("mtd", "gpu"), ("folder", "gpu")]
+    exact = [("mvtec", "screw,reference"), ("visa", "pcb1,reference"), ("mtd", ""), ("folder", "ddad"), ("demo", "")]
+    for names, dtype in ((sixteen, "bfloat16"), (exact, "float32")):
+        for c in (load(*name) for name in names):
+            assert c.model.dtype == c.backbone.dtype == dtype
+
+
 def test_reference_keeps_data_and_category() -> None:
     c = base()
     c.data.root, c.data.category = "somewhere", "screw"

@@ -15,8 +15,9 @@ from ddad_jax.engine.methods.ddad.extractor import LOOKED_AT
 from ddad_jax.engine.methods.ddad.grids import TRIALS
 from ddad_jax.engine.methods.ddad.lessons import lesson_number
 from ddad_jax.engine.methods.ddad.points import adaptation_point, redrawn_point
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainingSettings, TrainSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings, TrainSettings
 from ddad_jax.engine.methods.point import Plan
+from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.sweep.shards import dealt
 from ddad_jax.first_pass import first_pass
 from ddad_jax.metrics.thresholds import tuning_size

@@ -14,27 +14,32 @@ from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import hosts, stopping
-from ddad_jax.engine.methods.ddad.sections import TrainingSettings
+from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
 from ddad_jax.train import TrainState, optimiser
 
 log = logging.getLogger(__name__)
+AT_ONCE_S = 1.0
+"""About so long the device works unasked: a signal, the clock and the history wait for it."""
 
 
 class TrainingTask(NamedTuple):
     """What is learnt, to the loop that knows nothing of it.
 
-    update: (state, number of the step, from 0) -> (state, metrics), "loss" and "grad_norm" [] among these.
-    told: metrics -> what else the history says of them.
+    updates: (state, number of the first step, from 0, how many) -> (state, metrics of each, [n, ...]), "loss" and
+    "grad_norm" [n] among these. The first update that is not finite changes nothing, nor does any behind it; metrics
+    may end with it. most: updates at once.
+    told: metrics of one update -> what else the history says of them.
     examine: parameters -> figures on held-out pictures; ``judged`` is the name of the one that is shown, and words.
     names: of the work, as "train", "training", "trained". mend: what a user can change where it diverges.
     from_zero: the history begins with the figures before the first step.
     """
 
     names: tuple[str, str, str]
-    update: Callable[[TrainState, int], tuple[TrainState, dict[str, Any]]]
+    updates: Callable[[TrainState, int, int], tuple[TrainState, dict[str, np.ndarray]]]
+    most: int
     told: Callable[[dict[str, Any]], dict[str, float]]
     examine: Callable[[Any], dict[str, float]]
     judged: tuple[str, str]
@@ -101,7 +106,9 @@ def train_steps(
       together: all processes of the run take part in every step; the first one writes.
       write: is told every row of the history.
 
-    A signal that asks the program to end is heeded behind the step at hand, whose parameters are saved first.
+    The device is asked for many updates at once, as many as it makes in about a second, but never beyond the next row,
+    figure or checkpoint. A signal that asks the program to end is heeded behind those at hand, whose parameters are
+    saved first. Checkpoints are written beside the training; all are there when this returns or raises.
 
     Raises:
       InputError: the loss or a held-out figure became NaN or infinite. No saved parameters are beyond that point:
@@ -109,7 +116,10 @@ def train_steps(
     """
     # Several processes would all have to hear of a signal after the same step: theirs is the checkpoint before.
     with stopping.deferred(not hosts.several_processes()) as signalled:
-        return _descend(course, s, at, checkpoints, history, together, write, signalled)
+        try:
+            return _descend(course, s, at, checkpoints, history, together, write, signalled)
+        finally:
+            checkpoints.wait()
 
 
 def _descend(
@@ -127,6 +137,7 @@ def _descend(
     (short, doing, done_with), (judged, in_words) = course.names, course.judged
     ask, writes = _asking(together), not together or hosts.is_first()
     losses: list[float] = []
+    pace = 0.0  # seconds an update, of those made last
     resumed_at, mark_time, mark_step = time.perf_counter() - at.seconds, time.perf_counter(), first
     bar = tqdm(
         total=s.steps, initial=first, unit="step", desc=short, dynamic_ncols=True, mininterval=2.0, disable=not writes
@@ -134,7 +145,21 @@ def _descend(
 
     def save(finished: bool) -> None:
         tree = _tree(state, time.perf_counter() - resumed_at, finished)
-        ask("a checkpoint", lambda: checkpoints.save(int(state.step), tree))
+        # What comes behind the training may read the last one.
+        write_it = checkpoints.save if finished else checkpoints.begin
+        ask("a checkpoint", lambda: write_it(int(state.step), tree))
+
+    def at_once(done: int) -> int:
+        """How many updates to ask for next."""
+        often = (s.log_every, s.validate_every, s.checkpoint_every)
+        most = min(course.most, s.steps - done, *(every - done % every for every in often))
+        if done == first or together:
+            # The first one is compiled before it is made. The clocks of several processes would not agree.
+            return most if together else 1
+        if not pace:
+            return 1
+        left = limit - (time.perf_counter() - resumed_at) if limit else AT_ONCE_S
+        return max(1, min(most, int(min(AT_ONCE_S, left) / pace)))
 
     def late(done: int) -> bool:
         # The processes' clocks differ, but they must stop after the same step; asking costs them a round trip.
@@ -159,15 +184,22 @@ def _descend(
             write(0, {f"{short}/begun": 1.0, **course_of(short, row)})
     if not saved:
         save(finished=False)
-    for step in range(first, s.steps):
-        state, metrics = course.update(state, step)
-        losses.append(float(metrics["loss"]))
-        if step == first:
+    done = first
+    while done < s.steps:
+        asked_at, count = time.perf_counter(), at_once(done)
+        state, every = course.updates(state, done, count)
+        if done == first:
             # Compiling is no training: on a busy machine it would use up the minutes of a short one.
             resumed_at = time.perf_counter() - at.seconds
-        if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
-            stop(step, f"the loss is {losses[-1]} (gradient norm {float(metrics['grad_norm'])})")
-        done = step + 1
+        else:
+            pace = (time.perf_counter() - asked_at) / count
+        sound = np.isfinite(every["loss"]) & np.isfinite(every["grad_norm"])
+        if not sound.all():
+            i = int(np.argmin(sound))
+            stop(done + i, f"the loss is {every['loss'][i]:g} (gradient norm {every['grad_norm'][i]:g})")
+        losses += [float(loss) for loss in every["loss"]]
+        metrics = {name: rows[-1] for name, rows in every.items()}
+        done += count
         last = done == s.steps or late(done)
         to_log, to_validate, to_save = (
             last or done % s[every] == 0 for every in ("log_every", "validate_every", "checkpoint_every")
@@ -179,7 +211,7 @@ def _descend(
                 "loss": float(np.mean(losses)),
                 **course.told(metrics),
                 "grad_norm": float(metrics["grad_norm"]),
-                "learning_rate": learning_rate(s, step),
+                "learning_rate": learning_rate(s, done - 1),
                 "images_per_s": (done - mark_step) * s.batch_size / (now - mark_time),
                 "seconds": now - resumed_at,
             }
@@ -197,12 +229,11 @@ def _descend(
                 # The time left is the limit's, not that of steps which will never be taken.
                 rate = row["images_per_s"] / s.batch_size
                 bar.total = min(s.steps, done + int(rate * max(limit - row["seconds"], 0.0)))
-        bar.update()
+        bar.update(count)
         if last:
             break
         stops = signalled()
-        sound = to_save or (stops and _finite(course.examine(used(s, state))))
-        if sound:
+        if to_save or (stops and _finite(course.examine(used(s, state)))):
             save(finished=False)
         if stops:
             bar.close()

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from ddad_jax.engine.methods.ddad.sections import DDADSettings, TrainingSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings.need import without_effect
+from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.points import OF_RECONSTRUCTIONS
 from ddad_jax.unet import CHANNEL_MULT
 

@@ -167,7 +167,7 @@ def rmse(x0: np.ndarray, teacher: np.ndarray) -> float:
 
 def program_of(c: DDADSettings, params: Any, variables: Variables, mesh: Mesh | None = None) -> PairProgram:
     """The networks of a run as the one program that reconstructs and measures, on the devices of ``mesh``."""
-    unet = build_unet(c.model, c.data.size)
+    unet = build_unet(c.model, c.data.size, c.device)
 
     def network(params: Any) -> Layered:
         return layered(unet, params, eps_fn(unet, params))
@@ -198,7 +198,7 @@ def student_of(
     c: DDADSettings, params: Any, variables: Variables, mesh: Mesh | None = None, *, made_with: dict[str, Any]
 ) -> Taught:
     """``program_of`` a student; made_with: what tells it from others (``student.Distilled``)."""
-    apply = student_apply(build_student(c.model, c.data.size))
+    apply = student_apply(build_student(c.model, c.data.size, c.device))
     how: Any = {"mesh": mesh, "reconstruct": reconstruct_by_student}
     program = _program(c, lambda params: functools.partial(apply, params), (params, variables), **how)
     return Taught(program, made_with)

@@ -16,9 +16,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from tqdm import tqdm
 
 from ddad_jax.adapt import (
+    AdaptState,
     PairShares,
     adapt_step,
     adaptation_optimiser,
@@ -76,7 +78,7 @@ def synthetic_auroc(
     """
     images, n = np.concatenate([s.images for s in data.choosing]), len(data.scale.labels)
     labels, own = np.concatenate([s.labels for s in data.choosing]), own_normal(data)[: len(images)]
-    unet, backbone = build_unet(c.model, c.data.size), build_backbone(c.backbone)
+    unet, backbone = build_unet(c.model, c.data.size, c.device), build_backbone(c.backbone)
     size = c.backbone.feature_size or c.data.size
 
     def networks(params: Any) -> Any:
@@ -174,20 +176,10 @@ def _saved(workdir: Path) -> str:
 def _adapt(
     c: DDADSettings, workdir: Path, data: Data, params: Any, original: Variables, epochs: Checkpoints, write: Write
 ) -> None:
-    backbone = build_backbone(c.backbone)
     tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
-    step_fn = jax.jit(
-        functools.partial(
-            adapt_step,
-            backbone=backbone,
-            tx=tx,
-            lambda_dl=c.adapt.lambda_dl,
-            batch_norm=c.adapt.batch_norm,
-            feature_size=c.backbone.feature_size or None,
-        )
-    )
+    step_fn = adaptation_program(c, tx)
     at = adaptation_point(c)
-    sample = _sampler(build_unet(c.model, c.data.size), params, at, clip=c.sample.clip)
+    sample = _sampler(build_unet(c.model, c.data.size, c.device), params, at, clip=c.sample.clip)
     states = _states(workdir)
     shares = _require_pairs(c, at, data, sample)
     measure = {"contrast": _contrast(c, data, sample)}
@@ -225,28 +217,7 @@ def _adapt(
         # Asked before the epoch, so that a run killed after the last one does not begin another.
         if best_and_stop()[1]:
             break
-        targets, inputs = _pairs(c, data, epoch)
-        losses = []
-        for step, (to, of) in enumerate(
-            tqdm(
-                zip(targets, inputs, strict=True),
-                total=len(targets),
-                desc=f"adapt {epoch}",
-                unit="step",
-                mininterval=2.0,
-            )
-        ):
-            y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
-            key = jax.random.fold_in(jax.random.fold_in(jax.random.key(c.seed + 2), epoch), step)
-            x0 = sample(x, y, jax.random.split(key, len(x)))
-            state, metrics = step_fn(state, x0, y, original)
-            losses.append(float(metrics["loss"]))
-            if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
-                raise InputError(
-                    f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]} (gradient norm "
-                    f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
-                    f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
-                )
+        state, losses = _epoch(c, data, epoch, state, sample, functools.partial(step_fn, frozen_variables=original))
         with stopping.uninterrupted():
             epochs.save(epoch, state.variables)
         row = {
@@ -268,6 +239,48 @@ def _adapt(
     pairs = {"pairs": c.adapt.pairs, "of_target": shares.target, "of_other": shares.other, "share": shares.share}
     chosen = {"epoch": best, "epochs_run": rows[-1]["epoch"], "tuning_images": _tuning_images(data), **pairs}
     kept.save_content(workdir / "adapt" / "chosen.json", chosen, {})
+
+
+def _epoch(
+    c: DDADSettings, data: Data, epoch: int, state: AdaptState, sample: Any, step_fn: Any
+) -> tuple[AdaptState, list[float]]:
+    """(the state after it, the loss of each step).
+
+    Raises:
+      InputError: one of them is not finite.
+    """
+    losses: list[float] = []
+
+    def read(metrics: dict[str, Array]) -> None:
+        losses.append(float(metrics["loss"]))
+        if not np.isfinite(losses[-1]) or not np.isfinite(float(metrics["grad_norm"])):
+            raise InputError(
+                f"adaptation stopped in epoch {epoch}: the loss is {losses[-1]} (gradient norm "
+                f"{float(metrics['grad_norm'])}). Epochs up to {epoch - 1} are saved. "
+                f"Lower --config.adapt.learning_rate (now {c.adapt.learning_rate}) in a new workdir"
+            )
+
+    targets, inputs = _pairs(c, data, epoch)
+    of_epoch, unread = jax.random.fold_in(jax.random.key(c.seed + 2), epoch), []
+    steps = enumerate(zip(targets, inputs, strict=True))
+    for step, (to, of) in tqdm(steps, total=len(targets), desc=f"adapt {epoch}", unit="step", mininterval=2.0):
+        y, x = to_float(data.fit.images[to]), to_float(data.fit.images[of])
+        x0 = sample(x, y, jax.random.split(jax.random.fold_in(of_epoch, step), len(x)))
+        state, metrics = step_fn(state, x0, y)
+        # The device has this step to do while the one before is looked at: nothing of an epoch is saved before its end.
+        unread.append(metrics)
+        if len(unread) > 1:
+            read(unread.pop(0))
+    for metrics in unread:
+        read(metrics)
+    return state, losses
+
+
+def adaptation_program(c: DDADSettings, tx: optax.GradientTransformation) -> Any:
+    """``adapt_step`` compiled; the state is given up."""
+    how: Any = {name: c.adapt[name] for name in ("lambda_dl", "batch_norm")}
+    how |= {"backbone": build_backbone(c.backbone), "feature_size": c.backbone.feature_size or None}
+    return jax.jit(functools.partial(adapt_step, tx=tx, **how), donate_argnums=0)
 
 
 def _pairs(c: DDADSettings, data: Data, epoch: int) -> tuple[np.ndarray, np.ndarray]:

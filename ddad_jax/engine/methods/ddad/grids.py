@@ -154,7 +154,7 @@ class _Programs(NamedTuple):
 def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
-    unet, table, s = build_unet(c.model, c.data.size), alpha_bar(), c.sample
+    unet, table, s = build_unet(c.model, c.data.size, c.device), alpha_bar(), c.sample
     images = data.validation.images[spread(len(data.validation.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)

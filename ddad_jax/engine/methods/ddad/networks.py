@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ddad_jax.engine.methods.ddad.sections import ModelSettings
+from ddad_jax.engine.settings.training import DeviceSettings
 from ddad_jax.gaussian_prior import PicturePrior, gaussian_eps
 from ddad_jax.gaussian_skip import skipped
 from ddad_jax.reuse import Layered
@@ -15,9 +16,12 @@ from ddad_jax.student import Student
 from ddad_jax.types import Array, EpsFn
 from ddad_jax.unet import UNet
 
+USUAL = DeviceSettings()
 
-def build_unet(m: ModelSettings, size: int) -> UNet:
-    """size: side of its pictures. Beside a Gaussian its output is read as that asks (``gaussian_skip``)."""
+
+def build_unet(m: ModelSettings, size: int, device: DeviceSettings = USUAL) -> UNet:
+    """size: side of its pictures; device: how it computes, which changes no more than rounding. Beside a Gaussian its
+    output is read as that asks (``gaussian_skip``)."""
     return UNet(
         image_size=size,
         base=m.base,
@@ -31,6 +35,8 @@ def build_unet(m: ModelSettings, size: int) -> UNet:
         sigma_data=m.sigma_data,
         groups=m.groups,
         dtype=jnp.dtype(m.dtype),
+        attention=device.attention,
+        remat=device.remat,
     )
 
 
@@ -106,8 +112,8 @@ def layered(unet: UNet, params: Any, plain: EpsFn) -> Layered:
     return Layered(plain, call, lambda x_t, t, deep: call(x_t, t, deep)[0])
 
 
-def build_student(m: ModelSettings, size: int) -> Student:
-    return Student(build_unet(m, size))
+def build_student(m: ModelSettings, size: int, device: DeviceSettings = USUAL) -> Student:
+    return Student(build_unet(m, size, device))
 
 
 def student_apply(student: Student) -> Callable[..., tuple[Array, Array]]:

@@ -1,4 +1,4 @@
-"""Training: the noise predictor on batches of normal pictures, in the loop of ``descending``.
+"""Training: the noise predictor on batches of normal pictures, in ``loop.train_steps``.
 
 Data-parallel over all devices of all hosts: every batch is cut over them, the state is copied to each.
 """
@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
+from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import (
@@ -29,12 +29,13 @@ from ddad_jax.engine.methods.ddad.networks import (
 from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.gaussian_prior import PicturePrior
 from ddad_jax.gaussian_skip import reach
 from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
-from ddad_jax.train import TrainState, init_state, train_step, validation_loss
+from ddad_jax.train import TrainState, init_state, train_step, update_repeatedly, validation_loss
 from ddad_jax.types import Array
 from ddad_jax.unet import output_weight
 
@@ -58,14 +59,16 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     prior = fitted_prior(c, workdir, data)
     if not c.train.steps:
         return with_prior(prior, None)
-    unet, s, checkpoints = build_unet(c.model, c.data.size), c.train, Checkpoints(workdir / "train")
+    unet, s, checkpoints = build_unet(c.model, c.data.size, c.device), c.train, Checkpoints(workdir / "train")
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        course = _course(s, c.model, c.seed, c.data.flips, data, train_apply(unet), tx, mesh, copied(prior, mesh))
+        _require_cut(s, mesh)
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
-        at = at._replace(state=train_steps(course, s, at, checkpoints, workdir / "train.jsonl", **how))
+        with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
+            task = _task(c, data, train_apply(unet), tx, pictures, mesh, copied(prior, mesh))
+            at = at._replace(state=train_steps(task, s, at, checkpoints, workdir / "train.jsonl", **how))
     params = with_prior(prior, used(s, at.state))
     # What comes next has devices of its own choice.
     return params if mesh is None else jax.tree.map(np.asarray, params)
@@ -80,15 +83,20 @@ def restored_params(c: DDADSettings, workdir: Path) -> Any:
     prior = restored_prior(c, workdir)
     if not c.train.steps:
         return with_prior(prior, None)
-    unet, tx, checkpoints = build_unet(c.model, c.data.size), optimiser_of(c.train), Checkpoints(workdir / "train")
+    unet, tx = build_unet(c.model, c.data.size, c.device), optimiser_of(c.train)
+    checkpoints = Checkpoints(workdir / "train")
     at = begun(blank(lambda: init_state(init_params(unet, c.seed), tx)), checkpoints)
     if not at.finished:
         raise InputError(f"{checkpoints.folder}: holds no training that has ended; python -m experiments.train ends it")
     return with_prior(prior, used(c.train, at.state))
 
 
-def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> Callable[[Array], Array] | None:
-    """What a squared error of the noise is multiplied by, of alpha_bar_t; None for 1."""
+Weight = Callable[[Array], Array]
+"""alpha_bar_t -> what a squared error of the noise is multiplied by."""
+
+
+def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> Weight | None:
+    """None for 1."""
     if s.error == "noise":
         return None
     if prior is not None:
@@ -96,71 +104,96 @@ def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> C
     return functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
 
 
-def _course(
-    s: TrainSettings, m: ModelSettings, seed: int, flips: str, data: Data, network: Any, tx: Any, mesh: Mesh | None,
-    prior: PicturePrior | None,
-) -> TrainingTask:  # fmt: skip
-    size, n = s.batch_size, len(data.fit.labels)
-    if size != rounded_up(size, mesh):
+def _require_cut(s: TrainSettings, mesh: Mesh | None) -> None:
+    if s.batch_size != rounded_up(s.batch_size, mesh):
         raise InputError(
-            f"--config.train.batch_size={size}: expected a multiple of the number of devices, which is "
+            f"--config.train.batch_size={s.batch_size}: expected a multiple of the number of devices, which is "
             f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
         )
-    own = own_rows(size, mesh)
 
-    # The Gaussian is handed to the program: it may be large, and is in memory once.
-    def step_on_batch(state: TrainState, prior: PicturePrior | None, x: Array) -> tuple[TrainState, dict[str, Array]]:
-        return train_step(
-            state,
-            x,
-            # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
-            jax.random.key(seed + 1),
-            apply=train_with_prior(prior, network),
-            tx=tx,
-            alpha_bar=alpha_bar(),
-            t_max=s.t_max,
-            ema_decay=s.ema_decay,
-            reduce=s.reduce,
-            min_snr=s.min_snr,
-            weight=_weight(s, m, prior),
-        )
 
-    kept: Any = {"out_shardings": everywhere(mesh)} if mesh else {}
-    step_fn = jax.jit(step_on_batch, donate_argnums=0, **kept)
+def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Callable[..., Any]:
+    """(state, Gaussian or None, batches, i) -> (state, metrics): an update on batch i. The Gaussian is handed to the
+    program: it may be large, and is in memory once."""
+    how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
+    how |= {"tx": tx, "alpha_bar": alpha_bar()}
 
-    def update(state: TrainState, step: int) -> tuple[TrainState, dict[str, Array]]:
-        images = data.fit.images[batch_indices(step, n, size, seed)[own]]
-        x = to_float(_flipped(images, flips, seed, step, own, size))
-        return step_fn(state, prior, shard_rows(x, mesh))
+    def update(
+        state: TrainState, prior: PicturePrior | None, batches: Batches, i: Array
+    ) -> tuple[TrainState, dict[str, Array]]:
+        # Two micro-batches of one step must not draw the same noise, so the micro-batch is what is counted.
+        key, apply = jax.random.key(c.seed + 1), train_with_prior(prior, network)
+        batch = batch_fn(batches, c.data.flips, mesh)(i)
+        return train_step(state, batch, key, apply=apply, weight=_weight(c.train, c.model, prior), **how)
 
-    validate = _validator(s, network, prior, data.validation.images, mesh)
+    return update
+
+
+def training_program(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None = None) -> Any:
+    """(state, whether all before it were finite, Gaussian, batches, i) -> (state, the same, metrics), compiled.
+
+    The state is given up. Behind an update that was not finite none changes anything.
+    """
+    update = _update_fn(c, network, tx, mesh)
+
+    def one(state: TrainState, sound: Array, *given: Any) -> tuple[TrainState, Array, dict[str, Array]]:
+        new, metrics = update(state, *given)
+        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
+        return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
+
+    return jax.jit(one, donate_argnums=0, **_kept(mesh))
+
+
+def looped_program(c: DDADSettings, network: Any, tx: Any, most: int, mesh: Mesh | None = None) -> Any:
+    """(state, Gaussian, batches, how many) -> (state, metrics [most], updates made), compiled; gives the state up."""
+    update = _update_fn(c, network, tx, mesh)
+
+    def updates(
+        state: TrainState, prior: PicturePrior | None, batches: Batches, count: Array
+    ) -> tuple[TrainState, dict[str, Array], Array]:
+        return update_repeatedly(lambda state, i: update(state, prior, batches, i), state, count, most=most)
+
+    return jax.jit(updates, donate_argnums=0, **_kept(mesh))
+
+
+def _kept(mesh: Mesh | None) -> dict[str, Any]:
+    return {"out_shardings": everywhere(mesh)} if mesh else {}
+
+
+def _loops() -> bool:
+    """Whether the device is asked for many updates in one program: on a CPU XLA computes the convolutions of a loop's
+    body some thirty times slower, so there the host asks for one after the other, without waiting."""
+    return jax.default_backend() != "cpu"
+
+
+def _task(
+    c: DDADSettings, data: Data, network: Any, tx: Any, pictures: Fed, mesh: Mesh | None, prior: PicturePrior | None
+) -> TrainingTask:
+    loops = _loops()
+    program = looped_program(c, network, tx, pictures.most, mesh) if loops else training_program(c, network, tx, mesh)
+    validate = _validator(c.train, network, prior, data.validation.images, mesh)
+
+    def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        state, metrics, done = program(state, prior, pictures.batches(first, count), count)
+        metrics, made = jax.device_get((metrics, done))
+        return state, {name: rows[:made] for name, rows in metrics.items()}
+
+    def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        batches, sound, found = pictures.batches(first, count), np.asarray(True), []
+        for i in range(count):
+            state, sound, metrics = program(state, sound, prior, batches.only(i), i)
+            found.append(metrics)
+        return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
+
     return TrainingTask(
         names=("train", "training", "trained"),
-        update=update,
+        updates=looped if loops else one_by_one,
+        most=pictures.most,
         told=lambda metrics: {"mse": float(metrics["mse"])},
         examine=lambda params: {"validation_loss": validate(params)},
         judged=("validation_loss", "validation loss"),
-        mend=f"Lower --config.train.learning_rate (now {s.learning_rate}) in a new workdir",
+        mend=f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir",
     )
-
-
-def _flipped(
-    images: np.ndarray, flips: str, seed: int, step: int, own: slice | None = None, size: int = 0
-) -> np.ndarray:
-    """Random mirror images, the same for the same seed and step. The papers augment nothing.
-
-    images: a batch, or the rows ``own`` of one of ``size``.
-    """
-    if not flips:
-        return images
-    coins = np.random.default_rng([seed, step, 1]).random((2, size or len(images))) < 0.5
-    coins = coins[:, own or slice(None)]
-    out = images.copy()
-    if "h" in flips:
-        out[coins[0]] = out[coins[0], :, ::-1]
-    if "v" in flips:
-        out[coins[1]] = out[coins[1], ::-1]
-    return out
 
 
 def _validator(
@@ -170,10 +203,9 @@ def _validator(
     times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
     def errors_of(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
-        keys = jax.vmap(jax.random.key)(seeds)
+        keys, how = jax.vmap(jax.random.key)(seeds), {"alpha_bar": alpha_bar(), "times": jnp.asarray(times)}
         params, prior = weights
-        apply = train_with_prior(prior, network)
-        return validation_loss(params, x, valid, keys, apply=apply, alpha_bar=alpha_bar(), times=jnp.asarray(times))
+        return validation_loss(params, to_float(x), valid, keys, apply=train_with_prior(prior, network), **how)
 
     loss = jit_rows(errors_of, mesh)
     size = rounded_up(min(s.batch_size, len(chosen)), mesh)
@@ -181,11 +213,9 @@ def _validator(
     seeds = np.array([image_seed(image) for image in chosen], np.uint32)
 
     def validate(params: Any) -> float:
-        total, count = 0.0, 0
-        for at, valid in padded_batches(len(chosen), size):
-            ours = at[own]
-            errors = loss((params, prior), *shard_rows((to_float(chosen[ours]), valid[own], seeds[ours]), mesh))
-            total, count = total + float(errors.sum()), count + int(valid.sum()) * len(times)
-        return total / count
+        batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
+        # All of them are under way before the first one is read.
+        errors = [loss((params, prior), *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches]
+        return sum(float(each.sum()) for each in errors) / (len(chosen) * len(times))
 
     return validate

@@ -1,6 +1,5 @@
 """The settings of DDAD: its noise predictor and student, adaptation, sampler, score, and what a sweep tries."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from ddad_jax.engine.settings.setting import (
     tuple_of,
     whole_number,
 )
+from ddad_jax.engine.settings.training import BATCH, DECAY, DeviceSettings, TrainingSettings
 from ddad_jax.gaussian_prior import RANK, SHARE
 from ddad_jax.points import MODELS, OPTIMISED, SCORINGS
 from ddad_jax.sampler import STARTS
@@ -49,12 +49,8 @@ _SOLVER = one_of(*sorted(SOLVERS))
 _START_NOISE = number(0, expected="0 (the scaled picture) or more, published 1")
 _FADE = number(0, expected="0 (a constant blend) or more, published 1")
 _BLEND_MAX = number(0, expected="0 (no limit) or more, 1 to end at the target")
-_BATCH = whole_number(1, 2**20)
-_DECAY = number(0, expected="0 (none) or more, finite")
 _WEIGHT = number(0, MOST_WEIGHT)
 _DROPOUT = below_one("0 up to below 1")
-_EMA = below_one("0 (none) up to below 1")
-_CLIP = number(0, math.inf, "0 (no clipping) or more")
 _MIN_SNR = number(0, expected="0 (off) or above, usually 5")
 _LAMBDA = number(0, expected="finite, 0 or more")
 _MULTIPLIERS = tuple_of(above(0, 1024), most=16)
@@ -96,25 +92,11 @@ class ModelSettings(Section):
     groups: int = setting(
         32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
     )
-    dtype: str = setting("float32", DTYPE, "| bfloat16: what the network computes in; parameters stay float32")
-
-
-@dataclass(frozen=True)
-class TrainingSettings(Section):
-    """What the trainings of noise predictor and student have in common."""
-
-    steps: int = setting(20_000, COUNT, "batches")
-    max_minutes: float = setting(0.0, MINUTES, "0: no limit")
-    batch_size: int = setting(16, _BATCH, "pictures, over all devices")
-    learning_rate: float = setting(3e-4, above(0), "of Adam")
-    weight_decay: float = setting(2.5e-7, _DECAY, "L2 coupled to the gradient; 0.05 with reduce = sum, as published")
-    warmup_steps: int = setting(200, none_or_more("no warm-up"), "of a rate that rises from 0; published 0")
-    clip_norm: float = setting(1.0, _CLIP, "of the gradient of all parameters; 0: none, as published")
-    accumulate: int = setting(1, COUNT, "batches an update; published 1")
-    ema_decay: float = setting(0.999, _EMA, "of the average that is used afterwards; 0: none, as published")
-    log_every: int = setting(50, COUNT, "steps")
-    validate_every: int = setting(500, COUNT, "steps")
-    checkpoint_every: int = setting(500, COUNT, "steps")
+    dtype: str = setting(
+        "float32", DTYPE,
+        "| bfloat16, for GPUs and TPUs: of the network's inside; parameters, times, statistics and the last layer stay "
+        "float32",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -138,7 +120,7 @@ class StudentSettings(TrainingSettings):
     missing. It may be asked for any w and T' of these ranges, in 1 to `calls` calls at the times of `grid`."""
 
     steps: int = setting(4000, COUNT, "batches")
-    weight_decay: float = setting(0.0, _DECAY, "L2 coupled to the gradient")
+    weight_decay: float = setting(0.0, DECAY, "L2 coupled to the gradient")
     warmup_steps: int = setting(100, none_or_more("no warm-up"), "of a rate that rises from 0")
     w: tuple[float, float] = setting((0.0, 6.0), span(is_real, 0, 1e6, "from 0 to 1e6"), "it may be asked for")
     t_prime: tuple[int, int] = setting((100, 300), span(is_whole, 1, 999, "from 1 to 999"), "it may be asked for")
@@ -166,7 +148,7 @@ class AdaptSettings(Section):
     patience: int = setting(3, none_or_more("run all epochs"), "epochs without a higher contrast before stopping")
     batch_size: int = setting(8, whole_number(1, 2**20, "at least 1 pair"), "pairs")
     learning_rate: float = setting(1e-4, above(0), "of AdamW")
-    weight_decay: float = setting(0.01, _DECAY, "of AdamW")
+    weight_decay: float = setting(0.01, DECAY, "of AdamW")
     lambda_dl: float = setting(0.1, _LAMBDA, "weight of the distillation loss; published 0.1 MVTec AD, 0.01 VisA")
     batch_norm: str = setting("frozen", one_of("frozen", "train"), "| train: by batch statistics, as published")
     pairs: str = setting(
@@ -241,7 +223,7 @@ class SampleSettings(Section):
     total_blend: float = setting(0.0, _TOTAL_BLEND, "the same of all steps together, 1 - prod (1 - blend)")
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
     clip: bool = setting(True, BOOL, "predictions of the clean picture stay in [-1, 1]")
-    batch_size: int = setting(16, _BATCH, "(point, image) pairs in one call")
+    batch_size: int = setting(16, BATCH, "(point, image) pairs in one call")
 
 
 @dataclass(frozen=True)
@@ -327,6 +309,7 @@ class DDADSettings(Settings):
     )  # fmt: skip
     teacher_images: int = setting(64, COUNT, "test pictures that distance is measured on at most, spread over them")
     model: ModelSettings = ModelSettings()
+    device: DeviceSettings = DeviceSettings()
     train: TrainSettings = TrainSettings()
     student: StudentSettings = StudentSettings()
     adapt: AdaptSettings = AdaptSettings()

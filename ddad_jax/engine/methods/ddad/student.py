@@ -1,11 +1,10 @@
-"""Distillation: the student on its teacher's lessons, in the loop of ``descending``. On one device."""
+"""Distillation: the student on its teacher's lessons, in ``loop.train_steps``. On one device."""
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.checkpoint import Checkpoints, params_fingerprint
@@ -13,7 +12,7 @@ from ddad_jax.distil import Lesson, distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
-from ddad_jax.engine.methods.ddad.sections import DDADSettings
+from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, trained_steps, used
 from ddad_jax.engine.store import kept
@@ -22,6 +21,7 @@ from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
 from ddad_jax.train import TrainState, init_state
+from ddad_jax.types import Array
 
 
 class Distilled(NamedTuple):
@@ -49,7 +49,7 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
     s, checkpoints = c.student, Checkpoints(workdir / "student")
     _claim(c, workdir, params, begun=bool(checkpoints.steps()))
     tx = optimiser_of(s)
-    fresh = init_state(init_student(build_student(c.model, c.data.size), params, jax.random.key(c.seed)), tx)
+    fresh = init_state(init_student(build_student(c.model, c.data.size, c.device), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
     if not finished:
         state = train_steps(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
@@ -65,7 +65,7 @@ def restored_student(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     checkpoints = Checkpoints(workdir / "student")
     if checkpoints.steps():
         _claim(c, workdir, params, begun=True)
-        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size)
+        tx, student = optimiser_of(c.student), build_student(c.model, c.data.size, c.device)
         fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
         state, _, finished = begun(fresh, checkpoints)
         if finished:
@@ -97,23 +97,42 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
         )
 
 
+def distillation_program(s: StudentSettings, apply: Any, tx: Any) -> Any:
+    """(state, whether all before it were finite, lesson) -> the same and metrics, compiled; the state is given up.
+
+    Behind an update that was not finite none changes anything, so that many may be asked for at once.
+    """
+    how: Any = {"ema_decay": s.ema_decay, "relative": s.relative, **steering(s)}
+
+    def update(state: TrainState, sound: Array, lesson: Lesson) -> tuple[TrainState, Array, dict[str, Array]]:
+        new, metrics = distil_step(state, lesson, apply=apply, tx=tx, **how)
+        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
+        return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
+
+    return jax.jit(update, donate_argnums=0)
+
+
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
-    s, student = c.student, build_student(c.model, c.data.size)
+    s, student = c.student, build_student(c.model, c.data.size, c.device)
     teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
     lesson_of = lessons(s, c.seed, data, teacher)
-    step_fn: Callable[[TrainState, Lesson], tuple[TrainState, dict[str, Any]]] = jax.jit(
-        functools.partial(
-            distil_step, apply=apply, tx=tx, ema_decay=s.ema_decay, relative=s.relative, **steering(s)
-        ),
-        donate_argnums=0,
-    )  # fmt: skip
+    step_fn = distillation_program(s, apply, tx)
+
+    def updates(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        # The device is asked for all of them before the first one's metrics are read.
+        sound, found = jnp.asarray(True), []
+        for step in range(first, first + count):
+            state, sound, metrics = step_fn(state, sound, lesson_of(step))
+            found.append(metrics)
+        return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
 
     def told(metrics: dict[str, Any]) -> dict[str, float]:
         return {f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))}
 
     return TrainingTask(
         names=("distil", "distillation", "distilled"),
-        update=lambda state, step: step_fn(state, lesson_of(step)),
+        updates=updates,
+        most=c.device.dispatch,
         told=told,
         examine=examination(s, c.seed, data, teacher, apply),
         judged=("validation_rmse_1", "distance to the teacher"),

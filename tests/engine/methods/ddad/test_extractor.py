@@ -12,7 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from aliasing import written_in_place
 
+from ddad_jax.adapt import adaptation_optimiser, init_adapt
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import stopping
@@ -61,6 +63,12 @@ def differ(left: Any, right: Any) -> bool:
 
 def epochs(workdir: Path) -> list[int]:
     return [row["epoch"] for row in read_jsonl(workdir / "adapt.jsonl")]
+
+
+def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
+    tx, images = adaptation_optimiser(), jnp.zeros((2, 32, 32, 3))
+    program = extractor.adaptation_program(tiny_runs.config(root), tx)
+    assert written_in_place(program, init_adapt(ORIGINAL, tx), images, images, ORIGINAL) == 1
 
 
 def test_synthetic_defects_decide_where_asked_to(

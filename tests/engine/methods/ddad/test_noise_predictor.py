@@ -10,10 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from aliasing import written_in_place
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine.data.splits import Data, load_data
-from ddad_jax.engine.methods import loop
+from ddad_jax.engine.methods import loop, training_pictures
 from ddad_jax.engine.methods.ddad import noise_predictor
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.store.tables import read_jsonl
@@ -108,7 +109,7 @@ def test_minutes_before_the_first_update_do_not_count(
 
 def test_minutes_before_a_kill_count(root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loop, "time", Clock())
-    c, batch = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0), noise_predictor.batch_indices
+    c, batch = tiny_runs.config(root, train__steps=1000, train__max_minutes=30.0), training_pictures.batch_indices
 
     def batch_indices(at: int, *how: Any) -> np.ndarray:
         if at == 5:
@@ -116,7 +117,7 @@ def test_minutes_before_a_kill_count(root: Path, data: Data, tmp_path: Path, mon
         return batch(at, *how)
 
     with monkeypatch.context() as patch:
-        patch.setattr(noise_predictor, "batch_indices", batch_indices)
+        patch.setattr(training_pictures, "batch_indices", batch_indices)
         with pytest.raises(KeyboardInterrupt):
             trained(c, tmp_path, data)
     saved = float(restored(tmp_path)["seconds"])
@@ -173,17 +174,63 @@ def test_not_a_number_stops_with_the_parameters_before_it(
     assert int(restored(tmp_path)["state"].step) == 5
 
 
-def test_flips_are_a_function_of_seed_and_step() -> None:
-    images = np.random.default_rng(0).integers(0, 256, (64, 4, 4, 3), np.uint8)
-    kept = images.copy()
-    assert noise_predictor._flipped(images, "", 0, 3) is images
-    for flips, mirrors in (("h", 2), ("v", 2), ("hv", 4)):
-        found = noise_predictor._flipped(images, flips, 0, 3)
-        np.testing.assert_array_equal(found, noise_predictor._flipped(images, flips, 0, 3))
-        views = [
-            images[:, a, b] for a in (slice(None), slice(None, None, -1)) for b in (slice(None), slice(None, None, -1))
-        ]
-        which = np.array([[(image == view[i]).all() for view in views] for i, image in enumerate(found)])
-        assert which.any(1).all() and which.any(0).sum() == mirrors
-        assert (found != noise_predictor._flipped(images, flips, 0, 4)).any()
-    np.testing.assert_array_equal(images, kept)
+# --- Many updates at once
+
+
+def test_however_many_updates_are_asked_for_at_once_the_model_is_the_same(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit, as is one whose pictures are streamed; the history, too."""
+    monkeypatch.setattr(loop, "AT_ONCE_S", 1e9)
+    how: dict[str, Any] = {
+        "train__steps": 12, "train__log_every": 6, "train__validate_every": 6, "train__checkpoint_every": 6,
+        "data__flips": "hv",
+    }  # fmt: skip
+    asked: list[int] = []
+    real = noise_predictor._task
+
+    def task(*args: Any) -> Any:
+        made = real(*args)
+
+        def updates(state: Any, first: int, count: int) -> Any:
+            asked.append(count)
+            return made.updates(state, first, count)
+
+        return made._replace(updates=updates)
+
+    monkeypatch.setattr(noise_predictor, "_task", task)
+    found, counts = {}, {}
+    ways: dict[str, dict[str, Any]] = {
+        "one by one": {"device__dispatch": 1},
+        "at once": {},
+        "looped": {},
+        "streamed": {},
+    }
+    for name, device in ways.items():
+        monkeypatch.setattr(noise_predictor, "_loops", lambda name=name: name == "looped")
+        if name == "streamed":
+            monkeypatch.setattr(training_pictures, "fits", lambda images, allowed: False)
+        c = tiny_runs.config(root, **how, **device)
+        found[name] = trained(c, tmp_path / name, data)
+        counts[name], asked[:] = list(asked), []
+    assert counts == {"one by one": [1] * 12, **dict.fromkeys(("at once", "looped", "streamed"), [1, 1, 4, 6])}
+    looped = found.pop("looped")  # another program, which rounds elsewhere
+    for params in found.values():
+        assert_equal(params, found["one by one"])
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), params, looped)
+    rows = [
+        [{k: v for k, v in row.items() if k not in ("seconds", "images_per_s")} for row in read_jsonl(file)]
+        for file in (tmp_path / name / "train.jsonl" for name in found)
+    ]
+    assert all(each == rows[0] for each in rows) and len(rows[0]) == 2
+
+
+def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
+    c, tx = tiny_runs.config(root), loop.optimiser()
+    images = jnp.zeros((5, 32, 32, 3), jnp.uint8)
+    batches = training_pictures.Batches(images, jnp.zeros((2, 4), jnp.int32), jnp.zeros((2, 2, 4), bool))
+    state = noise_predictor.init_state(tiny_runs.init_params(None, 0), tx)
+    one = noise_predictor.training_program(c, tiny_runs.predict, tx)
+    assert written_in_place(one, state, np.asarray(True), None, batches, 0) == 1
+    many = noise_predictor.looped_program(c, tiny_runs.predict, tx, 2)
+    assert written_in_place(many, state, None, batches, 2) == 1

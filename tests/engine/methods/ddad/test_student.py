@@ -11,16 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny_runs
+from aliasing import written_in_place
 
 from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.distil import Lesson
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods import loop
 from ddad_jax.engine.methods.ddad import student
+from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.engine.methods.ddad.student import distilled
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.errors import InputError
 from ddad_jax.pair_program import PairProgram
+from ddad_jax.timesteps import TimeGrid
 from experiments import distil
 
 SMALL: dict[str, Any] = {
@@ -67,6 +71,27 @@ def test_the_history_begins_with_the_teachers_own_distance(unbroken: tuple[stude
     assert {row["teacher_one_call"] for row in rows} == {rows[0]["teacher_one_call"]}
     assert rows[-1]["validation_rmse_1"] < rows[0]["validation_rmse_1"]
     assert all(math.isfinite(v) for row in rows for v in row.values())
+
+
+def test_behind_an_update_that_is_not_finite_none_changes_anything() -> None:
+    """So that many may be asked for before the first one's loss is read. Each is written over the state before it."""
+    tx, ones = loop.optimiser(), jnp.ones(4)
+    images, at = jnp.full((4, 8, 8, 3), 0.3), jnp.full((1, 4), 200)
+    times: Any = TimeGrid(at[0], at, jnp.full_like(at, -1))  # type: ignore[arg-type]
+    lesson = Lesson(images, images, ones, times, 0.5 * images, ones)
+    program = student.distillation_program(StudentSettings(), tiny_runs.student_predict, tx)
+
+    def fresh() -> Any:
+        return student.init_state(tiny_runs.init_student(None, TEACHER, jax.random.key(0)), tx)
+
+    state, sound, _ = program(fresh(), jnp.asarray(True), lesson._replace(x0=jnp.nan * images))
+    assert not sound
+    state, sound, metrics = program(state, sound, lesson)
+    assert not sound and np.isfinite(metrics["loss"])
+    assert_equal(state, fresh())
+    moved, sound, _ = program(fresh(), jnp.asarray(True), lesson)
+    assert sound and int(moved.step) == 1 and np.abs(moved.params["of"]).max() > 0
+    assert written_in_place(program, moved, sound, lesson) == 1
 
 
 def test_a_finished_distillation_is_not_repeated(
