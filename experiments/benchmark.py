@@ -15,7 +15,7 @@ environment they were measured in.
 * metrics: exact AUPRO of 100 maps of 256 x 256.
 * sweep: a 300-point grid (60 reconstructions of a test set) against the time those 60 take in it, and the share of
   its time in which the device waits.
-* accelerator: all of this for DDAD and DDAD-S at ``--batch_sizes``, with the features of ``--backbone``, then runs on
+* accelerator: all of this for DDAD and DDAD-S at ``--batch_sizes``, with the features of ``--timed_backbone``, then runs on
   Magnetic Tiles (a config of these, and their ``--config.data.root``), in at most ``--minutes``. What is measured is
   written to ``--json`` at once, as tables beside it (.md), and what no time was left for is named; the same command
   measures that and no more. It stands alone:
@@ -62,7 +62,9 @@ flags.register_validator(
 REPEATS = flags.DEFINE_integer("repeats", 5, "Counted repetitions.", lower_bound=1)
 MINUTES = flags.DEFINE_float("minutes", 8.0, "At most so long may --what=accelerator take.", lower_bound=0.01)
 PIECES = flags.DEFINE_list("pieces", list(accelerator.COLUMNS_OF), "Which of them --what=accelerator measures.")
-BACKBONE = flags.DEFINE_string("backbone", accelerator.Sizes().backbone, "Of its detectors; its weights are random.")
+BACKBONE = flags.DEFINE_string(
+    "timed_backbone", accelerator.Sizes().backbone, "Of its detectors; its weights are random."
+)
 STEPS = flags.DEFINE_integer("timed_steps", accelerator.Sizes().steps, "Of its trainings.", lower_bound=1)
 PICTURES = flags.DEFINE_integer("pictures", accelerator.Sizes().pictures, "Of its sweep.", lower_bound=16)
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")

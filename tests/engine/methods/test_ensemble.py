@@ -58,7 +58,7 @@ def test_maps_that_say_nothing_have_a_unit(root: Path) -> None:
     assert np.isfinite(Unit.of(np.zeros((3, 4, 4), np.float32))(np.ones((1, 4, 4), np.float32))).all()
 
 
-@pytest.mark.parametrize("change", [{"feature_ddad__t_prime": 300}, {"weight__feature_ddad_patches": 0.1}])
+@pytest.mark.parametrize("change", [{"feature_ddad__t_prime": 300}, {"weight__patchcore": 0.1}])
 def test_another_setting_of_a_member_is_another_row(change: dict[str, Any], root: Path, tmp_path: Path) -> None:
     first, again, other = (
         run_all(tiny_runs.config(root, "ensemble", **how), tmp_path / "w", sweep=False)[0] for how in ({}, {}, change)
@@ -83,7 +83,8 @@ def test_one_method_is_there_with_several_settings_each_named_by_its_own_flag(ro
     assert fitted.asks(Members(("feature_ddad", "feature_ddad_coarse")))["memory"].count("+") == 1
     with pytest.raises(InputError, match=r"--config\.feature_ddad_coarse\.steps=501: expected other steps, T' or grid"):
         tiny_runs.config(root, "ensemble", feature_ddad_coarse__steps=501)
-    (told,) = METHODS["ensemble"].doubts(tiny_runs.config(root, "ensemble", feature_ddad_patches__rank=3))
+    patches = {"ensemble__members": ("feature_ddad_patches",), "feature_ddad_patches__rank": 3}
+    (told,) = METHODS["ensemble"].doubts(tiny_runs.config(root, "ensemble", **patches))
     assert told.startswith("--config.feature_ddad_patches.rank=3: has no effect without prior = picture")
 
 
