@@ -15,7 +15,7 @@ environment they were measured in.
 * metrics: exact AUPRO of 100 maps of 256 x 256.
 * sweep: a 300-point grid (60 reconstructions of a test set) against the time those 60 take in it, and the share of
   its time in which the device waits.
-* accelerator: all of this for DDAD and DDAD-S at ``--batch_sizes``, with the features of ``--timed_backbone``, then runs on
+* accelerator: all of this for DDAD and DDAD-S at ``--batch_sizes``, with features of ``--timed_backbone``, then runs on
   Magnetic Tiles (a config of these, and their ``--config.data.root``), in at most ``--minutes``. What is measured is
   written to ``--json`` at once, as tables beside it (.md), and what no time was left for is named; the same command
   measures that and no more. It stands alone:
