@@ -66,7 +66,7 @@ BACKBONE = flags.DEFINE_string(
     "timed_backbone", accelerator.Sizes().backbone, "Of its detectors; its weights are random."
 )
 STEPS = flags.DEFINE_integer("timed_steps", accelerator.Sizes().steps, "Of its trainings.", lower_bound=1)
-PICTURES = flags.DEFINE_integer("pictures", accelerator.Sizes().pictures, "Of its sweep.", lower_bound=16)
+PICTURES = flags.DEFINE_integer("swept_pictures", accelerator.Sizes().pictures, "Of its sweep.", lower_bound=16)
 JSON = flags.DEFINE_string("json", "", "Also write the figures to this file.")
 
 

@@ -44,8 +44,10 @@ def swept_maps(images: np.ndarray, point: ReconPoint = POINT, score: ScorePoint 
 
 
 def assert_agrees(found: Detection, maps: np.ndarray) -> None:
-    np.testing.assert_allclose(found.maps, maps, atol=1e-5 * np.abs(maps).max())
-    np.testing.assert_allclose(found.scores, maps.max((1, 2)), atol=1e-5 * np.abs(maps).max())
+    # Where a reconstruction is its picture, what two programs make of the same features is rounding alone.
+    atol = 1e-5 * np.abs(maps).max() + 1e-6
+    np.testing.assert_allclose(found.maps, maps, atol=atol)
+    np.testing.assert_allclose(found.scores, maps.max((1, 2)), atol=atol)
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def test_configs_load(document: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_other_flags(document: str) -> None:
     programs = [*(ROOT / "experiments").glob("*.py"), *(ROOT / "launch").glob("*.py")]
-    defined = OTHERS.union(EVERYWHERE, flags_of_targets(), *(flags_of(path) for path in programs))
+    of_scripts = (re.findall(r"^ *--([a-z_]+)=\*\)", path.read_text(), re.M) for path in (ROOT / "launch").glob("*.sh"))
+    defined = OTHERS.union(EVERYWHERE, flags_of_targets(), *(flags_of(path) for path in programs), *of_scripts)
     named = found(r"(?<![\w-])--([a-z_]+)(?=[= `\n])", document)
     missing = [name for name in named if name not in defined]
     assert not missing

@@ -134,7 +134,7 @@ def test_a_measured_plan_marks_what_it_estimates(
     one = said["costs"]
     sweep = stages["sweep"]
     expected = sweep["unet"] * one["unet"] + sweep["pairs"] * one["beside"] + sweep["programs"] * one["program"]
-    expected += sweep["rows"] * one["row"] + sweep["sides"] * one["side"]
+    expected += sweep["feature"] * one["feature"] + sweep["rows"] * one["row"] + sweep["sides"] * one["side"]
     assert sweep["seconds"] == pytest.approx(expected)
 
 

@@ -115,7 +115,7 @@ def test_one_command_writes_the_figures_and_goes_on_from_them(
         flags.FLAGS.mark_as_parsed()
     out = tmp_path / "measured.json"
     given: Any = {"what": ["accelerator"], "batch_sizes": ["2", "1"], "json": str(out), "repeats": 1, "timed_steps": 4,
-                  "pictures": 16, "minutes": 2.0}  # fmt: skip
+                  "swept_pictures": 16, "minutes": 2.0}  # fmt: skip
     with flagsaver.flagsaver(**given, pieces=["detector", "training", "calls", "mtd"]):
         benchmark.main(c, tmp_path / "run")
     said = json.loads(out.read_text())
