@@ -40,11 +40,12 @@ lint: venv
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
+# Many processes import the same modules: their bytecode is kept, even where the environment says otherwise.
 test: lint
-	$(PY) -m pytest $(WORKERS)
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS)
 
 test-slow: venv
-	$(PY) -m pytest $(WORKERS) -m slow
+	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) -m slow
 
 # The library with the lowest versions that pyproject.toml allows, on Python 3.11, in an environment of its own.
 test-min:
