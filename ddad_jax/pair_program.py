@@ -19,7 +19,7 @@ from ddad_jax.distance import feature_distances, pixel_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.inversion import inverted, norms
-from ddad_jax.mesh import copied, everywhere, jit_rows, own_rows, rounded_up, shard_rows
+from ddad_jax.mesh import copied, everywhere, jit_rows, over_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.points import ReconPoint
 from ddad_jax.resilience import resilience
 from ddad_jax.reuse import reusing
@@ -210,14 +210,19 @@ class PairProgram:
             return {name: jnp.zeros((rows, *of.shape[1:]), of.dtype) for name, of in like.items()}
 
         def filled(weights: Any, room: dict[str, Array], at: Array, *seen: Array) -> dict[str, Array]:
+            new = features_of(weights, *seen)
+            if mesh is not None:
+                # Each device its own rows, then these alone to all of them: the room is there already.
+                new = jax.lax.with_sharding_constraint(new, over_rows(mesh))
+                new = jax.lax.with_sharding_constraint(new, everywhere(mesh))
             put = functools.partial(jax.lax.dynamic_update_slice_in_dim, start_index=at, axis=0)
-            return jax.tree.map(put, room, features_of(weights, *seen))
+            return jax.tree.map(put, room, new)
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
         self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws", "scoring"))
         on_all: dict[str, Any] = {"out_shardings": everywhere(mesh)} if mesh else {}
         self._room = jax.jit(room, static_argnames="rows", **on_all)
-        self._filled = jit_rows(filled, mesh, gathered=True, donate_argnums=1)
+        self._filled = jax.jit(filled, donate_argnums=1, **on_all)
         self._taken = jit_rows(lambda rows, at: jax.tree.map(lambda of: of[at], rows), mesh, gathered=False)
         self.weights = copied(weights, mesh)
         self._compiled: dict[tuple, Callable] = {}
@@ -248,11 +253,13 @@ class PairProgram:
             room = self._filled(self.weights, room, int(at[0]), *shard_rows(seen, self.mesh))
         return room
 
-    def features_bytes(self, images: np.ndarray | Tiles) -> int:
+    def features_bytes(self, images: np.ndarray | Tiles, *, batch: int) -> int:
         """That ``features`` of these pictures would take on a device."""
+        batch = rounded_up(min(batch, len(images)), self.mesh)
         one = jax.ShapeDtypeStruct((1, *images.shape[1:]), np.uint8)
         of_one = jax.eval_shape(functools.partial(self._room, rows=1), self.weights, one)
-        return len(images) * sum(of.size * of.dtype.itemsize for of in of_one.values())
+        rows = -(-len(images) // batch) * batch
+        return rows * sum(of.size * of.dtype.itemsize for of in of_one.values())
 
     def with_features(self, pairs: PairInput, features: dict[str, Array], at: np.ndarray) -> PairInput:
         """Placed pairs that need not ask the feature network for their pictures.

@@ -8,6 +8,7 @@ blur work on the distances kept per point (``distance_maps``).
 import collections
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,8 +109,8 @@ def sweep_pieces(
     ``points``, and of each from the first image to the last.
 
     The flattened (point, image) list of each compilation (solver, step count, reuse, mask) is cut into chunks of
-    equal size (the last one padded), so memory holds one chunk and one piece, however many points and images there
-    are.
+    equal size (the last one padded), so memory holds one chunk and those given ahead, one piece, and the features that
+    points share, however many points and images there are.
     Every process of the program's mesh calls this with the same arguments, puts its share of each chunk on its own
     devices, and is given everything.
 
@@ -138,38 +139,47 @@ def sweep_pieces(
     on_cpu = jax.default_backend() == "cpu"
     ahead = (0 if on_cpu else 1) if ahead is None else ahead
     most = (2**28 if on_cpu else 2**32) if features_bytes is None else features_bytes
-    shared = any(p.reconstructs for p in points) and program.features_bytes(images) <= most
+    shared = any(p.reconstructs for p in points) and program.features_bytes(images, batch=chunk) <= most
     how: dict[str, Any] = {"optimised": optimised, "starts": starts, "watched": watched, "shared": shared}
-    chunks = _begun(program, images, points, chunk=chunk, keep_x0=keep_x0, timer=timer, **how)
+    # One thread, so that chunks end in the order they were given.
+    watcher = ThreadPoolExecutor(1, thread_name_prefix="chunks") if ahead else None
+    how |= {"timer": timer, "watcher": watcher}
+    chunks = _begun(program, images, points, chunk=chunk, keep_x0=keep_x0, **how)
     parts: list[Distances] = []
     held, given_away, free_since = 0, 0, -np.inf
-    for begun in _looked_ahead(chunks, ahead):
-        part, free_since = _read(begun, free_since, timer)
-        parts.append(part)
-        held += len(part.pixel)
-        progress(len(part.pixel))
-        while held:
-            at_point, begin = divmod(given_away, len(images))
-            ready = min(piece or held, len(images) - begin)
-            if held < ready:
-                break
-            point = points[at_point]
-            asked = int(_asked(keep_x0, point, len(images))[begin : begin + ready].sum())
-            joined, none = _joined(parts), not _asked(keep_x0, point, len(images)).any()
-            yield point, slice(begin, begin + ready), _rows(joined, slice(0, ready), slice(0, asked), none)
-            held, given_away = held - ready, given_away + ready
-            # None at the end of a compilation: those of the next may have another structure.
-            parts = [_rows(joined, slice(ready, None), slice(asked, None))] if held else []
+    try:
+        for begun in _looked_ahead(chunks, ahead):
+            part, free_since = _read(begun, free_since, timer)
+            parts.append(part)
+            held += len(part.pixel)
+            progress(len(part.pixel))
+            while held:
+                at_point, begin = divmod(given_away, len(images))
+                ready = min(piece or held, len(images) - begin)
+                if held < ready:
+                    break
+                point = points[at_point]
+                asked = int(_asked(keep_x0, point, len(images))[begin : begin + ready].sum())
+                joined, none = _joined(parts), not _asked(keep_x0, point, len(images)).any()
+                yield point, slice(begin, begin + ready), _rows(joined, slice(0, ready), slice(0, asked), none)
+                held, given_away = held - ready, given_away + ready
+                # None at the end of a compilation: those of the next may have another structure.
+                parts = [_rows(joined, slice(ready, None), slice(asked, None))] if held else []
+    finally:
+        if watcher:
+            watcher.shutdown()
 
 
 class _Begun(NamedTuple):
     """A chunk that was given to the devices. results: of ``PairProgram``, padding behind the first ``valid`` pairs;
-    asked: bool [valid], whose reconstruction is wanted; at: when it was given."""
+    asked: bool [valid], whose reconstruction is wanted; at: when it was given; ended: when it ends, where another chunk
+    is given before it is read: compiling and judging, which the host may do meanwhile, are none of its time."""
 
     results: tuple[Array | None, Array, dict[str, Array]]
     valid: int
     asked: np.ndarray
     at: float
+    ended: Future[float] | None
 
 
 def _begun(
@@ -184,9 +194,10 @@ def _begun(
     watched: np.ndarray | None,
     shared: bool,
     timer: Callable[[], float],
+    watcher: ThreadPoolExecutor | None,
 ) -> Iterator[_Begun]:
     """One chunk after another of ``sweep_pieces``, given to the devices and not waited for; shared: pairs of one
-    picture share what the feature network says of it."""
+    picture share what the feature network says of it; watcher: notes when a chunk ends while the host is elsewhere."""
     seeds = np.array([image_seed(image) for image in images], np.uint32)
     n, chunk = len(images), rounded_up(chunk, program.mesh)
     own = own_rows(chunk, program.mesh)
@@ -200,7 +211,8 @@ def _begun(
         needed = shared and todo[0].reconstructs
         if needed and before not in features:
             # Of one kind at a time: points that mask before are another compilation, and lie together.
-            features = {before: program.features(images, watched if before else None, batch=chunk)}
+            features.clear()
+            features[before] = program.features(images, watched if before else None, batch=chunk)
         for first in range(0, len(asked), chunk):
             flat = np.minimum(np.arange(first, first + chunk), len(asked) - 1)
             of_point, of_image = flat[own] // n, flat[own] % n
@@ -212,7 +224,15 @@ def _begun(
                 pairs = program.with_features(pairs, features[before], of_image)
             run = program.compiled(pairs, **how)
             at, valid = timer(), min(chunk, len(asked) - first)
-            yield _Begun(run(pairs), valid, asked[first : first + valid], at)
+            results = run(pairs)
+            ended = watcher.submit(_end, results, timer) if watcher else None
+            yield _Begun(results, valid, asked[first : first + valid], at, ended)
+
+
+def _end(results: Any, timer: Callable[[], float]) -> float:
+    """When these results are there."""
+    jax.block_until_ready(results)
+    return timer()
 
 
 def _looked_ahead(chunks: Iterator[_Begun], ahead: int) -> Iterator[_Begun]:
@@ -232,7 +252,7 @@ def _read(begun: _Begun, free_since: float, timer: Callable[[], float]) -> tuple
     if x0 is not None and begun.asked.any():
         kept = np.asarray(x0.astype(jnp.float16))[:valid][begun.asked]
     distances = np.asarray(pixel)[:valid], {name: np.asarray(d)[:valid] for name, d in layers.items()}
-    ended = timer()
+    ended = timer() if begun.ended is None else begun.ended.result()
     return Distances(kept, *distances, np.full(valid, (ended - max(begun.at, free_since)) / valid)), ended
 
 

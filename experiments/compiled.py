@@ -20,13 +20,13 @@ def keep_compiled() -> None:
     now = jax.config.values
     if now["jax_compilation_cache_dir"] or not now["jax_enable_compilation_cache"]:
         return
-    folder = usual_folder()
     try:
+        folder = usual_folder()
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: the user has no home
         log.warning(
-            "%s: cannot be made (%s), so every run compiles its programs anew; JAX_COMPILATION_CACHE_DIR names another "
-            "folder", folder, error.strerror,
+            "no folder for compiled programs can be made (%s), so every run compiles its own anew; "
+            "JAX_COMPILATION_CACHE_DIR names another folder", error,
         )  # fmt: skip
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))

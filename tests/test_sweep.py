@@ -4,6 +4,7 @@ count."""
 import functools
 import itertools
 import math
+import time
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -416,6 +417,16 @@ def test_what_is_shared_and_given_ahead_does_not_show(how: dict[str, Any]) -> No
         np.testing.assert_allclose(
             reconstructed(plain[point]), reconstructed(swept(images, points, 4)[point])[own], atol=1e-3
         )
+
+
+def test_what_the_host_does_between_chunks_is_no_time_of_theirs() -> None:
+    images, points = pictures(4), GRID[:6]
+    list(sweep_distances(program(), images, points, chunk=4, timer=time.perf_counter, ahead=1))
+    took = []
+    for _, distances in sweep_distances(program(), images, points, chunk=4, timer=time.perf_counter, ahead=1):
+        took.append(distances.seconds.sum())
+        time.sleep(0.2)  # as judging a point does
+    assert len(took) == len(points) and np.median(took) < 0.1
 
 
 def test_maps_of_tiles_are_put_together_picture_by_picture() -> None:

@@ -1,4 +1,4 @@
-"""L1. Operating points of pixels ranked on the device: the same whole numbers as ``curve.operating_points``.
+"""L1. Operating points of pixels ranked on the device: of float32 the whole numbers of ``curve.operating_points``.
 
 Millions of scores are sorted there in a millisecond or two; what comes back are as many numbers as defect pixels.
 """
@@ -23,6 +23,8 @@ def ranks_on_device(pixels: int) -> bool:
 
 def device_operating_points(scores: np.ndarray, positive: np.ndarray, negative: np.ndarray, weight: Any) -> Curve:
     """``operating_points`` of ``scores[positive]`` and ``scores[negative]``; ``coverage`` within rounding of float64.
+
+    Scores nearer to 0 than the smallest normal number count as 0.
 
     Args:
       scores: float32 [m], finite. positive: places of the positives, int [p]. negative: bool [m]. weight: of each

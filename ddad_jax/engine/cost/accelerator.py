@@ -7,6 +7,7 @@ recent GPUs TF32, and the peak that shares refer to is measured in the same way.
 
 import functools
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -199,6 +200,8 @@ def _magnetic_tiles(left: float, c: DDADSettings, split: str, workdir: Path) -> 
         "train.steps": 10**6, "train.max_minutes": TRAINING_SHARE * left / 60,
         "adapt.max_minutes": ADAPTATION_SHARE * left / 60,
     })  # fmt: skip
+    # What an earlier run began was given other minutes, and is no part of these.
+    shutil.rmtree(workdir, ignore_errors=True)
     rows = run_all(c, workdir, sweep=True)
     history = read_jsonl(workdir / "train.jsonl")
     row = next(row for row in rows if row["selected"])

@@ -77,6 +77,7 @@ def measured_within(
                 with _ending_after(left):
                     row = one.row(left)
             except TimeEnded:
+                signal.setitimer(signal.ITIMER_REAL, 0)  # it may have come while the block was left
                 why = f"its time, {left:.0f} s, ended before it was measured"
             except (jax.errors.JaxRuntimeError, MemoryError, InputError) as error:
                 why = f"failed: {first_line(error)}"

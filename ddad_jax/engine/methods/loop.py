@@ -170,8 +170,9 @@ def _descend(
         bar.close()
         if _finite(course.examine(used(s, state))):
             save(finished=False)
+        good = ask("checkpoints", checkpoints.steps)[-1]
         raise InputError(
-            f"{doing} stopped at step {step}: {found}. The last good parameters, of step {checkpoints.steps()[-1]}, "
+            f"{doing} stopped at step {step}: {found}. The last good parameters, of step {good}, "
             f"are saved in {checkpoints.folder}. {course.mend}"
         )
 

@@ -57,7 +57,7 @@ def judged_in_order(items: Iterable[Any], *steps: Callable[[Any], Any], threads:
                 future.cancel()
 
 
-def one_ahead(items: Iterator[T]) -> Iterator[T]:
+def one_ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """The same items, each made on a thread while the caller looks at the one before; what that raises, this does.
 
     At most two are there at a time that the caller has not asked for: one that waits, one in the making.

@@ -1,5 +1,6 @@
 """A sweep: the points of a plan reconstructed and judged once, and their rows, whoever computed them when."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from functools import partial
 from math import prod
@@ -86,24 +87,26 @@ def compute_rows(
         mininterval=2.0, disable=not hosts.is_first(),
     )  # fmt: skip
     threads = judging_threads(4 * prod(pictures.images.shape[:3]))  # of tiles nothing is cut for it
-    measuring = fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected)
+    measuring: Any = fitted.measure(pictures, wanted, progress=bar.update, judged=judged, selected=todo.selected)
     # Of several processes each must do what all do at the same time, which a thread of its own would not.
     if jax.default_backend() != "cpu" and not hosts.several_processes():
         measuring = one_ahead(measuring)
-    for measured in measuring:
-        if not hosts.is_first():
-            continue  # this process has measured its share, the first one scores and writes
-        point = measured.costly
-        asked = [s for s in todo.cheap_at(point) if s in missing[point] or Point(point, s) == todo.selected]
-        at_selected = shown.point.cheap if shown and shown.point.costly == point else None
-        rowed = partial(_rowed, c, truth, measured, pictures.tiles, made[point], missing[point], at_selected)
-        maps = fitted.maps(measured.evidence, asked, pictures)
-        for row, found in judged_in_order(maps, partial(scored_maps, c, truth), rowed, threads=threads):
-            if row is not None:
-                rows[key_of(row, columns)] = journal.append(path, row)
-                tell(point, rows[key_of(row, columns)])
-            if shown and found:
-                show(shown, truth, fitted, pictures, measured, found)
+    # Closed where a point fails, too: its thread would measure on.
+    with contextlib.closing(measuring):
+        for measured in measuring:
+            if not hosts.is_first():
+                continue  # this process has measured its share, the first one scores and writes
+            point = measured.costly
+            asked = [s for s in todo.cheap_at(point) if s in missing[point] or Point(point, s) == todo.selected]
+            at_selected = shown.point.cheap if shown and shown.point.costly == point else None
+            rowed = partial(_rowed, c, truth, measured, pictures.tiles, made[point], missing[point], at_selected)
+            maps = fitted.maps(measured.evidence, asked, pictures)
+            for row, found in judged_in_order(maps, partial(scored_maps, c, truth), rowed, threads=threads):
+                if row is not None:
+                    rows[key_of(row, columns)] = journal.append(path, row)
+                    tell(point, rows[key_of(row, columns)])
+                if shown and found:
+                    show(shown, truth, fitted, pictures, measured, found)
     bar.close()
     hosts.first("the last point of the sweep", lambda: None)
     rows = rows if hosts.is_first() else journal.finished_rows(whole, method, made, *others, path)

@@ -71,8 +71,9 @@ def warned(asked: ThresholdSettings, found: Thresholds, normal: Normal) -> list[
             told = f"Threshold rule {one.rule} ({what}): {one.warning}."
             rule = "conformal" if one.rule in ("max", "sigma") else one.rule
             needed = minimum_images(rule, asked.level, asked.delta, asked.p)
-            if one.independent < needed:
-                told += f" {_recorded(needed) if one.recordings else _mend(needed, normal)}"
+            by_recording = one.recordings > 0 and rule != "quantile"  # which is of pictures, whosever they are
+            if (one.recordings if by_recording else one.n) < needed:
+                told += f" {_recorded(needed) if by_recording else _mend(needed, normal)}"
             said.append(told)
     return said
 

@@ -232,3 +232,12 @@ def test_pictures_that_give_the_threshold_choose_nothing(
     # Neither what was chosen nor any score of another picture has seen them; the threshold has seen nothing else.
     assert chosen == still and light["normal_scores"] != other["normal_scores"]
     assert light["tuning_images"] == light["held_out_images"] == 2 and light["threshold"] != other["threshold"]
+
+
+def test_a_quantile_is_of_pictures_and_a_conformal_bound_of_recordings() -> None:
+    many = normal(50)._replace(recordings=[str(i % 25) for i in range(50)])
+    (of_pictures,) = warned(asked(rule="quantile"), thresholds_of(asked(rule="quantile"), many), many)
+    assert "it takes 100" in of_pictures and "recordings" not in of_pictures
+    few = many._replace(recordings=[str(i % 2) for i in range(50)])
+    (of_recordings,) = warned(asked(rule="conformal"), thresholds_of(asked(rule="conformal"), few), few)
+    assert "2 calibration recordings (50 pictures)" in of_recordings and "until 19 recordings" in of_recordings

@@ -169,7 +169,7 @@ def _loops() -> bool:
 def _task(
     c: DDADSettings, data: Data, network: Any, tx: Any, pictures: Fed, mesh: Mesh | None, prior: PicturePrior | None
 ) -> TrainingTask:
-    loops = _loops()
+    loops, at_first = _loops(), copied(np.asarray(True), mesh)
     program = looped_program(c, network, tx, pictures.most, mesh) if loops else training_program(c, network, tx, mesh)
     validate = _validator(c.train, network, prior, data.validation.images, mesh)
 
@@ -179,7 +179,7 @@ def _task(
         return state, {name: rows[:made] for name, rows in metrics.items()}
 
     def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        batches, sound, found = pictures.batches(first, count), np.asarray(True), []
+        batches, sound, found = pictures.batches(first, count), at_first, []
         for i in range(count):
             state, sound, metrics = program(state, sound, prior, batches.only(i), i)
             found.append(metrics)

@@ -47,7 +47,7 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
             "--workdir"
         )
     s, checkpoints = c.student, Checkpoints(workdir / "student")
-    _claim(c, workdir, params, begun=bool(checkpoints.steps()))
+    _claim(c, workdir, params, on_disk=bool(checkpoints.steps()))
     tx = optimiser_of(s)
     fresh = init_state(init_student(build_student(c.model, c.data.size, c.device), params, jax.random.key(c.seed)), tx)
     state, _, finished = at = begun(fresh, checkpoints)
@@ -64,7 +64,7 @@ def restored_student(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
     """
     checkpoints = Checkpoints(workdir / "student")
     if checkpoints.steps():
-        _claim(c, workdir, params, begun=True)
+        _claim(c, workdir, params, on_disk=True)
         tx, student = optimiser_of(c.student), build_student(c.model, c.data.size, c.device)
         fresh = blank(lambda: init_state(init_student(student, params, jax.random.key(c.seed)), tx))
         state, _, finished = begun(fresh, checkpoints)
@@ -78,14 +78,14 @@ def _told(sampled: Any, state: TrainState) -> Distilled:
     return Distilled(sampled, {"student_steps": int(state.step), "student": params_fingerprint(sampled)})
 
 
-def _claim(c: DDADSettings, workdir: Path, params: Any, *, begun: bool) -> None:
+def _claim(c: DDADSettings, workdir: Path, params: Any, *, on_disk: bool) -> None:
     """Write student.json, or require that what it says is what is asked for now."""
     file = workdir / "student" / "student.json"
     now = {
         "trained_for": trained_for(c.student, t_max=c.train.t_max)._asdict(),
         "teacher": {"train_steps": trained_steps(workdir), "parameters": params_fingerprint(params)},
     }
-    if not begun:
+    if not on_disk:
         kept.save_content(file, now, {})
         return
     mend = f"Delete {file.parent} to train a student for these settings, or name another --workdir"
