@@ -24,7 +24,16 @@ def test_the_folder_is_the_users_and_of_the_processor(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
     monkeypatch.setattr("experiments.compiled.jax", Jax(None, True, asked))
     keep_compiled()
-    assert not asked and "cannot be made" in caplog.text and "JAX_COMPILATION_CACHE_DIR" in caplog.text
+    assert not asked and "can be made" in caplog.text and "JAX_COMPILATION_CACHE_DIR" in caplog.text
+    caplog.clear()
+
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", homeless)
+    keep_compiled()
+    assert not asked and "Could not determine home directory" in caplog.text
 
 
 class Jax:
