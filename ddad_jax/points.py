@@ -229,20 +229,16 @@ def recon_grid(
                 f"scoring = {point.scoring} with model = student: a student redraws pictures and predicts no noise at "
                 "other times; expected model = teacher, or scoring = reconstruction"
             )
-        if point.scoring == "inversion" and point.grid == OPTIMISED:
+        inverted = next((name for name in ("scoring", "start") if getattr(point, name) == "inversion"), None)
+        if inverted and point.grid == OPTIMISED:
             raise InputError(
-                "scoring = inversion with grid = optimised: that grid is found for reconstructions; expected another "
-                "grid, such as trailing"
+                f"{inverted} = inversion with grid = optimised: that grid is found for reconstructions that start by "
+                "noise; expected another grid, such as trailing"
             )
         if point.rise and point.grid == "reference":
             raise InputError(
                 f"rise = {point.rise:g} with grid = reference: that grid needs a T' divisible by the steps, and every "
                 "picture has a T' of its own; expected another grid, such as trailing"
-            )
-        if point.start == "inversion" and point.grid == OPTIMISED:
-            raise InputError(
-                "start = inversion with grid = optimised: that grid is found for the start by noise; expected another "
-                "grid, such as trailing"
             )
         if point.blend_low > point.blend_high:
             raise InputError(

@@ -198,6 +198,31 @@ def train_step(
     return state, {**metrics, "mse": mse}
 
 
+def is_sound(metrics: dict[str, Array]) -> Array:
+    """Whether an update's loss and gradient are finite, bool []."""
+    return jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+
+
+def update_while_sound(
+    update: Callable[..., tuple[TrainState, dict[str, Array]]],
+) -> Callable[..., tuple[TrainState, Array, dict[str, Array]]]:
+    """(state, whether all before it were sound, what else ``update`` takes) -> (state, the same, metrics).
+
+    Behind an update that was not sound none changes anything, so that many may be asked for before the first one's
+    metrics are read.
+
+    Args:
+      update: (state, ...) -> (state, metrics); what is not finite must leave the state as it was.
+    """
+
+    def guarded(state: TrainState, sound: Array, *given: Any) -> tuple[TrainState, Array, dict[str, Array]]:
+        new, metrics = update(state, *given)
+        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
+        return state, sound & is_sound(metrics), metrics
+
+    return guarded
+
+
 def update_repeatedly(
     update: Callable[[TrainState, Array], tuple[TrainState, dict[str, Array]]],
     state: TrainState,
@@ -226,7 +251,7 @@ def update_repeatedly(
         i, _, state, rows = at
         state, found = update(state, i)
         rows = {name: row.at[i].set(found[name]) for name, row in rows.items()}
-        return i + 1, jnp.isfinite(found["loss"]) & jnp.isfinite(found["grad_norm"]), state, rows
+        return i + 1, is_sound(found), state, rows
 
     rows = {name: jnp.zeros(most, jnp.float32) for name in metrics}
     done, _, state, rows = jax.lax.while_loop(go_on, one, (jnp.zeros((), jnp.int32), jnp.asarray(True), state, rows))

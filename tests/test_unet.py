@@ -7,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddad_jax import unet
+from ddad_jax.attention import ATTENTION, attention
 from ddad_jax.errors import InputError
 from ddad_jax.types import Array, Variables
 from ddad_jax.unet import (
-    ATTENTION,
     GroupNorm32,
     ResBlock,
     UNet,
-    attention,
     channels_to_pixels,
     pixels_to_channels,
     sinusoid,
@@ -366,7 +364,7 @@ def test_flash_attention_is_taken_where_it_exists_and_fits(monkeypatch: pytest.M
         return bool(taken)
 
     assert not takes(jnp.bfloat16), "not on this machine"
-    monkeypatch.setattr(unet, "_has_flash_attention", lambda: True)
+    monkeypatch.setattr("ddad_jax.attention._has_flash_attention", lambda: True)
     assert takes(jnp.bfloat16) and takes(jnp.float16)
     assert not takes(jnp.float32) and not takes(jnp.bfloat16, d=12) and not takes(jnp.bfloat16, d=256)
     assert not takes(jnp.bfloat16, how="plain")

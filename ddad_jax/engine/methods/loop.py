@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -70,6 +70,24 @@ def learning_rate(s: TrainingSettings, step: int) -> float:
 def used(s: TrainingSettings, state: TrainState) -> Any:
     """The parameters to sample with: the moving average where there is one."""
     return state.ema if s.ema_decay else state.params
+
+
+def asked_in_turn(
+    program: Callable[..., Any], state: TrainState, sound: Any, given: Iterable[tuple[Any, ...]]
+) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """One update for each of ``given``, all asked of the device before the first one's metrics are read.
+
+    Args:
+      program: ``train.update_while_sound``, compiled. sound: True, on its devices.
+
+    Returns:
+      as of ``TrainingTask.updates``.
+    """
+    every = []
+    for own in given:
+        state, sound, metrics = program(state, sound, *own)
+        every.append(metrics)
+    return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(every))
 
 
 def blank(made: Callable[[], TrainState]) -> TrainState:

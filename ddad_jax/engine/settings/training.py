@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from ddad_jax.attention import ATTENTION
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.setting import (
     BOOL,
@@ -16,7 +17,6 @@ from ddad_jax.engine.settings.setting import (
     setting,
     whole_number,
 )
-from ddad_jax.unet import ATTENTION
 
 BATCH = whole_number(1, 2**20)
 DECAY = number(0, expected="0 (none) or more, finite")

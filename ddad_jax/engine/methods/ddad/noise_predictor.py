@@ -28,14 +28,14 @@ from ddad_jax.engine.methods.ddad.networks import (
 )
 from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
-from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.loop import TrainingTask, asked_in_turn, begun, blank, optimiser_of, train_steps, used
 from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.gaussian_prior import PicturePrior
 from ddad_jax.gaussian_skip import reach
 from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
-from ddad_jax.train import TrainState, init_state, train_step, update_repeatedly, validation_loss
+from ddad_jax.train import TrainState, init_state, train_step, update_repeatedly, update_while_sound, validation_loss
 from ddad_jax.types import Array
 from ddad_jax.unet import output_weight
 
@@ -130,18 +130,9 @@ def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Cal
 
 
 def training_program(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None = None) -> Any:
-    """(state, whether all before it were finite, Gaussian, batches, i) -> (state, the same, metrics), compiled.
-
-    The state is given up. Behind an update that was not finite none changes anything.
-    """
-    update = _update_fn(c, network, tx, mesh)
-
-    def one(state: TrainState, sound: Array, *given: Any) -> tuple[TrainState, Array, dict[str, Array]]:
-        new, metrics = update(state, *given)
-        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
-        return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
-
-    return jax.jit(one, donate_argnums=0, **_kept(mesh))
+    """(state, whether all before it were sound, Gaussian, batches, i) -> (state, the same, metrics), compiled; gives up
+    the state."""
+    return jax.jit(update_while_sound(_update_fn(c, network, tx, mesh)), donate_argnums=0, **_kept(mesh))
 
 
 def looped_program(c: DDADSettings, network: Any, tx: Any, most: int, mesh: Mesh | None = None) -> Any:
@@ -179,11 +170,8 @@ def _task(
         return state, {name: rows[:made] for name, rows in metrics.items()}
 
     def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        batches, sound, found = pictures.batches(first, count), at_first, []
-        for i in range(count):
-            state, sound, metrics = program(state, sound, prior, batches.only(i), i)
-            found.append(metrics)
-        return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
+        batches = pictures.batches(first, count)
+        return asked_in_turn(program, state, at_first, ((prior, batches.only(i), i) for i in range(count)))
 
     return TrainingTask(
         names=("train", "training", "trained"),

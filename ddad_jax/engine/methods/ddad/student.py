@@ -1,5 +1,6 @@
 """Distillation: the student on its teacher's lessons, in ``loop.train_steps``. On one device."""
 
+import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,20 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.checkpoint import Checkpoints, params_fingerprint
-from ddad_jax.distil import Lesson, distil_step
+from ddad_jax.distil import distil_step
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
-from ddad_jax.engine.methods.loop import TrainingTask, begun, blank, optimiser_of, train_steps, trained_steps, used
+from ddad_jax.engine.methods.loop import (
+    TrainingTask,
+    asked_in_turn,
+    begun,
+    blank,
+    optimiser_of,
+    train_steps,
+    trained_steps,
+    used,
+)
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.student import init_student
-from ddad_jax.train import TrainState, init_state
-from ddad_jax.types import Array
+from ddad_jax.train import TrainState, init_state, update_while_sound
 
 
 class Distilled(NamedTuple):
@@ -98,18 +107,9 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, on_disk: bool) -> Non
 
 
 def distillation_program(s: StudentSettings, apply: Any, tx: Any) -> Any:
-    """(state, whether all before it were finite, lesson) -> the same and metrics, compiled; the state is given up.
-
-    Behind an update that was not finite none changes anything, so that many may be asked for at once.
-    """
+    """(state, whether all before it were sound, lesson) -> (state, the same, metrics), compiled; gives the state up."""
     how: Any = {"ema_decay": s.ema_decay, "relative": s.relative, **steering(s)}
-
-    def update(state: TrainState, sound: Array, lesson: Lesson) -> tuple[TrainState, Array, dict[str, Array]]:
-        new, metrics = distil_step(state, lesson, apply=apply, tx=tx, **how)
-        state = jax.tree.map(lambda now, before: jnp.where(sound, now, before), new, state)
-        return state, sound & jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]), metrics
-
-    return jax.jit(update, donate_argnums=0)
+    return jax.jit(update_while_sound(functools.partial(distil_step, apply=apply, tx=tx, **how)), donate_argnums=0)
 
 
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
@@ -119,12 +119,8 @@ def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
     step_fn = distillation_program(s, apply, tx)
 
     def updates(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        # The device is asked for all of them before the first one's metrics are read.
-        sound, found = jnp.asarray(True), []
-        for step in range(first, first + count):
-            state, sound, metrics = step_fn(state, sound, lesson_of(step))
-            found.append(metrics)
-        return state, jax.tree.map(lambda *rows: np.stack(rows), *jax.device_get(found))
+        lessons_ = ((lesson_of(step),) for step in range(first, first + count))
+        return asked_in_turn(step_fn, state, jnp.asarray(True), lessons_)
 
     def told(metrics: dict[str, Any]) -> dict[str, float]:
         return {f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))}
