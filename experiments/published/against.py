@@ -1,5 +1,6 @@
 """Ours and the published method in turns, in one process, on one device: a call, an update, a detector."""
 
+import functools
 import os
 import statistics
 import time
@@ -12,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import torch
 
-from ddad_jax.engine.cost.untrained import Untrained, training_update, untrained
-from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
+from ddad_jax.engine.cost.untrained import Untrained, random_params, training_update, untrained
+from ddad_jax.engine.methods.ddad.networks import build_unet
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
@@ -43,8 +44,9 @@ def time_published(c: DDADSettings, batch: int, repeats: int) -> Iterator[dict[s
     PyTorch, the median of neighbouring repetitions; difference: of the noise predicted with the same weights, in units
     of its largest value.
 
-    PyTorch gets as many threads as JAX has, and float32, as published; dropout is left out on both sides, and an
-    update of ours also clips and averages, as our settings say.
+    PyTorch gets as many threads as JAX has, and on a GPU what it has to be fast there: convolutions and products in
+    TF32, channels last, and under a bfloat16 config autocast to bfloat16; on a CPU float32, as published. Dropout is
+    left out on both sides, and an update of ours also clips and averages, as our settings say.
 
     Raises:
       InputError: a backbone that is no ResNet.
@@ -55,25 +57,30 @@ def time_published(c: DDADSettings, batch: int, repeats: int) -> Iterator[dict[s
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     torch.set_num_threads(threads)
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    known = {"batch": batch, "dtype": c.model.dtype, "threads": threads, "pytorch": torch.__version__}
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = device == "cuda"
+    torch.backends.cudnn.benchmark = True
+    theirs = "bfloat16" if device == "cuda" and c.model.dtype == "bfloat16" else "float32"
+    in_type = functools.partial(torch.autocast, device, torch.bfloat16, theirs == "bfloat16")
+    known = {"batch": batch, "dtype": c.model.dtype, "pytorch_dtype": theirs, "threads": threads}
+    known |= {"pytorch": torch.__version__}
 
     unet, rng = build_unet(c.model, c.data.size), np.random.default_rng(0)
     # Weights that begin at zero would hide every mistake before them.
-    params = jax.tree.map(
-        lambda a: jnp.asarray(a + 0.02 * rng.standard_normal(a.shape), jnp.float32), init_params(unet, 0)
-    )
+    params = random_params(unet)
     state = tensors_of(to_torch({"params": params}), device)
     x = rng.standard_normal((batch, c.data.size, c.data.size, 3)).astype(np.float32)
     x_here, t_here = torch.from_numpy(np.moveaxis(x, -1, 1).copy()).to(device), torch.full((batch,), 100).to(device)
+    x_here = x_here.to(memory_format=_order(device))
     call = jax.jit(lambda params, x, t: unet.apply({"params": params}, x, t))
     placed, t = jnp.asarray(x), jnp.full(batch, 100)
 
     @torch.inference_mode()
+    @in_type()
     def published_call() -> torch.Tensor:
         return _waited(published_noise(state, x_here, t_here, heads=c.model.heads))
 
     ours: Any = np.moveaxis(np.asarray(call(params, placed, t)), -1, 1)
-    difference = float(np.abs(published_call().cpu().numpy() - ours).max() / np.abs(ours).max())
+    difference = float(np.abs(published_call().float().cpu().numpy() - ours).max() / np.abs(ours).max())
     pair = lambda: call(params, placed, t), published_call
     yield {"what": f"call, base {c.model.base}", **known, **in_turns(*pair, repeats), "difference": difference}
 
@@ -81,10 +88,10 @@ def time_published(c: DDADSettings, batch: int, repeats: int) -> Iterator[dict[s
     yield {
         "what": f"update, base {c.model.base}",
         **known,
-        **in_turns(update, published_update(state, x_here, t_here, c.model.heads), repeats),
+        **in_turns(update, in_type()(published_update(state, x_here, t_here, c.model.heads)), repeats),
     }
     made = untrained(c, batch, Path())
-    detect = published_detector(c, state, made, device)
+    detect = in_type()(published_detector(c, state, made, device))
     name = f"{c.model.base}, {c.backbone.name}, map and score"
     yield {"what": f"DDAD-10, base {name}", **known, **in_turns(made.detect, detect, repeats)}
     student = untrained(changed(c, STUDENT), batch, Path()).detect
@@ -139,7 +146,8 @@ def published_detector(
 
     @torch.inference_mode()
     def detect() -> tuple[np.ndarray, np.ndarray]:
-        y = torch.from_numpy(made.images).to(device).permute(0, 3, 1, 2).contiguous() / 255 * 2 - 1
+        y = torch.from_numpy(made.images).to(device).permute(0, 3, 1, 2)
+        y = y.contiguous(memory_format=_order(device)) / 255 * 2 - 1
         a = alpha_bar[c.sample.t_prime]
         start = a.sqrt() * y + (1 - a).sqrt() * torch.randn_like(y)
         x0 = published_reconstruction(
@@ -147,13 +155,19 @@ def published_detector(
             y, start, alpha_bar, w=c.sample.w, t_prime=c.sample.t_prime, steps=c.sample.steps, eta=c.sample.eta,
         )  # fmt: skip
         maps = published_maps(lambda x: published_features(features, x), x0, y, v=c.score.v)[:, inside, inside]
-        return maps.cpu().numpy(), maps.amax((1, 2)).cpu().numpy()
+        return maps.float().cpu().numpy(), maps.amax((1, 2)).float().cpu().numpy()
 
     return detect
 
 
 def tensors_of(state: Mapping[str, np.ndarray], device: str) -> State:
-    return {name: torch.from_numpy(np.array(each)).to(device) for name, each in state.items()}
+    """On ``device``; weights of convolutions as it reads them quickest."""
+    found = {name: torch.from_numpy(np.array(each)).to(device) for name, each in state.items()}
+    return {name: each.to(memory_format=_order(device)) if each.ndim == 4 else each for name, each in found.items()}
+
+
+def _order(device: str) -> torch.memory_format:
+    return torch.channels_last if device == "cuda" else torch.contiguous_format
 
 
 def _waited(found: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,10 @@ from ddad_jax.data.batches import image_seed
 from ddad_jax.data.cans import cans
 from ddad_jax.engine.cost.macs import counted
 from ddad_jax.engine.cost.timing import matmul_peak, peak_memory, program_memory, ratio_of, time_in_turns, timed
-from ddad_jax.engine.cost.untrained import parameters, random_program, untrained
+from ddad_jax.engine.cost.untrained import parameters, random_params, random_pictures, random_program, untrained
 from ddad_jax.engine.data.splits import split_data
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
-from ddad_jax.engine.methods.ddad.networks import build_unet, init_params
+from ddad_jax.engine.methods.ddad.networks import build_unet
 from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, DDADSweepSettings, ModelSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
@@ -78,8 +78,8 @@ def time_detector(
 def time_unet(m: ModelSettings, size: int, batch: int, repeats: int) -> dict[str, Any]:
     """One call of the noise predictor: milliseconds, multiply-adds, and their rate against a matrix product's."""
     unet = build_unet(m, size)
-    params = init_params(unet, 0)
-    x, t = jnp.zeros((batch, size, size, 3)), jnp.full(batch, 100)
+    params = random_params(unet)
+    x, t = random_pictures(batch, size), jnp.full(batch, 100)
     started = time.perf_counter()
     run = jax.jit(unet.apply).lower({"params": params}, x, t).compile()
     compile_s = time.perf_counter() - started
@@ -118,7 +118,7 @@ def time_sweep(c: DDADSettings, dataset: DataSet | None = None) -> dict[str, Any
     )  # fmt: skip
     c = replace(c, select="", teacher=0, sweep=sweep, sample=sample, score=replace(c.score, v=1.0))
     data = split_data(c, dataset or cans(c.data.size, n_train=60, n_test_good=20, n_defect=20))
-    params = init_params(build_unet(c.model, c.data.size), 0)
+    params = random_params(build_unet(c.model, c.data.size))
     todo = ddad_plan(c, sweep=True)
     images = data.shown
     program = random_program(c, params)

@@ -27,6 +27,8 @@ from ddad_jax.score import Spread
 from ddad_jax.student import init_student
 from ddad_jax.timesteps import TimeGrid
 from ddad_jax.train import init_state, optimiser, train_step
+from ddad_jax.types import Image
+from ddad_jax.unet import UNet
 from ddad_jax.weights import random_backbone
 
 
@@ -64,7 +66,7 @@ def untrained(c: DDADSettings, batch: int, workdir: Path) -> Untrained:
             "finds it is a detector of one step: time it with --config.sample.steps=1"
         )
     point, grids, said = _visited(wanted, workdir)
-    params = init_params(build_unet(c.model, c.data.size), 0)
+    params = random_params(build_unet(c.model, c.data.size))
     images = np.random.default_rng(0).integers(0, 256, (batch, c.data.size, c.data.size, 3), np.uint8)
     spread = Spread(*(np.full(images.shape[1:3], value) for value in (0.0, 1.0))) if score.standardise else None
     program = random_program(c, params)
@@ -97,6 +99,20 @@ def parameters(weights: Any) -> int:
     return sum(int(np.size(leaf)) for leaf in jax.tree.leaves(weights))
 
 
+def random_params(unet: UNet) -> Any:
+    """Parameters of which none is zero, as those of some layers are at their begin: in products with zeros a device
+    spends less power, and is quicker than it would be."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda a: jnp.asarray(a + 0.02 * rng.standard_normal(a.shape, np.float32), jnp.float32), init_params(unet, 0)
+    )
+
+
+def random_pictures(batch: int, size: int) -> Image:
+    """[batch, size, size, 3] in [-1, 1], on the device; for the same reason no zeros."""
+    return jax.random.uniform(jax.random.key(1), (batch, size, size, 3), minval=-1.0, maxval=1.0)
+
+
 def random_program(c: DDADSettings, params: Any) -> PairProgram:
     """The networks of ``c`` with ``params`` of the noise predictor and random weights of everything else."""
     extractor = jax.tree.map(jnp.asarray, random_backbone(c.backbone.name, jax.random.key(0)))
@@ -110,8 +126,8 @@ def training_update(m: ModelSettings, s: TrainSettings, size: int) -> tuple[Call
     """(an update of the noise predictor with data already on the device, its compiled program)."""
     unet = build_unet(m, size)
     tx = optimiser(learning_rate=s.learning_rate, clip_norm=s.clip_norm)
-    state = init_state(init_params(unet, 0), tx)
-    x, key = jnp.zeros((s.batch_size, size, size, 3)), jax.random.key(0)
+    state = init_state(random_params(unet), tx)
+    x, key = random_pictures(s.batch_size, size), jax.random.key(0)
     apply, table = train_apply(unet), alpha_bar()
     step = jax.jit(functools.partial(train_step, apply=apply, tx=tx, alpha_bar=table, min_snr=s.min_snr))
     run = step.lower(state, x, key).compile()
