@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from ddad_jax.engine import hosts, tracking
+from ddad_jax.engine import tracking
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.methods.ddad.points import SETTINGS
@@ -32,7 +32,7 @@ def _main(config: DDADSettings, workdir: Path) -> None:
     folder = open_workdir(workdir, config, data)
     write = tracking.writer_of(folder, entry.trackers(), config.to_dict(), SETTINGS)
     params = trained(config, folder, data, write)
-    hosts.in_turn("the student", lambda: distilled(config, folder, data, params, write))
+    distilled(config, folder, data, params, write)
     write.close()
     rows = [row for row in read_jsonl(folder / "distil.jsonl") if "teacher_one_call" in row]
     columns = [name for name in rows[0] if name.startswith("validation")]

@@ -20,7 +20,8 @@ from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.data.splits import load_data
 from ddad_jax.engine.methods import training_pictures
-from ddad_jax.engine.methods.ddad import noise_predictor
+from ddad_jax.engine.methods.ddad import lessons, noise_predictor
+from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.networks import build_unet, eps_fn, init_params
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import read_jsonl
@@ -150,6 +151,12 @@ LOSSES = ("loss", "mse", "grad_norm", "validation_loss")
 FAST = {"train__learning_rate": 0.03}
 
 
+STUDENT: dict[str, Any] = {
+    "student__steps": 5, "student__teacher_steps": 4, "student__defects": 5, "student__reuse": 1,
+    "student__warmup_steps": 0, "student__log_every": 2, "student__validate_every": 4, "student__checkpoint_every": 2,
+}  # fmt: skip
+
+
 class Killed(BaseException):
     """In the place of kill -9."""
 
@@ -188,6 +195,44 @@ def train(folder: Path) -> dict[str, Any]:
         "resumed_apart": furthest(alone, resumed),
         "steps": [[row["step"] for row in found] for found in (rows, rows_cut)],
         "losses_apart": max(abs(a[k] - b[k]) for a, b in zip(rows, rows_cut, strict=True) for k in LOSSES if k in a),
+        "refusal": refusal,
+    }
+
+
+def distil(folder: Path) -> dict[str, Any]:
+    """A student of the small predictor, taught on one device, on all, and on one and then on all."""
+    root, teacher = tiny_runs.folder(folder, n_train=24), tiny_runs.init_params(None, 0)
+    tiny_runs.small_predictor()
+    of_number = lessons.questions
+
+    def run(name: str, mesh: Any, *, until: int = 99, size: int = 8) -> tuple[Any, list[dict[str, Any]]]:
+        """Parameters and history of a distillation on ``mesh``, killed at the lesson ``until``."""
+
+        def questions(s: Any, seed: int, images: Any, defects: Any, number: int) -> Any:
+            if number == until:
+                raise Killed
+            return of_number(s, seed, images, defects, number)
+
+        ddad_student.device_mesh, lessons.questions = (lambda: mesh), questions
+        c = tiny_runs.config(root, student__batch_size=size, **STUDENT)
+        student = ddad_student.distilled(c, folder / name, load_data(c), teacher)
+        return student.params, read_jsonl(folder / name / "distil.jsonl")
+
+    (alone, rows), (cut, rows_cut) = run("alone", None), run("cut", mesh)
+    with contextlib.suppress(Killed):
+        run("resumed", None, until=3)
+    resumed, _ = run("resumed", mesh)
+    refusal = ""
+    try:
+        run("refused", mesh, size=12)
+    except InputError as error:
+        refusal = str(error)
+    figures = ("loss", "grad_norm", "rmse_1", "rmse_2", "validation_rmse_1", "validation_rmse_2", "teacher_one_call")
+    return {
+        "moved": furthest(tiny_runs.init_student(None, teacher, jax.random.key(0)), alone),
+        "apart": furthest(alone, cut),
+        "resumed_apart": furthest(alone, resumed),
+        "figures_apart": max(abs(a[k] - b[k]) for a, b in zip(rows, rows_cut, strict=True) for k in figures if k in a),
         "refusal": refusal,
     }
 
@@ -236,6 +281,6 @@ def rows() -> dict[str, Any]:
 if __name__ == "__main__":
     base = Path(sys.argv[1])
     jax.config.update("jax_compilation_cache_dir", str(base / "compiled"))
-    found = {"devices": jax.device_count(), "rows": rows(), "sweep": sweep(), "placed": placed()}
-    print(json.dumps({**found, "detected": detected(), "train": train(base / "train"), "refused": refused(base),
-                      "remembered": remembered(base / "remembered")}))  # fmt: skip
+    measured = {"devices": jax.device_count(), "rows": rows(), "sweep": sweep(), "placed": placed()}
+    measured |= {"detected": detected(), "train": train(base / "train"), "distil": distil(base / "distil")}
+    print(json.dumps({**measured, "refused": refused(base), "remembered": remembered(base / "remembered")}))

@@ -95,7 +95,14 @@ def test_training_goes_on_with_other_devices(eight: dict[str, Any]) -> None:
     assert eight["train"]["resumed_apart"] < CLOSE
 
 
+def test_distillation_on_eight_devices_equals_that_on_one_and_goes_on_with_others(eight: dict[str, Any]) -> None:
+    distil = eight["distil"]
+    assert distil["moved"] > 100 * CLOSE
+    assert max(distil["apart"], distil["resumed_apart"], distil["figures_apart"]) < CLOSE
+
+
 def test_a_batch_that_cannot_be_cut_is_refused(eight: dict[str, Any]) -> None:
+    assert "--config.student.batch_size=12: expected a multiple of the number of devices" in eight["distil"]["refusal"]
     assert (
         "--config.train.batch_size=12: expected a multiple of the number of devices, which is 8"
         in (eight["train"]["refusal"])

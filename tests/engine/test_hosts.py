@@ -21,8 +21,9 @@ CLOSE = 1e-5
 HOW: dict[str, Any] = {
     "train__steps": 8, "train__checkpoint_every": 3, "train__max_minutes": 60.0, "data__flips": "hv",
     "adapt__epochs": 1, "select": "synthetic", "synthetic_defects": 4, "teacher": 3,
-    "sweep__w": (0.0, 0.5, 1.0, 2.0, 3.0, 5.0), "sweep__t_prime": (100, 250), "sweep__v": (0.0, 1.0),
-    "sample__batch_size": 3,
+    "sweep__w": (0.0, 1.0, 3.0), "sweep__t_prime": (100, 250), "sweep__v": (0.0, 1.0),
+    "sweep__model": ("teacher", "student"), "sample__batch_size": 3, "student__steps": 3, "student__batch_size": 4,
+    "student__teacher_steps": 2, "student__defects": 4, "student__w": (0.0, 3.0), "student__t_prime": (100, 250),
 }  # fmt: skip
 SETTINGS = """
 import os
@@ -97,13 +98,13 @@ def table(workdir: Path, name: str) -> list[dict[str, str]]:
 
 
 def assert_same(workdir: Path, alone: Path) -> None:
-    """Every number to 1e-5, every word the same."""
+    """Every number to 1e-5, every word the same; "student" is a fingerprint of every bit of its parameters."""
     for name in ("results.csv", "scores.csv"):
         found, expected = table(workdir, name), table(alone, name)
         assert len(found) == len(expected) > 0
         for a, b in zip(found, expected, strict=True):
             assert a.keys() == b.keys()
-            for column in a.keys() - {"ms_per_image"}:
+            for column in a.keys() - {"ms_per_image", "student"}:
                 try:
                     assert float(a[column]) == pytest.approx(float(b[column]), rel=CLOSE, abs=CLOSE), (name, column)
                 except ValueError:
@@ -114,9 +115,12 @@ def test_two_processes_give_what_one_gives_and_write_it_once(base: Path, tmp_pat
     both = run(base, tmp_path / "w")
     assert both.ended() == {0: 0, 1: 0}, both.text(0) + both.text(1)
     assert_same(tmp_path / "w", base / "alone")
-    points = [(row["w"], row["t_prime"], row["v"]) for row in read_jsonl(tmp_path / "w" / "journal.jsonl")]
+    points = [
+        (row["model"], row["w"], row["t_prime"], row["v"]) for row in read_jsonl(tmp_path / "w" / "journal.jsonl")
+    ]
     assert len(points) == len(set(points)) == 24
-    for history, number in (("train.jsonl", "loss"), ("train.jsonl", "validation_loss"), ("adapt.jsonl", "contrast")):
+    figures = {"train.jsonl": ("loss", "validation_loss"), "adapt.jsonl": ("contrast",), "distil.jsonl": ("loss",)}
+    for history, number in ((name, number) for name, numbers in figures.items() for number in numbers):
         found, expected = (
             [row.get(number) for row in read_jsonl(w / history)] for w in (tmp_path / "w", base / "alone")
         )

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.sharding import Mesh
 from tqdm import tqdm
 
 from ddad_jax.checkpoint import Checkpoints
@@ -18,6 +19,7 @@ from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
+from ddad_jax.mesh import rounded_up
 from ddad_jax.train import TrainState, optimiser
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,19 @@ def optimiser_of(s: TrainingSettings) -> optax.GradientTransformation:
     """``train.optimiser`` of a section of the config."""
     names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate")
     return optimiser(**{name: s[name] for name in names})
+
+
+def require_cut(batch_size: int, name: str, mesh: Mesh | None) -> None:
+    """A batch, of the setting ``name``, must be one that can be cut over the devices.
+
+    Raises:
+      InputError: it is not.
+    """
+    if batch_size != rounded_up(batch_size, mesh):
+        raise InputError(
+            f"--config.{name}={batch_size}: expected a multiple of the number of devices, which is "
+            f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
+        )
 
 
 def learning_rate(s: TrainingSettings, step: int) -> float:

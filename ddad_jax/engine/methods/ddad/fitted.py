@@ -86,7 +86,7 @@ class FittedDDAD:
                     return students.distilled(c, self.workdir, data, self.params, write)
                 return students.restored_student(c, self.workdir, self.params)
 
-            student = self._taught(hosts.in_turn("the student", learnt) if make else learnt())
+            student = self._taught(learnt())
 
         def times() -> dict[GridKey, TimeGrid]:
             return optimised_grids(c, self.workdir, data, self.params, points, find=make)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import batch_indices, image_seed, padded_batches
@@ -22,6 +23,7 @@ from ddad_jax.distil import Lesson, distillation_lesson, squared_errors
 from ddad_jax.engine.data.splits import Data, painted
 from ddad_jax.engine.methods.ddad.networks import alpha_bar, eps_fn
 from ddad_jax.engine.methods.ddad.sections import StudentSettings
+from ddad_jax.mesh import copied, everywhere, over_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array
@@ -75,29 +77,49 @@ def steering(s: StudentSettings) -> dict[str, Any]:
     return {"alpha_bar": alpha_bar(), "fade": s.fade, "blend_max": s.blend_max or math.inf}
 
 
-def teacher_fn(unet: UNet, s: StudentSettings, params: Any) -> Callable[[Questions, Array], Lesson]:
-    """(questions, keys of the noise [b]) -> the lesson; ``params``: of the noise predictor."""
+Teacher = Callable[[Questions, Array], Lesson]
+"""(questions, keys of the noise [b]) -> the lesson."""
 
-    @jax.jit
-    def answer(params: Any, x: Array, y: Array, w: Array, keys: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
+
+def teacher_fn(unet: UNet, s: StudentSettings, params: Any, mesh: Mesh | None = None) -> Teacher:
+    """params: of the noise predictor. The lesson's rows are cut over the devices of ``mesh``, which divide b."""
+
+    def answered(params: Any, x: Array, y: Array, w: Array, seeds: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
+        keys = jax.random.wrap_key_data(seeds)
         noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
         how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(s)}
         return distillation_lesson(
             eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how
         )
 
-    def lesson(asked: Questions, keys: Array) -> Lesson:
-        grid = _grids(s.grid, asked.t_prime, s.calls)
-        fine = _grids(s.teacher_grid, asked.t_prime, s.teacher_steps)
-        return answer(params, asked.x, asked.y, asked.w, keys, grid, fine)
+    answer = jax.jit(answered, out_shardings=_cut(mesh) if mesh else None)
 
-    params = jax.tree.map(jnp.asarray, params)
+    def lesson(asked: Questions, keys: Array) -> Lesson:
+        own = own_rows(len(asked.x), mesh)
+        x, y, w, t_prime = (rows[own] for rows in asked)
+        rows = shard_rows((x, y, w, np.asarray(jax.random.key_data(keys))[own]), mesh)
+        grids = (
+            _placed(_grids(name, t_prime, steps), mesh)
+            for name, steps in ((s.grid, s.calls), (s.teacher_grid, s.teacher_steps))
+        )
+        return answer(params, *rows, *grids)
+
+    params = copied(params, mesh) if mesh else jax.tree.map(jnp.asarray, params)
     return lesson
 
 
-def lessons(
-    s: StudentSettings, seed: int, data: Data, teacher: Callable[[Questions, Array], Lesson]
-) -> Callable[[int], Lesson]:
+def _placed(grid: TimeGrid, mesh: Mesh | None) -> TimeGrid:
+    start, (t, s) = shard_rows(grid.start, mesh), shard_rows((grid.t, grid.s), mesh, axis=1)
+    return TimeGrid(start, t, s)
+
+
+def _cut(mesh: Mesh) -> Lesson:
+    """How a lesson lies on the devices."""
+    rows, times = over_rows(mesh), over_rows(mesh, axis=1, ndim=2)
+    return Lesson(x_start=rows, y=rows, w=rows, grid=TimeGrid(rows, times, times), x0=rows, gap=rows)  # type: ignore[arg-type]
+
+
+def lessons(s: StudentSettings, seed: int, data: Data, teacher: Teacher) -> Callable[[int], Lesson]:
     """step -> its lesson. The last ``reuse`` of them are kept, no more are in memory."""
     defects = with_synthetic_defects(data.fit.images, s.defects, seed + SEED)
     run_key, reuse = jax.random.key(seed + SEED), s.reuse
@@ -116,7 +138,7 @@ def lessons(
 
 
 def examination(
-    s: StudentSettings, seed: int, data: Data, teacher: Callable[[Questions, Array], Lesson], apply: Any
+    s: StudentSettings, seed: int, data: Data, teacher: Teacher, apply: Any, mesh: Mesh | None = None
 ) -> Callable[[Any], dict[str, float]]:
     """params -> root mean squared distance to the teacher after each call, in units of [-1, 1], and for comparison
     that of the teacher's own one-call answer.
@@ -133,22 +155,25 @@ def examination(
     keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in x], jnp.uint32))
     batches = [
         (teacher(jax.tree.map(lambda rows, at=at: rows[at], asked), keys[at]), valid)
-        for at, valid in padded_batches(len(x), min(s.batch_size, len(x)))
+        for at, valid in padded_batches(len(x), rounded_up(min(s.batch_size, len(x)), mesh))
     ]
 
-    @jax.jit
-    def errors(params: Any, lesson: Lesson) -> Array:
-        return squared_errors(functools.partial(apply, params), lesson, **steering(s))
+    def errors_of(params: Any, lesson: Lesson) -> tuple[Array, Array]:
+        return squared_errors(functools.partial(apply, params), lesson, **steering(s)), lesson.gap
 
-    def rmse(found: list[np.ndarray]) -> float:
-        return float(np.sqrt(np.concatenate(found).mean()))
+    # Of several processes each reads all of them.
+    errors = jax.jit(errors_of, out_shardings=everywhere(mesh) if mesh else None)
 
-    one_call = rmse([np.asarray(lesson.gap)[valid] for lesson, valid in batches])
+    def rmse(squared: list[np.ndarray]) -> float:
+        return float(np.sqrt(np.concatenate(squared).mean()))
 
     def examine(params: Any) -> dict[str, float]:
-        found = [np.asarray(errors(params, lesson))[:, valid] for lesson, valid in batches]
-        own = {f"validation_rmse_{k + 1}": rmse([e[k] for e in found]) for k in range(s.calls)}
-        return {**own, "teacher_one_call": one_call}
+        computed = [(*map(np.asarray, errors(params, lesson)), valid) for lesson, valid in batches]
+        calls = {
+            f"validation_rmse_{k + 1}": rmse([student[k, valid] for student, _, valid in computed])
+            for k in range(s.calls)
+        }
+        return {**calls, "teacher_one_call": rmse([gap[valid] for _, gap, valid in computed])}
 
     return examine
 

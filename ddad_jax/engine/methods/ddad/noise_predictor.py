@@ -28,7 +28,16 @@ from ddad_jax.engine.methods.ddad.networks import (
 )
 from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
-from ddad_jax.engine.methods.loop import TrainingTask, asked_in_turn, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.loop import (
+    TrainingTask,
+    asked_in_turn,
+    begun,
+    blank,
+    optimiser_of,
+    require_cut,
+    train_steps,
+    used,
+)
 from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
@@ -63,7 +72,7 @@ def trained(c: DDADSettings, workdir: Path, data: Data, write: Write = silent) -
     tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     at = begun(init_state(init_params(unet, c.seed), tx), checkpoints, together=together)
     if not at.finished:
-        _require_cut(s, mesh)
+        require_cut(s.batch_size, "train.batch_size", mesh)
         at = at._replace(state=copied(at.state, mesh))
         how: Any = {"together": together, "write": write}
         with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
@@ -102,14 +111,6 @@ def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> W
     if prior is not None:
         return lambda a: 1.0 / jnp.square(reach(prior, a))
     return functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
-
-
-def _require_cut(s: TrainSettings, mesh: Mesh | None) -> None:
-    if s.batch_size != rounded_up(s.batch_size, mesh):
-        raise InputError(
-            f"--config.train.batch_size={s.batch_size}: expected a multiple of the number of devices, which is "
-            f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
-        )
 
 
 def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Callable[..., Any]:

@@ -1,15 +1,17 @@
-"""Distillation: the student on its teacher's lessons, in ``loop.train_steps``. On one device."""
+"""Distillation: the student on its teacher's lessons, in ``loop.train_steps``, on all devices of all hosts as the
+noise predictor's training: a lesson is cut over them, the state is copied to each."""
 
 import functools
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from ddad_jax.checkpoint import Checkpoints, params_fingerprint
 from ddad_jax.distil import distil_step
+from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
 from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
@@ -21,6 +23,7 @@ from ddad_jax.engine.methods.loop import (
     begun,
     blank,
     optimiser_of,
+    require_cut,
     train_steps,
     trained_steps,
     used,
@@ -29,6 +32,7 @@ from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import plain
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
+from ddad_jax.mesh import copied, device_mesh, everywhere
 from ddad_jax.student import init_student
 from ddad_jax.train import TrainState, init_state, update_while_sound
 
@@ -48,7 +52,8 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
 
     Raises:
       InputError: the noise predictor has a Gaussian; the workdir's student had another teacher or was trained for
-        something else; the loss became NaN or infinite (every checkpoint has finite distances to the teacher).
+        something else; a batch that cannot be cut over the devices; the loss became NaN or infinite (every checkpoint
+        has finite distances to the teacher).
     """
     if c.model.prior != "none":
         raise InputError(
@@ -56,13 +61,18 @@ def distilled(c: DDADSettings, workdir: Path, data: Data, params: Any, write: Wr
             "--workdir"
         )
     s, checkpoints = c.student, Checkpoints(workdir / "student")
-    _claim(c, workdir, params, on_disk=bool(checkpoints.steps()))
-    tx = optimiser_of(s)
+    hosts.first("student.json", lambda: _claim(c, workdir, params, on_disk=bool(checkpoints.steps())))
+    tx, mesh, together = optimiser_of(s), device_mesh(), hosts.several_processes()
     fresh = init_state(init_student(build_student(c.model, c.data.size, c.device), params, jax.random.key(c.seed)), tx)
-    state, _, finished = at = begun(fresh, checkpoints)
+    state, _, finished = at = begun(fresh, checkpoints, together=together)
     if not finished:
-        state = train_steps(_course(c, data, params, tx), s, at, checkpoints, workdir / "distil.jsonl", write=write)
-    return _told(used(s, state), state)
+        require_cut(s.batch_size, "student.batch_size", mesh)
+        at = at._replace(state=copied(state, mesh))
+        how: Any = {"together": together, "write": write}
+        course = _course(c, data, params, tx, mesh)
+        state = train_steps(course, s, at, checkpoints, workdir / "distil.jsonl", **how)
+    # What comes next has devices of its own choice.
+    return _told(used(s, state) if mesh is None else jax.tree.map(np.asarray, used(s, state)), state)
 
 
 def restored_student(c: DDADSettings, workdir: Path, params: Any) -> Distilled:
@@ -106,21 +116,22 @@ def _claim(c: DDADSettings, workdir: Path, params: Any, *, on_disk: bool) -> Non
         )
 
 
-def distillation_program(s: StudentSettings, apply: Any, tx: Any) -> Any:
+def distillation_program(s: StudentSettings, apply: Any, tx: Any, mesh: Mesh | None = None) -> Any:
     """(state, whether all before it were sound, lesson) -> (state, the same, metrics), compiled; gives the state up."""
     how: Any = {"ema_decay": s.ema_decay, "relative": s.relative, **steering(s)}
-    return jax.jit(update_while_sound(functools.partial(distil_step, apply=apply, tx=tx, **how)), donate_argnums=0)
+    update = update_while_sound(functools.partial(distil_step, apply=apply, tx=tx, **how))
+    return jax.jit(update, donate_argnums=0, out_shardings=everywhere(mesh) if mesh else None)
 
 
-def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
+def _course(c: DDADSettings, data: Data, params: Any, tx: Any, mesh: Mesh | None) -> TrainingTask:
     s, student = c.student, build_student(c.model, c.data.size, c.device)
-    teacher, apply = teacher_fn(student.unet, s, params), student_apply(student)
+    teacher, apply = teacher_fn(student.unet, s, params, mesh), student_apply(student)
     lesson_of = lessons(s, c.seed, data, teacher)
-    step_fn = distillation_program(s, apply, tx)
+    step_fn, at_first = distillation_program(s, apply, tx, mesh), copied(np.asarray(True), mesh)
 
     def updates(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         lessons_ = ((lesson_of(step),) for step in range(first, first + count))
-        return asked_in_turn(step_fn, state, jnp.asarray(True), lessons_)
+        return asked_in_turn(step_fn, state, at_first, lessons_)
 
     def told(metrics: dict[str, Any]) -> dict[str, float]:
         return {f"rmse_{k + 1}": float(np.sqrt(mse)) for k, mse in enumerate(np.asarray(metrics["mse"]))}
@@ -130,7 +141,7 @@ def _course(c: DDADSettings, data: Data, params: Any, tx: Any) -> TrainingTask:
         updates=updates,
         most=c.device.dispatch,
         told=told,
-        examine=examination(s, c.seed, data, teacher, apply),
+        examine=examination(s, c.seed, data, teacher, apply, mesh),
         judged=("validation_rmse_1", "distance to the teacher"),
         mend=(
             f"Lower --config.student.learning_rate (now {s.learning_rate}) or the largest w of --config.student.w (now "
