@@ -23,8 +23,8 @@ def _align_corners_matrix(n_in: int, n_out: int) -> np.ndarray:
     return matrix.astype(np.float32)
 
 
-def upsample(x: Array, size: int) -> Array:
-    """Bilinear with aligned corners, [b, h, w, c] -> [b, size, size, c].
+def upsample(x: Array, size: int | tuple[int, int]) -> Array:
+    """Bilinear with aligned corners, [b, h, w, c] -> [b, size, size, c], or [b, *size, c].
 
     ``jax.image.resize`` has no aligned corners; two fixed matrices do it.
 
@@ -36,7 +36,8 @@ def upsample(x: Array, size: int) -> Array:
      [1.  1.5 2. ]
      [2.  2.5 3. ]]
     """
-    rows, columns = _align_corners_matrix(x.shape[1], size), _align_corners_matrix(x.shape[2], size)
+    height, width = size if isinstance(size, tuple) else (size, size)
+    rows, columns = _align_corners_matrix(x.shape[1], height), _align_corners_matrix(x.shape[2], width)
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
 
 
@@ -126,6 +127,19 @@ def _blur_matrix(n: int, sigma: float, repeat_edge: bool) -> np.ndarray:
 
 
 Maps = TypeVar("Maps", Array, np.ndarray)
+
+
+def mean_filter(maps: Array, side: int) -> Array:
+    """Mean of the ``side`` x ``side`` pixels about each, [b, h, w], side odd; pixels outside count as 0, so that the
+    border is weakened, as in the published code of DRAEM.
+
+    >>> print(mean_filter(jnp.ones((1, 3, 3)), 3)[0, 1] * 9)
+    [6. 9. 6.]
+    """
+    far = side // 2
+    near = (np.tri(n, n, far) - np.tri(n, n, -far - 1) for n in maps.shape[1:])
+    rows, columns = (jnp.asarray(ones / side, maps.dtype) for ones in near)
+    return jnp.einsum("ih,bhw,jw->bij", rows, maps, columns, precision=_EXACT)
 
 
 def centre_crop(maps: Maps, size: int) -> Maps:

@@ -1,6 +1,7 @@
 """L4. Training the noise predictor: pure functions, state in and state out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +32,7 @@ def optimiser(
     warmup_steps: int = 0,
     clip_norm: float = 0.0,
     accumulate: int = 1,
+    drops: Mapping[int, float] = MappingProxyType({}),
 ) -> optax.GradientTransformation:
     """Adam with coupled L2: weight_decay * theta is added to the gradient before the moments (not AdamW).
 
@@ -42,14 +44,28 @@ def optimiser(
       warmup_steps: Deviation: linear warm-up; published 0.
       clip_norm: Deviation: clip the gradient's global norm, 0 for not at all; published 0.
       accumulate: Deviation: average this many batches' gradients before one update; published 1.
+      drops: number of an update, from 0 -> what the learning rate is multiplied by from there on. Published none for
+        the noise predictor.
 
     Source: DDAD supplement 7; train.py of the published code.
     """
-    rate = optax.linear_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
+    rate: Any = optax.linear_schedule(0.0, learning_rate, warmup_steps) if warmup_steps else learning_rate
+    if drops:
+        rate = _dropping(rate if warmup_steps else optax.constant_schedule(learning_rate), drops)
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts += [optax.add_decayed_weights(weight_decay), optax.adam(rate)]
     chain = optax.chain(*parts)
     return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
+
+
+def _dropping(rate: optax.Schedule, drops: Mapping[int, float]) -> optax.Schedule:
+    share = optax.piecewise_constant_schedule(1.0, dict(drops))
+    return lambda count: rate(count) * share(count)
+
+
+def only_parameters(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """``tx`` for variables {"params": ..., "batch_stats": ...}: what is not learnt by descent stays as it is."""
+    return optax.masked(tx, lambda variables: {name: name == "params" for name in variables})
 
 
 def init_state(params: Any, tx: optax.GradientTransformation) -> TrainState:
@@ -145,8 +161,34 @@ def descend(
     return state, {"loss": loss, "grad_norm": grad_norm}, found
 
 
+def descend_variables(
+    state: TrainState,
+    loss_fn: Callable[[Any], tuple[Array, tuple[dict[str, Array], dict[str, Any]]]],
+    *,
+    tx: optax.GradientTransformation,
+    ema_decay: float,
+) -> tuple[TrainState, dict[str, Array]]:
+    """``descend`` of networks that keep running statistics: ``state.params`` are their variables, {"params": ...} and
+    the collections that a forward pass changes, such as "batch_stats".
+
+    Args:
+      loss_fn: variables -> (loss, (figures [] by name, the changed collections)); its gradient must reach parameters
+        alone, and ``tx`` is ``only_parameters``.
+      ema_decay: as of ``train_step``; of the statistics those before the update are averaged.
+
+    Returns:
+      the new state; {"loss", "grad_norm"} and the figures.
+    """
+    new, metrics, (figures, changed) = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)
+    good = is_sound(metrics)
+    kept = {name: jax.tree.map(lambda now, before: jnp.where(good, now, before), now, state.params[name])
+            for name, now in changed.items()}  # fmt: skip
+    return new._replace(params={**new.params, **kept}), {**metrics, **figures}
+
+
 def _updates(opt_state: Any, step: Array) -> Array:
     """How many updates the parameters have had after ``step`` batches, int []."""
+    opt_state = opt_state.inner_state if isinstance(opt_state, optax.MaskedState) else opt_state
     return opt_state.gradient_step if isinstance(opt_state, optax.MultiStepsState) else step
 
 

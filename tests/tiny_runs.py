@@ -13,13 +13,16 @@ from ml_collections import ConfigDict
 from trees import mvtec
 
 from ddad_jax.backbones import Backbone, Stage
+from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
+from ddad_jax.engine.methods import draem
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.report import protocol_check
+from ddad_jax.synthetic.blending import DamagedPictures
 from ddad_jax.types import Array, EpsFn
 from experiments.config import base, engine_settings
 
@@ -73,9 +76,16 @@ def _small_ensemble(c: ConfigDict) -> None:
     c.feature_ddad_coarse.update(pool=2)
 
 
+def _small_draem(c: ConfigDict) -> None:
+    c.draem.update(batch_size=4)
+    c.model.update(reconstructive=2, discriminative=2)
+    c.damage.update(texture_count=4)
+    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
-    "feature_ddad": _small_feature_ddad,
+    "feature_ddad": _small_feature_ddad, "draem": _small_draem,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
@@ -136,6 +146,33 @@ Set = Callable[[Any, str, Any], None]
 def variables() -> Any:
     """Weights of ``BACKBONE``."""
     return jax.tree.map(np.asarray, jax.jit(Layers().init)(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+
+
+class Marks(nn.Module):
+    """A network of one convolution, with a running statistic."""
+
+    out: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        ran = self.variable("batch_stats", "mean", lambda: jnp.zeros(()))
+        if train:
+            ran.value = 0.9 * ran.value + 0.1 * x.mean()
+        return nn.Conv(self.out, (3, 3))(x - ran.value)
+
+
+def damaged_pictures(keys: Array, pictures: Array, textures: Array, shares: Any) -> DamagedPictures:
+    """A square of texture at a drawn height."""
+    rows = jnp.arange(pictures.shape[1])
+    first = jax.vmap(lambda key: jax.random.randint(key, (), 0, len(rows)))(keys)
+    mask = (rows[None, :, None] >= first[:, None, None]) & (rows[None, None, :] < 9)
+    return DamagedPictures(pictures, jnp.where(mask[..., None], textures[:1] / 255.0, pictures), mask)
+
+
+def small_pair(put: Set = setattr) -> None:
+    """Put two convolutions in the place of DRAEM's networks, and plain squares in that of its damage."""
+    put(draem, "pair_of", lambda m: NetworkPair(Marks(3), Marks(2)))  # type: ignore[arg-type]
+    put(draem, "damaged_pictures", damaged_pictures)
 
 
 def small_predictor(put: Set = setattr) -> None:

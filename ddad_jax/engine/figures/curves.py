@@ -88,31 +88,33 @@ def metric_curves(
     return save_figure(figure, path)
 
 
-def training_curves(history: Sequence[Row], path: str | Path) -> Path | None:
+def training_curves(
+    history: Sequence[Row], path: str | Path, *, loss: str = "mse", what: str = "mean squared error of the noise"
+) -> Path | None:
     """Loss (raw faint, smoothed on top), validation loss and images/s against the step.
 
     Args:
-        history: rows with "step" and any of "loss", "validation_loss", "images_per_s".
-        path: PNG to write.
+        history: rows with "step" and any of ``loss``, "validation_loss", "images_per_s".
+        path: PNG to write. what: the loss is, in words.
     """
-    loss, held_out, speed = (_series(history, "step", k) for k in ("mse", "validation_loss", "images_per_s"))
-    if not loss[0].size and not held_out[0].size:
+    trained, held_out, speed = (_series(history, "step", k) for k in (loss, "validation_loss", "images_per_s"))
+    if not trained[0].size and not held_out[0].size:
         return None
     figure = Figure(figsize=(7.6, 2.9), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=[3, 2])
-    if loss[0].size:
-        left.plot(*loss, color=BLUE, lw=0.8, alpha=0.35)
-        left.plot(loss[0], smoothed(loss[1]), color=BLUE, lw=1.8, label="training, smoothed")
+    if trained[0].size:
+        left.plot(*trained, color=BLUE, lw=0.8, alpha=0.35)
+        left.plot(trained[0], smoothed(trained[1]), color=BLUE, lw=1.8, label="training, smoothed")
     if held_out[0].size:
         left.plot(*held_out, color=ORANGE, lw=1.6, marker="o", ms=3.5, label="held-out normal pictures")
     # The first steps start near 1 and would flatten all that follows; a log axis shows both.
-    values = np.concatenate([loss[1], held_out[1]])
+    values = np.concatenate([trained[1], held_out[1]])
     if values.min() > 0 and values.max() > 10 * values.min():
         left.set_yscale("log")
         left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         left.yaxis.set_major_formatter("{x:g}")
         left.yaxis.set_minor_formatter(NullFormatter())
-    left.set(xlabel="step", ylabel="mean squared error of the noise")
+    left.set(xlabel="step", ylabel=what)
     left.legend(fontsize=8, frameon=False)
     right.plot(*speed, color=GREEN, lw=1.2)
     right.set(xlabel="step", ylabel="images/s", ylim=(0, None))

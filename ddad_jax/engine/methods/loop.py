@@ -1,6 +1,7 @@
 """The loop of every training: updates in, checkpoints and a history out; resumes where it was killed."""
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -59,7 +60,7 @@ class Begun(NamedTuple):
 
 def optimiser_of(s: TrainingSettings) -> optax.GradientTransformation:
     """``train.optimiser`` of a section of the config."""
-    names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate")
+    names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate", "drops")
     return optimiser(**{name: s[name] for name in names})
 
 
@@ -78,8 +79,10 @@ def require_cut(batch_size: int, name: str, mesh: Mesh | None) -> None:
 
 def learning_rate(s: TrainingSettings, step: int) -> float:
     """That of step ``step`` (from 0), as ``train.optimiser`` has it: an update is of ``accumulate`` steps."""
-    warmed = (step // s.accumulate) / s.warmup_steps if s.warmup_steps else 1.0
-    return float(s.learning_rate * min(1.0, warmed))
+    update = step // s.accumulate
+    warmed = update / s.warmup_steps if s.warmup_steps else 1.0
+    dropped = math.prod(factor for at, factor in s.drops.items() if update >= at)
+    return float(s.learning_rate * min(1.0, warmed) * dropped)
 
 
 def used(s: TrainingSettings, state: TrainState) -> Any:

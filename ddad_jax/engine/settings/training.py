@@ -41,6 +41,11 @@ class TrainingSettings(Section):
     validate_every: int = setting(500, COUNT, "steps")
     checkpoint_every: int = setting(500, COUNT, "steps")
 
+    @property
+    def drops(self) -> dict[int, float]:
+        """Number of an update, from 0 -> what the learning rate is multiplied by from there on."""
+        return {}
+
 
 @dataclass(frozen=True)
 class DeviceSettings(Section):

@@ -23,7 +23,7 @@ KEPT = {"train": "train", "adapt": "adapt", "distil": "student"}
 
 def course_of(section: str, row: Mapping[str, Any]) -> dict[str, Value]:
     """Numbers of a row of a history, as values of ``section``; what it counts is left out."""
-    counted = HISTORIES[section][1]
+    _, counted = HISTORIES.get(section, ("", "step"))
     return {f"{section}/{name}": float(v) for name, v in row.items() if name != counted and is_number(v)}
 
 

@@ -14,10 +14,10 @@ import tiny_runs
 from ddad_jax import gaussian_prior as core
 from ddad_jax.empirical_prior import fit_patches, patch_eps
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.batch_programs import in_batches
 from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
 from ddad_jax.engine.methods.feature_ddad.priors import BANDWIDTH
 from ddad_jax.engine.methods.feature_ddad.sections import Diffused
-from ddad_jax.engine.methods.memory.programs import in_batches
 from ddad_jax.engine.methods.padim import Blur
 from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError

@@ -16,6 +16,7 @@ import numpy as np
 
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings
+from ddad_jax.engine.methods.batch_programs import map_detector
 from ddad_jax.engine.methods.ensemble.sections import (
     MEMBERS,
     EnsembleMap,
@@ -24,7 +25,7 @@ from ddad_jax.engine.methods.ensemble.sections import (
     in_own_flags,
 )
 from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
-from ddad_jax.engine.methods.memory.fitted import FittedMemory, map_detector
+from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError

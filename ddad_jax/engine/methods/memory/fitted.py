@@ -19,13 +19,19 @@ from jax.sharding import Mesh
 from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import params_fingerprint
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.same_pictures import fingerprint_in
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import backbone_columns, backbone_settings, build_backbone
+from ddad_jax.engine.methods.batch_programs import (
+    Compiled,
+    copied_to_devices,
+    in_batches,
+    map_detector,
+    maps_of_evidence,
+    run_timed,
+)
 from ddad_jax.engine.methods.measured import Constants, Mapped, Measured, MeasuredPictures
-from ddad_jax.engine.methods.memory.programs import Compiled, copied_to_devices, in_batches, run_timed
 from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
@@ -34,17 +40,12 @@ from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.mesh import device_mesh
 from ddad_jax.picture_program import MapDetector
-from ddad_jax.spilled import Spilled
 from ddad_jax.types import Array, Variables
-from ddad_jax.vision.tiles import stitch
 
 if TYPE_CHECKING:
     from ddad_jax.engine.methods.memory.method import MemoryMethod
 
 log = logging.getLogger(__name__)
-
-MAPPED_AT_ONCE = 64
-"""Pictures whose maps are made in one call."""
 
 POINTS_AT_ONCE = 16
 """Points of one memory that a batch of pictures is measured at, once it was looked at: a kill loses so many."""
@@ -223,22 +224,9 @@ class FittedMemory:
 
     def maps(self, evidence: Any, points: Sequence[Any], pictures: MeasuredPictures) -> Iterator[Mapped]:
         size = (self.c.data.size, self.c.data.size)
-        for cheap in points:
-            what = ("judge", cheap)
-            if what not in self.compiled:
-                self.compiled[what] = jax.jit(partial(self.method.judge, cheap=cheap, size=size))
-            shape, scores = (len(pictures.images), *size), []
-            # The maps of all tiles would be the largest array of a run.
-            whole: Any = Spilled(shape, np.float32, self.workdir) if pictures.tiling else np.empty(shape, np.float32)
-            for at, valid in padded_batches(len(pictures.images), min(MAPPED_AT_ONCE, len(pictures.images))):
-                of_batch, own = self.compiled[what](jax.tree.map(lambda rows, at=at: rows[at], evidence))
-                whole[int(at[0]) : int(at[0]) + int(valid.sum())] = np.asarray(of_batch)[valid]
-                if own is not None:
-                    scores.append(np.asarray(own)[valid])
-            if pictures.tiling is not None:
-                # The score of a picture is that of no tile.
-                whole, scores = stitch(whole, pictures.tiling), []
-            yield Mapped(cheap, whole, {}, np.concatenate(scores) if scores else None)
+        return maps_of_evidence(
+            self.compiled, self.method.judge, evidence, points, pictures, size=size, folder=self.workdir
+        )
 
     def shown(self, evidence: Any, point: Point, pictures: MeasuredPictures) -> dict[str, np.ndarray]:
         return {}
@@ -307,19 +295,6 @@ class _Repeatable:
 
     def __iter__(self) -> Iterator[Any]:
         return self.begin()
-
-
-def map_detector(
-    maps: Callable[[Any, Array, Array], Any], weights: Any, point: Point, constants: Constants, crop: int
-) -> MapDetector:
-    """The program of a point; maps, weights: as ``FittedMemory.program`` gives them."""
-    return MapDetector(
-        maps,
-        jax.tree.map(jnp.asarray, weights),
-        spread=constants.spread if point.cheap.standardise else None,
-        watched=constants.watched if point.cheap.mask_after else None,
-        crop=crop,
-    )
 
 
 def _remembered(path: Path, arrays: Mapping[str, np.ndarray]) -> Remembered:

@@ -5,8 +5,8 @@ method of this kind is the mathematics below and its settings; when it is made, 
 and in ``ddad_jax/engine/methods/memory/fitted.py``, once.
 """
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +15,25 @@ import numpy as np
 from jax.sharding import Mesh
 
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.measured import Steps
-from ddad_jax.engine.methods.memory import points
 from ddad_jax.engine.methods.memory.fitted import FittedMemory
 from ddad_jax.engine.methods.memory.sections import check_memory_jointly
-from ddad_jax.engine.methods.method import Apart
-from ddad_jax.engine.methods.point import Plan, Point, SearchableSetting, point_settings
+from ddad_jax.engine.methods.point import Point, point_settings
+from ddad_jax.engine.methods.section_method import SectionMethod
 from ddad_jax.engine.settings.need import Need
-from ddad_jax.engine.settings.section import changed
-from ddad_jax.engine.settings.sections import LABEL_FREE, Settings
+from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking import Write
 from ddad_jax.types import Array
 from ddad_jax.weights import load_backbone
 
 
-class UntrainedMethod(ABC):
-    """``method.Method`` where nothing is trained; the abstract functions are a method's own.
-
-    name: also of its section of the settings. settings: all of them.
-    """
-
-    name: str
-    title: str
-    settings: type[Any]
-    costly: type[Any]
-    cheap: type[Any]
-    axes: Mapping[str, SearchableSetting]
-    searched: Sequence[str]
-    printed: Sequence[str]
-    apart: Sequence[str] = ()
-
-    @abstractmethod
-    def random(self, costly: Any) -> bool:
-        """Whether another seed is another result."""
-
-    @abstractmethod
-    def explained(self, n_train: int, subject: str) -> str:
-        """As of ``method.Method``."""
-
-    @abstractmethod
-    def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> Any:
-        """As of ``method.Method``."""
-
-    @abstractmethod
-    def together(self, c: Any, need: Need) -> None:
-        """As of ``method.Method``."""
-
-    @abstractmethod
-    def beside(self, c: Any) -> str:
-        """As of ``method.Method``."""
-
-    def doubts(self, c: Any) -> list[str]:
-        return []
-
-    def origin(self, c: Settings) -> str:
-        return "" if (own := getattr(c, self.name).origin) == LABEL_FREE else own
-
-    def published(self, c: Settings) -> bool:
-        return False
-
-    def point(self, c: Settings) -> Point:
-        selected = self.plan(c, sweep=False)
-        return Point(selected.costly[0], selected.cheap[0])
-
-    def plan(self, c: Settings, *, sweep: bool) -> Plan:
-        found = points.memory_plan(c, self.costly, self.cheap, sweep=sweep)
-        # Where nothing is drawn every seed is the first.
-        first = c.sweep.seed[0]
-        costly = [point if self.random(point) else point._replace(seed=first) for point in found.costly]
-        return found._replace(costly=[*dict.fromkeys(costly)])
-
-    def point_of(self, row: Mapping[str, Any]) -> Point:
-        return points.memory_point_of(row, self.costly, self.cheap, self.settings, self.name)
-
-    def usual(self, c: Settings, name: str, names: Sequence[str]) -> tuple[float, float]:
-        return self.axes[name].low, self.axes[name].high
-
-    def refused(self, c: Settings, name: str) -> str:
-        return ""
+class UntrainedMethod(SectionMethod):
+    """``method.Method`` where nothing is trained; the abstract functions are a method's own."""
 
     def fit(self, c: Settings, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> Any:
         return self.restored(c, workdir, mesh)
 
     def restored_at(self, c: Settings, workdir: Path, point: Point, numbers: Mapping[str, Any]) -> Any:
         return self.restored(c, workdir).with_kept(point.costly)
-
-    def cost(self, c: Any, data: Data) -> Apart:
-        return Apart(data.view.tiles * sum(len(s.labels) for s in data.sets))
 
     def needed(self, numbers: Mapping[str, Any]) -> dict[str, tuple[Callable[[Any], bool], str]]:
         return {"memory": (lambda value: isinstance(value, str), "a fingerprint")}
@@ -112,12 +44,6 @@ class UntrainedMethod(ABC):
     def bound(self, workdir: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Nothing: what was made with other settings or of other pictures is made anew."""
         return {}
-
-    def settled(self, c: Settings, numbers: Mapping[str, Any]) -> Settings:
-        return changed(c, {"score.crop": numbers["crop"]})
-
-    def steps(self, workdir: Path) -> Steps | None:
-        return None
 
 
 class MemoryMethod(UntrainedMethod):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ddad_jax.engine.methods.memory.programs import in_batches
+from ddad_jax.engine.methods.batch_programs import in_batches
 from ddad_jax.vision.tiles import Tiles, tiling
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (7, 4, 4, 3), np.uint8)

@@ -13,7 +13,7 @@ from ddad_jax.engine.settings.setting import Range, settings_in
 from ddad_jax.errors import InputError
 
 
-def memory_plan(c: Settings, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
+def section_plan(c: Settings, costly: type[Any], cheap: type[Any], *, sweep: bool) -> Plan:
     """The product of ``c.sweep`` (with ``sweep``) and always the point of the config, which is the selected one unless
     ``c.select`` says to choose."""
     own = getattr(c, c.method)
@@ -45,7 +45,7 @@ def _typed(kind: type[Any], name: str, value: Any) -> Any:
     return type(default)(value)
 
 
-def memory_point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settings: type, name: str) -> Point:
+def section_point_of(row: Mapping[str, Any], costly: type[Any], cheap: type[Any], settings: type, name: str) -> Point:
     """The point of a row: the inverse of ``point.point_settings``, for rows that come from a file.
 
     Raises:

@@ -1,0 +1,205 @@
+"""One stage of a training: the networks of a method on batches of normal pictures, in ``loop.train_steps``.
+
+Data-parallel over all devices of all hosts: every batch is cut over them, the state is copied to each.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh
+
+from ddad_jax.checkpoint import Checkpoints
+from ddad_jax.data import to_float
+from ddad_jax.data.batches import image_seed, padded_batches
+from ddad_jax.engine import hosts
+from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.loop import TrainingTask, asked_in_turn, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
+from ddad_jax.engine.settings.training import TrainingSettings
+from ddad_jax.engine.tracking import Write, silent
+from ddad_jax.errors import InputError
+from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
+from ddad_jax.train import (
+    TrainState,
+    descend_variables,
+    init_state,
+    only_parameters,
+    update_repeatedly,
+    update_while_sound,
+)
+from ddad_jax.types import Array, Variables
+
+if TYPE_CHECKING:
+    from ddad_jax.engine.methods.trained.method import TrainedMethod
+
+JUDGED = "validation_loss"
+
+
+def trained_stage(
+    method: "TrainedMethod",
+    c: Any,
+    stage: str,
+    before: Mapping[str, Variables],
+    workdir: Path,
+    data: Data,
+    write: Write = silent,
+) -> Variables:
+    """The variables to judge with (their moving average where there is one), training first what is missing.
+
+    Stops after ``steps`` updates or ``max_minutes`` of training, kill and resume included.
+
+    Args:
+      before: the variables of earlier stages.
+
+    Raises:
+      InputError: a batch that cannot be cut over the devices; materials that cannot be had.
+      InputError: the loss became NaN or infinite. No saved parameters are beyond that point.
+    """
+    s, checkpoints, together = _section(c, stage), Checkpoints(workdir / stage), hosts.several_processes()
+    tx, mesh = only_parameters(optimiser_of(s)), device_mesh()
+    at = begun(_fresh(method, c, stage, tx), checkpoints, together=together)
+    if not at.finished:
+        _require_cut(s, stage, mesh)
+        given = copied({**method.materials(c, stage, data), **before}, mesh)
+        at = at._replace(state=copied(at.state, mesh))
+        with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
+            task = _task(method, c, stage, data, given, tx, pictures, mesh)
+            history = workdir / f"{stage}.jsonl"
+            state = train_steps(task, s, at, checkpoints, history, together=together, write=write)
+        at = at._replace(state=state)
+    variables: Variables = used(s, at.state)
+    # What comes next has devices of its own choice.
+    return variables if mesh is None else jax.tree.map(np.asarray, variables)
+
+
+def restored_stage(method: "TrainedMethod", c: Any, stage: str, workdir: Path) -> Variables:
+    """The variables that ``trained_stage`` returned when the training ended; no picture is needed.
+
+    Raises:
+      InputError: it has not ended, or its checkpoint is of other networks.
+    """
+    s, checkpoints = _section(c, stage), Checkpoints(workdir / stage)
+    tx = only_parameters(optimiser_of(s))
+    at = begun(blank(lambda: _fresh(method, c, stage, tx)), checkpoints)
+    if not at.finished:
+        raise InputError(
+            f"{checkpoints.folder}: holds no training that has ended; the sweep or the evaluation of this workdir ends "
+            "it"
+        )
+    return used(s, at.state)
+
+
+def _section(c: Any, stage: str) -> TrainingSettings:
+    return getattr(c, stage)
+
+
+def _keys(method: "TrainedMethod", c: Any, stage: str) -> tuple[Array, Array]:
+    """Of the networks' first values, and of the steps; each stage has its own."""
+    first, steps = jax.random.split(jax.random.fold_in(jax.random.key(c.seed), method.stages.index(stage)))
+    return first, steps
+
+
+def _fresh(method: "TrainedMethod", c: Any, stage: str, tx: optax.GradientTransformation) -> TrainState:
+    key, _ = _keys(method, c, stage)
+    return init_state(jax.jit(partial(method.init, c, stage))(key), tx)
+
+
+def _require_cut(s: TrainingSettings, stage: str, mesh: Mesh | None) -> None:
+    if s.batch_size != rounded_up(s.batch_size, mesh):
+        raise InputError(
+            f"--config.{stage}.batch_size={s.batch_size}: expected a multiple of the number of devices, which is "
+            f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
+        )
+
+
+def _update_fn(
+    method: "TrainedMethod", c: Any, stage: str, tx: optax.GradientTransformation, mesh: Mesh | None
+) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
+    """(state, given, batches, i) -> (state, metrics): an update on batch i."""
+    _, steps = _keys(method, c, stage)
+    ema_decay = _section(c, stage).ema_decay
+
+    def update(state: TrainState, given: Any, batches: Batches, i: Array) -> tuple[TrainState, dict[str, Array]]:
+        # Of the step's number, so that a resumed run draws what an unbroken one would.
+        x, key = batch_fn(batches, c.data.flips, mesh)(i), jax.random.fold_in(steps, state.step)
+        return descend_variables(
+            state, lambda variables: method.loss(c, stage, variables, given, x, key), tx=tx, ema_decay=ema_decay
+        )
+
+    return update
+
+
+def _task(
+    method: "TrainedMethod",
+    c: Any,
+    stage: str,
+    data: Data,
+    given: Any,
+    tx: optax.GradientTransformation,
+    pictures: Fed,
+    mesh: Mesh | None,
+) -> TrainingTask:
+    s, figures = _section(c, stage), tuple(method.figures.get(stage, ()))
+    update, at_first = _update_fn(method, c, stage, tx, mesh), copied(np.asarray(True), mesh)
+    placed: dict[str, Any] = {"donate_argnums": 0, **({"out_shardings": everywhere(mesh)} if mesh else {})}
+    validate = _validator(method, c, stage, given, data.validation.images, mesh)
+
+    def many(state: TrainState, given: Any, batches: Batches, count: Array) -> Any:
+        of = ("loss", "grad_norm", *figures)
+        return update_repeatedly(
+            lambda state, i: update(state, given, batches, i), state, count, most=pictures.most, metrics=of
+        )
+
+    # On a CPU XLA computes the convolutions of a loop's body some thirty times slower.
+    loops = jax.default_backend() != "cpu"
+    program = jax.jit(many if loops else update_while_sound(update), **placed)
+
+    def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        state, metrics, done = program(state, given, pictures.batches(first, count), count)
+        metrics, made = jax.device_get((metrics, done))
+        return state, {name: rows[:made] for name, rows in metrics.items()}
+
+    def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
+        batches = pictures.batches(first, count)
+        return asked_in_turn(program, state, at_first, ((given, batches.only(i), i) for i in range(count)))
+
+    return TrainingTask(
+        names=(stage, "training" if stage == "train" else f"training of the {stage}", "trained"),
+        updates=looped if loops else one_by_one,
+        most=pictures.most,
+        told=lambda metrics: {name: float(metrics[name]) for name in figures},
+        examine=lambda variables: {JUDGED: validate(variables)},
+        judged=(JUDGED, "validation loss"),
+        mend=f"Lower --config.{stage}.learning_rate (now {s.learning_rate}) in a new workdir",
+    )
+
+
+def _validator(
+    method: "TrainedMethod", c: Any, stage: str, given: Any, chosen: np.ndarray, mesh: Mesh | None
+) -> Callable[[Any], float]:
+    """variables -> mean of ``TrainedMethod.validation`` over the held-out normal pictures."""
+
+    def costs(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
+        keys = jax.vmap(jax.random.key)(seeds)
+        return jnp.where(valid, method.validation(c, stage, weights[0], weights[1], to_float(x), keys), 0.0)
+
+    program = jit_rows(costs, mesh)
+    size = rounded_up(min(_section(c, stage).batch_size, len(chosen)), mesh)
+    own = own_rows(size, mesh)
+    seeds = np.array([image_seed(image) for image in chosen], np.uint32)
+
+    def validate(variables: Any) -> float:
+        batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
+        # All of them are under way before the first one is read.
+        found = [
+            program((variables, given), *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches
+        ]
+        return sum(float(each.sum()) for each in found) / len(chosen)
+
+    return validate
