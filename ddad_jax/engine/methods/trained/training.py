@@ -19,7 +19,16 @@ from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.loop import TrainingTask, asked_in_turn, begun, blank, optimiser_of, train_steps, used
+from ddad_jax.engine.methods.loop import (
+    TrainingTask,
+    asked_in_turn,
+    begun,
+    blank,
+    optimiser_of,
+    require_cut,
+    train_steps,
+    used,
+)
 from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
 from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.tracking import Write, silent
@@ -65,7 +74,7 @@ def trained_stage(
     tx, mesh = only_parameters(optimiser_of(s)), device_mesh()
     at = begun(_fresh(method, c, stage, tx), checkpoints, together=together)
     if not at.finished:
-        _require_cut(s, stage, mesh)
+        require_cut(s.batch_size, f"{stage}.batch_size", mesh)
         given = copied({**method.materials(c, stage, data), **before}, mesh)
         at = at._replace(state=copied(at.state, mesh))
         with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
@@ -108,14 +117,6 @@ def _keys(method: "TrainedMethod", c: Any, stage: str) -> tuple[Array, Array]:
 def _fresh(method: "TrainedMethod", c: Any, stage: str, tx: optax.GradientTransformation) -> TrainState:
     key, _ = _keys(method, c, stage)
     return init_state(jax.jit(partial(method.init, c, stage))(key), tx)
-
-
-def _require_cut(s: TrainingSettings, stage: str, mesh: Mesh | None) -> None:
-    if s.batch_size != rounded_up(s.batch_size, mesh):
-        raise InputError(
-            f"--config.{stage}.batch_size={s.batch_size}: expected a multiple of the number of devices, which is "
-            f"{rounded_up(1, mesh)}; or use other devices (--num_processes, CUDA_VISIBLE_DEVICES)"
-        )
 
 
 def _update_fn(
