@@ -49,24 +49,30 @@ def arrays(file: str) -> dict[str, np.ndarray]:
 @functools.cache
 def state(file: str) -> dict[str, np.ndarray]:
     """The torch state dict a list of names and shapes stands for, made by the folder's rule."""
-    spec = json.loads((folder() / file).read_text())
+    return tensors_of(json.loads((folder() / file).read_text()), file)
+
+
+def tensors_of(spec: dict[str, Any], file: str) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for i, (key, shape) in enumerate(spec["keys"]):
         if key.endswith("num_batches_tracked"):
             tensors[key] = np.zeros(shape, np.int64)
             continue
         z = np.random.default_rng([spec["seed"], i]).standard_normal(shape)
-        if len(shape) >= 2:
+        if key.endswith(".W"):
+            value = 30.0 * z
+        elif len(shape) >= 2:
             value = z * np.sqrt(1.0 / np.prod(shape[1:]))
         elif key.endswith("running_mean"):
             value = 0.1 * z
         elif key.endswith("running_var"):
             value = 1.0 + 0.1 * np.abs(z)
-        elif key.endswith("weight"):
+        elif key.endswith(("weight", "gamma")):
             value = 1.0 + 0.1 * z
         else:
             value = 0.1 * z
-        tensors[key] = value.astype(np.float32)
+        factor = spec.get("multiply", {}).get(key.rpartition(".")[2], 1.0)
+        tensors[key] = (factor * value).astype(np.float32)
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in tensors.values())).hexdigest()
     assert digest == spec["sha256"], f"{file}: the generated weights are not the ones the numbers were made with"
     return tensors

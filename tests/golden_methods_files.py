@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from golden_files import assert_close
+from golden_files import assert_close, tensors_of
 
 _HERE = Path(__file__).parent
 _SHARED = _HERE.parent.parent / "shared" / "golden_methods"
@@ -45,6 +45,13 @@ def cases(method: str, *having: str) -> list[Any]:
 def arrays(method: str, file: str) -> dict[str, np.ndarray]:
     with np.load(folder(method) / file, allow_pickle=False) as archive:
         return {k: archive[k] for k in archive.files}
+
+
+@functools.cache
+def state(method: str, file: str) -> dict[str, np.ndarray]:
+    """Weights by the rule of ``golden_files``, without the counters of BatchNorm, which nothing here has."""
+    tensors = tensors_of(_read(method, file), f"{method}/{file}")
+    return {key: value for key, value in tensors.items() if not key.endswith("num_batches_tracked")}
 
 
 def held(method: str, file: str, name: str, actual: Any, least: float = 1e-6) -> None:
