@@ -33,7 +33,7 @@ class _Decoder(nn.Module):
     def __call__(self, x: Array, train: bool) -> Array:
         for i, (raised, width) in enumerate(((8, 4), (4, 2), (2, 1), (1, 1)), 1):
             x = up_conv(x, raised * self.base, f"up{i}", train, self.dtype)
-            x = double_conv(x, width * self.base, f"db{i}", train, self.dtype)
+            x = double_conv(x, width * self.base, f"db{i}", train, self.dtype, inner=raised * self.base)
         return plain_conv(x, self.out, "fin_out_0", None)
 
 

@@ -166,7 +166,8 @@ class DRAEM(TrainedMethod):
     def together(self, c: DRAEMSettings, need: Need) -> None:
         super().together(c, need)
         side = FOLDS * c.model.patch
-        fits = f"a multiple of {side} with model.patch = {c.model.patch}, such as {max(1, round(c.data.size / side)) * side}"
+        near = max(1, round(c.data.size / side)) * side
+        fits = f"a multiple of {side} with model.patch = {c.model.patch}, such as {near}"
         need("data.size", c.data.size % side == 0, fits, ["model.patch"])
         rest = f"at most {1 - c.damage.perlin:g}, as damage.perlin = {c.damage.perlin:g}"
         need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
