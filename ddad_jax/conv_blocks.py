@@ -72,10 +72,12 @@ def plain_conv(x: Array, features: int, name: str, dtype: Any = jnp.float32) -> 
     return layer(x)
 
 
-def double_conv(x: Array, features: int, name: str, train: bool, dtype: Any = jnp.float32) -> Array:
-    """[convolution, normalisation, ReLU] twice."""
-    for conv, norm in ((0, 1), (3, 4)):
-        x = plain_conv(x, features, f"{name}_{conv}", dtype)
+def double_conv(
+    x: Array, features: int, name: str, train: bool, dtype: Any = jnp.float32, *, inner: int | None = None
+) -> Array:
+    """[convolution, normalisation, ReLU] twice; inner: channels between them, None for ``features``."""
+    for conv, norm, width in ((0, 1, inner or features), (3, 4, features)):
+        x = plain_conv(x, width, f"{name}_{conv}", dtype)
         x = nn.relu(BatchNorm(dtype, name=f"{name}_{norm}")(x, train))
     return x
 

@@ -14,13 +14,13 @@ _EXACT = jax.lax.Precision.HIGHEST
 
 
 def _align_corners_matrix(n_in: int, n_out: int) -> np.ndarray:
-    """Rows of linear interpolation at source positions i (n_in - 1) / (n_out - 1); float32 [n_out, n_in]."""
+    """Rows of linear interpolation at source positions i (n_in - 1) / (n_out - 1); [n_out, n_in]."""
     at = np.linspace(0.0, n_in - 1.0, n_out) if n_out > 1 else np.zeros(1)
     low = np.minimum(at.astype(int), max(n_in - 2, 0))
     matrix = np.zeros((n_out, n_in))
     matrix[np.arange(n_out), low] = 1.0 - (at - low)
     matrix[np.arange(n_out), np.minimum(low + 1, n_in - 1)] += at - low
-    return matrix.astype(np.float32)
+    return matrix
 
 
 def upsample(x: Array, size: int | tuple[int, int]) -> Array:
@@ -37,7 +37,10 @@ def upsample(x: Array, size: int | tuple[int, int]) -> Array:
      [2.  2.5 3. ]]
     """
     height, width = size if isinstance(size, tuple) else (size, size)
-    rows, columns = _align_corners_matrix(x.shape[1], height), _align_corners_matrix(x.shape[2], width)
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
+    rows, columns = (
+        jnp.asarray(_align_corners_matrix(n, to), dtype) for n, to in zip(x.shape[1:3], (height, width), strict=True)
+    )
     return jnp.einsum("ih,bhwc,jw->bijc", rows, x, columns, precision=_EXACT)
 
 

@@ -85,6 +85,19 @@ def _padim_reference(c: ConfigDict) -> None:
     c.sweep.seed = (1024,)
 
 
+def _draem_reference(c: ConfigDict) -> None:
+    """Deviation: pictures are drawn without replacement from an endless row of permutations, published with; steps are
+    those of 700 epochs of 300 pictures in batches of 8; textures are procedural where no folder is given.
+    """
+    c.data.update(size=256, held_out=0.02, flips="")
+    c.model.update(reconstructive=128, discriminative=64, patch=1, dtype="float32")
+    c.damage.update(perlin=0.5, cutout=0.0, turned=0.3)
+    c.train.update(steps=26_250, max_minutes=0.0, batch_size=8, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0)
+    c.train.update(clip_norm=0.0, accumulate=1, ema_decay=0.0, drop_at=(0.8, 0.9), drop=0.2, ssim_range="batch")
+    c.draem.mirrored = ""
+    c.score.update(window=21, sigma=0.0, standardise=False, mask_after=False, crop=0)
+
+
 def _ddad_reference(c: ConfigDict) -> None:
     c.model.dtype = c.backbone.dtype = "float32"
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
@@ -100,4 +113,9 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.score.update(feature_weight=1.0, upsampling="align_corners")
 
 
-_REFERENCES = {"ddad": _ddad_reference, "patchcore": _patchcore_reference, "padim": _padim_reference}
+_REFERENCES = {
+    "ddad": _ddad_reference,
+    "patchcore": _patchcore_reference,
+    "padim": _padim_reference,
+    "draem": _draem_reference,
+}

@@ -8,6 +8,9 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 ``folder.py:patchcore``, ``folder.py:padim``.
 ``folder.py:patchcore,reference`` and ``folder.py:padim,reference`` do what the published code does, with its network.
 
+``folder.py:draem`` trains DRAEM, small enough for two CPU cores (128 px, fifteen minutes);
+``folder.py:draem,reference`` is of the published size, for a GPU.
+
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
 ``folder.py:gpu`` takes the papers' size (256 px, DDAD-S), in bfloat16.
 
@@ -18,6 +21,8 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
@@ -27,6 +32,7 @@ SWEPT = {
     "patchcore": {"share": (0.003, 0.01), "neighbours": (1, 3, 9), "sigma": (2.0, 4.0, 8.0)},
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
+    "draem": {"mirrored": ("", "hv"), "window": (5, 21), "sigma": (0.0, 4.0)},
     "ensemble": {
         "members": (
             ("feature_ddad",),
@@ -40,7 +46,16 @@ SWEPT = {
     },
 }
 """Method -> what its sweep tries."""
-PUBLISHED = ("patchcore", "padim")
+SHORT: dict[str, dict[str, dict[str, Any]]] = {
+    "draem": {
+        "data": {"size": 128},
+        "model": {"reconstructive": 16, "discriminative": 16, "patch": 2},
+        "train": {"steps": 100_000, "max_minutes": 15.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
+        "draem": {"origin": "fixed in the config, before any result was seen"},
+    },
+}
+"""Method that trains -> section -> what makes it small enough for fifteen minutes of two CPU cores."""
+PUBLISHED = ("patchcore", "padim", "draem")
 """Those with a published code to follow."""
 
 
@@ -49,7 +64,11 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
     if (size in SWEPT and not option) or (size in PUBLISHED and option == "reference"):
         c = base(size)
         c.sweep.update(SWEPT[size])
-        return reference(c) if option else c
+        if option:
+            return reference(c)
+        for section, values in SHORT.get(size, {}).items():
+            c[section].update(values)
+        return c
     if argument not in ("ddad", "gaussian", "gpu"):
         names = ["ddad", "gaussian", "gpu", *SWEPT, *(f"{method},reference" for method in PUBLISHED)]
         raise InputError(f"folder.py:{argument}: expected folder.py or {', '.join(f'folder.py:{n}' for n in names)}")

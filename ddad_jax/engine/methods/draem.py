@@ -79,6 +79,11 @@ class NetworkPairSettings(Section):
 
     reconstructive: int = setting(128, _WIDTH, "channels of the first level of the one that removes damage")
     discriminative: int = setting(64, _WIDTH, "channels of the first level of the one that marks it")
+    patch: int = setting(
+        1,
+        whole_number(1, 8),
+        "side of the squares of pixels that become channels; published 1; 2 costs about a quarter",
+    )
     dtype: str = setting("float32", DTYPE, "| bfloat16, for GPUs and TPUs: of their inside; statistics stay float32")
 
 
@@ -138,10 +143,8 @@ class DRAEMSettings(Settings):
 
 
 def pair_of(m: NetworkPairSettings) -> core.NetworkPair:
-    dtype = jnp.dtype(m.dtype)
-    return core.NetworkPair(
-        PlainAutoencoder(m.reconstructive, dtype=dtype), SegmentationUNet(m.discriminative, dtype=dtype)
-    )
+    how: Any = {"dtype": jnp.dtype(m.dtype), "patch": m.patch}
+    return core.NetworkPair(PlainAutoencoder(m.reconstructive, **how), SegmentationUNet(m.discriminative, **how))
 
 
 class DRAEM(TrainedMethod):
@@ -162,8 +165,10 @@ class DRAEM(TrainedMethod):
 
     def together(self, c: DRAEMSettings, need: Need) -> None:
         super().together(c, need)
-        fits = f"a multiple of {FOLDS}, such as {max(1, round(c.data.size / FOLDS)) * FOLDS}"
-        need("data.size", c.data.size % FOLDS == 0, fits)
+        side = FOLDS * c.model.patch
+        near = max(1, round(c.data.size / side)) * side
+        fits = f"a multiple of {side} with model.patch = {c.model.patch}, such as {near}"
+        need("data.size", c.data.size % side == 0, fits, ["model.patch"])
         rest = f"at most {1 - c.damage.perlin:g}, as damage.perlin = {c.damage.perlin:g}"
         need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
 
