@@ -101,6 +101,7 @@ def _draem_reference(c: ConfigDict) -> None:
 def _ddad_reference(c: ConfigDict) -> None:
     c.model.dtype = c.backbone.dtype = "float32"
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
+    c.model.noise = "gaussian"
     c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", error="noise", warmup_steps=0, clip_norm=0.0)
     c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
     c.backbone.update(name="wide_resnet101_2", feature_size=0)
@@ -108,7 +109,9 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.adapt.update(batch_norm="train", patience=0, choose="last", pairs="other", least_share=0.0)
     c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
     c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False, start="noise", draws=1)
-    c.sample.update(scoring="reconstruction", blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
+    c.sample.update(
+        scoring="reconstruction", squared=False, blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0
+    )
     c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
     c.score.update(feature_weight=1.0, upsampling="align_corners")
 
