@@ -10,6 +10,7 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 
 ``folder.py:draem`` trains DRAEM, small enough for two CPU cores (128 px, fifteen minutes);
 ``folder.py:draem,reference`` is of the published size, for a GPU.
+``folder.py:riad`` trains RIAD, small enough, too (64 px); ``folder.py:riad,reference`` is of the published size.
 
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
 ``folder.py:gpu`` takes the papers' size (256 px, DDAD-S), in bfloat16.
@@ -36,6 +37,7 @@ SWEPT = {
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
     "draem": {"mirrored": ("", "hv"), "window": (5, 21), "sigma": (0.0, 4.0)},
+    "riad": {"draws": (1, 4), "weights": ("mean", "area"), "sigma": (4.0, 7.0, 12.0)},
     "ensemble": {
         "members": (
             ("feature_ddad",),
@@ -56,9 +58,15 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
         "train": {"steps": 100_000, "max_minutes": 15.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
         "draem": {"origin": "fixed in the config, before any result was seen"},
     },
+    "riad": {
+        "data": {"size": 64},
+        "model": {"widths": (16, 32, 64, 128), "cells": (2, 4, 8), "scales": 3},
+        "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
+        "riad": {"batch_size": 16, "origin": "fixed in the config, before any result was seen"},
+    },
 }
 """Method that trains -> section -> what makes it small enough for fifteen minutes of two CPU cores."""
-PUBLISHED = ("patchcore", "padim", "draem")
+PUBLISHED = ("patchcore", "padim", "draem", "riad")
 """Those with a published code to follow."""
 PIXELS = ("ddad", "gaussian", "gpu", "anoddpm")
 """Of DDAD in pixels."""
