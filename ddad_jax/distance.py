@@ -22,6 +22,14 @@ def pixel_distance(x0: Image, y: Image) -> Array:
     return jnp.abs(x0 - y).mean(-1)
 
 
+def squared_distance(x0: Image, y: Image) -> Array:
+    """Mean over channels of (x0 - y)^2; images [b, h, w, c] in [-1, 1] -> [b, h, w], 0 .. 4.
+
+    Source: AnoDDPM, section 3 (square error).
+    """
+    return jnp.square(x0 - y).mean(-1)
+
+
 def patch_average(features: Array, patch: int = 3) -> Array:
     """3x3 mean around each position in float32, zeros outside; [b, h, w, c]. The cosine that follows is
     blind to how many neighbours a border position has.

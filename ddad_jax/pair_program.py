@@ -15,7 +15,7 @@ from jax.sharding import Mesh
 
 from ddad_jax.data import to_float
 from ddad_jax.data.batches import padded_batches
-from ddad_jax.distance import feature_distances, pixel_distance
+from ddad_jax.distance import feature_distances, pixel_distance, squared_distance
 from ddad_jax.errors import InputError
 from ddad_jax.image import resize
 from ddad_jax.inversion import inverted, norms
@@ -26,7 +26,7 @@ from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import CONTINUOUS, TimeGrid
-from ddad_jax.types import Array, FeatureFn
+from ddad_jax.types import Array, Draw, FeatureFn
 from ddad_jax.vision.tiles import Tiles
 from ddad_jax.vision.view_mask import masked
 
@@ -117,14 +117,15 @@ class PairProgram:
         not, so a large w leads both distances outside the range of pictures.
       mesh: the devices the pairs are cut over, each with a copy of the weights; None for the default device alone.
       reconstruct: in the place of ``sampler.reconstruct``, e.g. ``distilled.reconstruct_by_student``.
+      draw: of a picture's noise, the kind that the network was trained with.
 
     Attributes:
       weights: as given, on the devices.
       networks: as given.
       redrawn: (weights, pairs, solver, reuse, start, by) -> what ``by``, called as ``reconstruct``, makes of the pairs'
         y with the noise of their seeds.
-      function: (weights, pairs, solver, reuse, start, draws, scoring) -> the same, not compiled: for a program that
-        goes on from there. x0 is that of the first draw.
+      function: (weights, pairs, solver, reuse, start, draws, scoring, squared) -> the same, not compiled: for a program
+        that goes on from there. x0 is that of the first draw.
       compilations: how many shapes have been compiled; one for each ``program_key`` and number of pairs.
     """
 
@@ -138,10 +139,11 @@ class PairProgram:
         clip: bool = True,
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
+        draw: Draw = jax.random.normal,
     ) -> None:
         def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, start: str, by: Callable[..., Any]) -> Any:
             y = to_float(pairs.images)
-            noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])
+            noise_fn = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:], draw)
             return by(
                 reusing(networks(weights)[0], reuse),
                 y,
@@ -162,14 +164,14 @@ class PairProgram:
 
         def program(
             weights: Any, pairs: PairInput, solver: str, reuse: int = 1, start: str = "noise", draws: int = 1,
-            scoring: str = "reconstruction",
+            scoring: str = "reconstruction", squared: bool = False,
         ) -> tuple[Array | None, Array, dict[str, Array]]:  # fmt: skip
             if scoring == "reconstruction" and pairs.features is None:
                 pairs = pairs._replace(features=features_of(weights, pairs.images, pairs.watched))
 
             def measured(pairs: PairInput) -> tuple[Array | None, Array, dict[str, Array]]:
                 if scoring == "reconstruction":
-                    return drawn(weights, pairs, solver, reuse, start)
+                    return drawn(weights, pairs, solver, reuse, start, squared)
                 return None, unredrawn(weights, pairs, scoring), {}
 
             if draws == 1:
@@ -183,18 +185,19 @@ class PairProgram:
             y, network = to_float(pairs.images), reusing(networks(weights)[0], 1)
             if scoring == "inversion":
                 return norms(inverted(network, y, pairs.grid, alpha_bar=alpha_bar).latent)
-            noise = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:])(jnp.asarray(0))
+            noise = noise_of(pair_keys(pairs.seed, pairs.image_seed), y.shape[1:], draw)(jnp.asarray(0))
             return resilience(network, y, pairs.grid.t[0], noise[None], alpha_bar=alpha_bar, antithetic=True)
 
         def drawn(
-            weights: Any, pairs: PairInput, solver: str, reuse: int, start: str
+            weights: Any, pairs: PairInput, solver: str, reuse: int, start: str, squared: bool
         ) -> tuple[Array, Array, dict[str, Array]]:
             x0 = redrawn(weights, pairs, solver, reuse, start, reconstruct)
             if clip:
                 x0 = jnp.clip(x0, -1.0, 1.0)
             seen, y = (seen_of(picture, pairs.watched) for picture in (x0, to_float(pairs.images)))
             assert pairs.features is not None
-            return x0, pixel_distance(seen, y), feature_distances(featured(weights, seen), pairs.features)
+            pixels = squared_distance if squared else pixel_distance
+            return x0, pixels(seen, y), feature_distances(featured(weights, seen), pairs.features)
 
         def seen_of(pictures: Array, watched: Array | None) -> Array:
             return pictures if watched is None else masked(pictures, watched)
@@ -219,7 +222,9 @@ class PairProgram:
             return jax.tree.map(put, room, new)
 
         self.mesh, self.networks, self.function, self.redrawn = mesh, networks, program, redrawn
-        self._program = jit_rows(program, mesh, static_argnames=("solver", "reuse", "start", "draws", "scoring"))
+        self._program = jit_rows(
+            program, mesh, static_argnames=("solver", "reuse", "start", "draws", "scoring", "squared")
+        )
         on_all: dict[str, Any] = {"out_shardings": everywhere(mesh)} if mesh else {}
         self._room = jax.jit(room, static_argnames="rows", **on_all)
         self._filled = jax.jit(filled, donate_argnums=1, **on_all)
@@ -271,12 +276,14 @@ class PairProgram:
 
     def compiled(
         self, pairs: PairInput, solver: str = "ddim", reuse: int = 1, start: str = "noise", draws: int = 1,
-        scoring: str = "reconstruction",
+        scoring: str = "reconstruction", squared: bool = False,
     ) -> Callable[[PairInput], tuple[Array | None, Array, dict[str, Array]]]:  # fmt: skip
         """The program for the shapes of placed ``pairs``, a name of ``SOLVERS``, ``reuse.reusing``'s ``every``, one of
-        ``sampler.STARTS``, a number of draws and one of ``points.SCORINGS``, compiled if it was not before."""
+        ``sampler.STARTS``, a number of draws, one of ``points.SCORINGS`` and whether pixel distances are squared,
+        compiled if it was not before."""
         grid = pairs.grid.t.shape, pairs.grid.t.dtype
         how: dict[str, Any] = {"solver": solver, "reuse": reuse, "start": start, "draws": draws, "scoring": scoring}
+        how["squared"] = squared
         shape = (pairs.images.shape, *grid, *how.values(), pairs.watched is None, pairs.features is None)
         if shape not in self._compiled:
             compiled = self._program.lower(self.weights, pairs, **how).compile()
@@ -292,4 +299,4 @@ def program_key(point: ReconPoint) -> tuple[Any, ...]:
 
 def way_of(point: ReconPoint) -> dict[str, Any]:
     """Of a point, what ``PairProgram.function`` and ``compiled`` take."""
-    return {name: getattr(point, name) for name in ("solver", "reuse", "start", "draws", "scoring")}
+    return {name: getattr(point, name) for name in ("solver", "reuse", "start", "draws", "scoring", "squared")}

@@ -27,6 +27,7 @@ SCORINGS = ("reconstruction", "inversion", "resilience")
 OF_RECONSTRUCTIONS: Mapping[str, Any] = {
     "w": 0.0, "eta": 0.0, "solver": "ddim", "start_noise": 0.0, "fade": 1.0, "blend_max": 0.0, "rise": 0.0, "reuse": 1,
     "mask_before": False, "start": "noise", "blend_low": 0, "blend_high": T - 1, "last_blend": 0.0, "total_blend": 0.0,
+    "squared": False,
 }  # fmt: skip
 """What a reconstruction alone looks at, and the values that points without one have there."""
 
@@ -46,7 +47,8 @@ class ReconPoint(NamedTuple):
     blend acts (``conditioning.conditioned``). last_blend >= 0: above 0, w is such that the blend at the last visited
     time is this, whatever the number of steps; total_blend in [0, 1): the same of all steps together (``held_w``). 0: w
     as it is. scoring: one of SCORINGS; an inversion visits the times of the grid backwards, from its earliest to
-    t_prime; resilience is measured at t_prime, with each of the draws and its negative.
+    t_prime; resilience is measured at t_prime, with each of the draws and its negative. squared: the distance of pixels
+    is ``distance.squared_distance``.
     """
 
     w: float
@@ -70,6 +72,7 @@ class ReconPoint(NamedTuple):
     last_blend: float = 0.0
     total_blend: float = 0.0
     scoring: str = "reconstruction"
+    squared: bool = False
 
     @property
     def reconstructs(self) -> bool:
@@ -141,6 +144,7 @@ def recon_grid(
     last_blend: Sequence[float] = (0.0,),
     total_blend: Sequence[float] = (0.0,),
     scoring: Sequence[str] = ("reconstruction",),
+    squared: Sequence[bool] = (False,),
 ) -> list[ReconPoint]:
     """The product of all values, checked and without repeats, ordered so that points of one compilation follow
     each other. A solver without noise of its own has eta = 0, whatever ``eta`` says for the others; so has a student,
@@ -161,7 +165,7 @@ def recon_grid(
         "model": model, "solver": solver, "steps": steps, "reuse": reuse, "grid": grid, "t_prime": t_prime, "eta": eta,
         "start_noise": start_noise, "fade": fade, "blend_max": blend_max, "w": w, "rise": rise, "seed": seed,
         "mask_before": mask_before, "start": start, "draws": draws, "blend_low": blend_low, "blend_high": blend_high,
-        "last_blend": last_blend, "total_blend": total_blend, "scoring": scoring,
+        "last_blend": last_blend, "total_blend": total_blend, "scoring": scoring, "squared": squared,
     }  # fmt: skip
     for name, values in axes.items():
         if isinstance(values, str) or not len(values):

@@ -21,6 +21,8 @@ SETS = 3
 """Disjoint sets of cells."""
 CELLS = (2, 4, 8, 16)
 """Sides of a cell in pixels: one of these a training step, all of them at a test."""
+TERMS = ("l2", "edges", "ssim")
+"""Of the loss."""
 
 Apply = Callable[[Any, Image], tuple[Image, Any]]
 """(variables, masked pictures) -> (pictures, the variables afterwards, whose running statistics may have moved)."""
@@ -107,9 +109,9 @@ def inpainting_terms(x: Image, filled: Image, *, scales: int = SCALES, span: flo
 
 
 def cell_weights(size: int, cells: Sequence[int], weights: str) -> Array:
-    """Of the map of each side of cells. "mean": all alike; "cells": 1 / (size / cell)^2, as published, which at 256 px
+    """Of the map of each side of cells. "mean": all alike; "area": 1 / (size / cell)^2, as published, which at 256 px
     leaves 16 and 8 pixels 94 % of the sum (the paper seems to mean the number of sides by that letter)."""
-    if weights == "cells":
+    if weights == "area":
         return jnp.array([(cell / size) ** 2 for cell in cells])
     return jnp.full(len(cells), 1.0 / len(cells))
 

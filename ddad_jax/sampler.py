@@ -15,7 +15,7 @@ from ddad_jax.reuse import Recurrent, in_step, recurrent, wrapped
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
 from ddad_jax.solvers import DDIM, Solver, Step
 from ddad_jax.timesteps import TimeGrid
-from ddad_jax.types import Array, EpsFn, Image, NoiseFn
+from ddad_jax.types import Array, Draw, EpsFn, Image, NoiseFn
 
 
 class Trajectory(NamedTuple):
@@ -206,11 +206,11 @@ def _started(
     return perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
 
 
-def noise_of(keys: Array, shape: tuple[int, ...]) -> NoiseFn:
+def noise_of(keys: Array, shape: tuple[int, ...], draw: Draw = jax.random.normal) -> NoiseFn:
     """Noise drawn for each image from its own key, so that it depends on no batch mate.
 
     Args:
-      keys: typed PRNG keys [b]; shape: of one image, (h, w, c).
+      keys: typed PRNG keys [b]; shape: of one image, (h, w, c). draw: the noise that the network was trained with.
 
     >>> keys = jax.random.split(jax.random.key(0), 3)
     >>> noise = noise_of(keys, (4, 4, 1))(1)
@@ -220,6 +220,6 @@ def noise_of(keys: Array, shape: tuple[int, ...]) -> NoiseFn:
     """
 
     def noise_fn(i: Array) -> Array:
-        return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, i), shape))(keys)
+        return jax.vmap(lambda key: draw(jax.random.fold_in(key, i), shape))(keys)
 
     return noise_fn

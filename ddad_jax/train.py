@@ -10,7 +10,7 @@ import optax
 
 from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_at, perturb
-from ddad_jax.types import Array, Image
+from ddad_jax.types import Array, Draw, Image
 
 Apply = Callable[..., Array]
 """apply(params, x_t, t, dropout_key or None) -> eps."""
@@ -205,6 +205,7 @@ def train_step(
     reduce: str = "mean",
     min_snr: float = 0.0,
     weight: Callable[[Array], Array] | None = None,
+    draw: Draw | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update on a batch: t ~ U{0 .. t_max - 1} an image, fresh noise.
 
@@ -222,6 +223,7 @@ def train_step(
         learns the picture sooner when it does not spend itself on the noise of almost clean images.
       weight: alpha_bar_t [b] -> of each image's error of the noise [b], such as ``unet.output_weight``. Deviation:
         published none, all count alike.
+      draw: of each image's noise, from a key of its own; None: white, drawn for the whole batch at once.
 
     Returns:
       the new state, and {"loss", "mse", "grad_norm"}; mse is the mean over elements, unweighted. A loss that is not
@@ -229,7 +231,10 @@ def train_step(
     """
     t_key, noise_key, dropout_key = jax.random.split(jax.random.fold_in(key, state.step), 3)
     t = jax.random.randint(t_key, x.shape[:1], 0, t_max)
-    noise = jax.random.normal(noise_key, x.shape)
+    if draw is None:
+        noise = jax.random.normal(noise_key, x.shape)
+    else:
+        noise = jax.vmap(lambda key: draw(key, x.shape[1:]))(jax.random.split(noise_key, len(x)))
 
     def loss_fn(params: Any) -> tuple[Array, Array]:
         how: Any = {"alpha_bar": alpha_bar, "dropout_key": dropout_key, "reduce": reduce, "min_snr": min_snr}
@@ -301,19 +306,28 @@ def update_repeatedly(
 
 
 def validation_loss(
-    params: Any, x: Image, valid: Array, keys: Array, *, apply: Apply, alpha_bar: Array, times: Array
+    params: Any,
+    x: Image,
+    valid: Array,
+    keys: Array,
+    *,
+    apply: Apply,
+    alpha_bar: Array,
+    times: Array,
+    draw: Draw = jax.random.normal,
 ) -> Array:
     """Mean squared error on held-out normal images at fixed times with noise fixed by each image's key.
 
     Args:
       x: [b, h, w, c]; valid: bool [b], False for padding; keys: [b]; times: int [k], the same for every image.
+      draw: of the noise.
 
     Returns:
       [b, k] mean squared error an image and time, zero where not valid.
     """
 
     def at(t: Array) -> Array:
-        noise = jax.vmap(lambda k: jax.random.normal(jax.random.fold_in(k, t), x.shape[1:]))(keys)
+        noise = jax.vmap(lambda k: draw(jax.random.fold_in(k, t), x.shape[1:]))(keys)
         x_t = perturb(x, noise, alpha_bar_at(alpha_bar, t))
         return jnp.where(valid, ((apply(params, x_t, t, None) - noise) ** 2).mean((1, 2, 3)), 0.0)
 

@@ -18,6 +18,9 @@ EpsFn = Callable[[Array, Array], Array]
 NoiseFn = Callable[[Array], Array]
 """i -> standard normal noise [b, h, w, c] of draw i; i = 0 is the start, i = 1, 2, ... the steps."""
 
+Draw = Callable[[Array, tuple[int, ...]], Array]
+"""(key, (h, w, c)) -> noise of one picture, mean 0 and variance 1; ``jax.random.normal`` where nothing else is said."""
+
 FeatureFn = Callable[[Image], dict[str, Array]]
 """images -> stage of the backbone (``backbones.Backbone.stages``) -> its features [b, h/stride, w/stride, c]."""
 

@@ -98,9 +98,23 @@ def _draem_reference(c: ConfigDict) -> None:
     c.score.update(window=21, sigma=0.0, standardise=False, mask_after=False, crop=0)
 
 
+def _riad_reference(c: ConfigDict) -> None:
+    """Deviation: steps are those of the 300 epochs of 240 pictures that the published code makes at most; it ends 20
+    epochs behind the lowest validation loss and takes that epoch, with cells of one side drawn for each batch, so that
+    the luckiest one wins. Masks are the same for all pictures; published drawn anew for every batch.
+    """
+    c.data.update(size=256, held_out=0.2, flips="")
+    c.model.update(widths=(64, 128, 256, 512, 512), cells=(2, 4, 8, 16), scales=4, span=1.0, dtype="float32")
+    c.train.update(steps=18_000, max_minutes=0.0, batch_size=4, learning_rate=1e-4, weight_decay=1e-5, warmup_steps=0)
+    c.train.update(clip_norm=0.0, accumulate=1, ema_decay=0.0, drop_at=(5 / 6,), drop=0.1, together=False)
+    c.riad.update(draws=1, weights="area")
+    c.score.update(sigma=7.0, repeat_edge=True, standardise=False, mask_after=False, crop=0)
+
+
 def _ddad_reference(c: ConfigDict) -> None:
     c.model.dtype = c.backbone.dtype = "float32"
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
+    c.model.noise = "gaussian"
     c.train.update(batch_size=32, weight_decay=0.05, reduce="sum", error="noise", warmup_steps=0, clip_norm=0.0)
     c.train.update(accumulate=1, ema_decay=0.0, min_snr=0.0, t_max=1000, learning_rate=3e-4)
     c.backbone.update(name="wide_resnet101_2", feature_size=0)
@@ -108,7 +122,9 @@ def _ddad_reference(c: ConfigDict) -> None:
     c.adapt.update(batch_norm="train", patience=0, choose="last", pairs="other", least_share=0.0)
     c.sample.update(grid="reference", clip=False, solver="ddim", start_noise=1.0, fade=1.0, blend_max=0.0)
     c.sample.update(model="teacher", rise=0.0, reuse=1, mask_before=False, start="noise", draws=1)
-    c.sample.update(scoring="reconstruction", blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0)
+    c.sample.update(
+        scoring="reconstruction", squared=False, blend_low=0, blend_high=999, last_blend=0.0, total_blend=0.0
+    )
     c.score.update(normalise="batch", crop=224, sigma=4.0, standardise=False, mask_after=False)
     c.score.update(feature_weight=1.0, upsampling="align_corners")
 
@@ -118,4 +134,5 @@ _REFERENCES = {
     "patchcore": _patchcore_reference,
     "padim": _padim_reference,
     "draem": _draem_reference,
+    "riad": _riad_reference,
 }

@@ -90,7 +90,7 @@ def test_inference(case: dict[str, Any]) -> None:
     size = x.shape[1]
     net, variables = network(case, of["image"].transpose(0, 2, 3, 1))
     masks = jnp.stack([stored_masks(k) for k in cells])[None]
-    weights = cell_weights(size, cells, "cells")
+    weights = cell_weights(size, cells, "area")
     np.testing.assert_allclose(weights, case["parameters"]["weights"], rtol=1e-6)
 
     @jax.jit

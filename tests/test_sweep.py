@@ -78,6 +78,10 @@ def pictures(n: int = N, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (n, SIZE, SIZE, 3), np.uint8)
 
 
+def silent(key: Array, shape: tuple[int, ...]) -> Array:
+    return jnp.zeros(shape)
+
+
 def swept(images: np.ndarray, points: list[ReconPoint], chunk: int = 7, **how: Any) -> dict[ReconPoint, Distances]:
     return dict(
         sweep_distances(program(**how), images, points, chunk=chunk, keep_x0=True, timer=itertools.count().__next__)
@@ -467,3 +471,19 @@ def test_scores_without_a_reconstruction_are_each_picture_s_own_and_run_no_featu
         np.testing.assert_allclose(distances.pixel, expected, rtol=2e-4, atol=1e-5)
         d_p, d_f = blurred(distances, (), 1.0)
         assert not d_f.any() and d_p.shape == d_f.shape == distances.pixel.shape
+
+
+def test_the_noise_of_the_start_is_the_one_that_is_asked_for() -> None:
+    images, quiet = pictures(2), GRID[0]._replace(start_noise=0.0, eta=0.0)
+    loud = quiet._replace(start_noise=1.0)
+    without, with_none = swept(images, [quiet])[quiet], swept(images, [loud], draw=silent)[loud]
+    np.testing.assert_allclose(with_none.pixel, without.pixel, atol=1e-5)
+    assert np.abs(swept(images, [loud])[loud].pixel - without.pixel).max() > 0.01
+
+
+def test_pixel_distances_by_their_squares() -> None:
+    images, point = pictures(2), GRID[0]
+    squared = swept(images, [point._replace(squared=True)])[point._replace(squared=True)]
+    y, x0 = np.asarray(to_float(jnp.asarray(images))), squared.x0
+    np.testing.assert_allclose(squared.pixel, np.square(x0.astype(np.float32) - y).mean(-1), atol=5e-3)
+    assert np.abs(squared.pixel - swept(images, [point])[point].pixel).max() > 0.01

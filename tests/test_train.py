@@ -245,6 +245,17 @@ def test_a_loss_that_is_not_finite_leaves_the_state_as_it_was(key: jax.Array) ->
     assert np.isfinite(metrics["loss"]) and int(onward.step) == 2
 
 
+def test_the_noise_is_the_one_that_is_asked_for(key: jax.Array) -> None:
+    """Where it is always 0, the error is what is predicted."""
+
+    def constant(params: Any, x_t: Array, t: Array, dropout_key: Array | None) -> Array:
+        return params["w"][0, 0] + 0.0 * x_t
+
+    how: Any = {"apply": constant, "tx": TX, "alpha_bar": ALPHA_BAR, "draw": lambda key, shape: jnp.zeros(shape)}
+    _, metrics = jax.jit(partial(train_step, **how))(fresh(TX), X, key)
+    np.testing.assert_allclose(metrics["loss"], 0.01, rtol=1e-5)
+
+
 def test_times_stay_below_t_max(key: jax.Array) -> None:
     """Deviation: t_max. Entries of the table that are not numbers tell whether they are read."""
 

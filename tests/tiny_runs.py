@@ -83,9 +83,15 @@ def _small_draem(c: ConfigDict) -> None:
     c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
 
 
+def _small_riad(c: ConfigDict) -> None:
+    c.riad.update(batch_size=4)
+    c.model.update(widths=(2, 4), cells=(2, 4), scales=2)
+    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
-    "feature_ddad": _small_feature_ddad, "draem": _small_draem,
+    "feature_ddad": _small_feature_ddad, "draem": _small_draem, "riad": _small_riad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 

@@ -10,12 +10,16 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 
 ``folder.py:draem`` trains DRAEM, small enough for two CPU cores (128 px, fifteen minutes);
 ``folder.py:draem,reference`` is of the published size, for a GPU.
+``folder.py:riad`` trains RIAD, small enough, too (64 px); ``folder.py:riad,reference`` is of the published size.
 
 ``folder.py:ddad`` is DDAD in pixels, small enough for two CPU cores (64 px, fifteen minutes of training);
 ``folder.py:gpu`` takes the papers' size (256 px, DDAD-S), in bfloat16.
 
 ``folder.py:gaussian`` is DDAD in pixels without a network: a Gaussian of the training pictures predicts the noise, and
 ``folder.py:ddad --config.model.prior=gaussian`` trains a network that adds to it.
+
+``folder.py:anoddpm`` is DDAD's network trained with simplex noise and asked without a target, as AnoDDPM;
+``folder.py:anoddpm,reference`` is of its published size and schedule, for a GPU.
 
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
@@ -33,6 +37,7 @@ SWEPT = {
     "padim": {"share": (0.03, 0.1, 0.3), "sigma": (2.0, 4.0, 8.0)},
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
     "draem": {"mirrored": ("", "hv"), "window": (5, 21), "sigma": (0.0, 4.0)},
+    "riad": {"draws": (1, 4), "weights": ("mean", "area"), "sigma": (4.0, 7.0, 12.0)},
     "ensemble": {
         "members": (
             ("feature_ddad",),
@@ -53,10 +58,18 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
         "train": {"steps": 100_000, "max_minutes": 15.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
         "draem": {"origin": "fixed in the config, before any result was seen"},
     },
+    "riad": {
+        "data": {"size": 64},
+        "model": {"widths": (16, 32, 64, 128), "cells": (2, 4, 8), "scales": 3},
+        "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
+        "riad": {"batch_size": 16, "origin": "fixed in the config, before any result was seen"},
+    },
 }
 """Method that trains -> section -> what makes it small enough for fifteen minutes of two CPU cores."""
-PUBLISHED = ("patchcore", "padim", "draem")
+PUBLISHED = ("patchcore", "padim", "draem", "riad")
 """Those with a published code to follow."""
+PIXELS = ("ddad", "gaussian", "gpu", "anoddpm")
+"""Of DDAD in pixels."""
 
 
 def get_config(argument: str = "ensemble") -> ConfigDict:
@@ -69,8 +82,10 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
         for section, values in SHORT.get(size, {}).items():
             c[section].update(values)
         return c
-    if argument not in ("ddad", "gaussian", "gpu"):
-        names = ["ddad", "gaussian", "gpu", *SWEPT, *(f"{method},reference" for method in PUBLISHED)]
+    if argument == "anoddpm,reference":
+        return _anoddpm_reference()
+    if argument not in PIXELS:
+        names = [*PIXELS, "anoddpm,reference", *SWEPT, *(f"{method},reference" for method in PUBLISHED)]
         raise InputError(f"folder.py:{argument}: expected folder.py or {', '.join(f'folder.py:{n}' for n in names)}")
     c = base()
     with c.unlocked():
@@ -97,4 +112,32 @@ def get_config(argument: str = "ensemble") -> ConfigDict:
             c.data.size = 128
             # Nothing at all is trained.
             c.model.prior, c.train.steps, c.adapt.epochs = "gaussian", 0, 0
+        if size == "anoddpm":
+            _without_target(c)
+            c.model.update(noise="simplex", octaves=4)
+            c.sample.update(t_prime=250, steps=10)
+            c.sample.origin = "fixed in the config, before any result was seen"
+    return c
+
+
+def _without_target(c: ConfigDict) -> None:
+    """A picture is noised part of the way and led back by the network alone; the map is of squared differences."""
+    c.sample.update(w=0.0, solver="ddim", eta=1.0, start_noise=1.0, squared=True)
+    c.score.update(v=1.0, feature_weight=0.0)
+    c.adapt.epochs = 0
+    c.sweep.update(w=(0.0,), t_prime=(50, 150, 250, 400, 500), v=(), layers=())
+
+
+def _anoddpm_reference() -> ConfigDict:
+    """Deviation: every map is the mean over draws of squared differences, published the square of the mean's
+    difference; clean predictions are clipped in the end alone, published at every step; steps are those of 3000 epochs
+    of 100 pictures; T' is fixed, published read off test data."""
+    c = base()
+    _without_target(c)
+    c.model.update(base=128, heads=2, noise="simplex_published", wavelength=64.0, octaves=6, persistence=0.8)
+    c.train.update(steps=300_000, batch_size=1, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0, clip_norm=0.0)
+    c.train.update(ema_decay=0.9999, reduce="mean", t_max=800, error="noise", min_snr=0.0)
+    c.sample.update(t_prime=250, steps=250, draws=3)
+    c.score.sigma = 0.0
+    c.sweep.t_prime = (250,)
     return c

@@ -19,7 +19,7 @@ from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine.cost.macs import by_level, counted
 from ddad_jax.engine.cost.timing import matmul, peak_memory, time_in_turns, timed
 from ddad_jax.engine.cost.untrained import Untrained, untrained
-from ddad_jax.engine.methods.ddad.networks import alpha_bar
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, drawn_noise
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.image import resize
 from ddad_jax.pair_program import PairProgram, way_of
@@ -110,6 +110,7 @@ def pieces(c: DDADSettings, subject: Untrained, repeats: int) -> list[Piece]:
         None,
         alpha_bar=alpha_bar(),
         clip=c.sample.clip,
+        draw=drawn_noise(c.model, c.data.size),
         reconstruct=reconstruct_by_student if student else reconstruct,
     )
 

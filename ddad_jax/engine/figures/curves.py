@@ -16,7 +16,7 @@ from ddad_jax.engine.store.tables import Row, column_cells, is_number
 
 PARAMETERS = (
     "scoring", "w", "t_prime", "steps", "model", "solver", "grid", "eta", "start_noise", "fade", "blend_max",
-    "last_blend", "total_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse",
+    "last_blend", "total_blend", "blend_low", "blend_high", "start", "draws", "rise", "reuse", "squared",
     "v", "feature_weight", "layers", "sigma", "standardise", "upsampling",
 )  # fmt: skip
 TITLES = {
@@ -39,6 +39,7 @@ TITLES = {
     "draws": "draws of the noise",
     "rise": "rise of T' with how unusual a picture is",
     "reuse": "steps that share deep features",
+    "squared": "squared distance of pixels",
     "v": "v, weight of the pixel distance",
     "feature_weight": "weight of the feature distance",
     "layers": "feature layers",

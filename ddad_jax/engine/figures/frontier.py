@@ -17,7 +17,7 @@ from ddad_jax.solvers import SOLVERS
 
 WAY = (
     "model", "solver", "grid", "eta", "start", "start_noise", "fade", "blend_max", "blend_low", "blend_high", "draws",
-    "rise", "reuse", "scoring",
+    "rise", "reuse", "scoring", "squared",
 )  # fmt: skip
 """The settings that make a way to sample; steps move along its line."""
 KEPT = ("t_prime", "last_blend", "total_blend", "v", "feature_weight", "layers", "sigma", "standardise", "upsampling")
@@ -98,6 +98,8 @@ def _named(row: Row, varied: Sequence[str]) -> str:
             said.append("" if value == 1 else f"start noise {value:g}")
         elif name in ("fade", "rise", "reuse", "draws", "blend_low", "blend_high") and value is not None:
             said.append("" if value == ReconPoint._field_defaults[name] else f"{name} {value:g}")
+        elif name == "squared":
+            said.append("squared" if value else "")
         elif name == "blend_max":
             said.append(f"blend ≤ {value:g}" if value else "")
         else:

@@ -7,11 +7,12 @@ from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
 from ddad_jax.engine.methods.method import Method
 from ddad_jax.engine.methods.padim import PaDiM
 from ddad_jax.engine.methods.patchcore import PatchCore
+from ddad_jax.engine.methods.riad import RIAD
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (DDAD(), PatchCore(), PaDiM(), FeatureDDAD(), Ensemble(), DRAEM())
+    method.name: method for method in (DDAD(), PatchCore(), PaDiM(), FeatureDDAD(), Ensemble(), DRAEM(), RIAD())
 }
 
 

@@ -36,6 +36,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "feature_ddad": {"sweep__w": (0.0, 3.0), "feature_ddad__start_noise": 1.0, "sweep__sigma": (0.0, 4.0)},
     "ensemble": {"sweep__members": (("padim",), ("patchcore", "feature_ddad")), "sweep__standardise": (False, True)},
     "draem": {"sweep__mirrored": ("", "h"), "sweep__window": (3, 21), "sweep__sigma": (0.0, 4.0)},
+    "riad": {"sweep__weights": ("mean", "area"), "sweep__sigma": (0.0, 4.0)},
 }
 """Of each method, two costly points and several cheap ones."""
 

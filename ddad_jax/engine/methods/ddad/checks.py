@@ -46,6 +46,7 @@ def _model(c: DDADSettings, need: Need) -> None:
     need("train.steps", gaussian or c.train.steps > 0, "1 or more, or --config.model.prior=gaussian", ["model.prior"])
     taught = "student" in {model for of in products(c, "model") for model in of["model"]}
     need("model.prior", not (gaussian and taught), "none where a student is asked for", ["sample.model", "sweep.model"])
+    need("model.noise", m.noise == "gaussian" or not gaussian, "gaussian with model.prior=gaussian", ["model.prior"])
     need("model.patch", size % m.patch == 0, f"a divisor of data.size = {size}", ["data.size"])
     inner = size // m.patch
     if not m.channel_mult:

@@ -33,6 +33,11 @@ def _network(c: DDADSettings) -> list[str]:
             f"--config.model.groups={m.groups}: the narrowest level has {narrowest} channels; with as many groups each "
             "channel is normalised by itself and the time embedding is lost: take fewer"
         )
+    if m.noise != "gaussian" and "inversion" in c.scorings:
+        sentences.append(
+            f"--config.model.noise={m.noise} with scoring = inversion: the network leads normal pictures to noise of "
+            "long waves, and what is measured is how far from white noise they arrive: expected model.noise = gaussian"
+        )
     return sentences
 
 
@@ -74,6 +79,10 @@ def _idle(c: DDADSettings) -> list[str]:
         **{
             f"model.{name}": (c.model.prior == "gaussian", "--config.model.prior=gaussian")
             for name in ("rank", "share")
+        },
+        **{
+            f"model.{name}": (c.model.noise != "gaussian", "--config.model.noise=simplex")
+            for name in ("wavelength", "octaves", "persistence")
         },
         "score.batch": (c.score.normalise == "batch", "--config.score.normalise=batch"),
         "teacher_images": (bool(c.teacher), "--config.teacher=STEPS"),

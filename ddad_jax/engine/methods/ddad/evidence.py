@@ -19,7 +19,15 @@ from ddad_jax.data.split import spread
 from ddad_jax.distilled import reconstruct_by_student
 from ddad_jax.engine import hosts
 from ddad_jax.engine.methods.backbone import build_backbone
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_student, build_unet, eps_fn, layered, student_apply
+from ddad_jax.engine.methods.ddad.networks import (
+    alpha_bar,
+    build_student,
+    build_unet,
+    drawn_noise,
+    eps_fn,
+    layered,
+    student_apply,
+)
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.errors import InputError
 from ddad_jax.first_pass import SIGMA, First, first_pass, first_ratio, first_scores, start_times, unusual
@@ -183,6 +191,7 @@ def _program(c: DDADSettings, network: Callable[[Any], Any], weights: Any, **how
         alpha_bar=alpha_bar(),
         feature_size=c.backbone.feature_size,
         clip=c.sample.clip,
+        draw=drawn_noise(c.model, c.data.size),
         **how,
     )
 

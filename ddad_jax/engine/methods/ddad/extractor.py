@@ -41,7 +41,7 @@ from ddad_jax.engine.data.splits import Data, choice_of, own_normal
 from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.methods.backbone import build_backbone
 from ddad_jax.engine.methods.ddad.maps import combined, prepare
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn, layered
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, drawn_noise, eps_fn, layered
 from ddad_jax.engine.methods.ddad.points import adaptation_point, redrawn_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid
@@ -61,7 +61,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.timesteps import GRIDS
-from ddad_jax.types import Array, Variables
+from ddad_jax.types import Array, Draw, Variables
 from ddad_jax.unet import UNet
 from ddad_jax.vision.view_mask import masked
 from ddad_jax.weights import load_backbone
@@ -85,7 +85,8 @@ def synthetic_auroc(
         return layered(unet, params, eps_fn(unet, params)), lambda x: {}
 
     weights = jax.tree.map(jnp.asarray, params)
-    program = PairProgram(networks, weights, alpha_bar=alpha_bar(), clip=c.sample.clip)
+    draw = drawn_noise(c.model, c.data.size)
+    program = PairProgram(networks, weights, alpha_bar=alpha_bar(), clip=c.sample.clip, draw=draw)
     # Optimised grids and students come after adaptation, a first pass needs the extractor.
     point = point._replace(grid=adaptation_grid(point.grid), model="teacher", rise=0.0)
     batch = min(c.sample.batch_size, len(images))
@@ -179,7 +180,8 @@ def _adapt(
     tx = adaptation_optimiser(learning_rate=c.adapt.learning_rate, weight_decay=c.adapt.weight_decay)
     step_fn = adaptation_program(c, tx)
     at = adaptation_point(c)
-    sample = _sampler(build_unet(c.model, c.data.size, c.device), params, at, clip=c.sample.clip)
+    unet, draw = build_unet(c.model, c.data.size, c.device), drawn_noise(c.model, c.data.size)
+    sample = _sampler(unet, params, at, clip=c.sample.clip, draw=draw)
     states = _states(workdir)
     shares = _require_pairs(c, at, data, sample)
     measure = {"contrast": _contrast(c, data, sample)}
@@ -371,7 +373,7 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool) -> Any:
+def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool, draw: Draw) -> Any:
     """(x, y, keys) -> x0 at the point, one compilation a number of pictures."""
     grid: Any = GRIDS[at.grid](at.t_prime, at.steps)
     how: Any = {name: getattr(at, name) for name in ("w", "eta", "start_noise", "fade")}
@@ -379,7 +381,7 @@ def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool) -> Any:
 
     @jax.jit
     def sample(params: Any, x: Array, y: Array, keys: Array) -> Array:
-        network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:])
+        network, noise_fn = eps_fn(unet, params), noise_of(keys, x.shape[1:], draw)
         x0 = reconstruct(network, x, y, grid, alpha_bar=alpha_bar(), noise_fn=noise_fn, **how)
         return jnp.clip(x0, -1.0, 1.0) if clip else x0
 

@@ -19,7 +19,7 @@ from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed
 from ddad_jax.data.split import images_fingerprint, spread
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, eps_fn
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, drawn_noise, eps_fn
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.store import kept
 from ddad_jax.errors import InputError
@@ -155,6 +155,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     """Teacher and K-step runs of the pictures grids are found on: one compilation a length of the teacher's grid, and
     one a number of steps and solver. A picture's noise is what a sweep with the config's seed draws for it."""
     unet, table, s = build_unet(c.model, c.data.size, c.device), alpha_bar(), c.sample
+    draw = drawn_noise(c.model, c.data.size)
     images = data.validation.images[spread(len(data.validation.labels), c.grid.images)]
     keys = pair_keys(
         jnp.full(len(images), c.seed, jnp.uint32), jnp.asarray([image_seed(image) for image in images], jnp.uint32)
@@ -167,13 +168,13 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
 
     @jax.jit
     def fine_run(weights: Any, y: Array, keys: Array, grid: TimeGrid, how: dict[str, Any]) -> Array:
-        noise_fn = noise_of(keys, y.shape[1:])
+        noise_fn = noise_of(keys, y.shape[1:], draw)
         own: Any = {"alpha_bar": table, "noise_fn": noise_fn, "solver": solver, **how}
         return reconstruct(eps_fn(unet, weights), y, y, grid, eta=0.0, **own)
 
     @jax.jit
     def costs(weights: Any, y: Array, keys: Array, grid: TimeGrid, x0: Array, how: dict[str, Any]) -> StepCosts:
-        own: Any = {"alpha_bar": table, "noise_fn": noise_of(keys, y.shape[1:]), "solver": solver, **how}
+        own: Any = {"alpha_bar": table, "noise_fn": noise_of(keys, y.shape[1:], draw), "solver": solver, **how}
         # Its times are whole, as those of a grid are; where it ends, the finer run is nearer to the exact flow.
         run = run_teacher(eps_fn(unet, weights), y, grid, **own)._replace(x0=x0)
         return step_costs(run, alpha_bar=table)
@@ -192,7 +193,7 @@ def _programs(c: DDADSettings, data: Data, params: Any) -> _Programs:
     def of_times(
         weights: Any, y: Array, keys: Array, times: Array, x0: Array, solver: str, how: dict[str, Any]
     ) -> Array:
-        noise_fn = noise_of(keys, y.shape[1:])
+        noise_fn = noise_of(keys, y.shape[1:], draw)
         network, rule = eps_fn(unet, weights), SOLVERS[solver]
         return reconstruction_distances(
             network, y, times, x0, alpha_bar=table, noise_fn=noise_fn, solver=rule, clip=s.clip, **how

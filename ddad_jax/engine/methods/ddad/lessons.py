@@ -26,7 +26,7 @@ from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.mesh import copied, everywhere, over_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
-from ddad_jax.types import Array
+from ddad_jax.types import Array, Draw
 from ddad_jax.unet import UNet
 
 SEED = 11
@@ -81,12 +81,15 @@ Teacher = Callable[[Questions, Array], Lesson]
 """(questions, keys of the noise [b]) -> the lesson."""
 
 
-def teacher_fn(unet: UNet, s: StudentSettings, params: Any, mesh: Mesh | None = None) -> Teacher:
-    """params: of the noise predictor. The lesson's rows are cut over the devices of ``mesh``, which divide b."""
+def teacher_fn(
+    unet: UNet, s: StudentSettings, params: Any, mesh: Mesh | None = None, draw: Draw = jax.random.normal
+) -> Teacher:
+    """params: of the noise predictor, draw: its noise. The lesson's rows are cut over the devices of ``mesh``, which
+    divide b."""
 
     def answered(params: Any, x: Array, y: Array, w: Array, seeds: Array, grid: TimeGrid, fine: TimeGrid) -> Lesson:
         keys = jax.random.wrap_key_data(seeds)
-        noise = jax.vmap(lambda key: jax.random.normal(key, x.shape[1:]))(keys)
+        noise = jax.vmap(lambda key: draw(key, x.shape[1:]))(keys)
         how: Any = {"solver": SOLVERS[s.teacher_solver], "start_noise": s.start_noise, **steering(s)}
         return distillation_lesson(
             eps_fn(unet, params), to_float(x), to_float(y), noise, w=w, grid=grid, fine=fine, **how

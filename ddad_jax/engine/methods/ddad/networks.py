@@ -1,5 +1,6 @@
 """The networks of DDAD as a config describes them, as the functions that the library takes."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,8 +13,9 @@ from ddad_jax.gaussian_prior import PicturePrior, gaussian_eps
 from ddad_jax.gaussian_skip import skipped
 from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
+from ddad_jax.simplex import simplex_noise
 from ddad_jax.student import Student
-from ddad_jax.types import Array, EpsFn
+from ddad_jax.types import Array, Draw, EpsFn
 from ddad_jax.unet import UNet
 
 USUAL = DeviceSettings()
@@ -123,6 +125,14 @@ def student_apply(student: Student) -> Callable[..., tuple[Array, Array]]:
         return student.apply({"params": params}, *inputs)  # type: ignore[return-value]
 
     return apply
+
+
+def drawn_noise(m: ModelSettings, size: int) -> Draw:
+    """Of the noise that the network is trained with, and asked about; size: side of its pictures."""
+    if m.noise == "gaussian":
+        return jax.random.normal
+    how: Any = {"wavelength": m.wavelength * size / 256.0, "octaves": m.octaves, "persistence": m.persistence}
+    return functools.partial(simplex_noise, published=m.noise == "simplex_published", **how)
 
 
 def alpha_bar() -> Array:

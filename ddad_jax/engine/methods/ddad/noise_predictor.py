@@ -21,6 +21,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import (
     alpha_bar,
     build_unet,
+    drawn_noise,
     init_params,
     train_apply,
     train_with_prior,
@@ -118,6 +119,8 @@ def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Cal
     program: it may be large, and is in memory once."""
     how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
     how |= {"tx": tx, "alpha_bar": alpha_bar()}
+    if c.model.noise != "gaussian":
+        how |= {"draw": drawn_noise(c.model, c.data.size)}
 
     def update(
         state: TrainState, prior: PicturePrior | None, batches: Batches, i: Array
@@ -163,7 +166,7 @@ def _task(
 ) -> TrainingTask:
     loops, at_first = _loops(), copied(np.asarray(True), mesh)
     program = looped_program(c, network, tx, pictures.most, mesh) if loops else training_program(c, network, tx, mesh)
-    validate = _validator(c.train, network, prior, data.validation.images, mesh)
+    validate = _validator(c, network, prior, data.validation.images, mesh)
 
     def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
         state, metrics, done = program(state, prior, pictures.batches(first, count), count)
@@ -185,14 +188,14 @@ def _task(
     )
 
 
-def _validator(
-    s: TrainSettings, network: Any, prior: PicturePrior | None, chosen: np.ndarray, mesh: Mesh | None
-) -> Any:
+def _validator(c: DDADSettings, network: Any, prior: PicturePrior | None, chosen: np.ndarray, mesh: Mesh | None) -> Any:
     """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
+    s, draw = c.train, drawn_noise(c.model, c.data.size)
     times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
 
     def errors_of(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
-        keys, how = jax.vmap(jax.random.key)(seeds), {"alpha_bar": alpha_bar(), "times": jnp.asarray(times)}
+        keys = jax.vmap(jax.random.key)(seeds)
+        how: Any = {"alpha_bar": alpha_bar(), "times": jnp.asarray(times), "draw": draw}
         params, prior = weights
         return validation_loss(params, to_float(x), valid, keys, apply=train_with_prior(prior, network), **how)
 

@@ -35,6 +35,7 @@ from ddad_jax.engine.settings.training import BATCH, DECAY, DeviceSettings, Trai
 from ddad_jax.gaussian_prior import RANK, SHARE
 from ddad_jax.points import MODELS, OPTIMISED, SCORINGS
 from ddad_jax.sampler import STARTS
+from ddad_jax.simplex import OCTAVES, PERSISTENCE, WAVELENGTH
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.unet import PREDICTIONS
@@ -89,6 +90,15 @@ class ModelSettings(Section):
     )  # fmt: skip
     rank: int = setting(RANK, whole_number(1, 2**12), "directions in which that Gaussian has a variance of their own")
     share: float = setting(SHARE, above(0, 1e3), "of its mean variance, added to every variance")
+    noise: str = setting(
+        "gaussian", one_of("gaussian", "simplex", "simplex_published"),
+        "white; | simplex: of several wavelengths, as AnoDDPM; | simplex_published: with a variance that is not 1",
+    )  # fmt: skip
+    wavelength: float = setting(
+        WAVELENGTH, above(0, 2**16), "longest of simplex noise, in pixels of a 256 px image; scaled with the size"
+    )
+    octaves: int = setting(OCTAVES, whole_number(1, 16), "wavelengths of it, each half the one before")
+    persistence: float = setting(PERSISTENCE, above(0, 1e3), "ratio of the amplitudes of neighbouring ones")
     groups: int = setting(
         32, whole_number(1, 2**16), "of normalisations; as many as channels loses the time; published 32"
     )
@@ -222,6 +232,7 @@ class SampleSettings(Section):
     )  # fmt: skip
     total_blend: float = setting(0.0, _TOTAL_BLEND, "the same of all steps together, 1 - prod (1 - blend)")
     mask_before: bool = setting(False, BOOL, "distances see nothing of what the view's mask leaves out")
+    squared: bool = setting(False, BOOL, "differences of pixels count by their squares, as in AnoDDPM; published False")
     clip: bool = setting(True, BOOL, "predictions of the clean picture stay in [-1, 1]")
     batch_size: int = setting(16, BATCH, "(point, image) pairs in one call")
 
@@ -259,7 +270,7 @@ class GridSettings(Section):
 
 _RECONSTRUCTION = ("w", "t_prime", "steps", "eta", "grid", "solver", "start_noise", "fade", "blend_max", "model",
                    "rise", "reuse", "mask_before", "start", "draws", "blend_low", "blend_high",
-                   "last_blend", "total_blend", "scoring")  # fmt: skip
+                   "last_blend", "total_blend", "scoring", "squared")  # fmt: skip
 _PARTS = {name: tuple_of(range_of(SampleSettings, name)) for name in _RECONSTRUCTION} | {"seed": tuple_of(SEED)}
 
 
@@ -291,6 +302,7 @@ class DDADSweepSettings(SweepSettings):
     last_blend: tuple[float, ...] = swept(SampleSettings, "last_blend")
     total_blend: tuple[float, ...] = swept(SampleSettings, "total_blend")
     scoring: tuple[str, ...] = swept(SampleSettings, "scoring")
+    squared: tuple[bool, ...] = swept(SampleSettings, "squared")
     v: tuple[float, ...] = swept(DistanceScoreSettings, "v")
     layers: tuple[tuple[str, ...], ...] = swept(DistanceScoreSettings, "layers")
     sigma: tuple[float, ...] = swept(DistanceScoreSettings, "sigma")

@@ -14,7 +14,7 @@ from ddad_jax.distil import distil_step
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.lessons import examination, lessons, steering, teacher_fn
-from ddad_jax.engine.methods.ddad.networks import build_student, student_apply
+from ddad_jax.engine.methods.ddad.networks import build_student, drawn_noise, student_apply
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, StudentSettings
 from ddad_jax.engine.methods.ddad.settings import trained_for
 from ddad_jax.engine.methods.loop import (
@@ -125,7 +125,8 @@ def distillation_program(s: StudentSettings, apply: Any, tx: Any, mesh: Mesh | N
 
 def _course(c: DDADSettings, data: Data, params: Any, tx: Any, mesh: Mesh | None) -> TrainingTask:
     s, student = c.student, build_student(c.model, c.data.size, c.device)
-    teacher, apply = teacher_fn(student.unet, s, params, mesh), student_apply(student)
+    draw = drawn_noise(c.model, c.data.size)
+    teacher, apply = teacher_fn(student.unet, s, params, mesh, draw), student_apply(student)
     lesson_of = lessons(s, c.seed, data, teacher)
     step_fn, at_first = distillation_program(s, apply, tx, mesh), copied(np.asarray(True), mesh)
 
