@@ -33,6 +33,7 @@ def optimiser(
     clip_norm: float = 0.0,
     accumulate: int = 1,
     drops: Mapping[int, float] = MappingProxyType({}),
+    scaled: optax.GradientTransformation | None = None,
 ) -> optax.GradientTransformation:
     """Adam with coupled L2: weight_decay * theta is added to the gradient before the moments (not AdamW).
 
@@ -46,6 +47,7 @@ def optimiser(
       accumulate: Deviation: average this many batches' gradients before one update; published 1.
       drops: number of an update, from 0 -> what the learning rate is multiplied by from there on. Published none for
         the noise predictor.
+      scaled: what every update passes at the end, such as another rate for some parameters.
 
     Source: DDAD supplement 7; train.py of the published code.
     """
@@ -54,7 +56,7 @@ def optimiser(
         rate = _dropping(rate if warmup_steps else optax.constant_schedule(learning_rate), drops)
     parts = [optax.clip_by_global_norm(clip_norm)] if clip_norm else []
     parts += [optax.add_decayed_weights(weight_decay), optax.adam(rate)]
-    chain = optax.chain(*parts)
+    chain = optax.chain(*parts, *([scaled] if scaled else []))
     return optax.MultiSteps(chain, accumulate).gradient_transformation() if accumulate > 1 else chain
 
 

@@ -111,6 +111,22 @@ def _riad_reference(c: ConfigDict) -> None:
     c.score.update(sigma=7.0, repeat_edge=True, standardise=False, mask_after=False, crop=0)
 
 
+def _diffusionad_reference(c: ConfigDict) -> None:
+    """Of DiffusionAD.
+
+    Deviation: damage lies on what ``synthetic_shapes.object_map`` takes for the object, where the published code has
+      masks of a foreign network; textures are procedural unless ``damage.textures`` names DTD's folder.
+    """
+    c.model.update(base=128, channel_mult=(), res_blocks=2, attention_sizes=(32, 16, 8), heads=4, patch=1, groups=32)
+    c.model.update(segmentation=64, dtype="float32")
+    c.data.update(size=256, held_out=0.02)
+    c.damage.update(share=0.5, own=0.5, foreground="object")
+    c.train.update(batch_size=16, learning_rate=1e-4, weight_decay=0.0, warmup_steps=0, clip_norm=0.0, ema_decay=0.0)
+    c.train.update(accumulate=1, t_split=300, marks=0.1, swing=10)
+    c.diffusionad.update(w=1.0, t=200, t_noisier=400, draws=1)
+    c.score.update(top=50, sigma=0.0, standardise=False, mask_after=False, crop=0)
+
+
 def _ddad_reference(c: ConfigDict) -> None:
     c.model.dtype = c.backbone.dtype = "float32"
     c.model.update(base=64, heads=4, dropout=0.0, patch=1, predict="eps", groups=32, channel_mult=(), res_blocks=2)
@@ -135,4 +151,5 @@ _REFERENCES = {
     "padim": _padim_reference,
     "draem": _draem_reference,
     "riad": _riad_reference,
+    "diffusionad": _diffusionad_reference,
 }

@@ -18,8 +18,8 @@ LAYERS = {
     "conditioning": 3, "solvers": 3, "reuse": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
     "embedding": 3, "coreset": 3, "protocol_check": 3, "neighbours": 3, "patch_map": 3, "resilience": 3, "inversion": 3,
     "train": 4, "adapt": 4, "contrast": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4,
-    "optimised_grid": 4, "patchcore": 4, "padim": 4, "draem": 4, "gaussian_prior": 4,
-    "empirical_prior": 4,
+    "optimised_grid": 4, "patchcore": 4, "padim": 4, "draem": 4, "norm_guided": 4, "diffusionad": 4,
+    "gaussian_prior": 4, "empirical_prior": 4,
     "points": 5, "sweep": 5, "visits": 5, "detector": 5, "picture_program": 5, "first_pass": 5, "exported": 5,
 }  # fmt: skip
 """Of the modules and packages of ddad_jax; what is not listed says it in the first word of its docstring."""

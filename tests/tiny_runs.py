@@ -13,9 +13,10 @@ from ml_collections import ConfigDict
 from trees import mvtec
 
 from ddad_jax.backbones import Backbone, Stage
+from ddad_jax.diffusionad import GuidedNetworks
 from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
-from ddad_jax.engine.methods import draem
+from ddad_jax.engine.methods import diffusionad, draem
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
@@ -23,6 +24,7 @@ from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.report import protocol_check
 from ddad_jax.synthetic.blending import DamagedPictures
+from ddad_jax.synthetic.foreground_damage import MarkedPictures
 from ddad_jax.types import Array, EpsFn
 from experiments.config import base, engine_settings
 
@@ -89,9 +91,16 @@ def _small_riad(c: ConfigDict) -> None:
     c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
 
 
+def _small_diffusionad(c: ConfigDict) -> None:
+    c.diffusionad.update(batch_size=4)
+    c.model.update(base=2, segmentation=2)
+    c.damage.update(texture_count=4)
+    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
-    "feature_ddad": _small_feature_ddad, "draem": _small_draem, "riad": _small_riad,
+    "feature_ddad": _small_feature_ddad, "draem": _small_draem, "riad": _small_riad, "diffusionad": _small_diffusionad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
@@ -179,6 +188,27 @@ def small_pair(put: Set = setattr) -> None:
     """Put two convolutions in the place of DRAEM's networks, and plain squares in that of its damage."""
     put(draem, "pair_of", lambda m: NetworkPair(Marks(3), Marks(2)))  # type: ignore[arg-type]
     put(draem, "damaged_pictures", damaged_pictures)
+
+
+class Noise(nn.Module):
+    """A noise predictor of one convolution."""
+
+    @nn.compact
+    def __call__(self, x: Array, t: Array) -> Array:
+        return nn.Conv(3, (3, 3))(x) + self.param("late", nn.initializers.ones, ()) * t[:, None, None, None] / 1000
+
+
+def marked_pictures(keys: Array, pictures: Array, foregrounds: Array, textures: Array, **how: Any) -> MarkedPictures:
+    """A square of texture at a drawn height, on the foreground of every second key."""
+    made = damaged_pictures(keys, pictures, textures, None)
+    mask = made.mask * foregrounds * jax.vmap(jax.random.bernoulli)(keys)[:, None, None]
+    return MarkedPictures(jnp.where(mask[..., None] > 0, made.damaged, pictures), mask, mask.sum((1, 2)) > 0)
+
+
+def small_guided(put: Set = setattr) -> None:
+    """The same for DiffusionAD."""
+    put(diffusionad, "guided_networks", lambda *of: GuidedNetworks(Noise(), Marks(1)))  # type: ignore[arg-type]
+    put(diffusionad, "marked_pictures", marked_pictures)
 
 
 def small_predictor(put: Set = setattr) -> None:

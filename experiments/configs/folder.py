@@ -20,6 +20,8 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 
 ``folder.py:anoddpm`` is DDAD's network trained with simplex noise and asked without a target, as AnoDDPM;
 ``folder.py:anoddpm,reference`` is of its published size and schedule, for a GPU.
+``folder.py:diffusionad`` is DiffusionAD at 64 px, twelve minutes of training; ``folder.py:diffusionad,reference`` the
+published sizes and rates.
 
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
@@ -38,6 +40,7 @@ SWEPT = {
     "feature_ddad": {"w": (0.0, 1.0, 3.0), "t_prime": (100, 250, 500), "sigma": (2.0, 4.0, 8.0)},
     "draem": {"mirrored": ("", "hv"), "window": (5, 21), "sigma": (0.0, 4.0)},
     "riad": {"draws": (1, 4), "weights": ("mean", "area"), "sigma": (4.0, 7.0, 12.0)},
+    "diffusionad": {"w": (0.0, 1.0, 3.0), "t": (100, 200), "top": (50, 200), "sigma": (0.0, 4.0)},
     "ensemble": {
         "members": (
             ("feature_ddad",),
@@ -64,9 +67,24 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
         "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
         "riad": {"batch_size": 16, "origin": "fixed in the config, before any result was seen"},
     },
+    "diffusionad": {
+        "data": {"size": 64},
+        "model": {
+            "base": 32,
+            "channel_mult": (1, 2, 4),
+            "res_blocks": 1,
+            "attention_sizes": (8,),
+            "heads": 2,
+            "patch": 2,
+            "groups": 8,
+            "segmentation": 16,
+        },
+        "train": {"steps": 100_000, "max_minutes": 12.0, "learning_rate": 5e-4, "warmup_steps": 50},
+        "diffusionad": {"origin": "fixed in the config, before any result was seen"},
+    },
 }
 """Method that trains -> section -> what makes it small enough for fifteen minutes of two CPU cores."""
-PUBLISHED = ("patchcore", "padim", "draem", "riad")
+PUBLISHED = ("patchcore", "padim", "draem", "riad", "diffusionad")
 """Those with a published code to follow."""
 PIXELS = ("ddad", "gaussian", "gpu", "anoddpm")
 """Of DDAD in pixels."""

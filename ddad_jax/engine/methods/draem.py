@@ -8,28 +8,26 @@ clearance.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from ddad_jax import draem as core
-from ddad_jax.data.read import expanded
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
+from ddad_jax.engine.methods.textures import TextureSettings, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import COUNT, DTYPE, TEXT, number, one_of, setting, swept, whole_number
+from ddad_jax.engine.settings.setting import DTYPE, TEXT, number, one_of, setting, swept, whole_number
 from ddad_jax.engine.settings.training import BATCH, DeviceSettings
 from ddad_jax.image import gaussian_blur, mean_filter
 from ddad_jax.plain_autoencoder import PlainAutoencoder
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
 from ddad_jax.synthetic.blending import DamageShares, damaged_pictures
-from ddad_jax.synthetic.textures import procedural_textures, texture_pictures
 from ddad_jax.types import Array, Variables
 
 _SHARE = number(0, 1, "a share from 0 to 1")
@@ -88,14 +86,12 @@ class NetworkPairSettings(Section):
 
 
 @dataclass(frozen=True)
-class DamageSettings(Section):
+class DamageSettings(TextureSettings):
     """What is done to the pictures of a training."""
 
     perlin: float = setting(0.5, _SHARE, "of pictures that get a foreign texture behind a mask of noise; published 0.5")
     cutout: float = setting(0.0, _SHARE, "of pictures that get a white rectangle; published 0, with it 0.25 of each")
     turned: float = setting(0.3, _SHARE, "of pictures that are turned by -90 to 90 degrees besides; published 0.3")
-    textures: str = setting("", TEXT, "folder of pictures, such as DTD's; empty: procedural ones")
-    texture_count: int = setting(512, COUNT, "at most so many of the folder's, or procedural ones")
 
 
 @dataclass(frozen=True)
@@ -184,11 +180,7 @@ class DRAEM(TrainedMethod):
         return core.init_networks(pair_of(c.model), key, (c.data.size, c.data.size))
 
     def materials(self, c: DRAEMSettings, stage: str, data: Data) -> dict[str, Any]:
-        d, size = c.damage, c.data.size
-        if d.textures:
-            folder = expanded(d.textures, "--config.damage.textures")
-            return {"textures": texture_pictures(Path(folder), size, d.texture_count, seed=c.seed)}
-        return {"textures": procedural_textures(d.texture_count, size, seed=c.seed)}
+        return {"textures": textures_of(c.damage, c.data.size, c.seed)}
 
     def _losses(
         self, c: DRAEMSettings, variables: Variables, given: Mapping[str, Any], x: Array, keys: Array, *, train: bool

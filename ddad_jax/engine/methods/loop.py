@@ -58,10 +58,12 @@ class Begun(NamedTuple):
     finished: bool
 
 
-def optimiser_of(s: TrainingSettings) -> optax.GradientTransformation:
-    """``train.optimiser`` of a section of the config."""
+def optimiser_of(
+    s: TrainingSettings, scaled: optax.GradientTransformation | None = None
+) -> optax.GradientTransformation:
+    """``train.optimiser`` of a section of the config; scaled: as there."""
     names = ("learning_rate", "weight_decay", "warmup_steps", "clip_norm", "accumulate", "drops")
-    return optimiser(**{name: s[name] for name in names})
+    return optimiser(**{name: s[name] for name in names}, scaled=scaled)
 
 
 def require_cut(batch_size: int, name: str, mesh: Mesh | None) -> None:

@@ -186,7 +186,7 @@ class RIAD(TrainedMethod):
 
         def learning(variables: Variables, x: Image) -> tuple[Image, Variables]:
             filled, moved = network.apply(variables, x, train=True, mutable=["batch_stats"])
-            return filled, {**variables, **moved}  # type: ignore[return-value]
+            return filled, {**variables, **moved}
 
         masks = core.training_masks(key, c.data.size, c.model.cells)
         filled, after = core.inpainted(learning, variables, x, masks, together=c.train.together)

@@ -1,6 +1,7 @@
 """The methods there are. A new one is a line here."""
 
 from ddad_jax.engine.methods.ddad.method import DDAD
+from ddad_jax.engine.methods.diffusionad import DiffusionAD
 from ddad_jax.engine.methods.draem import DRAEM
 from ddad_jax.engine.methods.ensemble.method import Ensemble
 from ddad_jax.engine.methods.feature_ddad.method import FeatureDDAD
@@ -12,7 +13,8 @@ from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 
 METHODS: dict[str, Method] = {
-    method.name: method for method in (DDAD(), PatchCore(), PaDiM(), FeatureDDAD(), Ensemble(), DRAEM(), RIAD())
+    method.name: method
+    for method in (DDAD(), PatchCore(), PaDiM(), FeatureDDAD(), Ensemble(), DRAEM(), RIAD(), DiffusionAD())
 }
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import optax
 from jax.sharding import Mesh
 
 from ddad_jax.engine.data.splits import Data
@@ -58,6 +59,15 @@ class TrainedMethod(SectionMethod):
         """
         return {}
 
+    def shown(self, c: Any, stage: str, images: np.ndarray) -> np.ndarray:
+        """What a training is given of normal pictures, uint8 [n, h, w, 3 and more]: such as a map beside each, which is
+        mirrored with it; *host*."""
+        return images
+
+    def scaled(self, c: Any, stage: str) -> optax.GradientTransformation | None:
+        """What updates of {"params": ...} pass at the end, such as another rate for one of several networks."""
+        return None
+
     @abstractmethod
     def loss(
         self, c: Any, stage: str, variables: Variables, given: Mapping[str, Any], x: Array, key: Array
@@ -66,7 +76,7 @@ class TrainedMethod(SectionMethod):
 
         Args:
           variables: as of ``init``; the gradient is taken to their "params". given: ``materials``, and the variables
-            of earlier stages by their names. x: normal pictures [b, h, w, 3] in [-1, 1]. key: of this step.
+            of earlier stages by their names. x: normal pictures as of ``shown``, float32 in [-1, 1]. key: of this step.
 
         Returns:
           the loss []; ``figures`` by name, each []; and the collections that the pass has changed, such as
@@ -80,7 +90,7 @@ class TrainedMethod(SectionMethod):
         """What held-out normal pictures cost the networks as they are used later, [b]; each picture alone.
 
         Args:
-          x: [b, h, w, 3] in [-1, 1]. keys: [b], of each picture's content: the same whenever it is measured.
+          x: as of ``loss``. keys: [b], of each picture's content: the same whenever it is measured.
         """
 
     @abstractmethod

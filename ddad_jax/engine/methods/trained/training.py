@@ -71,13 +71,15 @@ def trained_stage(
       InputError: the loss became NaN or infinite. No saved parameters are beyond that point.
     """
     s, checkpoints, together = _section(c, stage), Checkpoints(workdir / stage), hosts.several_processes()
-    tx, mesh = only_parameters(optimiser_of(s)), device_mesh()
+    tx, mesh = _optimiser(method, c, stage), device_mesh()
     at = begun(_fresh(method, c, stage, tx), checkpoints, together=together)
     if not at.finished:
         require_cut(s.batch_size, f"{stage}.batch_size", mesh)
         given = copied({**method.materials(c, stage, data), **before}, mesh)
         at = at._replace(state=copied(at.state, mesh))
-        with fed(data.fit.images, s.batch_size, c.seed, c.data.flips, c.device, mesh) as pictures:
+        with fed(
+            method.shown(c, stage, data.fit.images), s.batch_size, c.seed, c.data.flips, c.device, mesh
+        ) as pictures:
             task = _task(method, c, stage, data, given, tx, pictures, mesh)
             history = workdir / f"{stage}.jsonl"
             state = train_steps(task, s, at, checkpoints, history, together=together, write=write)
@@ -94,7 +96,7 @@ def restored_stage(method: "TrainedMethod", c: Any, stage: str, workdir: Path) -
       InputError: it has not ended, or its checkpoint is of other networks.
     """
     s, checkpoints = _section(c, stage), Checkpoints(workdir / stage)
-    tx = only_parameters(optimiser_of(s))
+    tx = _optimiser(method, c, stage)
     at = begun(blank(lambda: _fresh(method, c, stage, tx)), checkpoints)
     if not at.finished:
         raise InputError(
@@ -106,6 +108,10 @@ def restored_stage(method: "TrainedMethod", c: Any, stage: str, workdir: Path) -
 
 def _section(c: Any, stage: str) -> TrainingSettings:
     return getattr(c, stage)
+
+
+def _optimiser(method: "TrainedMethod", c: Any, stage: str) -> optax.GradientTransformation:
+    return only_parameters(optimiser_of(_section(c, stage), method.scaled(c, stage)))
 
 
 def _keys(method: "TrainedMethod", c: Any, stage: str) -> tuple[Array, Array]:
@@ -149,7 +155,7 @@ def _task(
     s, figures = _section(c, stage), tuple(method.figures.get(stage, ()))
     update, at_first = _update_fn(method, c, stage, tx, mesh), copied(np.asarray(True), mesh)
     placed: dict[str, Any] = {"donate_argnums": 0, **({"out_shardings": everywhere(mesh)} if mesh else {})}
-    validate = _validator(method, c, stage, given, data.validation.images, mesh)
+    validate = _validator(method, c, stage, given, method.shown(c, stage, data.validation.images), mesh)
 
     def many(state: TrainState, given: Any, batches: Batches, count: Array) -> Any:
         of = ("loss", "grad_norm", *figures)
