@@ -16,7 +16,6 @@ import numpy as np
 import optax
 
 from ddad_jax import diffusionad as core
-from ddad_jax.data.synthetic_shapes import object_map
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods import textures
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
@@ -46,6 +45,7 @@ from ddad_jax.sampler import noise_of
 from ddad_jax.schedule import T, alpha_bar_table
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
 from ddad_jax.synthetic.foreground_damage import marked_pictures
+from ddad_jax.synthetic.shapes import object_map
 from ddad_jax.types import Array, Variables
 from ddad_jax.unet import UNet
 
