@@ -46,7 +46,7 @@ class AutoencoderLosses(NamedTuple):
     divergence: Array
 
 
-class Redrawn(NamedTuple):
+class DrawnPictures(NamedTuple):
     """latent: z_r [b, h, w, z]; picture, between: decoded z_r, and decoded (1 - share) z_r + share c, [b, h, w, 3]."""
 
     latent: Array
@@ -134,7 +134,7 @@ def redrawn(
     alpha_bar: Array,
     noise_fn: NoiseFn,
     solver: Solver = DDIM,
-) -> Redrawn:
+) -> DrawnPictures:
     """From pure noise to pictures.
 
     Args:
@@ -145,11 +145,11 @@ def redrawn(
     z_r = trajectory(eps_fn, start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver).x0
     both = scale * jnp.concatenate([z_r, (1.0 - share) * z_r + share * c])
     picture, between = jnp.split(networks.autoencoder.apply(autoencoder, both, method="decode"), 2)  # type: ignore[arg-type]
-    return Redrawn(z_r, picture, between)
+    return DrawnPictures(z_r, picture, between)
 
 
 def marks_of(
-    segmentation: SegmentationUNet, variables: Variables, drawn: Redrawn, pictures: Array, *, train: bool = False
+    segmentation: SegmentationUNet, variables: Variables, drawn: DrawnPictures, pictures: Array, *, train: bool = False
 ) -> tuple[Array, Any]:
     """(logits [b, h, w, 2], statistics as the pass left them)."""
     seen = jnp.concatenate([drawn.picture, drawn.between, pictures], -1)

@@ -324,7 +324,7 @@ class DiffAD(TrainedMethod):
 
     def _drawn(
         self, c: DiffADSettings, point: Sampled, networks: Mapping[str, Any], pictures: Array, keys: Array, draw: Any
-    ) -> core.Redrawn:
+    ) -> core.DrawnPictures:
         made, scale = latent_networks(c.model), _scale(networks["latent"])
         condition = self._encoded(c, networks["autoencoder"], pictures).mean / scale
         noise, seen = noise_of(jax.vmap(jax.random.fold_in, (0, None))(keys, draw), self._latent_shape(c)), condition
@@ -358,7 +358,7 @@ class DiffAD(TrainedMethod):
     # --- Told
 
     def columns(self, c: DiffADSettings) -> dict[str, Any]:
-        return {"textures": textures.named(c.damage)}
+        return {"textures": textures.texture_source(c.damage)}
 
     def described(self, c: DiffADSettings, networks: Networks) -> str:
         millions = [sum(leaf.size for leaf in jax.tree.leaves(networks[s]["params"])) / 1e6 for s in self.stages]

@@ -302,7 +302,7 @@ class DiffusionAD(TrainedMethod):
     # --- Told
 
     def columns(self, c: DiffusionADSettings) -> dict[str, Any]:
-        return {"textures": textures.named(c.damage)}
+        return {"textures": textures.texture_source(c.damage)}
 
     def described(self, c: DiffusionADSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

@@ -230,7 +230,7 @@ class DRAEM(TrainedMethod):
     # --- Told
 
     def columns(self, c: DRAEMSettings) -> dict[str, Any]:
-        return {"textures": textures.named(c.damage)}
+        return {"textures": textures.texture_source(c.damage)}
 
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

@@ -19,7 +19,7 @@ class TextureSettings(Section):
     texture_count: int = setting(512, COUNT, "at most so many of the folder's, or procedural ones")
 
 
-def named(s: TextureSettings) -> str:
+def texture_source(s: TextureSettings) -> str:
     """Where they are from, as a row has it."""
     return Path(s.textures).name or "procedural"
 
