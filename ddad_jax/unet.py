@@ -30,7 +30,7 @@ CHANNEL_MULT: dict[int, tuple[float, ...]] = {
 table (the published code crashes there on its fractional width); 32 is ours."""
 
 
-def _uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
+def uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
     """U(+-1/sqrt(fan_in)), PyTorch's default for weights and for biases."""
 
     def init(key: Array, shape: tuple[int, ...], dtype: jnp.dtype = jnp.float32) -> Array:
@@ -42,7 +42,7 @@ def _uniform_fan_in(fan_in: int) -> nn.initializers.Initializer:
 
 def conv(x: Array, features: int, size: int, name: str, dtype: jnp.dtype, zero: bool = False) -> Array:
     """A ``size`` x ``size`` convolution that keeps height and width, as PyTorch pads and begins it; or zero at init."""
-    init = nn.initializers.zeros if zero else _uniform_fan_in(size * size * x.shape[-1])
+    init = nn.initializers.zeros if zero else uniform_fan_in(size * size * x.shape[-1])
     pad = size // 2
     layer = nn.Conv(
         features,
@@ -56,19 +56,20 @@ def conv(x: Array, features: int, size: int, name: str, dtype: jnp.dtype, zero: 
     return layer(x)
 
 
-def _dense(x: Array, features: int, name: str, dtype: jnp.dtype, zero: bool = False) -> Array:
-    init = nn.initializers.zeros if zero else _uniform_fan_in(x.shape[-1])
+def dense(x: Array, features: int, name: str, dtype: jnp.dtype, zero: bool = False) -> Array:
+    init = nn.initializers.zeros if zero else uniform_fan_in(x.shape[-1])
     return nn.Dense(features, kernel_init=init, bias_init=init, dtype=dtype, name=name)(x)
 
 
 class GroupNorm32(nn.Module):
-    """Group normalisation over ``groups`` groups (fewer where they do not divide the channels), eps 1e-5, in float32.
+    """Group normalisation over ``groups`` groups (fewer where they do not divide the channels), in float32.
 
     mean and variance of each image and group in one pass over the data; scale and bias per channel are
     folded with them into one multiply-add, which XLA fuses with the SiLU that follows.
     """
 
     groups: int = 32
+    eps: float = 1e-5
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
@@ -88,7 +89,7 @@ class GroupNorm32(nn.Module):
         channel_mean = m1 + shift
         mean = channel_mean.mean(-1, keepdims=True)
         var = (m2 - m1**2 + (channel_mean - mean) ** 2).mean(-1, keepdims=True)
-        inv = jax.lax.rsqrt(var + 1e-5)
+        inv = jax.lax.rsqrt(var + self.eps)
         gain = jnp.broadcast_to(inv, channel_mean.shape).reshape(x.shape[0], c) * scale[None]
         offset = bias[None] - jnp.broadcast_to(mean, channel_mean.shape).reshape(x.shape[0], c) * gain
         per = (x.shape[0],) + (1,) * len(spatial) + (c,)
@@ -114,8 +115,8 @@ class TimeEmbedding(nn.Module):
 
     @nn.compact
     def __call__(self, t: Array) -> Array:
-        h = _dense(sinusoid(t, self.base), 4 * self.base, "linear_1", jnp.float32)
-        return _dense(nn.silu(h), 4 * self.base, "linear_3", jnp.float32)
+        h = dense(sinusoid(t, self.base), 4 * self.base, "linear_1", jnp.float32)
+        return dense(nn.silu(h), 4 * self.base, "linear_3", jnp.float32)
 
 
 PREDICTIONS = ("eps", "x0", "v", "edm")
@@ -203,7 +204,7 @@ class ResBlock(nn.Module):
         h = nn.silu(GroupNorm32(self.groups, name="in_layers_0")(x))
         h, x = _resample(h, self.resample), _resample(x, self.resample)
         h = conv(h, self.features, 3, "in_layers_2", self.dtype)
-        h = h + _dense(nn.silu(emb), self.features, "embed_layers_1", self.dtype)[:, None, None, :]
+        h = h + dense(nn.silu(emb), self.features, "embed_layers_1", self.dtype)[:, None, None, :]
         h = nn.silu(GroupNorm32(self.groups, name="out_layers_0")(h))
         h = nn.Dropout(self.dropout, deterministic=not train)(h)
         h = conv(h, self.features, 3, "out_layers_3", self.dtype, zero=True)
@@ -226,10 +227,10 @@ class AttentionBlock(nn.Module):
     @nn.compact
     def __call__(self, x: Array) -> Array:
         b, h, w, c = x.shape
-        qkv = _dense(GroupNorm32(self.groups, name="norm")(x).reshape(b, h * w, c), 3 * c, "to_qkv", self.dtype)
+        qkv = dense(GroupNorm32(self.groups, name="norm")(x).reshape(b, h * w, c), 3 * c, "to_qkv", self.dtype)
         q, k, v = jnp.moveaxis(qkv.reshape(b, h * w, self.heads, 3, c // self.heads), 3, 0)
         mixed = attention(q, k, v, self.attention).reshape(b, h * w, c)
-        return x + _dense(mixed, c, "proj_out", self.dtype, zero=True).reshape(x.shape)
+        return x + dense(mixed, c, "proj_out", self.dtype, zero=True).reshape(x.shape)
 
 
 class UNet(nn.Module):

@@ -132,13 +132,6 @@ def unet_variables(
     return _variables(state, template, source=source, network="this U-Net")
 
 
-def network_variables(
-    state: Mapping[str, np.ndarray], template: Variables, *, source: str = "the state dict"
-) -> Variables:
-    """``unet_variables`` for any network of this library whose modules are named as published, statistics included."""
-    return _variables(state, template, source=source, network="this network")
-
-
 def block_variables(
     state: Mapping[str, np.ndarray], template: Variables, *, source: str = "the state dict"
 ) -> Variables:

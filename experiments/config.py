@@ -86,8 +86,10 @@ def _padim_reference(c: ConfigDict) -> None:
 
 
 def _draem_reference(c: ConfigDict) -> None:
-    """Deviation: pictures are drawn without replacement from an endless row of permutations, published with; steps are
-    those of 700 epochs of 300 pictures in batches of 8; textures are procedural where no folder is given.
+    """
+    Deviation: pictures are drawn without replacement, published with; they are shrunk with antialiasing and stay red,
+      green, blue; a texture is changed in eight ways, not ten; textures are procedural unless ``damage.textures`` names
+      DTD's folder. Steps are those of 700 epochs of 300 pictures.
     """
     c.data.update(size=256, held_out=0.02, flips="")
     c.model.update(reconstructive=128, discriminative=64, patch=1, dtype="float32")
@@ -114,7 +116,7 @@ def _riad_reference(c: ConfigDict) -> None:
 def _diffusionad_reference(c: ConfigDict) -> None:
     """Of DiffusionAD.
 
-    Deviation: damage lies on what ``synthetic_shapes.object_map`` takes for the object, where the published code has
+    Deviation: damage lies on what ``synthetic.shapes.object_map`` takes for the object, where the published code has
       masks of a foreign network; textures are procedural unless ``damage.textures`` names DTD's folder.
     """
     c.model.update(base=128, channel_mult=(), res_blocks=2, attention_sizes=(32, 16, 8), heads=4, patch=1, groups=32)
@@ -125,6 +127,26 @@ def _diffusionad_reference(c: ConfigDict) -> None:
     c.train.update(accumulate=1, t_split=300, marks=0.1, swing=10)
     c.diffusionad.update(w=1.0, t=200, t_noisier=400, draws=1)
     c.score.update(top=50, sigma=0.0, standardise=False, mask_after=False, crop=0)
+
+
+def _diffad_reference(c: ConfigDict) -> None:
+    """Of DiffAD.
+
+    Deviation: the autoencoder learns by absolute error and SSIM, where the published one has features of a foreign
+      network and, from step 50,001 on, an adversary; Adam's coupled decay is none, where the noise predictor's is
+      decoupled, 0.01; textures are procedural unless ``damage.textures`` names DTD's folder.
+    """
+    c.data.update(size=256, held_out=0.02, flips="")
+    c.model.update(autoencoder=128, autoencoder_mult=(1, 2, 4, 4), autoencoder_blocks=2, channels=4, unet=256)
+    c.model.update(unet_mult=(1, 2, 4), unet_blocks=2, head_channels=32, discriminative=64, dtype="float32")
+    c.damage.update(perlin=0.5, cutout=0.0, turned=0.3)
+    plain = {"weight_decay": 0.0, "warmup_steps": 0, "clip_norm": 0.0, "max_minutes": 0.0}
+    c.autoencoder.update(batch_size=8, accumulate=2, learning_rate=7.2e-5, dropout=0.5, ema_decay=0.0, **plain)
+    c.latent.update(batch_size=32, learning_rate=6.4e-5, ema_decay=0.9999, normalise=False, **plain)
+    c.train.update(batch_size=32, learning_rate=1e-3, drop_at=(0.8, 0.9), drop=0.2, ema_decay=0.0, **plain)
+    c.train.update(sampling_steps=50, sampling_solver="ddim", sampling_grid="published")
+    c.diffad.update(steps=10, solver="ddim", grid="published", eta=0.0, condition_time=0, share=0.5, draws=1)
+    c.score.update(window=21, sigma=0.0, standardise=False, mask_after=False, crop=0)
 
 
 def _ddad_reference(c: ConfigDict) -> None:
@@ -152,4 +174,5 @@ _REFERENCES = {
     "draem": _draem_reference,
     "riad": _riad_reference,
     "diffusionad": _diffusionad_reference,
+    "diffad": _diffad_reference,
 }

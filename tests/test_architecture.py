@@ -15,10 +15,11 @@ LAYERS = {
     "torch_file": 1, "backbone_files": 1, "mesh": 1,
     "synthetic": 1, "ssim": 1, "focal": 1,
     "unet": 2, "backbones": 2, "student": 2, "conv_blocks": 2, "segmentation_unet": 2, "plain_autoencoder": 2,
+    "kl_autoencoder": 2, "latent_unet": 2,
     "conditioning": 3, "solvers": 3, "reuse": 3, "sampler": 3, "distance": 3, "score": 3, "distilled": 3,
     "embedding": 3, "coreset": 3, "protocol_check": 3, "neighbours": 3, "patch_map": 3, "resilience": 3, "inversion": 3,
     "train": 4, "adapt": 4, "contrast": 4, "distil": 4, "weights": 4, "checkpoint": 4, "grid_teacher": 4,
-    "optimised_grid": 4, "patchcore": 4, "padim": 4, "draem": 4, "norm_guided": 4, "diffusionad": 4,
+    "optimised_grid": 4, "patchcore": 4, "padim": 4, "draem": 4, "norm_guided": 4, "diffusionad": 4, "diffad": 4,
     "gaussian_prior": 4, "empirical_prior": 4,
     "points": 5, "sweep": 5, "visits": 5, "detector": 5, "picture_program": 5, "first_pass": 5, "exported": 5,
 }  # fmt: skip
@@ -165,7 +166,7 @@ def test_the_library_knows_nothing_of_its_entry_points() -> None:
 @pytest.mark.parametrize(
     ("packages", "allowed"),
     [
-        ({"flax"}, r"ddad_jax/(\w*unet|student|conv_blocks|plain_autoencoder|backbones/\w+)\.py"),
+        ({"flax"}, r"ddad_jax/(\w*unet|student|conv_blocks|\w+_autoencoder|backbones/\w+)\.py"),
         ({"orbax"}, r"ddad_jax/checkpoint\.py"),
         ({"absl", "argparse"}, r"(experiments|launch)/.*|ddad_jax/engine/detector/run_exported\.py"),
         ({"ml_collections"}, r"(experiments|launch)/.*"),

@@ -17,7 +17,7 @@ from ddad_jax.synthetic.foreground_damage import softly_blended
 from ddad_jax.synthetic.shuffling import Orders, shuffled
 from ddad_jax.types import Array
 from ddad_jax.unet import UNet
-from ddad_jax.weights import network_variables, unet_variables
+from ddad_jax.weights import unet_variables
 
 METHOD = "diffusionad"
 TABLE = jnp.asarray(alpha_bar_table())
@@ -44,7 +44,7 @@ def networks(size: int) -> tuple[core.GuidedNetworks, Any]:
     )
     fresh: Any = jax.eval_shape(lambda: core.init_guided(made, jax.random.key(0), (size, size)))
     unet: Any = unet_variables(state, {"params": fresh["params"]["unet"]})
-    segmentation: Any = network_variables(
+    segmentation: Any = unet_variables(
         golden.state(METHOD, "state_segmentation.json"),
         {kind: fresh[kind]["segmentation"] for kind in ("params", "batch_stats")},
     )

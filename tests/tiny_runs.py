@@ -13,16 +13,18 @@ from ml_collections import ConfigDict
 from trees import mvtec
 
 from ddad_jax.backbones import Backbone, Stage
+from ddad_jax.diffad import LatentNetworks
 from ddad_jax.diffusionad import GuidedNetworks
 from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
-from ddad_jax.engine.methods import diffusionad, draem
+from ddad_jax.engine.methods import diffad, diffusionad, draem
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.report import protocol_check
+from ddad_jax.kl_autoencoder import Posterior
 from ddad_jax.synthetic.blending import DamagedPictures
 from ddad_jax.synthetic.foreground_damage import MarkedPictures
 from ddad_jax.types import Array, EpsFn
@@ -98,9 +100,19 @@ def _small_diffusionad(c: ConfigDict) -> None:
     c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
 
 
+def _small_diffad(c: ConfigDict) -> None:
+    c.diffad.update(batch_size=4, steps=2)
+    c.model.update(autoencoder=2, unet=2, discriminative=2, autoencoder_mult=(1, 1), unet_mult=(1,))
+    c.damage.update(texture_count=4)
+    c.train.update(sampling_steps=1)
+    for stage in (c.autoencoder, c.latent, c.train):
+        stage.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+
+
 SMALL: dict[str, Callable[[ConfigDict], None]] = {
     "ddad": _small_ddad, "patchcore": _small_patchcore, "padim": _small_padim, "ensemble": _small_ensemble,
     "feature_ddad": _small_feature_ddad, "draem": _small_draem, "riad": _small_riad, "diffusionad": _small_diffusionad,
+    "diffad": _small_diffad,
 }  # fmt: skip
 """Method -> makes its own settings small."""
 
@@ -196,6 +208,40 @@ class Noise(nn.Module):
     @nn.compact
     def __call__(self, x: Array, t: Array) -> Array:
         return nn.Conv(3, (3, 3))(x) + self.param("late", nn.initializers.ones, ()) * t[:, None, None, None] / 1000
+
+
+class Halves(nn.Module):
+    """An autoencoder that means over squares of two by two and repeats them, with a bias."""
+
+    fold = 2
+
+    def setup(self) -> None:
+        self.shift = self.param("shift", nn.initializers.constant(0.1), ())
+
+    def encode(self, x: Array) -> Posterior:
+        mean = nn.avg_pool(jnp.concatenate([x, x[..., :1]], -1), (2, 2), (2, 2)) + self.shift
+        return Posterior(mean, jnp.full_like(mean, -4.0))
+
+    def decode(self, z: Array) -> Array:
+        return z[..., :3].repeat(2, 1).repeat(2, 2) - self.shift
+
+    def __call__(self, x: Array, noise: Array, train: bool = False) -> tuple[Array, Posterior]:
+        return self.decode(self.encode(x).sample(noise)), self.encode(x)
+
+
+class LatentNoise(nn.Module):
+    """A noise predictor of one convolution, of latents and conditions."""
+
+    @nn.compact
+    def __call__(self, x: Array, t: Array) -> Array:
+        return nn.Conv(4, (3, 3))(x) + t[:, None, None, None] / 1000
+
+
+def small_latent(put: Set = setattr) -> None:
+    """The same for DiffAD."""
+    networks = LatentNetworks(Halves(), LatentNoise(), Marks(2))  # type: ignore[arg-type]
+    put(diffad, "latent_networks", lambda m, dropout=0.0: networks)
+    put(diffad, "damaged_pictures", damaged_pictures)
 
 
 def marked_pictures(keys: Array, pictures: Array, foregrounds: Array, textures: Array, **how: Any) -> MarkedPictures:

@@ -21,7 +21,8 @@ alone beside it, diffusion alone with three priors at once, and PaDiM. One metho
 ``folder.py:anoddpm`` is DDAD's network trained with simplex noise and asked without a target, as AnoDDPM;
 ``folder.py:anoddpm,reference`` is of its published size and schedule, for a GPU.
 ``folder.py:diffusionad`` is DiffusionAD at 64 px, twelve minutes of training; ``folder.py:diffusionad,reference`` the
-published sizes and rates.
+published sizes and rates. ``folder.py:diffad`` is DiffAD at 64 px, fifteen minutes for its three networks, and samples
+in its latent with any solver; ``folder.py:diffad,reference`` alike.
 
 ``--config.select=synthetic`` chooses the point of the sweep on synthetic defects painted on normal pictures instead.
 Other kinds of data are a flag away, such as ``--config.data.kind=cans --config.data.category=coffee``.
@@ -41,6 +42,13 @@ SWEPT = {
     "draem": {"mirrored": ("", "hv"), "window": (5, 21), "sigma": (0.0, 4.0)},
     "riad": {"draws": (1, 4), "weights": ("mean", "area"), "sigma": (4.0, 7.0, 12.0)},
     "diffusionad": {"w": (0.0, 1.0, 3.0), "t": (100, 200), "top": (50, 200), "sigma": (0.0, 4.0)},
+    "diffad": {
+        "steps": (1, 2, 5, 10),
+        "solver": ("ddim", "dpm2m"),
+        "grid": ("trailing",),
+        "share": (0.0, 0.5),
+        "sigma": (0.0, 4.0),
+    },
     "ensemble": {
         "members": (
             ("feature_ddad",),
@@ -54,6 +62,7 @@ SWEPT = {
     },
 }
 """Method -> what its sweep tries."""
+_QUICK: dict[str, Any] = {"steps": 100_000, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0}
 SHORT: dict[str, dict[str, dict[str, Any]]] = {
     "draem": {
         "data": {"size": 128},
@@ -66,6 +75,27 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"widths": (16, 32, 64, 128), "cells": (2, 4, 8), "scales": 3},
         "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
         "riad": {"batch_size": 16, "origin": "fixed in the config, before any result was seen"},
+    },
+    "diffad": {
+        "data": {"size": 64},
+        "model": {
+            "autoencoder": 32,
+            "autoencoder_mult": (1, 2, 4),
+            "autoencoder_blocks": 1,
+            "unet": 32,
+            "unet_blocks": 1,
+            "discriminative": 16,
+        },
+        "autoencoder": {
+            "steps": 100_000,
+            "max_minutes": 4.0,
+            "learning_rate": 1e-3,
+            "warmup_steps": 50,
+            "clip_norm": 1.0,
+        },
+        "latent": {"steps": 100_000, "max_minutes": 6.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
+        "train": {"steps": 100_000, "max_minutes": 5.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
+        "diffad": {"grid": "trailing", "origin": "fixed in the config, before any result was seen"},
     },
     "diffusionad": {
         "data": {"size": 64},
@@ -84,7 +114,7 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """Method that trains -> section -> what makes it small enough for fifteen minutes of two CPU cores."""
-PUBLISHED = ("patchcore", "padim", "draem", "riad", "diffusionad")
+PUBLISHED = ("patchcore", "padim", "draem", "riad", "diffusionad", "diffad")
 """Those with a published code to follow."""
 PIXELS = ("ddad", "gaussian", "gpu", "anoddpm")
 """Of DDAD in pixels."""

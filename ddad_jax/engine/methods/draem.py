@@ -15,8 +15,9 @@ import jax.numpy as jnp
 
 from ddad_jax import draem as core
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods import textures
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings, textures_of
+from ddad_jax.engine.methods.textures import TextureSettings
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
@@ -143,6 +144,13 @@ def pair_of(m: NetworkPairSettings) -> core.NetworkPair:
     return core.NetworkPair(PlainAutoencoder(m.reconstructive, **how), SegmentationUNet(m.discriminative, **how))
 
 
+def judged_marks(marks: Array, cheap: Marked, size: int) -> tuple[Array, Array]:
+    """Maps and image scores of probabilities that a pixel is damaged, [b, h, w]; size: in pixels."""
+    side = 2 * round((cheap.window * size / 256 - 1) / 2) + 1
+    maps = gaussian_blur(marks, cheap.sigma) if cheap.sigma else marks
+    return maps, mean_filter(marks, max(1, side)).max((1, 2))
+
+
 class DRAEM(TrainedMethod):
     """``method.Method``."""
 
@@ -169,10 +177,10 @@ class DRAEM(TrainedMethod):
         need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
 
     def doubts(self, c: DRAEMSettings) -> list[str]:
-        d = c.damage
+        d, said = c.damage, super().doubts(c)
         if not d.perlin and not d.cutout:
-            return [f"--config.damage.perlin={d.perlin}: no picture is damaged, so nothing is learnt to be marked"]
-        return []
+            said.append(f"--config.damage.perlin={d.perlin}: no picture is damaged, so nothing is learnt to be marked")
+        return said
 
     # --- The mathematics
 
@@ -180,7 +188,7 @@ class DRAEM(TrainedMethod):
         return core.init_networks(pair_of(c.model), key, (c.data.size, c.data.size))
 
     def materials(self, c: DRAEMSettings, stage: str, data: Data) -> dict[str, Any]:
-        return {"textures": textures_of(c.damage, c.data.size, c.seed)}
+        return {"textures": textures.textures_of(c.damage, c.data.size, c.seed)}
 
     def _losses(
         self, c: DRAEMSettings, variables: Variables, given: Mapping[str, Any], x: Array, keys: Array, *, train: bool
@@ -214,14 +222,15 @@ class DRAEM(TrainedMethod):
         return jnp.stack([seen(axes) for axes in MIRRORED[costly.mirrored]]).mean(0)
 
     def judge(self, evidence: Array, cheap: Marked, size: tuple[int, int]) -> tuple[Array, Array]:
-        side = 2 * round((cheap.window * size[0] / 256 - 1) / 2) + 1
-        maps = gaussian_blur(evidence, cheap.sigma) if cheap.sigma else evidence
-        return maps, mean_filter(evidence, max(1, side)).max((1, 2))
+        return judged_marks(evidence, cheap, size[0])
 
     def reconstruction(self, c: DRAEMSettings, costly: Views, networks: Networks, x: Array, seeds: Array) -> Array:
         return 2.0 * self._forward(c, networks, x).reconstruction - 1.0
 
     # --- Told
+
+    def columns(self, c: DRAEMSettings) -> dict[str, Any]:
+        return {"textures": textures.texture_source(c.damage)}
 
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

@@ -35,6 +35,7 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "padim": {"sweep__share": (0.1, 1.0), "sweep__sigma": (0.0, 4.0), "sweep__standardise": (False, True)},
     "feature_ddad": {"sweep__w": (0.0, 3.0), "feature_ddad__start_noise": 1.0, "sweep__sigma": (0.0, 4.0)},
     "ensemble": {"sweep__members": (("padim",), ("patchcore", "feature_ddad")), "sweep__standardise": (False, True)},
+    "diffad": {"sweep__steps": (1, 2), "sweep__window": (3, 21), "sweep__sigma": (0.0, 4.0)},
     "diffusionad": {"sweep__t": (100, 200), "sweep__top": (50, 200), "sweep__sigma": (0.0, 4.0)},
     "draem": {"sweep__mirrored": ("", "h"), "sweep__window": (3, 21), "sweep__sigma": (0.0, 4.0)},
     "riad": {"sweep__weights": ("mean", "area"), "sweep__sigma": (0.0, 4.0)},
@@ -49,6 +50,7 @@ def small() -> Iterator[None]:
         tiny_runs.small_backbone(patch.setattr)
         tiny_runs.small_pair(patch.setattr)
         tiny_runs.small_guided(patch.setattr)
+        tiny_runs.small_latent(patch.setattr)
         yield
 
 

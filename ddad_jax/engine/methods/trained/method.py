@@ -113,10 +113,22 @@ class TrainedMethod(SectionMethod):
     def described(self, c: Any, networks: Networks) -> str:
         """The networks, in words."""
 
+    def columns(self, c: Any) -> dict[str, Any]:
+        """What rows say of the training besides its steps; no path of one machine."""
+        return {}
+
     # --- The rest of ``method.Method``
 
     def together(self, c: Any, need: Need) -> None:
         check_trained_jointly(c, need)
+
+    def doubts(self, c: Any) -> list[str]:
+        return [
+            f"--config.{stage}.drop_at={s.drop_at}: shares of the {s.steps} steps, before which --config.{stage}."
+            f"max_minutes={s.max_minutes:g} may end the training"
+            for stage in self.stages
+            if (s := getattr(c, stage)).drop_at and s.max_minutes
+        ]
 
     def beside(self, c: Any) -> str:
         return "with the networks as trained"
