@@ -9,7 +9,7 @@ from pathlib import Path
 from source_tree import ROOT, Generated, dotted, heading, layer, sources
 from sphinx.application import Sphinx
 
-PACKAGES = ("ddad_jax/data", "ddad_jax/metrics", "ddad_jax/sources", "ddad_jax/vision")
+PACKAGES = ("ddad_jax/data", "ddad_jax/metrics", "ddad_jax/sources", "ddad_jax/synthetic", "ddad_jax/vision")
 """Folders with a page of their own; the rest is on the page of its layer."""
 
 

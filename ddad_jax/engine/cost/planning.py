@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from ddad_jax.adapt import pairs, self_pairs
 from ddad_jax.data.split import spread
-from ddad_jax.data.synthetic import DEFECTS, STRENGTHS
 from ddad_jax.engine.cost.work import USES, Work
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.calls import Calls
@@ -25,6 +24,7 @@ from ddad_jax.pair_program import program_key
 from ddad_jax.points import OPTIMISED, ReconPoint, grid_key
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import compiled_alike
+from ddad_jax.synthetic.painted import DEFECTS, STRENGTHS
 from ddad_jax.timesteps import CONTINUOUS
 
 VALIDATED_AT = 8

@@ -12,12 +12,12 @@ from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.load import Pictures, data_set
 from ddad_jax.data.split import hold_out, split_held_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
-from ddad_jax.data.synthetic import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import tuning_size
+from ddad_jax.synthetic.painted import DEFECTS, STRENGTHS, painted_on, synthetic_defects
 from ddad_jax.vision.tiles import Tiles
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ import pytest
 import tiny_runs
 
 from ddad_jax.data.cans import cans
-from ddad_jax.data.synthetic import painted_on
 from ddad_jax.engine.data.splits import load_data, own_normal, split_data, tuning_share
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.errors import InputError
+from ddad_jax.synthetic.painted import painted_on
 
 
 def test_a_point_is_chosen_on_held_out_pictures_filled_up_with_training_pictures(root: Path) -> None:

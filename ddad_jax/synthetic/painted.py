@@ -1,6 +1,6 @@
 """L1. Synthetic defects on held-out normal pictures, with exact masks: settings can be chosen without a label.
 
-A kind (`synthetic_kinds`) damages a picture; what counts as damaged is decided here, for all of them, by what
+A kind (`kinds`) damages a picture; what counts as damaged is decided here, for all of them, by what
 has visibly changed.
 """
 
@@ -13,9 +13,9 @@ import numpy as np
 
 from ddad_jax.data import ImageSet
 from ddad_jax.data.batches import image_seed
-from ddad_jax.data.synthetic_kinds import DEFECTS
-from ddad_jax.data.synthetic_shapes import object_map
 from ddad_jax.errors import InputError
+from ddad_jax.synthetic.kinds import DEFECTS
+from ddad_jax.synthetic.shapes import object_map
 
 __all__ = ["DEFECTS", "STRENGTHS", "damage", "painted_on", "synthetic_defects", "visible_change"]
 

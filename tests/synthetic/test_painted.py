@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ddad_jax.data.split import subset
-from ddad_jax.data.synthetic import DEFECTS, LARGEST, LEVEL, damage, synthetic_defects
-from ddad_jax.data.synthetic_shapes import object_map, smooth_noise
 from ddad_jax.errors import InputError
+from ddad_jax.synthetic.painted import DEFECTS, LARGEST, LEVEL, damage, synthetic_defects
+from ddad_jax.synthetic.shapes import object_map, smooth_noise
 
 STRENGTHS = (0.35, 0.6, 1.0)
 WEAVE, THING, GREY, EMPTY = "weave", "thing", "grey", "empty"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from ddad_jax.data.synthetic_shapes import bar, crack_lines, draw_point, offsets, patch, smooth_noise
+from ddad_jax.synthetic.shapes import bar, crack_lines, draw_point, offsets, patch, smooth_noise
 
 Draw = Callable[[np.ndarray, np.random.Generator, float, np.ndarray], np.ndarray]
 """(image float32 [h, w, 3] in 0..255, generator, strength in (0, 1], bool [h, w] where defects belong) -> image."""
