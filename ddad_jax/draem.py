@@ -4,16 +4,19 @@ Source: Zavrtanik, Kristan and Skocaj 2021, "DRAEM - A discriminatively trained 
 anomaly detection", and the published code.
 """
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ddad_jax.focal import focal_losses
 from ddad_jax.plain_autoencoder import PlainAutoencoder
-from ddad_jax.segmentation_unet import SegmentationUNet
+from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
 from ddad_jax.ssim import ssim_map, value_range_of
 from ddad_jax.types import Array, Variables
+from ddad_jax.weights import unet_variables
 
 PARTS = ("reconstructive", "discriminative")
 
@@ -50,6 +53,42 @@ def init_networks(networks: NetworkPair, key: Array, shape: tuple[int, int]) -> 
         "discriminative": networks.discriminative.init(second, jnp.zeros((1, *shape, 6))),
     }
     return {kind: {part: of[part][kind] for part in PARTS} for kind in ("params", "batch_stats")}
+
+
+def published_pair(
+    networks: NetworkPair,
+    reconstructive: Mapping[str, np.ndarray],
+    discriminative: Mapping[str, np.ndarray],
+    *,
+    bgr: bool = True,
+    source: str = "the state dicts",
+) -> Variables:
+    """Variables from the two state dicts of the published code (``torch_file.read_state_dict``), as of
+    ``init_networks``.
+
+    Args:
+      bgr: the published code reads pictures as blue, green, red; True turns first and last layers so that these
+        networks take and give red, green, blue.
+
+    Raises:
+      InputError: says which tensors are missing, not expected, or of which wrong shape.
+    """
+    found: dict[str, dict[str, Any]] = {"params": {}, "batch_stats": {}}
+    for part, state, network, channels in zip(PARTS, (reconstructive, discriminative), networks, (3, 6), strict=True):
+        side = FOLDS * network.patch
+        like = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+        kept = {key: tensor for key, tensor in state.items() if not key.endswith("num_batches_tracked")}
+        template = jax.eval_shape(network.init, jax.random.key(0), like)
+        own: Any = unet_variables(kept, template, source=f"{source} ({part})")
+        for kind in found:
+            found[kind][part] = own[kind]
+    if bgr:
+        encoder, decoder = (found["params"]["reconstructive"][name] for name in ("encoder", "decoder"))
+        marks = found["params"]["discriminative"]["encoder_segment"]
+        encoder["block1_0"]["kernel"] = encoder["block1_0"]["kernel"][:, :, ::-1]
+        decoder["fin_out_0"] = {name: leaf[..., ::-1] for name, leaf in decoder["fin_out_0"].items()}
+        marks["block1_0"]["kernel"] = marks["block1_0"]["kernel"][:, :, jnp.array([2, 1, 0, 5, 4, 3])]
+    return found
 
 
 def forward(networks: NetworkPair, variables: Variables, pictures: Array, *, train: bool = False) -> Pass:

@@ -1,5 +1,6 @@
 """Parity of DRAEM with the published code, piece by piece; its damage with the draws that are stored."""
 
+from functools import partial
 from typing import Any
 
 import golden_methods_files as golden
@@ -10,7 +11,7 @@ import optax
 import pytest
 from golden_files import assert_close, nchw, nhwc
 
-from ddad_jax.draem import NetworkPair, damage_probability, forward, losses
+from ddad_jax.draem import NetworkPair, damage_probability, forward, losses, published_pair
 from ddad_jax.focal import focal_losses
 from ddad_jax.image import mean_filter
 from ddad_jax.plain_autoencoder import PlainAutoencoder
@@ -20,7 +21,6 @@ from ddad_jax.synthetic.blending import blended
 from ddad_jax.synthetic.perlin import perlin_noise
 from ddad_jax.synthetic.turning import turned
 from ddad_jax.types import Array, Variables
-from ddad_jax.weights import unet_variables
 
 METHOD = "draem"
 LIMIT, GRADIENT = 2e-5, 1e-4
@@ -35,20 +35,15 @@ def each(*having: str) -> Any:
     return pytest.mark.parametrize("case", [case for _, case in cases], ids=[name for name, _ in cases])
 
 
-def pair(case: dict[str, Any], shape: tuple[int, ...], dtype: Any = jnp.float32) -> tuple[NetworkPair, Variables]:
-    """The networks of a case and their weights, {"params": {part: ...}, "batch_stats": ...}; shape: NCHW."""
+def pair(case: dict[str, Any], dtype: Any = jnp.float32, *, bgr: bool = False) -> tuple[NetworkPair, Variables]:
+    """The networks of a case and their weights."""
     one, two = (golden.state(METHOD, f"state_{part}.json") for part in case["states"])
     networks = NetworkPair(
         PlainAutoencoder(len(one["encoder.block1.0.bias"]), dtype=dtype),
         SegmentationUNet(len(two["encoder_segment.block1.0.bias"]), dtype=dtype),
     )
-    found: Any = {"params": {}, "batch_stats": {}}
-    for part, network, state, channels in zip(case["states"], networks, (one, two), (3, 6), strict=True):
-        like = jax.ShapeDtypeStruct((1, *shape[2:], channels), jnp.float32)
-        own: Any = unet_variables(state, jax.eval_shape(network.init, jax.random.key(0), like), source=part)
-        for kind in found:
-            found[kind][part] = jax.tree.map(lambda leaf: leaf.astype(dtype), own[kind])
-    return networks, found
+    found = published_pair(networks, one, two, bgr=bgr)
+    return networks, jax.tree.map(lambda leaf: leaf.astype(dtype), found)
 
 
 @each("a_u", "blend_out")
@@ -114,8 +109,9 @@ def test_losses_and_their_gradients(case: dict[str, Any]) -> None:
 @each("x", "rec", "smoothed")
 def test_networks_map_and_score(case: dict[str, Any]) -> None:
     of = stored(case)
-    networks, variables = pair(case, of["x"].shape)
-    passed = forward(networks, variables, jnp.asarray(nhwc(of["x"])))
+    networks, variables = pair(case)
+    run, x = jax.jit(partial(forward, networks)), jnp.asarray(nhwc(of["x"]))
+    passed = run(variables, x)
     maps = damage_probability(passed.logits)
     smoothed = mean_filter(maps, 21)
     for name, found in (
@@ -123,6 +119,10 @@ def test_networks_map_and_score(case: dict[str, Any]) -> None:
         ("smoothed", smoothed[:, None]), ("score", smoothed.max((1, 2))),
     ):  # fmt: skip
         assert_close(found, of[name], LIMIT)
+    # The published code sees blue, green, red.
+    turned_over = run(pair(case, bgr=True)[1], x[..., ::-1])
+    assert_close(nchw(turned_over.reconstruction[..., ::-1]), of["rec"], LIMIT)
+    assert_close(nchw(turned_over.logits), of["logits"], LIMIT)
 
 
 @each("clean", "augmented", "terms_after")
@@ -130,7 +130,7 @@ def test_networks_map_and_score(case: dict[str, Any]) -> None:
 def test_training_step(case: dict[str, Any], exact: bool) -> None:
     of, dtype = stored(case), np.float64 if exact else np.float32
     with jax.enable_x64(exact):
-        networks, variables = pair(case, of["clean"].shape, dtype)
+        networks, variables = pair(case, dtype)
         clean, damaged = (jnp.asarray(nhwc(of[name]), dtype) for name in ("clean", "augmented"))
         mask, tx = jnp.asarray(of["mask"][:, 0], bool), optax.adam(case["parameters"]["lr"])
 

@@ -169,10 +169,10 @@ class DRAEM(TrainedMethod):
         need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
 
     def doubts(self, c: DRAEMSettings) -> list[str]:
-        d = c.damage
+        d, said = c.damage, super().doubts(c)
         if not d.perlin and not d.cutout:
-            return [f"--config.damage.perlin={d.perlin}: no picture is damaged, so nothing is learnt to be marked"]
-        return []
+            said.append(f"--config.damage.perlin={d.perlin}: no picture is damaged, so nothing is learnt to be marked")
+        return said
 
     # --- The mathematics
 

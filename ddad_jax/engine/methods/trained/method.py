@@ -118,6 +118,14 @@ class TrainedMethod(SectionMethod):
     def together(self, c: Any, need: Need) -> None:
         check_trained_jointly(c, need)
 
+    def doubts(self, c: Any) -> list[str]:
+        return [
+            f"--config.{stage}.drop_at={s.drop_at}: shares of the {s.steps} steps, before which --config.{stage}."
+            f"max_minutes={s.max_minutes:g} may end the training"
+            for stage in self.stages
+            if (s := getattr(c, stage)).drop_at and s.max_minutes
+        ]
+
     def beside(self, c: Any) -> str:
         return "with the networks as trained"
 
