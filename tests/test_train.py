@@ -12,10 +12,12 @@ from ddad_jax.schedule import T, alpha_bar_at, alpha_bar_table, perturb
 from ddad_jax.train import (
     TrainState,
     descend,
+    descend_variables,
     init_state,
     loss_at,
     min_snr_weight,
     noise_loss,
+    only_parameters,
     optimiser,
     train_step,
     validation_loss,
@@ -97,6 +99,29 @@ def test_min_snr_weighs_almost_clean_images_less() -> None:
     assert float(loss(X, t, noise)) == pytest.approx(each.mean(), rel=1e-5)
     weighted = (np.asarray(min_snr_weight(ALPHA_BAR[t], 5.0)) * each).mean()
     assert float(loss(X, t, noise, min_snr=5.0)) == pytest.approx(weighted, rel=1e-5)
+
+
+def test_running_statistics_follow_the_pass_and_nothing_else() -> None:
+    """Neither weight decay nor a loss that is not finite moves them; the average of the parameters has its own."""
+    tx = only_parameters(optimiser(learning_rate=0.1, weight_decay=0.5))
+    first = init_state({"params": jnp.ones(3), "batch_stats": jnp.array([2.0])}, tx)
+
+    def step(state: TrainState, factor: float) -> tuple[TrainState, dict[str, Array]]:
+        def loss(variables: Any) -> Any:
+            moved = {"batch_stats": variables["batch_stats"] + 1.0}
+            return factor * jnp.square(variables["params"]).sum(), ({"own": jnp.ones(())}, moved)
+
+        return descend_variables(state, loss, tx=tx, ema_decay=0.5)
+
+    once, metrics = step(first, 1.0)
+    assert {*metrics} == {"loss", "grad_norm", "own"} and float(metrics["loss"]) == 3.0
+    np.testing.assert_allclose(once.params["params"], 0.9, rtol=1e-5)
+    np.testing.assert_array_equal(once.params["batch_stats"], [3.0])
+    twice, _ = step(once, 1.0)
+    np.testing.assert_array_equal(twice.params["batch_stats"], [4.0])
+    np.testing.assert_array_equal(twice.ema["batch_stats"] > once.ema["batch_stats"], [True])
+    stopped, _ = step(twice, float("nan"))
+    jax.tree.map(np.testing.assert_array_equal, stopped, twice)
 
 
 # The optimiser

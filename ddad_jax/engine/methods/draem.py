@@ -223,6 +223,9 @@ class DRAEM(TrainedMethod):
 
     # --- Told
 
+    def columns(self, c: DRAEMSettings) -> dict[str, Any]:
+        return {"textures": Path(c.damage.textures).name or "procedural"}
+
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]
         count = sum(int(leaf.size) for leaf in jax.tree.leaves(params))

@@ -61,7 +61,9 @@ def test_the_published_choices_are_a_word_away_and_never_mixed_in() -> None:
 def test_textures_come_from_the_folder_that_is_named(root: Path, data: Data, tmp_path: Path) -> None:
     given = METHOD.materials(tiny_runs.config(root, "draem"), "train", data)["textures"]
     assert given.shape == (4, 32, 32, 3)
-    own = METHOD.materials(tiny_runs.config(root, "draem", damage__textures=str(root)), "train", data)["textures"]
+    of_folder = tiny_runs.config(root, "draem", damage__textures=str(root))
+    assert METHOD.columns(of_folder) == {"textures": root.name} != METHOD.columns(tiny_runs.config(root, "draem"))
+    own = METHOD.materials(of_folder, "train", data)["textures"]
     assert own.shape == (4, 32, 32, 3) and np.abs(own.astype(int) - given).max() > 0
     with pytest.raises(InputError, match="expected a folder of textures"):
         METHOD.materials(tiny_runs.config(root, "draem", damage__textures=str(tmp_path)), "train", data)

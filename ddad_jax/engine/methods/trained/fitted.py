@@ -130,7 +130,7 @@ class FittedNetworks:
 
     @property
     def columns(self) -> dict[str, Any]:
-        return {"train_steps": trained_steps(self.workdir)}
+        return {"train_steps": trained_steps(self.workdir), **self.method.columns(self.c)}
 
     def columns_at(self, costly: Any) -> dict[str, Any]:
         return {}

@@ -113,6 +113,10 @@ class TrainedMethod(SectionMethod):
     def described(self, c: Any, networks: Networks) -> str:
         """The networks, in words."""
 
+    def columns(self, c: Any) -> dict[str, Any]:
+        """What rows say of the training besides its steps; no path of one machine."""
+        return {}
+
     # --- The rest of ``method.Method``
 
     def together(self, c: Any, need: Need) -> None:
