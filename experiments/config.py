@@ -116,7 +116,7 @@ def _riad_reference(c: ConfigDict) -> None:
 def _diffusionad_reference(c: ConfigDict) -> None:
     """Of DiffusionAD.
 
-    Deviation: damage lies on what ``synthetic_shapes.object_map`` takes for the object, where the published code has
+    Deviation: damage lies on what ``synthetic.shapes.object_map`` takes for the object, where the published code has
       masks of a foreign network; textures are procedural unless ``damage.textures`` names DTD's folder.
     """
     c.model.update(base=128, channel_mult=(), res_blocks=2, attention_sizes=(32, 16, 8), heads=4, patch=1, groups=32)

@@ -16,10 +16,9 @@ import numpy as np
 import optax
 
 from ddad_jax import diffusionad as core
-from ddad_jax.data.synthetic_shapes import object_map
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings, textures_of
+from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
@@ -45,6 +44,7 @@ from ddad_jax.sampler import noise_of
 from ddad_jax.schedule import T, alpha_bar_table
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
 from ddad_jax.synthetic.foreground_damage import marked_pictures
+from ddad_jax.synthetic.shapes import object_map
 from ddad_jax.types import Array, Variables
 from ddad_jax.unet import UNet
 
@@ -299,6 +299,9 @@ class DiffusionAD(TrainedMethod):
         return 2.0 * self._passed(c, costly, networks, x, seeds, jnp.zeros((), jnp.int32)).guided.x0 - 1.0
 
     # --- Told
+
+    def columns(self, c: DiffusionADSettings) -> dict[str, Any]:
+        return texture_columns(c.damage)
 
     def described(self, c: DiffusionADSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

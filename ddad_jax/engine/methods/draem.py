@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from ddad_jax import draem as core
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings, textures_of
+from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
@@ -224,7 +224,7 @@ class DRAEM(TrainedMethod):
     # --- Told
 
     def columns(self, c: DRAEMSettings) -> dict[str, Any]:
-        return {"textures": Path(c.damage.textures).name or "procedural"}
+        return texture_columns(c.damage)
 
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

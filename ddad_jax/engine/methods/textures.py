@@ -19,6 +19,11 @@ class TextureSettings(Section):
     texture_count: int = setting(512, COUNT, "at most so many of the folder's, or procedural ones")
 
 
+def texture_columns(s: TextureSettings) -> dict[str, str]:
+    """What rows say of them: the folder's own name, without the path of one machine."""
+    return {"textures": Path(s.textures).name or "procedural"}
+
+
 def textures_of(s: TextureSettings, size: int, seed: int) -> np.ndarray:
     """uint8 [n, size, size, 3].
 
