@@ -66,10 +66,13 @@ def _dots(rng: np.random.Generator, size: int) -> np.ndarray:
 
 def _cells(rng: np.random.Generator, size: int) -> np.ndarray:
     """Distance to the edges between the neighbourhoods of scattered points."""
-    points = rng.uniform(0, size, (rng.integers(8, 64), 2))
-    y, x = np.mgrid[:size, :size]
-    distance = np.sort(np.hypot(y[..., None] - points[:, 0], x[..., None] - points[:, 1]), -1)
-    return np.clip((distance[..., 1] - distance[..., 0]) / (size / 12), 0, 1).astype(np.float32)
+    y, x = np.mgrid[:size, :size].astype(np.float32)
+    nearest, second = np.full((2, size, size), 2.0 * size, np.float32)
+    for at_y, at_x in rng.uniform(0, size, (rng.integers(8, 64), 2)):
+        distance = np.hypot(y - at_y, x - at_x)
+        second = np.minimum(second, np.maximum(nearest, distance))
+        nearest = np.minimum(nearest, distance)
+    return np.clip((second - nearest) / (size / 12), 0, 1).astype(np.float32)
 
 
 def _brushed(rng: np.random.Generator, size: int) -> np.ndarray:
@@ -93,11 +96,16 @@ FAMILIES = (smooth_field, _stripes, _checks, _dots, _cells, _brushed, _marble, _
 
 
 def procedural_texture(rng: np.random.Generator, size: int) -> np.ndarray:
-    """One of ``FAMILIES`` through a palette of three drawn colours, with a little grain; uint8 [size, size, 3]."""
+    """One of ``FAMILIES`` through a palette of three drawn colours, with a little grain; uint8 [size, size, 3].
+
+    Every third one is grey, and the others more or less colourful: colour alone must not tell damage from grey parts.
+    """
     field = FAMILIES[rng.integers(len(FAMILIES))](rng, size)
-    palette = rng.random((3, 3))
+    palette, saturation = rng.random((3, 3)), max(0.0, rng.uniform(-0.5, 1.0))
+    grey = palette.mean(1, keepdims=True)
+    palette = grey + saturation * (palette - grey)
     colours = np.stack([np.interp(field, (0.0, 0.5, 1.0), palette[:, i]) for i in range(3)], -1)
-    colours += rng.uniform(0, 0.06) * rng.standard_normal(colours.shape)
+    colours += rng.uniform(0, 0.06) * rng.standard_normal((size, size, 1))
     return np.clip(np.round(255 * colours), 0, 255).astype(np.uint8)
 
 

@@ -16,6 +16,8 @@ def test_procedural_textures_are_a_function_of_their_seed_and_differ() -> None:
     np.testing.assert_array_equal(procedural_textures(5, 48, seed=3), found[:5])
     assert len({texture.tobytes() for texture in found}) == 24
     assert (found.std((1, 2)).max(-1) > 3).mean() > 0.7  # but for plain ones
+    grey = (found == found[..., :1]).all((1, 2, 3))
+    assert 0 < grey.sum() < 16  # colour alone does not tell them from grey parts
     assert np.abs(procedural_textures(1, 48, seed=4).astype(int) - found[:1]).max() > 0
 
 

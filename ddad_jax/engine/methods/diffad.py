@@ -18,9 +18,9 @@ import numpy as np
 
 from ddad_jax import diffad as core
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods import textures
 from ddad_jax.engine.methods.draem import DamageSettings, Marked, MarkScoreSettings, judged_marks
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
+from ddad_jax.engine.methods.textures import texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings
 from ddad_jax.engine.settings.need import Need
@@ -237,7 +237,7 @@ class DiffAD(TrainedMethod):
     def materials(self, c: DiffADSettings, stage: str, data: Data) -> dict[str, Any]:
         if stage == "autoencoder":
             return {}
-        return {"textures": textures.textures_of(c.damage, c.data.size, c.seed)}
+        return {"textures": textures_of(c.damage, c.data.size, c.seed)}
 
     def loss(
         self, c: DiffADSettings, stage: str, variables: Variables, given: Mapping[str, Any], x: Array, key: Array
@@ -358,7 +358,7 @@ class DiffAD(TrainedMethod):
     # --- Told
 
     def columns(self, c: DiffADSettings) -> dict[str, Any]:
-        return {"textures": textures.texture_source(c.damage)}
+        return texture_columns(c.damage)
 
     def described(self, c: DiffADSettings, networks: Networks) -> str:
         millions = [sum(leaf.size for leaf in jax.tree.leaves(networks[s]["params"])) / 1e6 for s in self.stages]

@@ -17,9 +17,8 @@ import optax
 
 from ddad_jax import diffusionad as core
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods import textures
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings
+from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
@@ -220,7 +219,7 @@ class DiffusionAD(TrainedMethod):
         return core.init_guided(self._networks(c), key, (c.data.size, c.data.size))
 
     def materials(self, c: DiffusionADSettings, stage: str, data: Data) -> dict[str, Any]:
-        return {"textures": textures.textures_of(c.damage, c.data.size, c.seed)}
+        return {"textures": textures_of(c.damage, c.data.size, c.seed)}
 
     def shown(self, c: DiffusionADSettings, stage: str, images: np.ndarray) -> np.ndarray:
         """The foreground as a fourth channel."""
@@ -302,7 +301,7 @@ class DiffusionAD(TrainedMethod):
     # --- Told
 
     def columns(self, c: DiffusionADSettings) -> dict[str, Any]:
-        return {"textures": textures.texture_source(c.damage)}
+        return texture_columns(c.damage)
 
     def described(self, c: DiffusionADSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

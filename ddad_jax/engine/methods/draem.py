@@ -15,9 +15,8 @@ import jax.numpy as jnp
 
 from ddad_jax import draem as core
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods import textures
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings
+from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need
@@ -188,7 +187,7 @@ class DRAEM(TrainedMethod):
         return core.init_networks(pair_of(c.model), key, (c.data.size, c.data.size))
 
     def materials(self, c: DRAEMSettings, stage: str, data: Data) -> dict[str, Any]:
-        return {"textures": textures.textures_of(c.damage, c.data.size, c.seed)}
+        return {"textures": textures_of(c.damage, c.data.size, c.seed)}
 
     def _losses(
         self, c: DRAEMSettings, variables: Variables, given: Mapping[str, Any], x: Array, keys: Array, *, train: bool
@@ -230,7 +229,7 @@ class DRAEM(TrainedMethod):
     # --- Told
 
     def columns(self, c: DRAEMSettings) -> dict[str, Any]:
-        return {"textures": textures.texture_source(c.damage)}
+        return texture_columns(c.damage)
 
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
         params: Any = networks["train"]["params"]

@@ -19,9 +19,9 @@ class TextureSettings(Section):
     texture_count: int = setting(512, COUNT, "at most so many of the folder's, or procedural ones")
 
 
-def texture_source(s: TextureSettings) -> str:
-    """Where they are from, as a row has it."""
-    return Path(s.textures).name or "procedural"
+def texture_columns(s: TextureSettings) -> dict[str, str]:
+    """What rows say of them: the folder's own name, without the path of one machine."""
+    return {"textures": Path(s.textures).name or "procedural"}
 
 
 def textures_of(s: TextureSettings, size: int, seed: int) -> np.ndarray:

@@ -19,6 +19,7 @@ from ddad_jax.data import to_float
 from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.batch_programs import copied_to_devices
 from ddad_jax.engine.methods.loop import (
     TrainingTask,
     asked_in_turn,
@@ -75,7 +76,8 @@ def trained_stage(
     at = begun(_fresh(method, c, stage, tx), checkpoints, together=together)
     if not at.finished:
         require_cut(s.batch_size, f"{stage}.batch_size", mesh)
-        given = copied({**method.materials(c, stage, data), **before}, mesh)
+        # Once: arrays of the host would go to the device with every step.
+        given = copied_to_devices({**method.materials(c, stage, data), **before}, mesh)
         at = at._replace(state=copied(at.state, mesh))
         with fed(
             method.shown(c, stage, data.fit.images), s.batch_size, c.seed, c.data.flips, c.device, mesh

@@ -164,3 +164,18 @@ def test_a_training_that_diverges_names_its_flag(
     fresh = training._fresh(method, c, "train", training.only_parameters(optimiser_of(c.train)))
     saved = training.begun(fresh, training.Checkpoints(tmp_path / "train")).state
     jax.tree.map(np.testing.assert_array_equal, saved.params, fresh.params)
+
+
+def test_materials_lie_on_the_device_before_the_first_step(
+    root: Path, data: Data, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    make = training._task
+
+    def task(method: Any, c: Any, stage: str, data: Data, given: Any, *more: Any) -> Any:
+        seen.extend(jax.tree.leaves(given))
+        return make(method, c, stage, data, given, *more)
+
+    monkeypatch.setattr(training, "_task", task)
+    networks(config(root, train__steps=1), tmp_path, data)
+    assert seen and all(isinstance(leaf, jax.Array) for leaf in seen)
