@@ -26,7 +26,7 @@ from ddad_jax.reuse import reusing
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import CONTINUOUS, TimeGrid
-from ddad_jax.types import Array, Draw, FeatureFn
+from ddad_jax.types import Array, FeatureFn, NoiseDraw
 from ddad_jax.vision.tiles import Tiles
 from ddad_jax.vision.view_mask import masked
 
@@ -139,7 +139,7 @@ class PairProgram:
         clip: bool = True,
         mesh: Mesh | None = None,
         reconstruct: Callable[..., Array] = reconstruct,
-        draw: Draw = jax.random.normal,
+        draw: NoiseDraw = jax.random.normal,
     ) -> None:
         def redrawn(weights: Any, pairs: PairInput, solver: str, reuse: int, start: str, by: Callable[..., Any]) -> Any:
             y = to_float(pairs.images)

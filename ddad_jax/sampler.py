@@ -15,7 +15,7 @@ from ddad_jax.reuse import Recurrent, in_step, recurrent, wrapped
 from ddad_jax.schedule import alpha_bar_at, per_image, perturb
 from ddad_jax.solvers import DDIM, Solver, Step
 from ddad_jax.timesteps import TimeGrid
-from ddad_jax.types import Array, Draw, EpsFn, Image, NoiseFn
+from ddad_jax.types import Array, EpsFn, Image, NoiseDraw, NoiseFn
 
 
 class Trajectory(NamedTuple):
@@ -206,7 +206,7 @@ def _started(
     return perturb(x, noise, alpha_bar_at(alpha_bar, jnp.asarray(grid.start)))
 
 
-def noise_of(keys: Array, shape: tuple[int, ...], draw: Draw = jax.random.normal) -> NoiseFn:
+def noise_of(keys: Array, shape: tuple[int, ...], draw: NoiseDraw = jax.random.normal) -> NoiseFn:
     """Noise drawn for each image from its own key, so that it depends on no batch mate.
 
     Args:

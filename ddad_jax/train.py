@@ -10,7 +10,7 @@ import optax
 
 from ddad_jax.errors import InputError
 from ddad_jax.schedule import T, alpha_bar_at, perturb
-from ddad_jax.types import Array, Draw, Image
+from ddad_jax.types import Array, Image, NoiseDraw
 
 Apply = Callable[..., Array]
 """apply(params, x_t, t, dropout_key or None) -> eps."""
@@ -207,7 +207,7 @@ def train_step(
     reduce: str = "mean",
     min_snr: float = 0.0,
     weight: Callable[[Array], Array] | None = None,
-    draw: Draw | None = None,
+    draw: NoiseDraw | None = None,
 ) -> tuple[TrainState, dict[str, Array]]:
     """One update on a batch: t ~ U{0 .. t_max - 1} an image, fresh noise.
 
@@ -316,7 +316,7 @@ def validation_loss(
     apply: Apply,
     alpha_bar: Array,
     times: Array,
-    draw: Draw = jax.random.normal,
+    draw: NoiseDraw = jax.random.normal,
 ) -> Array:
     """Mean squared error on held-out normal images at fixed times with noise fixed by each image's key.
 

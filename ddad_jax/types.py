@@ -18,7 +18,7 @@ EpsFn = Callable[[Array, Array], Array]
 NoiseFn = Callable[[Array], Array]
 """i -> standard normal noise [b, h, w, c] of draw i; i = 0 is the start, i = 1, 2, ... the steps."""
 
-Draw = Callable[[Array, tuple[int, ...]], Array]
+NoiseDraw = Callable[[Array, tuple[int, ...]], Array]
 """(key, (h, w, c)) -> noise of one picture, mean 0 and variance 1; ``jax.random.normal`` where nothing else is said."""
 
 FeatureFn = Callable[[Image], dict[str, Array]]

@@ -17,7 +17,7 @@ from ddad_jax.diffad import LatentNetworks
 from ddad_jax.diffusionad import GuidedNetworks
 from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
-from ddad_jax.engine.methods import diffad, diffusionad, draem
+from ddad_jax.engine.methods import diffad, diffusionad, draem, riad
 from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
@@ -89,7 +89,7 @@ def _small_draem(c: ConfigDict) -> None:
 
 def _small_riad(c: ConfigDict) -> None:
     c.riad.update(batch_size=4)
-    c.model.update(widths=(2, 4), cells=(2, 4), scales=2)
+    c.model.update(widths=(2, 4), cells=(2, 4), scales=1)
     c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
 
 
@@ -255,6 +255,11 @@ def small_guided(put: Set = setattr) -> None:
     """The same for DiffusionAD."""
     put(diffusionad, "guided_networks", lambda *of: GuidedNetworks(Noise(), Marks(1)))  # type: ignore[arg-type]
     put(diffusionad, "marked_pictures", marked_pictures)
+
+
+def small_inpainting(put: Set = setattr) -> None:
+    """Put a convolution in the place of RIAD's network."""
+    put(riad, "inpainting_network", lambda m: Marks(3))
 
 
 def small_predictor(put: Set = setattr) -> None:

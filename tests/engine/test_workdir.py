@@ -77,6 +77,8 @@ def test_another_model_is_refused_and_the_differences_are_listed(tmp_path: Path,
     assert "model.channel_mult: there [1], now [1, 1]" in message
     assert "sweep" not in message
     assert (folder / "config.json").read_text() == before
+    with pytest.raises(InputError, match="model.noise: there 'gaussian', now 'simplex'"):
+        opened(folder, root, model__noise="simplex")
     opened(folder, root)
 
 

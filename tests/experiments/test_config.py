@@ -20,7 +20,7 @@ from experiments.papers.settings import Named, category_config
 CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
 ARGUMENTS: dict[str, list[str]] = {
     "demo": ["", "winter_melon", "lemon_soda", "coffee"],
-    "folder": ["", *folder.SWEPT, "ddad", "gaussian", "gpu"],
+    "folder": ["", *folder.SWEPT, *folder.PIXELS, "anoddpm,reference"],
     "scores": ["", "folder", "gaussian", "mtd"],
     "mtd": ["", "cpu", "gpu"],
     "station": ["", "winter_melon", "lemon_soda", "coffee"],

@@ -140,8 +140,8 @@ class RIADSettings(Settings):
     sweep: InpaintingSweepSettings = InpaintingSweepSettings()
 
 
-def _network(c: RIADSettings) -> InpaintingUNet:
-    return InpaintingUNet(c.model.widths, dtype=jnp.dtype(c.model.dtype))
+def inpainting_network(m: InpaintingModelSettings) -> InpaintingUNet:
+    return InpaintingUNet(m.widths, dtype=jnp.dtype(m.dtype))
 
 
 class RIAD(TrainedMethod):
@@ -177,12 +177,12 @@ class RIAD(TrainedMethod):
     # --- The mathematics
 
     def init(self, c: RIADSettings, stage: str, key: Array) -> Variables:
-        return _network(c).init(key, jnp.zeros((1, c.data.size, c.data.size, 3)))
+        return inpainting_network(c.model).init(key, jnp.zeros((1, c.data.size, c.data.size, 3)))
 
     def loss(
         self, c: RIADSettings, stage: str, variables: Variables, given: Mapping[str, Any], x: Array, key: Array
     ) -> tuple[Array, tuple[dict[str, Array], dict[str, Any]]]:
-        network = _network(c)
+        network = inpainting_network(c.model)
 
         def learning(variables: Variables, x: Image) -> tuple[Image, Variables]:
             filled, moved = network.apply(variables, x, train=True, mutable=["batch_stats"])
@@ -208,7 +208,7 @@ class RIAD(TrainedMethod):
 
     def _filled(self, c: RIADSettings, costly: Masks, variables: Variables, x: Image) -> Array:
         """[draws, cells, b, h, w, c]"""
-        network = _network(c)
+        network = inpainting_network(c.model)
         key = jax.random.key(jnp.uint32(costly.seed))
         masks = core.scoring_masks(key, c.data.size, c.model.cells, costly.draws)
 

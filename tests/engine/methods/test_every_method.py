@@ -51,6 +51,7 @@ def small() -> Iterator[None]:
         tiny_runs.small_pair(patch.setattr)
         tiny_runs.small_guided(patch.setattr)
         tiny_runs.small_latent(patch.setattr)
+        tiny_runs.small_inpainting(patch.setattr)
         yield
 
 

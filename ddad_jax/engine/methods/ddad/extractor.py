@@ -61,7 +61,7 @@ from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.timesteps import GRIDS
-from ddad_jax.types import Array, Draw, Variables
+from ddad_jax.types import Array, NoiseDraw, Variables
 from ddad_jax.unet import UNet
 from ddad_jax.vision.view_mask import masked
 from ddad_jax.weights import load_backbone
@@ -373,7 +373,7 @@ def _number(value: float | None) -> float:
     return float("nan") if value is None else float(value)
 
 
-def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool, draw: Draw) -> Any:
+def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool, draw: NoiseDraw) -> Any:
     """(x, y, keys) -> x0 at the point, one compilation a number of pictures."""
     grid: Any = GRIDS[at.grid](at.t_prime, at.steps)
     how: Any = {name: getattr(at, name) for name in ("w", "eta", "start_noise", "fade")}

@@ -26,7 +26,7 @@ from ddad_jax.engine.methods.ddad.sections import StudentSettings
 from ddad_jax.mesh import copied, everywhere, over_rows, own_rows, rounded_up, shard_rows
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.timesteps import GRIDS, TimeGrid
-from ddad_jax.types import Array, Draw
+from ddad_jax.types import Array, NoiseDraw
 from ddad_jax.unet import UNet
 
 SEED = 11
@@ -82,7 +82,7 @@ Teacher = Callable[[Questions, Array], Lesson]
 
 
 def teacher_fn(
-    unet: UNet, s: StudentSettings, params: Any, mesh: Mesh | None = None, draw: Draw = jax.random.normal
+    unet: UNet, s: StudentSettings, params: Any, mesh: Mesh | None = None, draw: NoiseDraw = jax.random.normal
 ) -> Teacher:
     """params: of the noise predictor, draw: its noise. The lesson's rows are cut over the devices of ``mesh``, which
     divide b."""

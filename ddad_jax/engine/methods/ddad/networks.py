@@ -15,7 +15,7 @@ from ddad_jax.reuse import Layered
 from ddad_jax.schedule import alpha_bar_table
 from ddad_jax.simplex import simplex_noise
 from ddad_jax.student import Student
-from ddad_jax.types import Array, Draw, EpsFn
+from ddad_jax.types import Array, EpsFn, NoiseDraw
 from ddad_jax.unet import UNet
 
 USUAL = DeviceSettings()
@@ -127,7 +127,7 @@ def student_apply(student: Student) -> Callable[..., tuple[Array, Array]]:
     return apply
 
 
-def drawn_noise(m: ModelSettings, size: int) -> Draw:
+def drawn_noise(m: ModelSettings, size: int) -> NoiseDraw:
     """Of the noise that the network is trained with, and asked about; size: side of its pictures."""
     if m.noise == "gaussian":
         return jax.random.normal

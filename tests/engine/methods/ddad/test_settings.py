@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import tiny_runs
 
+from ddad_jax.engine.methods.ddad.doubts import ddad_doubts
 from ddad_jax.engine.methods.ddad.evidence import teacher_of
 from ddad_jax.engine.methods.ddad.points import ddad_plan
 from ddad_jax.engine.methods.ddad.sections import StudentSettings
@@ -113,3 +114,16 @@ def test_another_range_is_another_training() -> None:
 def test_a_setting_that_cannot_be_used_is_named(setting: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"--config.{setting.replace('__', '.')}="):
         tiny_runs.config(Path("data"), **{setting: value})
+
+
+def test_a_gaussian_predicts_white_noise_alone() -> None:
+    with pytest.raises(InputError, match="--config.model.noise='simplex': expected gaussian with model.prior=gaussian"):
+        tiny_runs.config(Path("data"), model__noise="simplex", model__prior="gaussian")
+
+
+def test_noise_that_nothing_looks_at_and_noise_that_an_inversion_cannot_judge_are_doubted() -> None:
+    (idle,) = ddad_doubts(tiny_runs.config(Path("data"), model__octaves=3))
+    assert idle.startswith("--config.model.octaves=3") and "noise=simplex" in idle
+    doubts = ddad_doubts(tiny_runs.config(Path("data"), model__noise="simplex", sweep__scoring=("inversion",)))
+    assert any("long waves" in doubt for doubt in doubts)
+    assert not ddad_doubts(tiny_runs.config(Path("data"), model__noise="simplex", model__octaves=3))
