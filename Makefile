@@ -9,10 +9,15 @@ PRODUCT ?= winter_melon
 # first.
 PROCESSES := $(shell $(PYTHON) -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 WORKERS ?= -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+# Many processes import the same modules: their bytecode is kept, even where the environment says otherwise.
+KEPT := env -u PYTHONDONTWRITEBYTECODE
 export JAX_PLATFORMS ?=
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: venv demo station test test-slow test-min lint docs wheel clean
+# pip would compile all that it installs on one core before anything else begins; here that waits for what needs it.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --constraint
+
+.PHONY: venv bytecode demo station test test-slow test-min lint docs wheel clean
 venv: $(VENV)/.ready
 
 # What the programs need; tests and documentation need .ready, which is several times as much.
@@ -20,32 +25,39 @@ venv: $(VENV)/.ready
 $(VENV)/.programs: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("ddad_jax needs Python 3.11 or newer, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[experiments]'
+	$(PY) $(INSTALL) constraints.txt --editable '.[experiments]'
 	touch $@
 
 $(VENV)/.ready: $(VENV)/.programs
-	$(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(PY) $(INSTALL) constraints.txt --editable '.[dev]'
+	touch $@
+
+# On all cores. A package may have a file that does not compile: it is named and passed over.
+bytecode: $(VENV)/.bytecode
+$(VENV)/.bytecode: $(VENV)/.ready
+	-$(PY) -m compileall -q -j 0 $(VENV)/lib
 	touch $@
 
 demo: $(VENV)/.programs
-	$(PY) -m experiments.sweep --config=experiments/configs/demo.py --workdir=$(WORKDIR)
+	$(KEPT) $(PY) -m experiments.sweep --config=experiments/configs/demo.py --workdir=$(WORKDIR)
 
 # The paper's data set on the simulated station, then as the demo: PRODUCT=coffee or lemon_soda for another product.
 station: $(VENV)/.programs
-	$(PY) -m experiments.station --product=$(PRODUCT) --out=runs/station
-	$(PY) -m experiments.sweep --config=experiments/configs/station.py:$(PRODUCT) --workdir=runs/station/$(PRODUCT)
+	$(KEPT) $(PY) -m experiments.station --product=$(PRODUCT) --out=runs/station
+	$(KEPT) $(PY) -m experiments.sweep --config=experiments/configs/station.py:$(PRODUCT) --workdir=runs/station/$(PRODUCT)
 
 lint: venv
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-# Many processes import the same modules: their bytecode is kept, even where the environment says otherwise.
-test: lint
-	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS)
+# The type checker takes one core as long as the compiler of bytecode takes the others.
+test:
+	$(MAKE) --jobs=2 lint bytecode
+	$(KEPT) $(PY) -m pytest $(WORKERS)
 
-test-slow: venv
-	env -u PYTHONDONTWRITEBYTECODE $(PY) -m pytest $(WORKERS) -m slow
+test-slow: bytecode
+	$(KEPT) $(PY) -m pytest $(WORKERS) -m slow
 
 # The library with the lowest versions that pyproject.toml allows, on Python 3.11, in an environment of its own.
 test-min:

@@ -1,6 +1,7 @@
 """The arrows of the house: read from the imports, so that no picture can drift away from the code."""
 
 import ast
+import functools
 import re
 import sys
 from collections.abc import Iterator
@@ -49,8 +50,13 @@ def tree(path: str) -> ast.Module:
     return ast.parse((ROOT / path).read_text("utf-8"))
 
 
-def imports(path: str) -> Iterator[str]:
+@functools.cache
+def imports(path: str) -> frozenset[str]:
     """Every imported module and every name imported from one, dotted, wherever in the file it stands."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: str) -> Iterator[str]:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -63,6 +69,7 @@ def roots(path: str) -> set[str]:
     return {name.partition(".")[0] for name in imports(path)}
 
 
+@functools.cache
 def said(path: str) -> int | None:
     found = re.match(r"L(\d)\. ", ast.get_docstring(tree(path)) or "")
     return int(found[1]) if found else None
@@ -190,9 +197,10 @@ def test_the_sampler_takes_any_noise_predictor() -> None:
 
 def test_pickles_are_read_in_one_place_only() -> None:
     def unpickles(path: str) -> bool:
-        names = {node.attr for node in ast.walk(tree(path)) if isinstance(node, ast.Attribute)}
-        names |= {node.id for node in ast.walk(tree(path)) if isinstance(node, ast.Name)}
-        calls = [node for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+        nodes = list(ast.walk(tree(path)))
+        names = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in nodes if isinstance(node, ast.Name)}
+        calls = [node for node in nodes if isinstance(node, ast.Call)]
         trusting = any(
             keyword.arg == "allow_pickle" and not (isinstance(keyword.value, ast.Constant) and not keyword.value.value)
             for call in calls

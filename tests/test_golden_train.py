@@ -27,7 +27,8 @@ def one_step(tx: optax.GradientTransformation, params: Any, grads: Any) -> Any:
     one vector, which compiles in no time."""
 
     def flat(tree: Any) -> Array:
-        return jnp.asarray(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]))
+        # As NumPy's: JAX would compile a program for each shape of a parameter.
+        return jnp.asarray(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.device_get(tree))]))
 
     leaves, structure = jax.tree.flatten(params)
     before = flat(params)

@@ -18,7 +18,7 @@ from ddad_jax.diffusionad import GuidedNetworks
 from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
 from ddad_jax.engine.methods import diffad, diffusionad, draem, riad
-from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
+from ddad_jax.engine.methods.ddad import criteria, evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
 from ddad_jax.engine.methods.memory import fitted as memory
@@ -266,7 +266,7 @@ def small_predictor(put: Set = setattr) -> None:
     """Put the small noise predictor in the place of the U-Net, and its student; ``put``: ``monkeypatch.setattr``."""
     put(noise_predictor, "init_params", init_params)
     put(noise_predictor, "train_apply", lambda unet: predict)
-    for module in (extractor, grids, evidence, lessons):
+    for module in (criteria, extractor, grids, evidence, lessons):
         put(module, "eps_fn", eps_fn)
     put(ddad_student, "init_student", init_student)
     for module in (ddad_student, evidence):
@@ -275,7 +275,7 @@ def small_predictor(put: Set = setattr) -> None:
 
 def small_backbone(put: Set = setattr) -> None:
     """Put the small feature extractor in the place of the configured one."""
-    for module in (extractor, evidence, memory, protocol_check):
+    for module in (criteria, extractor, evidence, memory, protocol_check):
         put(module, "build_backbone", lambda c: BACKBONE)
     for module in (extractor, pipeline, memory_method, protocol_check):
         put(module, "load_backbone", lambda name, path: variables())

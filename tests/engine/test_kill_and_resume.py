@@ -199,7 +199,7 @@ def read(path: Path) -> list[Any]:
     return path.read_bytes().splitlines()
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [4, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(whole_run: Program, tmp_path: Path, count: int) -> None:
     for i, image in enumerate(spread(whole_run.images, count)):
         whole_run.ends_alike_from(image, tmp_path / str(i))
@@ -276,7 +276,7 @@ def captured(tmp_path_factory: pytest.TempPathFactory) -> Program:
     return watched(run, tmp_path_factory.mktemp("capture") / "c")
 
 
-@pytest.mark.parametrize("count", [8, pytest.param(ALL, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [6, pytest.param(ALL, marks=pytest.mark.slow)])
 def test_a_capture_that_was_killed_is_taken_up(captured: Program, tmp_path: Path, count: int) -> None:
     for i, image in enumerate(spread(captured.images, count)):
         if len(rows := whole_lines(image, "frames.csv")) > 1:

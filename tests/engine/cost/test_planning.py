@@ -16,7 +16,7 @@ from ddad_jax.engine.cost import planning
 from ddad_jax.engine.cost.planning import assumed_pictures, picture_counts
 from ddad_jax.engine.cost.work import Costs, Work, is_estimate, seconds, spent
 from ddad_jax.engine.data.splits import load_data
-from ddad_jax.engine.methods.ddad import evidence, extractor, grids, lessons, noise_predictor
+from ddad_jax.engine.methods.ddad import criteria, evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.calls import Calls
 from ddad_jax.engine.methods.ddad.points import ddad_plan
@@ -67,7 +67,9 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Counted:
         whole = counted.of("sweep", lambda x, t: (predict(x, t), 0.1 * x))
         return Layered(plain, whole, counted.of("shallow", lambda x, t, deep: predict(x, t) + deep))
 
-    for module, name in ((extractor, "adaptation"), (grids, "grids"), (evidence, "sweep"), (lessons, "student")):
+    for module in (criteria, extractor):
+        monkeypatch.setattr(module, "eps_fn", eps_fn("adaptation"))
+    for module, name in ((grids, "grids"), (evidence, "sweep"), (lessons, "student")):
         monkeypatch.setattr(module, "eps_fn", eps_fn(name))
     monkeypatch.setattr(noise_predictor, "train_apply", lambda unet: counted.of("training", tiny_runs.predict, 1))
     for module, name in ((ddad_student, "student"), (evidence, "sweep")):

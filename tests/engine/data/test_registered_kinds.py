@@ -18,6 +18,7 @@ from ddad_jax.engine.data.view import made_of
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.settings.section import changed
+from ddad_jax.vision import registration
 
 SIDES = (144, 192)
 SHIFT = (9.0, -6.0)
@@ -28,6 +29,8 @@ TAKEN = [name for name in TREES if name != "cans"]
 @pytest.fixture(autouse=True)
 def few_cans(monkeypatch: pytest.MonkeyPatch) -> None:
     kinds.few_cans(monkeypatch)
+    # How exact it is is tested elsewhere; at half the size a picture takes a third of the time.
+    monkeypatch.setattr(registration, "LONGER_SIDE", 256)
 
 
 def scene() -> np.ndarray:

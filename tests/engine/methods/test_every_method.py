@@ -41,6 +41,9 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "riad": {"sweep__weights": ("mean", "area"), "sweep__sigma": (0.0, 4.0)},
 }
 """Of each method, two costly points and several cheap ones."""
+KINDS = [name if name in ("ddad", "patchcore", "ensemble") else pytest.param(name, marks=pytest.mark.slow)
+         for name in METHODS]  # fmt: skip
+"""One method of each kind, for what is done by code that all of a kind share: a memory is fitted and measured alike."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -147,6 +150,7 @@ def test_a_finished_run_is_read_without_its_pictures_and_scores_as_its_report_do
     assert detector.model_id == ddad_jax.load(run.workdir).model_id
 
 
+@pytest.mark.parametrize("run", KINDS, indirect=True)
 @pytest.mark.parametrize("seen", ["masked", "tiled", pytest.param("cropped", marks=pytest.mark.slow)])
 def test_a_run_of_part_of_a_view_or_of_its_tiles_is_scored_alike_in_use(run: Run, seen: str, tmp_path: Path) -> None:
     mask = save(square_mask(), tmp_path / "mask.png")
@@ -179,6 +183,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name != "ms_per_image"} for row in rows]
 
 
+@pytest.mark.parametrize("run", KINDS, indirect=True)
 @pytest.mark.parametrize("after", [1, *(pytest.param(after, marks=pytest.mark.slow) for after in (0, 5))])
 def test_a_run_that_was_killed_ends_as_an_unbroken_one(
     run: Run, after: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -204,6 +209,7 @@ def test_a_run_that_was_killed_ends_as_an_unbroken_one(
     assert len(written) == len(run.rows) - count
 
 
+@pytest.mark.parametrize("run", KINDS, indirect=True)
 def test_shards_make_the_rows_of_one_run(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "write_results", lambda *args, **named: None)
     with pytest.raises(InputError, match="holds no models yet"):

@@ -19,6 +19,7 @@ from ddad_jax.engine.detector.export import exported
 from ddad_jax.engine.detector.frames import detector_of
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.errors import InputError
+from ddad_jax.vision import registration
 from experiments.papers import line_clearance
 from experiments.papers.line_clearance import (
     CONFIGURATIONS,
@@ -36,6 +37,8 @@ SHIFT = (9.0, -6.0)
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_predictor(monkeypatch.setattr)
     tiny_runs.small_backbone(monkeypatch.setattr)
+    # How exact registration is is tested elsewhere; at half the size a picture takes a third of the time.
+    monkeypatch.setattr(registration, "LONGER_SIDE", 256)
 
 
 def background(seed: int) -> np.ndarray:

@@ -9,7 +9,6 @@ import functools
 import logging
 import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,95 +28,29 @@ from ddad_jax.adapt import (
     pairs,
     self_pairs,
 )
-from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
-from ddad_jax.contrast import contrast, cut_paste_probes, stop_epoch
+from ddad_jax.contrast import stop_epoch
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import image_seed, padded_batches
-from ddad_jax.data.split import images_fingerprint, spread
-from ddad_jax.distance import feature_distance, feature_distances
+from ddad_jax.data.split import spread
 from ddad_jax.engine import stopping
-from ddad_jax.engine.data.splits import Data, choice_of, own_normal
-from ddad_jax.engine.data.view import made_of
+from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.backbone import build_backbone
-from ddad_jax.engine.methods.ddad.maps import combined, prepare
-from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, drawn_noise, eps_fn, layered
-from ddad_jax.engine.methods.ddad.points import adaptation_point, redrawn_point
+from ddad_jax.engine.methods.ddad.criteria import criteria
+from ddad_jax.engine.methods.ddad.networks import alpha_bar, build_unet, drawn_noise, eps_fn
+from ddad_jax.engine.methods.ddad.points import adaptation_point
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
-from ddad_jax.engine.methods.ddad.settings import adaptation_grid
-from ddad_jax.engine.methods.measured import Mapped
-from ddad_jax.engine.methods.point import Point, point_settings
-from ddad_jax.engine.methods.scored import judged_maps
 from ddad_jax.engine.settings.need import value_at
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl, write_jsonl
 from ddad_jax.engine.tracking import Write, course_of, silent
 from ddad_jax.errors import InputError
-from ddad_jax.image import gaussian_blur, resize
-from ddad_jax.metrics import auroc
-from ddad_jax.pair_program import PairProgram
-from ddad_jax.points import ReconPoint, ScorePoint
+from ddad_jax.points import ReconPoint
 from ddad_jax.sampler import noise_of, reconstruct
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.sweep import Distances, sweep_distances
 from ddad_jax.timesteps import GRIDS
 from ddad_jax.types import Array, NoiseDraw, Variables
 from ddad_jax.unet import UNet
-from ddad_jax.vision.view_mask import masked
 from ddad_jax.weights import load_backbone
-
-# --- How well an adapted extractor finds synthetic defects: what decides its epoch where ``adapt.choose`` says so.
-
-
-def synthetic_auroc(
-    c: DDADSettings, data: Data, params: Any, point: ReconPoint, score: ScorePoint
-) -> Callable[[Variables], float]:
-    """(variables of the extractor) -> image AUROC on ``data.choice`` at the point; not a number where it diverges.
-
-    Reconstructs the pictures here, once for all epochs: adaptation changes what is seen in them, not them.
-    """
-    images, n = np.concatenate([s.images for s in data.choosing]), len(data.scale.labels)
-    labels, own = np.concatenate([s.labels for s in data.choosing]), own_normal(data)[: len(images)]
-    unet, backbone = build_unet(c.model, c.data.size, c.device), build_backbone(c.backbone)
-    size = c.backbone.feature_size or c.data.size
-
-    def networks(params: Any) -> Any:
-        return layered(unet, params, eps_fn(unet, params)), lambda x: {}
-
-    weights = jax.tree.map(jnp.asarray, params)
-    draw = drawn_noise(c.model, c.data.size)
-    program = PairProgram(networks, weights, alpha_bar=alpha_bar(), clip=c.sample.clip, draw=draw)
-    # Optimised grids and students come after adaptation, a first pass needs the extractor.
-    point = point._replace(grid=adaptation_grid(point.grid), model="teacher", rise=0.0)
-    batch = min(c.sample.batch_size, len(images))
-    watched = data.view.watched if point.mask_before else None
-    how: Any = {"chunk": batch, "keep_x0": True, "watched": watched, "timer": time.perf_counter}
-    ((_, plain),) = sweep_distances(program, images, [point], **how)
-    x0 = plain.x0
-    assert x0 is not None
-
-    @jax.jit
-    def compared(variables: Variables, x0: Array, y: Array) -> dict[str, Array]:
-        features = feature_fn(backbone, variables)
-        if watched is not None:
-            x0, y = masked(x0, watched), masked(y, watched)
-        return feature_distances(features(resize(x0, size)), features(resize(y, size)))
-
-    def measure(variables: Variables) -> float:
-        parts = []
-        for at, valid in padded_batches(len(images), batch):
-            found = compared(variables, jnp.asarray(x0[at], jnp.float32), to_float(images[at]))
-            parts.append({name: np.asarray(d)[valid] for name, d in found.items()})
-        layers = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        distances = Distances(None, plain.pixel, layers, plain.seconds)
-        how: Any = {"upsampling": score.upsampling}
-        prepared = prepare(c.score, distances, n, len(images), score.layers, score.sigma, **how)
-        mapped = Mapped(score, combined(prepared, score), {})
-        scores = judged_maps(mapped, n, own, data.view.watched, c.score.crop).scores
-        return auroc(scores, labels) if np.isfinite(scores).all() else float("nan")
-
-    return measure
-
 
 log = logging.getLogger(__name__)
 
@@ -184,17 +117,10 @@ def _adapt(
     sample = _sampler(unet, params, at, clip=c.sample.clip, draw=draw)
     states = _states(workdir)
     shares = _require_pairs(c, at, data, sample)
-    measure = {"contrast": _contrast(c, data, sample)}
-    judged: dict[str, Any] = {} if data.tuning is None else {"tuning": images_fingerprint(data.validation)[:16]}
-    if c.adapt.pairs == "self":
-        judged["pairs"] = point_settings(at)
-    if c.adapt.choose == "synthetic":
-        painted, judge = _with_choice(c, data), redrawn_point(c)
-        measure["synthetic_image_auroc"] = synthetic_auroc(c, painted, params, *judge)
-        judged |= _judged_at(c, painted, judge)
-    if judged:
-        _require_judged_by(workdir / "adapt" / "judged_by.json", states, judged)
-    decides = list(measure)[-1]
+    measures, measured_at = criteria(c, data, params, at, sample)
+    if measured_at:
+        _require_judged_by(workdir / "adapt" / "judged_by.json", states, measured_at)
+    decides = list(measures)[-1]
     history_file = workdir / "adapt.jsonl"
     state = init_adapt(original, tx)
     first = (states.steps() or [0])[-1]
@@ -204,7 +130,7 @@ def _adapt(
         state = jax.tree.map(jnp.asarray, states.restore(state))
     else:
         states.clear()
-        first, rows = 0, [{"epoch": 0, **{name: of(original) for name, of in measure.items()}, "seconds": 0.0}]
+        first, rows = 0, [{"epoch": 0, **{name: of(original) for name, of in measures.items()}, "seconds": 0.0}]
         write(0, {"adapt/begun": 1.0, **course_of("adapt", rows[0])})
     write_jsonl(history_file, rows)
     started = time.perf_counter() - rows[-1]["seconds"]
@@ -225,7 +151,7 @@ def _adapt(
         row = {
             "epoch": epoch,
             "loss": float(np.mean(losses)),
-            **{name: of(state.variables) for name, of in measure.items()},
+            **{name: of(state.variables) for name, of in measures.items()},
             "seconds": time.perf_counter() - started,
         }
         append_jsonl(history_file, row)
@@ -344,28 +270,12 @@ def adaptation_record(workdir: Path) -> dict[str, Any]:
     return kept.read_content(file)[0] if file.exists() else {}
 
 
-def _judged_at(c: DDADSettings, data: Data, point: Point) -> dict[str, Any]:
-    assert data.choice
-    score = {name: c.score[name] for name in ("normalise", "batch", "crop")}
-    judged = {
-        "point": point_settings(*point),
-        "defects": images_fingerprint(data.choice.defects),
-        **score,
-        "clip": c.sample.clip,
-    }
-    return judged | made_of(data.view)
-
-
 def _require_judged_by(file: Path, states: Checkpoints, judged: dict[str, Any]) -> None:
     """Epochs are compared at one point and on one set of pictures: with others, adaptation begins anew."""
     if states.steps() and kept.load_content(file, judged) is None:
         log.warning("%s: the first epochs were judged at another point or on other pictures, so all begin anew", file)
         states.clear()
     kept.save_content(file, {}, judged)
-
-
-def _with_choice(c: DDADSettings, data: Data) -> Data:
-    return data if data.choice else data._replace(choice=choice_of(c, data.fit, data.scale))
 
 
 def _number(value: float | None) -> float:
@@ -386,36 +296,3 @@ def _sampler(unet: UNet, params: Any, at: ReconPoint, *, clip: bool, draw: Noise
         return jnp.clip(x0, -1.0, 1.0) if clip else x0
 
     return functools.partial(sample, jax.tree.map(jnp.asarray, params))
-
-
-def _contrast(c: DDADSettings, data: Data, sample: Any) -> Any:
-    """variables -> contrast on held-out normal images, which are reconstructed once, here.
-
-    A probe is compared with the reconstruction of the picture it was made from, so it needs none of its own.
-    """
-    normal = data.validation.images
-    probes, masks = cut_paste_probes(normal, seed=c.seed)
-    keys = jax.vmap(jax.random.key)(jnp.asarray([image_seed(image) for image in normal], jnp.uint32))
-    backbone, size = build_backbone(c.backbone), c.data.size
-    sigma = c.score.sigma * size / 256.0
-    batch = min(c.sample.batch_size, len(normal))
-    x0 = np.empty(normal.shape, np.float32)
-    for at, valid in padded_batches(len(normal), batch):
-        y = to_float(normal[at])
-        x0[at[valid]] = np.asarray(sample(y, y, keys[at]))[valid]
-
-    @jax.jit
-    def distances(variables: Variables, x0: Array, y: Array) -> Array:
-        features, to = feature_fn(backbone, variables), c.backbone.feature_size or size
-        layers = feature_distances(features(resize(x0, to)), features(resize(y, to)))
-        d_f = feature_distance(layers, c.score.layers, size, upsampling=c.score.upsampling)
-        return gaussian_blur(d_f, sigma)
-
-    def measure(variables: Variables) -> float:
-        d_f = np.empty((2, *normal.shape[:3]), np.float32)
-        for at, valid in padded_batches(len(normal), batch):
-            for kind, images in enumerate((normal, probes)):
-                d_f[kind, at[valid]] = np.asarray(distances(variables, x0[at], to_float(images[at])))[valid]
-        return contrast(d_f[0], d_f[1], masks)
-
-    return measure

@@ -19,7 +19,7 @@ from ddad_jax.backbones import feature_fn
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine import stopping
 from ddad_jax.engine.data.splits import Data, load_data
-from ddad_jax.engine.methods.ddad import extractor
+from ddad_jax.engine.methods.ddad import criteria, extractor
 from ddad_jax.engine.methods.ddad.extractor import adapted
 from ddad_jax.engine.methods.ddad.points import config_point
 from ddad_jax.engine.methods.point import Plan
@@ -36,7 +36,7 @@ ORIGINAL = tiny_runs.variables()
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_backbone(monkeypatch.setattr)
-    for module in (extractor, extractor):
+    for module in (criteria, extractor):
         monkeypatch.setattr(module, "eps_fn", lambda unet, params: lambda x_t, t: 0.5 * x_t)
 
 
@@ -44,12 +44,12 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def contrasts(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """What ``contrast`` will say, measure by measure; empty: what it really says."""
     values: list[float] = []
-    real = extractor.contrast
+    real = criteria.contrast
 
     def contrast(*args: Any) -> float:
         return values.pop(0) if values else real(*args)
 
-    monkeypatch.setattr(extractor, "contrast", contrast)
+    monkeypatch.setattr(criteria, "contrast", contrast)
     return values
 
 
@@ -78,7 +78,7 @@ def test_synthetic_defects_decide_where_asked_to(
     network = Layered(
         lambda x_t, t: 0.5 * x_t, lambda x_t, t: (0.5 * x_t, x_t), lambda x_t, t, deep: 0.4 * x_t + 0.1 * deep
     )
-    monkeypatch.setattr(extractor, "layered", lambda *of: network)
+    monkeypatch.setattr(criteria, "layered", lambda *of: network)
     how: dict[str, Any] = {
         "select": "synthetic", "synthetic_normals": 6, "synthetic_defects": 12, "adapt__choose": "synthetic",
         "adapt__epochs": 2, "adapt__patience": 0, "score__standardise": True, "sample__solver": "dpm2m",
