@@ -76,10 +76,11 @@ def settings_of(run: ComparedRun) -> Settings:
       InputError: naming the method and what cannot be used.
     """
     try:
-        config = entry.ConfigFile().parse(run.method.config)
+        config = entry.ConfigFile().parse(run.config)
         return check_settings(changed(settings_from(config.to_dict()), run.settings), {*run.settings})
     except InputError as error:
-        raise InputError(f"{run.name} ({run.method.config}): {error}") from None
+        mend = "of all runs by --config.settings.SECTION.NAME, of a method or a data set in the comparison's file"
+        raise InputError(f"{run.name} ({run.config}): {error}. Settings are given {mend}") from None
 
 
 if __name__ == "__main__":

@@ -34,10 +34,11 @@ def comparison(methods: Mapping[str, Any], data: Mapping[str, Any], **more: Any)
     """
     usual = Comparison((), ())
     known = {name: {"config": one} if isinstance(one, str) else dict(one) for name, one in methods.items()}
-    given = {**usual._asdict(), "settings": {"data": {"root": ""}}, **more, "methods": known, "data": dict(data)}
-    power = {**usual.power._asdict(), **more.get("power", {})}
-    # In the order given, which is that of the runs.
-    return ConfigDict({**given, "power": power}, sort_keys=False).lock()
+    given = {**usual._asdict(), "settings": {"data": {"root": ""}}, **more}
+    given["power"] = {**usual.power._asdict(), **more.get("power", {})}
+    # In the order given, which is that of the runs; others sort their names.
+    in_order = {"methods": ConfigDict(known, sort_keys=False), "data": ConfigDict(dict(data), sort_keys=False)}
+    return ConfigDict({**given, **in_order}).lock()
 
 
 def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:

@@ -40,10 +40,10 @@ def found(pattern: str, document: str) -> list[str]:
 
 
 def has_setting(dotted: str) -> bool:
-    """Whether some method's settings have it."""
+    """Whether some method's settings have it; a comparison's begin with the word settings."""
 
     def within(at: Any) -> bool:
-        for name in dotted.split("."):
+        for name in dotted.removeprefix("settings.").split("."):
             if not isinstance(at, ConfigDict) or name not in at:
                 return False
             at = at[name]

@@ -57,6 +57,7 @@ AT_THRESHOLD = {
 COST = {
     "method": "method",
     "fit_seconds": "learning (s)",
+    "fit_cpu_seconds": "learning (CPU s)",
     "ms_1": "ms/picture",
     "ms_8": "ms/picture of 8",
     "compile_s": "compiling (s)",

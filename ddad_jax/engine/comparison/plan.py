@@ -15,7 +15,8 @@ from ddad_jax.errors import InputError
 
 
 class ComparedMethod(NamedTuple):
-    """A column of the comparison. config: as ``--config`` of a run takes it. settings: dotted name -> value, in the
+    """A column of the comparison. config: as ``--config`` of a run takes it, {data} in it stands for the name of the
+    data set. settings: dotted name -> value, in the
     place of the config's. published_as: its name in the paper whose numbers stand beside; "" for ``name``. note: what
     its row says of its settings."""
 
@@ -68,6 +69,11 @@ class ComparedRun(NamedTuple):
     settings: Mapping[str, Any]
 
     @property
+    def config(self) -> str:
+        """As ``--config`` takes it."""
+        return self.method.config.replace("{data}", self.data.name)
+
+    @property
     def name(self) -> str:
         """METHOD/DATA/SEED as --runs takes it: the end of the workdir's path."""
         return "/".join(self.workdir.parts[-3:])
@@ -80,7 +86,7 @@ class ComparedRun(NamedTuple):
         """Of the ordinary run, without the interpreter."""
         given = [f"--config.{name}={_as_flag(value)}" for name, value in self.settings.items()]
         return [
-            "-m", "experiments.evaluate", f"--config={self.method.config}", f"--workdir={self.workdir}", *given, *flags
+            "-m", "experiments.evaluate", f"--config={self.config}", f"--workdir={self.workdir}", *given, *flags
         ]  # fmt: skip
 
 
