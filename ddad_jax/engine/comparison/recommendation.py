@@ -50,6 +50,8 @@ def recommended(rows: Sequence[Row], *, margin: float, pictures: int) -> list[Re
     level = [row for row in fit if row["image_auroc"] >= best["image_auroc"] - margin]
     others = [row["method"] for row in level if row is not best]
     beside = f"; as good within {margin:g}: {', '.join(others)}" if others else f"; none other is within {margin:g}"
+    if alike := [row["method"] for row in fit if row is not best and row["behind_low"] <= 0]:
+        beside += f"; not told apart from it by these pictures: {', '.join(alike)}"
     found = [Recommended("most accurate", best["method"], f"image AUROC {_with_interval(best, 'image_auroc')}{beside}")]
     if timed := [row for row in level if math.isfinite(row["ms_1"])]:
         fastest = min(timed, key=lambda row: row["ms_1"])

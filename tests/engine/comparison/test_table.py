@@ -49,6 +49,7 @@ def test_means_are_over_data_sets_of_each_over_its_seeds(tmp_path: Path, setting
     assert a["image_auroc_sd"] == pytest.approx(np.std([1.0, of_poor], ddof=1) / 2) and b["image_auroc_sd"] == 0
     assert a["image_auroc_low"] <= a["image_auroc"] <= a["image_auroc_high"] and a["sets"] == "2 of 2"
     assert a["fit_co2_kg"] == pytest.approx(0.475 * a["fit_kwh"]) and a["kwh"] == pytest.approx(1e-4 + 2e-6)
+    assert a["behind"] == a["behind_low"] == a["behind_high"] == 0 < b["behind_low"] <= b["behind"] <= b["behind_high"]
     flat, _ = group_rows(c, found, groups_of(c)[1])
     assert flat["image_auroc"] == pytest.approx((1.0 + of_poor) / 2)
 
@@ -84,7 +85,16 @@ def test_what_is_no_better_than_chance_or_than_looking_for_nothing_is_said(tmp_p
 
 def row(method: str, auroc: float, **more: Any) -> dict[str, Any]:
     ends = {f"{name}_{end}": auroc for name in ("image_auroc", "f1") for end in ("low", "high")}
-    usual = {"ms_1": 1.0, "kwh": 1.0, "f1": auroc, "recall": 0.5, "precision": 0.5, "peeked_f1": 1.0, "doubt": ""}
+    usual = {
+        "ms_1": 1.0,
+        "kwh": 1.0,
+        "f1": auroc,
+        "recall": 0.5,
+        "precision": 0.5,
+        "peeked_f1": 1.0,
+        "doubt": "",
+        "behind_low": 0.001,
+    }
     return {"method": method, "image_auroc": auroc, **ends, **usual, **more}
 
 
@@ -97,7 +107,9 @@ def test_the_rules_recommend_what_they_say() -> None:
     assert {role: method for role, (method, _) in found.items()} == {
         "most accurate": "best", "fastest": "level", "cheapest": "behind", "best in use": "behind"
     }  # fmt: skip
-    assert "as good within 0.01: level" in found["most accurate"][1]
+    assert "as good within 0.01: level" in found["most accurate"][1] and "told apart" not in found["most accurate"][1]
+    close = recommended([rows[0], {**rows[2], "behind_low": -0.001}], margin=0.01, pictures=1000)
+    assert close[0].sentence.endswith("not told apart from it by these pictures: behind")
     assert "0.020 of image AUROC behind best" in found["cheapest"][1] and "2e+03 Wh" in found["cheapest"][1]
     unknown = [{**one, "ms_1": math.nan, "kwh": math.nan} for one in rows]
     assert [one.role for one in recommended(unknown, margin=0.01, pictures=1000)] == ["most accurate", "best in use"]
