@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.solvers import SOLVERS
-from experiments.config import base, engine_settings
+from experiments.config import base, comparison, engine_settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -28,6 +28,7 @@ OWN = r"(?:ddad_jax|experiments|tests|launch|colab|docs)"
 OTHERS = {"logdir", "location", "member", "role", "flag"}
 """Flags of programs that are not ours, and one that stands for any."""
 BASES = [base(method) for method in METHODS]
+COMPARISON = comparison({}, {})
 SECTIONS = "|".join({name: None for c in BASES for name, value in c.items() if isinstance(value, ConfigDict)})
 
 
@@ -49,7 +50,7 @@ def has_setting(dotted: str) -> bool:
             at = at[name]
         return True
 
-    return any(map(within, BASES))
+    return any(map(within, (*BASES, COMPARISON)))
 
 
 def source_of(dotted: str) -> Path | None:
