@@ -35,10 +35,14 @@ def compare(python: Path | str, *flags: str) -> Any:
 
 def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
     run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--list", "--config.seeds=(4,)", "--shard=1/3")
-    first, second = map(shlex.split, run.stdout.splitlines())
-    assert first[:4] == ["python", "-m", "experiments.evaluate", "--config=experiments/configs/folder.py:feature_ddad"]
-    assert {"--config.data.category=coffee", "--config.seed=4", "--config.sweep.seed=(4,)"} <= {*first} & {*second}
-    assert second[4] == f"--workdir={tmp_path}/runs/DDAD/coffee/seed4" and not any(tmp_path.iterdir())
+    commands = list(map(shlex.split, run.stdout.splitlines()))
+    assert all(command[:3] == ["python", "-m", "experiments.evaluate"] for command in commands)
+    every = [method.name for method in comparison_of(demo.get_config("coffee").to_dict()).methods]
+    assert [command[4] for command in commands] == [
+        f"--workdir={tmp_path}/runs/{name.replace(' ', '_')}/coffee/seed4" for name in every[1::3]
+    ]
+    of_all = {"--config.data.category=coffee", "--config.seed=4", "--config.sweep.seed=(4,)"}
+    assert all(of_all <= {*command} for command in commands) and not any(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -47,7 +51,7 @@ def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
         (["--config=experiments/configs/demo.py"], "--config.adapt: expected a comparison, which has methods, data"),
         ([f"--config={DEMO}", "--config.nosuch=1"], "--config.nosuch=1: the config has no such setting"),
         ([f"--config={DEMO}", "--config.methods.PaDiM.settings.data.size=0"], "PaDiM/coffee/seed0 (experiments"),
-        ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has Ensemble/coffee"),
+        ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),
     ],
 )

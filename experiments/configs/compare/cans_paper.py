@@ -4,7 +4,7 @@
 
 The paper films real cans, which are not published: ours are rendered, and its Sprite is a lemon soda. Of its seven
 methods those stand here that this project has; the others have the paper's numbers alone. Settings are for two CPU
-cores, two hours; ``cans_paper.py:gpu`` is 256 px and the papers' networks.
+cores, three hours; ``cans_paper.py:gpu`` is 256 px and the papers' networks.
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ PRODUCTS = {"winter_melon": "winter_melon", "sprite": "lemon_soda", "coffee": "c
 def get_config(size: str = "cpu") -> ConfigDict:
     if size not in ("cpu", "gpu"):
         raise InputError(f"cans_paper.py:{size}: expected cans_paper.py (for two CPU cores) or cans_paper.py:gpu")
-    methods = small("PatchCore", "PaDiM", "Score-based PR", "DDAD")
+    methods = small("PaDiM", "PatchCore", "DRAEM", "Score-based PR", "DDAD")
     for title in ("DDAD", "Score-based PR") if size == "gpu" else ():
         methods[title].update(config=f"{FOLDER}:gpu", note="")
     data = {name: {"settings": {"data": {"kind": "cans", "category": product}}} for name, product in PRODUCTS.items()}

@@ -3,8 +3,8 @@
     python -m experiments.compare --config=experiments/configs/compare/folder.py:bottle,screw --workdir=runs/compared \\
         --config.settings.data.root=/path/to/sets
 
-Without a word behind it the root itself is the one set, with its train/good and test. Half an hour a set, half of it
-the training of DDAD in pixels.
+Without a word behind it the root itself is the one set, with its train/good and test. An hour and a half a set, most of
+it trainings of a quarter of an hour each.
 """
 
 from ml_collections import ConfigDict

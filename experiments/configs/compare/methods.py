@@ -15,7 +15,11 @@ SMALL: dict[str, Mapping[str, Any]] = {
     "PatchCore": {"config": f"{FOLDER}:patchcore"},
     "PaDiM": {"config": f"{FOLDER}:padim"},
     "DDAD": {"config": f"{FOLDER}:ddad", "note": "64 px and minutes of training; the paper: 256 px and hours"},
+    "DRAEM": {"config": f"{FOLDER}:draem", "note": "128 px, small networks, minutes of training"},
+    "RIAD": {"config": f"{FOLDER}:riad", "note": "64 px, small networks, minutes of training"},
+    "DiffusionAD": {"config": f"{FOLDER}:diffusionad", "note": "64 px, small networks, minutes of training"},
     "Gaussian DDAD": {"config": f"{FOLDER}:gaussian", "published_as": HERE, "note": "no network is trained"},
+    "AnoDDPM": {"config": f"{FOLDER}:anoddpm", "note": "64 px and minutes of training"},
 }
 """Title -> as of ``experiments.config.comparison``, of settings for two CPU cores."""
 

@@ -1,4 +1,5 @@
-"""The line clearance thesis: masks, the time of masking and registration, its numbers beside ours.
+"""The line clearance thesis: DRAEM against DDAD with masks, by the time of masking and with registration, its numbers
+beside ours.
 
     python -m experiments.compare --config=experiments/configs/compare/thesis.py:A,A2,B,B2,C --workdir=runs/thesis \\
         --config.settings.data.root=/path/to/machine --config.settings.view.mask=masks.json
@@ -21,15 +22,22 @@ MASKS: dict[str, dict[str, Any]] = {
     "PRE+M": {"sample": {"mask_before": True}},
     "PO+NM": {"view": {"mask": ""}},
 }
-"""Of a method with DDAD's settings."""
+"""When the mask is used, if at all, as settings of a run."""
+
+
+METHODS = {"DDAD": tuple(MASKS), "DRAEM": ("PO+M", "PO+NM")}
+"""Of DRAEM's map nothing is a distance, so there is no mask before it."""
 
 
 def get_config(argument: str = "A") -> ConfigDict:
     methods = {
-        f"DDAD {mask}+{moved}": {**SMALL["DDAD"], "settings": {**made, "view": {**made.get("view", {}), **register}}}
-        for mask, made in MASKS.items()
+        f"{title} {mask}+{moved}": {
+            **SMALL[title], "settings": {**MASKS[mask], "view": {**MASKS[mask].get("view", {}), **register}}
+        }
+        for title, masks in METHODS.items()
+        for mask in masks
         for moved, register in (("R", {"register": "scored"}), ("NR", {"register": ""}))
-    }
+    }  # fmt: skip
     views = [name.strip() for name in argument.split(",") if name.strip()]
     data = {name: {"settings": {"data": {"category": name}}} for name in views}
     settings = {"data": {"root": ""}, "view": {"mask": "masks.json"}}
