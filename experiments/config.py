@@ -1,10 +1,12 @@
-"""What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference(c)``."""
+"""What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference(c)``; and of
+comparisons, ``comparison()``."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from ddad_jax.engine.comparison.plan import Comparison
 from ddad_jax.engine.methods.settings import FIRST, of_method, settings_from
 from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
@@ -17,6 +19,26 @@ def base(method: str = FIRST) -> ConfigDict:
       InputError: there is no such method.
     """
     return ConfigDict(of_method(method).settings().to_dict()).lock()
+
+
+def comparison(methods: Mapping[str, Any], data: Mapping[str, Any], **more: Any) -> ConfigDict:
+    """What a file of ``experiments.compare`` gives back.
+
+    Args:
+      methods: name -> {"config": of an ordinary run, as --config takes it; "settings": in the place of its own, by
+        section; "published_as": in the paper whose numbers stand beside; "note": in its row}; all but the first may be
+        missing, and a config alone may stand for them.
+      data: name -> {"settings": alike, "group": of data sets whose means stand beside each other}.
+      more: as of ``Comparison``: seeds, settings of all runs, power, pictures, margin, paper. A method's settings go
+        before those of its data, and these before those of all.
+    """
+    usual = Comparison((), ())
+    known = {name: {"config": one} if isinstance(one, str) else dict(one) for name, one in methods.items()}
+    given = {**usual._asdict(), "settings": {"data": {"root": ""}}, **more}
+    given["power"] = {**usual.power._asdict(), **more.get("power", {})}
+    # In the order given, which is that of the runs; others sort their names.
+    in_order = {"methods": ConfigDict(known, sort_keys=False), "data": ConfigDict(dict(data), sort_keys=False)}
+    return ConfigDict({**given, **in_order}).lock()
 
 
 def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:

@@ -23,9 +23,9 @@ from ddad_jax.data.file_names import printable_name
 from ddad_jax.engine import hosts, stopping, tracking
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.settings.section import no_such
+from ddad_jax.engine.store.compiled import keep_compiled
 from ddad_jax.errors import InputError, first_line
 from experiments import failures
-from experiments.compiled import keep_compiled
 from experiments.config import base, engine_settings
 
 COORDINATOR = flags.DEFINE_string(
@@ -182,10 +182,13 @@ def run_experiment(main: Callable[[Any, Path], None]) -> None:
     _in_order(lambda: app.run(guarded, flags_parser=_parse))
 
 
-def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()) -> None:
-    """As ``run_experiment``, for a program whose settings are all flags of its own: parse them and call ``main()``.
+def run_without_config(
+    main: Callable[[], None], *, required: Sequence[str] = (), devices: Callable[[], bool] = lambda: True
+) -> None:
+    """As ``run_experiment``, for a program that takes no config of a run: parse its flags and call ``main()``.
 
-    required: names of flags that have to be given.
+    required: names of flags that have to be given. devices: whether it computes on them; one that only starts others
+    must leave them to these. Asked when the flags are parsed.
     """
 
     def guarded(argv: list[str]) -> None:
@@ -198,9 +201,10 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
         _talk(logging.INFO)
         try:
             _require_named(*required)
-            _reuse_memory()
-            keep_compiled()
-            failures.require_devices()
+            if devices():
+                _reuse_memory()
+                keep_compiled()
+                failures.require_devices()
             main()
             _say_all()
         except InputError as error:
@@ -214,7 +218,12 @@ def run_without_config(main: Callable[[], None], *, required: Sequence[str] = ()
         try:
             return flags.FLAGS(argv)
         except flags.Error as error:
-            _refuse(error)
+            _refuse(_cause(error))
+        except (KeyError, AttributeError, TypeError) as error:
+            # What ml_collections raises for a name that the config has not.
+            if not (of_config := [flag for flag in argv[1:] if flag.lstrip("-").startswith("config.")]):
+                raise
+            _refuse(InputError(f"{' '.join(of_config)}: the config has no such setting ({error})"))
 
     flags.mark_flags_as_required(required)
     _in_order(lambda: app.run(guarded, flags_parser=parse))
@@ -282,11 +291,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         left = flags.FLAGS(argv)
     except flags.Error as error:
-        # What a config file refuses, or is refused for, comes wrapped in an exception of absl.
-        cause: BaseException | None = error
-        while cause and not isinstance(cause, InputError):
-            cause = cause.__context__
-        _refuse(cause or error)
+        _refuse(_cause(error))
     except (KeyError, AttributeError, TypeError) as error:
         # What ml_collections raises for a name below a section that it does not know.
         if of_some and not parts:
@@ -297,6 +302,14 @@ def _parse(argv: list[str]) -> list[str]:
         told = f"{' '.join(parts)}: the config has no such part of a sweep, or no such setting in it ({error})"
         _refuse(InputError(f"{told}; config.sweep.parts in the config's file has them all"))
     return left
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What a config file refuses, or is refused for, which comes wrapped in an exception of absl."""
+    cause: BaseException | None = error
+    while cause and not isinstance(cause, InputError):
+        cause = cause.__context__
+    return cause or error
 
 
 def _has(c: ConfigDict, dotted: str) -> bool:

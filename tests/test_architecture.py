@@ -37,6 +37,7 @@ ROOMS = {
     "report": 5, "workdir": 5,
     "detector": 6, "search": 6, "pipeline": 6,
     "live": 7, "cost": 7, "studies": 7,
+    "comparison": 8,
 }  # fmt: skip
 """Floors of ddad_jax/engine: of its modules and packages, all of them."""
 

@@ -117,9 +117,13 @@ def test_the_published_method_needs_its_extra() -> None:
     assert needed("experiments/published") <= {plain(name) for name in (*PROJECT["dependencies"], *extras)}
 
 
-def test_developers_have_every_extra_but_the_gigabytes_of_an_accelerator_and_of_pytorch() -> None:
+NOT_FOR_DEVELOPERS = {"cuda", "tpu", "torch", "dev", "energy"}
+"""Gigabytes of an accelerator and of PyTorch, and what reads the meters of the machine it is on."""
+
+
+def test_developers_have_every_extra_that_tests_need() -> None:
     named = re.fullmatch(r"ddad-jax\[(.*)\]", EXTRAS["dev"][0])
-    assert named and set(named[1].split(",")) == set(EXTRAS) - {"cuda", "tpu", "torch", "dev"}
+    assert named and set(named[1].split(",")) == set(EXTRAS) - NOT_FOR_DEVELOPERS
 
 
 HEAVY = (
@@ -164,7 +168,7 @@ def test_the_newest_versions_include_every_dependency() -> None:
     held = {plain(line) for line in lines}
     asked = [
         *PROJECT["dependencies"],
-        *(name for extra in set(EXTRAS) - {"cuda", "tpu", "torch", "dev"} for name in EXTRAS[extra]),
+        *(name for extra in set(EXTRAS) - NOT_FOR_DEVELOPERS for name in EXTRAS[extra]),
     ]
     assert not {plain(requirement) for requirement in [*asked, *EXTRAS["dev"][1:]]} - {"ddad-jax"} - held
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from ddad_jax.backbones import BACKBONES
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.solvers import SOLVERS
-from experiments.config import base, engine_settings
+from experiments.config import base, comparison, engine_settings
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -28,6 +28,7 @@ OWN = r"(?:ddad_jax|experiments|tests|launch|colab|docs)"
 OTHERS = {"logdir", "location", "member", "role", "flag"}
 """Flags of programs that are not ours, and one that stands for any."""
 BASES = [base(method) for method in METHODS]
+COMPARISON = comparison({}, {})
 SECTIONS = "|".join({name: None for c in BASES for name, value in c.items() if isinstance(value, ConfigDict)})
 
 
@@ -40,16 +41,16 @@ def found(pattern: str, document: str) -> list[str]:
 
 
 def has_setting(dotted: str) -> bool:
-    """Whether some method's settings have it."""
+    """Whether some method's settings have it; a comparison's begin with the word settings."""
 
     def within(at: Any) -> bool:
-        for name in dotted.split("."):
+        for name in dotted.removeprefix("settings.").split("."):
             if not isinstance(at, ConfigDict) or name not in at:
                 return False
             at = at[name]
         return True
 
-    return any(map(within, BASES))
+    return any(map(within, (*BASES, COMPARISON)))
 
 
 def source_of(dotted: str) -> Path | None:

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from ddad_jax.data import ImageSet
+from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.batches import image_seed
 from ddad_jax.errors import InputError
 from ddad_jax.metrics.thresholds import tuning_size
@@ -104,6 +105,57 @@ def split_held_out(
     if chosen.all():  # nothing but copies of one picture
         return None
     return subset(held_out, np.flatnonzero(chosen)), subset(held_out, np.flatnonzero(~chosen))
+
+
+def balanced(dataset: DataSet) -> DataSet:
+    """Moves normal pictures from training to the test until it has as many normal pictures as defective ones.
+
+    m = min(defective - normal of the test, floor(n / 2)); nothing where m <= 0. Which pictures go depends on their
+    names alone, in the order of CRC-32. Where pictures come from several recordings, whole ones go, each that still
+    fits, so that the test shows no neighbour of a training picture; of a single recording, its last m frames. Those
+    that went come last in the test, in training's order; a note says how many.
+
+    Source: Cools et al. (2025), section 3.2, which moves them without saying which.
+    """
+    train, test = dataset.train, dataset.test
+    n, defective = len(train.names), int(test.labels.sum())
+    m = min(2 * defective - len(test.labels), n // 2)
+    if m <= 0:
+        return dataset
+    recordings = dataset.recordings
+    if len(set(recordings)) == 1:
+        moved = np.arange(n) >= n - m
+    else:
+        of = list(recordings) or list(train.names)
+        sizes = Counter(of)
+        taken: set[str] = set()
+        for name in sorted(sizes, key=lambda name: (zlib.crc32(name.encode()), name)):
+            if sizes[name] <= m:
+                taken.add(name)
+                m -= sizes[name]
+        moved = np.isin(of, sorted(taken))
+    note = (
+        f"{dataset.name}: {int(moved.sum())} of {n} normal training pictures were moved to the test, which now has "
+        f"{len(test.labels) - defective + int(moved.sum())} normal and {defective} defective ones"
+    )
+    return dataset._replace(
+        train=subset(train, np.flatnonzero(~moved)),
+        test=joined(test, subset(train, np.flatnonzero(moved))),
+        recordings=tuple(name for name, goes in zip(recordings, moved, strict=False) if not goes),
+        notes=(*dataset.notes, note),
+    )
+
+
+def joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """The pictures of both, of one size; what is known of a picture's file in only one of them is dropped."""
+    arrays = ("images", "labels", "masks", "has_mask")
+    sizes = (*first.sizes, *second.sizes)
+    return ImageSet(
+        **{name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in arrays},
+        defects=(*first.defects, *second.defects),
+        names=(*first.names, *second.names),
+        sizes=sizes if len(sizes) == len(first.names) + len(second.names) else (),
+    )
 
 
 def subset(images: ImageSet, indices: Sequence[int] | np.ndarray) -> ImageSet:

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ddad_jax.data import ImageSet
-from ddad_jax.data.split import hold_out, images_fingerprint, split_held_out, subset
+from ddad_jax.data import DataSet, ImageSet
+from ddad_jax.data.split import balanced, hold_out, images_fingerprint, split_held_out, subset
 from ddad_jax.errors import InputError
 
 
@@ -143,3 +143,36 @@ def test_copies_of_a_picture_and_frames_of_a_recording_stay_together() -> None:
     assert len(parts_of(images, recordings=["a"] * 9 + ["b"] * 11)[0]) == 9
     assert len(parts_of(images, recordings=["a"] + ["b"] * 19)[0]) == 8
     assert parts_of(images, recordings=["a"] * 20)[0] == {f"{i:03d}" for i in range(8)}
+
+
+def with_test(n: int, good: int, bad: int, recordings: tuple[str, ...] = ()) -> DataSet:
+    test = numbered(good + bad)._replace(
+        labels=np.r_[np.zeros(good, np.int32), np.ones(bad, np.int32)], names=tuple(f"t{i}" for i in range(good + bad))
+    )
+    return DataSet("set", numbered(n), test, recordings)
+
+
+@pytest.mark.parametrize(
+    ("n", "good", "bad", "moved"), [(60, 12, 30, 18), (20, 2, 30, 10), (20, 30, 30, 0), (9, 9, 2, 0)]
+)
+def test_a_balanced_test_has_as_many_normal_pictures_as_half_of_the_training_allows(
+    n: int, good: int, bad: int, moved: int
+) -> None:
+    before = with_test(n, good, bad)
+    after = balanced(before)
+    assert len(after.train.names) == n - moved and len(after.test.names) == good + bad + moved
+    assert int((after.test.labels == 0).sum()) == good + moved
+    assert after.test.names[: good + bad] == before.test.names
+    gone = after.test.names[good + bad :]
+    assert sorted(gone + after.train.names) == list(before.train.names)
+    assert after.test.images[good + bad :, 0, 0, 0].tolist() == [int(name) for name in gone]
+    assert bool(after.notes) == bool(moved) and balanced(before).test.names == after.test.names
+
+
+def test_balancing_moves_whole_recordings_and_of_one_alone_its_end() -> None:
+    of = tuple(f"video {i % 5}" for i in range(40))
+    after = balanced(with_test(40, 0, 18, of))
+    went = {of[int(name)] for name in after.test.names[18:]}
+    assert len(went) == 2 and not went & set(after.recordings) and len(after.recordings) == len(after.train.names) == 24
+    alone = balanced(with_test(40, 0, 18, ("video",) * 40))
+    assert [int(name) for name in alone.test.names[18:]] == list(range(22, 40))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ddad_jax.data import DataSet, ImageSet
 from ddad_jax.data.load import Pictures, data_set
-from ddad_jax.data.split import hold_out, split_held_out, spread, subset
+from ddad_jax.data.split import balanced, hold_out, split_held_out, spread, subset
 from ddad_jax.data.suspicious import suspicious
 from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.data.view import View, all_onto_reference, scored_onto_reference, tiles_of, view_of
@@ -121,9 +121,11 @@ def load_data(c: Settings) -> Data:
     else:
         dataset, view = data_set(found, picture_size(c.data), orient=kind.upright), view_of(c)
     notes = (*dataset.notes, *(f"{dataset.name}: {oddity}" for oddity in suspicious(dataset.train, dataset.test)))
-    for note in notes:
-        log.warning("%s", note)
     dataset = dataset._replace(notes=notes)
+    if c.data.balance:
+        dataset = balanced(dataset)
+    for note in dataset.notes:
+        log.warning("%s", note)
     if found and c.view.register == "scored":
         return _scored_registered(c, split_data(c, dataset, view), found)
     return split_data(c, dataset, view)

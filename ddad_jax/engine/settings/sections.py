@@ -65,6 +65,9 @@ class DataSettings(Section):
     split: str = setting(
         "tile", one_of(*SPLITS), "of mtd: no tile is both trained and tested on | picture, the DDAD paper's rule"
     )
+    balance: bool = setting(
+        False, BOOL, "normal training pictures are moved to the test until it has as many as defective ones"
+    )
     held_out: float = setting(0.15, SHARE, "share of the normal training images kept for validation and calibration")
     hold_out: str = setting("recording", one_of("recording", "picture"), "whole ones, where the data say so | picture")
     calibration: int = setting(32, COUNT, "at most so many of them are reconstructed at every grid point")

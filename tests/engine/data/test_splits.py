@@ -100,3 +100,11 @@ def test_the_recordings_of_what_gives_the_threshold_are_known_where_whole_ones_a
     assert single.calibration_recordings == ()
     alike = split_data(c, normal._replace(recordings=("one",) * 40))
     assert alike.calibration_recordings == (), "of the only recording there is, its frames are all a bound can be of"
+
+
+def test_a_balanced_set_is_split_as_any_other(root: Path) -> None:
+    plain, balanced = (load_data(tiny_runs.config(root, data__balance=balance)) for balance in (False, True))
+    assert [int((data.test.labels == label).sum()) for data in (plain, balanced) for label in (0, 1)] == [2, 3, 3, 3]
+    assert balanced.n_fit + balanced.n_held_out == plain.n_fit + plain.n_held_out - 1
+    assert any("1 of 9 normal training pictures were moved" in note for note in balanced.notes)
+    assert not {*balanced.test.names} & {*balanced.fit.names, *balanced.held_out.names}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.compiled import keep_compiled, usual_folder
+from ddad_jax.engine.store.compiled import keep_compiled, usual_folder
 
 
 def test_the_folder_is_the_users_and_of_the_processor(
@@ -17,12 +17,12 @@ def test_the_folder_is_the_users_and_of_the_processor(
     for before, enabled, expected in ((None, True, {"jax_compilation_cache_dir": str(folder)}), (None, False, {}),
                                       ("/elsewhere", True, {})):  # fmt: skip
         asked.clear()
-        monkeypatch.setattr("experiments.compiled.jax", Jax(before, enabled, asked))
+        monkeypatch.setattr("ddad_jax.engine.store.compiled.jax", Jax(before, enabled, asked))
         keep_compiled()
         assert asked == expected
     (tmp_path / "a file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "a file"))
-    monkeypatch.setattr("experiments.compiled.jax", Jax(None, True, asked))
+    monkeypatch.setattr("ddad_jax.engine.store.compiled.jax", Jax(None, True, asked))
     keep_compiled()
     assert not asked and "can be made" in caplog.text and "JAX_COMPILATION_CACHE_DIR" in caplog.text
     caplog.clear()
