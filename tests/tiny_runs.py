@@ -17,10 +17,11 @@ from ddad_jax.diffad import LatentNetworks
 from ddad_jax.diffusionad import GuidedNetworks
 from ddad_jax.draem import NetworkPair
 from ddad_jax.engine import pipeline
-from ddad_jax.engine.methods import diffad, diffusionad, draem, riad
+from ddad_jax.engine.methods import diffusionad, draem, riad
 from ddad_jax.engine.methods.ddad import criteria, evidence, extractor, grids, lessons, noise_predictor
 from ddad_jax.engine.methods.ddad import student as ddad_student
 from ddad_jax.engine.methods.ddad.fitted import FittedDDAD
+from ddad_jax.engine.methods.diffad import method as diffad
 from ddad_jax.engine.methods.memory import fitted as memory
 from ddad_jax.engine.methods.memory import method as memory_method
 from ddad_jax.engine.report import protocol_check

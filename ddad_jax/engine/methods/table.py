@@ -1,7 +1,7 @@
 """The methods there are. A new one is a line here."""
 
 from ddad_jax.engine.methods.ddad.method import DDAD
-from ddad_jax.engine.methods.diffad import DiffAD
+from ddad_jax.engine.methods.diffad.method import DiffAD
 from ddad_jax.engine.methods.diffusionad import DiffusionAD
 from ddad_jax.engine.methods.draem import DRAEM
 from ddad_jax.engine.methods.ensemble.method import Ensemble

@@ -8,7 +8,7 @@ import pytest
 import tiny_runs
 
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.diffad import DiffAD
+from ddad_jax.engine.methods.diffad.method import DiffAD
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
