@@ -26,6 +26,10 @@ from ddad_jax.timesteps import GRIDS, TimeGrid
 from ddad_jax.types import Array, EpsFn, NoiseFn, Variables
 
 PUBLISHED_GRID = "published"
+PURE = T - 1
+"""T' of pure noise."""
+CONDITIONS = ("noisy", "clean", "none")
+"""What a noise predictor learns beside: the damaged picture's latent with noise, as it is, or none of it."""
 
 
 class LatentNetworks(NamedTuple):
@@ -59,15 +63,15 @@ def latent_alpha_bar() -> np.ndarray:
     return np.cumprod(1.0 - np.linspace(0.0015**0.5, 0.02**0.5, T) ** 2)
 
 
-def latent_grid(name: str, steps: int) -> TimeGrid:
-    """Times of a sampling from pure noise.
+def latent_grid(name: str, steps: int, t_prime: int = PURE) -> TimeGrid:
+    """Times of a sampling from T', where 999 is pure noise.
 
     "published": 1, 1 + c, 1 + 2c, ... with c = 1000 // steps, from the last one; the last step leads to t = 0, where a
     little noise is left, and not to the clean latent. Where ``steps`` does not divide 1000 there are more of them.
-    Deviation: any of ``timesteps.GRIDS`` from T' = 999.
+    Deviation: any of ``timesteps.GRIDS``, and from another T' these alone.
 
     Raises:
-      InputError: another name; steps that a grid does not take.
+      InputError: another name; steps or a T' that a grid does not take.
 
     >>> grid = latent_grid("published", 4)
     >>> grid.t.tolist(), grid.s.tolist()
@@ -76,7 +80,9 @@ def latent_grid(name: str, steps: int) -> TimeGrid:
     if name != PUBLISHED_GRID:
         if name not in GRIDS:
             raise InputError(f"grid = {name!r}: expected one of {', '.join((PUBLISHED_GRID, *GRIDS))}")
-        return GRIDS[name](T - 1, steps)
+        return GRIDS[name](t_prime, steps)
+    if t_prime != PURE:
+        raise InputError(f"grid = {name!r} with t_prime = {t_prime}: expected {PURE}, or one of {', '.join(GRIDS)}")
     t = (np.arange(0, T, T // steps) + 1)[::-1].astype(np.int32)
     return TimeGrid(t[0], t, np.append(t[1:], 0).astype(np.int32))
 
@@ -114,7 +120,8 @@ def noise_errors(
     alpha_bar: Array,
 ) -> Array:
     """Mean squared error of the noise, [b]; z: a sample of the clean picture's posterior, c: the mean of the damaged
-    one's, noised to its own time, which the network is not told, so that it cannot copy c."""
+    one's, noised to its own time, which the network is not told, so that it cannot copy c; as it is where that is
+    -1."""
     c_noisy = perturb(c, noise_condition, alpha_bar_at(alpha_bar, t_condition))
     eps = conditioned_latent(unet, variables, c_noisy)(perturb(z, noise, alpha_bar_at(alpha_bar, t)), t)
     return jnp.square(eps - noise).mean((1, 2, 3))
@@ -139,7 +146,8 @@ def redrawn(
 
     Args:
       eps_fn: of ``conditioned_latent`` at the mean of the picture to judge, without noise as published. c: that mean.
-        start: standard normal [b, h, w, z]. scale: latents are this many times what the sampler sees.
+        start: where the grid begins, standard normal [b, h, w, z] as published. scale: latents are this many times what
+        the sampler sees.
       share: of c in the picture between; published 0.5.
     """
     z_r = trajectory(eps_fn, start, grid, eta=eta, alpha_bar=alpha_bar, noise_fn=noise_fn, solver=solver).x0
@@ -149,10 +157,16 @@ def redrawn(
 
 
 def marks_of(
-    segmentation: SegmentationUNet, variables: Variables, drawn: DrawnPictures, pictures: Array, *, train: bool = False
+    segmentation: SegmentationUNet,
+    variables: Variables,
+    drawn: DrawnPictures,
+    pictures: Array,
+    *,
+    between: bool = True,
+    train: bool = False,
 ) -> tuple[Array, Any]:
-    """(logits [b, h, w, 2], statistics as the pass left them)."""
-    seen = jnp.concatenate([drawn.picture, drawn.between, pictures], -1)
+    """(logits [b, h, w, 2], statistics as the pass left them); between: whether it is shown what lies half-way."""
+    seen = jnp.concatenate([drawn.picture, *([drawn.between] if between else []), pictures], -1)
     if not train:
         return segmentation.apply(variables, seen), variables["batch_stats"]  # type: ignore[return-value]
     logits, changed = segmentation.apply(variables, seen, train=True, mutable=["batch_stats"])

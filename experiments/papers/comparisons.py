@@ -1,7 +1,7 @@
 """Numbers of papers that compare methods, for ``experiments.compare`` (numbers.json, "comparisons").
 
 benchmark: Cools et al. (2025), Tables 1 to 6 and A1 to A4; cans: Huynh et al. (2025), Tables 1 and 2; thesis: the line
-clearance thesis, Tables 1 to 10.
+clearance thesis, Tables 1 to 10; diffad: Zhang et al. (2023), Table 1.
 """
 
 import functools

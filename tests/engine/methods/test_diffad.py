@@ -12,6 +12,8 @@ from ddad_jax.engine.methods.diffad.method import DiffAD
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
+from experiments.config import engine_settings
+from experiments.configs.compare.diffad import ROWS
 
 METHOD = DiffAD()
 
@@ -49,6 +51,17 @@ def test_the_share_of_the_pictures_own_latent_decides_what_lies_between(root: Pa
     point, seeds = METHOD.point(fitted.c).costly, np.arange(2, dtype=np.uint32)
     maps = [METHOD.compare(fitted.c, point._replace(share=share), fitted.variables, x, seeds) for share in (0.0, 1.0)]
     assert float(np.abs(maps[0] - maps[1]).max()) > 1e-6
+
+
+@pytest.mark.parametrize(
+    "row", ["DiffAD f&r", *(pytest.param(row, marks=pytest.mark.slow) for row in ROWS if row != "DiffAD f&r")]
+)
+def test_every_row_of_the_papers_ablation_is_a_run(root: Path, tmp_path: Path, row: str) -> None:
+    c = tiny_runs.config_dict(root, "diffad")
+    for section, values in ROWS[row].items():
+        c[section].update(values)
+    (found,) = run_all(engine_settings(c), tmp_path, sweep=False)
+    assert 0.0 <= found["image_auroc"] <= 1.0
 
 
 def test_a_grid_says_what_it_does_not_take(root: Path) -> None:

@@ -36,6 +36,8 @@ from ddad_jax.types import Array, Variables
 
 FIRST = np.int32(0)
 """Of several draws."""
+BEGUN = ("t_prime", "condition_time")
+"""Where a drawing begins, and beside what."""
 MOMENTUM = 0.99
 """Of the running deviation of latents."""
 
@@ -57,7 +59,8 @@ class DiffAD(TrainedMethod):
     stages = ("autoencoder", "latent", "train")
     trained_with: Mapping[str, tuple[str, ...]] = {
         "autoencoder": ("model",), "latent": ("model", "damage", "autoencoder"),
-        "train": ("model", "damage", "autoencoder", "latent"),
+        # What it learns to compare is drawn at the config's point, but for its steps.
+        "train": ("model", "damage", "autoencoder", "latent", *(f"diffad.{n}" for n in ("share", *BEGUN))),
     }  # fmt: skip
     figures: Mapping[str, tuple[str, ...]] = {"autoencoder": core.AutoencoderLosses._fields}
     axes: Mapping[str, SearchableSetting] = {
@@ -79,10 +82,11 @@ class DiffAD(TrainedMethod):
         need("data.size", c.data.size % side == 0, f"a multiple of {side}, such as {near}")
         rest = f"at most {1 - c.damage.perlin:g}, as damage.perlin = {c.damage.perlin:g}"
         need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
-        asked = [(c.diffad.grid, c.diffad.steps), (c.train.sampling_grid, c.train.sampling_steps)]
-        for (name, steps), flag in zip(asked, ("diffad.steps", "train.sampling_steps"), strict=True):
+        asked = {"diffad.steps": (c.diffad.grid, c.diffad.steps),
+                 "train.sampling_steps": (c.train.sampling_grid, c.train.sampling_steps)}  # fmt: skip
+        for flag, (name, steps) in asked.items():
             try:
-                core.latent_grid(name, steps)
+                core.latent_grid(name, steps, c.diffad.t_prime)
             except InputError as error:
                 need(flag, False, f"what a grid {name} takes: {error}")
 
@@ -98,7 +102,7 @@ class DiffAD(TrainedMethod):
         if stage == "autoencoder":
             return networks.autoencoder.init(key, jnp.zeros((1, size, size, 3)), latent)
         if stage == "train":
-            return networks.segmentation.init(key, jnp.zeros((1, size, size, 9)))
+            return networks.segmentation.init(key, jnp.zeros((1, size, size, 9 if c.model.between else 6)))
         params: Any = networks.unet.init(key, jnp.concatenate([latent, latent], -1), jnp.zeros(1, jnp.int32))
         return {**params, "batch_stats": {"variance": jnp.ones(())}}
 
@@ -157,10 +161,12 @@ class DiffAD(TrainedMethod):
         )
         z = self._encoded(c, given["autoencoder"], pictures.clean).sample(_normal(of_z, shape))
         condition, scale = self._encoded(c, given["autoencoder"], pictures.damaged).mean, _scale(variables)
-        times = (jax.vmap(lambda key: jax.random.randint(key, (), 0, T))(k) for k in (of_t, of_later))
+        t, later = (jax.vmap(lambda key: jax.random.randint(key, (), 0, T))(k) for k in (of_t, of_later))
+        if c.latent.condition != "noisy":
+            condition, later = self._condition(c, condition), jnp.full_like(later, -1)
         errors = core.noise_errors(
             networks.unet, {"params": variables["params"]}, z / scale, condition / scale, _normal(of_noise, shape),
-            _normal(of_c, shape), *times, alpha_bar=_table(),
+            _normal(of_c, shape), t, later, alpha_bar=_table(),
         )  # fmt: skip
         return errors, z.var()
 
@@ -170,13 +176,15 @@ class DiffAD(TrainedMethod):
         """(focal loss of each picture, statistics)."""
         of_damage, of_start = jax.vmap(lambda key: jax.random.split(key, 2))(keys).T
         pictures, s = self._damaged(c, given, x, of_damage), c.train
-        point = Sampled(s.sampling_steps, s.sampling_solver, s.sampling_grid, share=c.diffad.share)
+        point = self.point(c).costly._replace(
+            steps=s.sampling_steps, solver=s.sampling_solver, grid=s.sampling_grid, eta=0.0
+        )
         # What it learns to compare is drawn for it and not learnt with it.
         drawn = jax.lax.stop_gradient(
             self._drawn(c, point, given, pictures.damaged, of_start, jnp.zeros((), jnp.int32))
         )
         network = latent_networks(c.model).segmentation
-        logits, moved = core.marks_of(network, variables, drawn, pictures.damaged, train=train)
+        logits, moved = core.marks_of(network, variables, drawn, pictures.damaged, between=c.model.between, train=train)
         return core.mark_losses(logits, pictures.mask), moved
 
     def _damaged(self, c: DiffADSettings, given: Mapping[str, Any], x: Array, keys: Array) -> DamagedPictures:
@@ -187,6 +195,9 @@ class DiffAD(TrainedMethod):
         side = c.data.size // latent_networks(c.model).autoencoder.fold
         return side, side, c.model.channels
 
+    def _condition(self, c: DiffADSettings, latent: Array) -> Array:
+        return jnp.zeros_like(latent) if c.latent.condition == "none" else latent
+
     def _encoded(self, c: DiffADSettings, autoencoder: Variables, pictures: Array) -> Any:
         return latent_networks(c.model).autoencoder.apply(autoencoder, pictures, method="encode")
 
@@ -195,13 +206,16 @@ class DiffAD(TrainedMethod):
     ) -> core.DrawnPictures:
         made, scale = latent_networks(c.model), _scale(networks["latent"])
         condition = self._encoded(c, networks["autoencoder"], pictures).mean / scale
-        noise, seen = noise_of(jax.vmap(jax.random.fold_in, (0, None))(keys, draw), self._latent_shape(c)), condition
+        noise = noise_of(jax.vmap(jax.random.fold_in, (0, None))(keys, draw), self._latent_shape(c))
+        seen, start = self._condition(c, condition), noise(jnp.asarray(0))
         if point.condition_time:
-            seen = perturb(condition, noise(jnp.asarray(T)), alpha_bar_at(_table(), jnp.asarray(point.condition_time)))
+            seen = perturb(seen, noise(jnp.asarray(T)), alpha_bar_at(_table(), jnp.asarray(point.condition_time)))
+        if point.t_prime != core.PURE:
+            start = perturb(condition, start, alpha_bar_at(_table(), jnp.asarray(point.t_prime)))
         eps_fn = core.conditioned_latent(made.unet, {"params": networks["latent"]["params"]}, seen)
         return core.redrawn(
-            made, networks["autoencoder"], eps_fn, condition, noise(jnp.asarray(0)),
-            core.latent_grid(point.grid, point.steps), scale=scale, share=point.share, eta=point.eta,
+            made, networks["autoencoder"], eps_fn, condition, start,
+            core.latent_grid(point.grid, point.steps, point.t_prime), scale=scale, share=point.share, eta=point.eta,
             alpha_bar=_table(), noise_fn=noise, solver=SOLVERS[point.solver],
         )  # fmt: skip
 
@@ -211,7 +225,9 @@ class DiffAD(TrainedMethod):
         def marks(draw: Array) -> Array:
             drawn = self._drawn(c, costly, networks, pictures, keys, draw)
             return core.marked(
-                core.marks_of(latent_networks(c.model).segmentation, networks["train"], drawn, pictures)[0]
+                core.marks_of(
+                    latent_networks(c.model).segmentation, networks["train"], drawn, pictures, between=c.model.between
+                )[0]
             )
 
         return jax.lax.map(marks, jnp.arange(costly.draws)).mean(0)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ddad_jax.diffad import PUBLISHED_GRID
+from ddad_jax.diffad import CONDITIONS, PUBLISHED_GRID, PURE
 from ddad_jax.engine.methods.draem import DamageSettings, MarkScoreSettings
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings
 from ddad_jax.engine.settings.section import Section
@@ -38,6 +38,7 @@ class Sampled(NamedTuple):
     solver: str = "ddim"
     grid: str = PUBLISHED_GRID
     eta: float = 0.0
+    t_prime: int = PURE
     condition_time: int = 0
     share: float = 0.5
     draws: int = 1
@@ -53,6 +54,10 @@ class DiffADOwnSettings(Section):
     solver: str = setting("ddim", one_of(*SOLVERS), "of the sampling; published ddim")
     grid: str = setting(PUBLISHED_GRID, _GRID, "of its times")
     eta: float = setting(0.0, _SHARE, "noise of its steps; published 0")
+    t_prime: int = setting(
+        PURE, whole_number(1, PURE), "where it begins: 999 is pure noise, as published; before, the picture's own "
+        "latent noised to it",
+    )  # fmt: skip
     condition_time: int = setting(
         0, whole_number(0, T - 1), "to which the condition is noised; published 0, not at all, and some noise where "
         "whole parts are missing",
@@ -74,6 +79,7 @@ class LatentNetworkSettings(Section):
     unet_mult: tuple[int, ...] = setting((1, 2, 4), _LEVELS, "of its levels")
     unet_blocks: int = setting(2, whole_number(1, 64), "a level; published 2")
     head_channels: int = setting(32, _WIDTH, "of a head of attention; published 32")
+    between: bool = setting(True, BOOL, "whether the network that marks is shown the picture between; published true")
     discriminative: int = setting(64, _WIDTH, "channels of the first level of the one that marks; published 64")
     dtype: str = setting("float32", DTYPE, "| bfloat16, for GPUs and TPUs: of their inside; statistics stay float32")
 
@@ -95,6 +101,10 @@ class LatentTrainingSettings(NetworkTrainingSettings):
 
     ema_decay: float = setting(0.999, number(0, 1), "of the average that is used afterwards; published 0.9999")
     weight_decay: float = setting(0.0, DECAY, "L2 coupled to the gradient; published decoupled, 0.01")
+    condition: str = setting(
+        "noisy", one_of(*CONDITIONS), "what it learns beside: the damaged picture's latent with noise, as it is, or "
+        "none; published noisy",
+    )  # fmt: skip
     normalise: bool = setting(
         True, BOOL, "latents by their deviation, which runs along, so that times mean what they say; published as they "
         "are",
@@ -119,6 +129,7 @@ class LatentSweepSettings(SweepSettings):
     solver: tuple[str, ...] = swept(DiffADOwnSettings, "solver")
     grid: tuple[str, ...] = swept(DiffADOwnSettings, "grid")
     eta: tuple[float, ...] = swept(DiffADOwnSettings, "eta")
+    t_prime: tuple[int, ...] = swept(DiffADOwnSettings, "t_prime")
     condition_time: tuple[int, ...] = swept(DiffADOwnSettings, "condition_time")
     share: tuple[float, ...] = swept(DiffADOwnSettings, "share")
     draws: tuple[int, ...] = swept(DiffADOwnSettings, "draws")
