@@ -312,7 +312,7 @@ class DiffusionAD(TrainedMethod):
             f"at {c.data.size} px; foreign textures: {source}"
         )
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"DiffusionAD learnt from {n_train} pictures of good parts ({subject}) that were damaged on purpose, with "
             "foreign textures and with shuffled pieces of themselves; it has never seen a real defect. It puts noise "

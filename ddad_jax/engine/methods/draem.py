@@ -240,7 +240,7 @@ class DRAEM(TrainedMethod):
             f"{c.model.discriminative} (marks it), at {c.data.size} px; foreign textures: {source}"
         )
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"DRAEM learnt from {n_train} pictures of good parts ({subject}) that were damaged on purpose, with "
             "foreign textures; it has never seen a real defect. One network removes damage, another sees the picture "

@@ -277,8 +277,8 @@ class Method(Protocol):
         """What the selected point saw on its way, for the browser of a report; None where nothing was kept."""
         ...
 
-    def explained(self, n_train: int, subject: str) -> str:
-        """What the method does, in words for the first lines of a report."""
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
+        """What the method does, in words for the first lines of a report; row: of the selected point."""
         ...
 
 

@@ -5,7 +5,7 @@ Source: Defard et al. 2021, "PaDiM: a Patch Distribution Modeling Framework for 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -169,7 +169,7 @@ class PaDiM(MemoryMethod):
         h, w, d = shapes["mean"]
         return f"a Gaussian at each of {h} x {w} positions, in {d} channels"
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"PaDiM knows from {n_train} pictures of good parts ({subject}) how the features of a trained network are "
             "distributed at each place; it has never seen a defect, and nothing was trained. Where a test picture is "

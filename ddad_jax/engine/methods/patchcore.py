@@ -5,7 +5,7 @@ Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection"
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -196,7 +196,7 @@ class PatchCore(MemoryMethod):
         rows, d = shapes["bank"]
         return f"a bank of {rows} patches, {d} numbers each"
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"PatchCore remembers patches of {n_train} pictures of good parts ({subject}), as features of a trained "
             "network; it has never seen a defect, and nothing was trained. Where a patch of a test picture is far from "

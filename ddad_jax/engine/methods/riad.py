@@ -235,7 +235,7 @@ class RIAD(TrainedMethod):
         count = sum(int(leaf.size) for leaf in jax.tree.leaves(params))
         return f"{count / 1e6:.2f} million parameters in {len(c.model.widths)} levels, at {c.data.size} px"
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"RIAD learnt from {n_train} pictures of good parts ({subject}) to fill in cells that it is not shown; it "
             "has never seen a defect. A test picture is filled in piece by piece, so that none of its pixels is seen "

@@ -38,7 +38,7 @@ class SectionMethod(ABC):
         """Whether another seed is another result."""
 
     @abstractmethod
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         """As of ``method.Method``."""
 
     @abstractmethod

@@ -88,7 +88,7 @@ def report_of(
         notes.append("The pictures are rendered: simulated cans on a rotating disk, with exact masks.")
     return Report(
         title=f"{method.title} on {data.name}",
-        explanation=method.explained(data.n_fit, data.name),
+        explanation=method.explained(data.n_fit, data.name, row),
         subject=data.name,
         n_held_out=n_held_out,
         n_tuning=n_tuning,

@@ -36,6 +36,18 @@ from ddad_jax.errors import InputError
 from ddad_jax.optimised_grid import grid_of
 from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 
+REDRAWN = (
+    "It adds noise to a test picture and takes it away again step by step, steered towards the picture itself, and so "
+    "redraws the part as it would look without a defect. Where the picture and its redrawing differ, in their pixels and "
+    "in the features of a trained network, the anomaly map is bright."
+)
+SCORED_WITHOUT = {
+    "inversion": "Its network leads a picture back to the noise that belongs to it, without redrawing anything. Where "
+    "that noise is longer than good parts' noise is, the anomaly map is bright.",
+    "resilience": "It puts a little noise on a picture and asks its network for that noise, without redrawing anything. "
+    "Where the network does not see it, the anomaly map is bright.",
+}
+"""``sample.scoring`` -> how a picture is judged without a reconstruction."""
 NUMBERS = ("clip", "normalise", "adapt_epoch")
 """Of calibration.json, besides the settings of the point and the ratio."""
 
@@ -154,13 +166,11 @@ class DDAD:
     def steps(self, workdir: Path) -> Steps | None:
         return trajectories.load_trajectory(workdir)
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
+        scored = SCORED_WITHOUT.get(row.get("scoring", "reconstruction"), REDRAWN)
         return (
-            f"DDAD learnt from {n_train} pictures of good parts ({subject}) what they look like; it has never "
-            "seen a defect. It adds noise to a test picture and takes it away again step by step, steered towards "
-            "the picture itself, and so redraws the part as it would look without a defect. Where the picture and "
-            "its redrawing differ, in their pixels and in the features of a trained network, the anomaly map is "
-            "bright; its highest value is the picture's score."
+            f"DDAD learnt from {n_train} pictures of good parts ({subject}) what they look like; it has never seen a "
+            f"defect. {scored} The map's highest value is the picture's score."
         )
 
 

@@ -254,7 +254,7 @@ class DiffAD(TrainedMethod):
             f"{float(_scale(networks['latent'])):.3g}"
         )
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"DiffAD learnt from {n_train} pictures of good parts ({subject}), damaged on purpose; it has never seen a "
             "real defect. It draws a new picture, from noise and guided by a small code of the one to judge, as good "

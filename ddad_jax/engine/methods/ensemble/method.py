@@ -82,7 +82,7 @@ class Ensemble(UntrainedMethod):
         members = self.point_of(row).costly.members
         return {**super().numbers(row), **{column: row[column] for name in members for column in unit_columns(name)}}
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         titles = ", ".join(dict.fromkeys(member.title for member in MEMBERS.values()))
         return (
             f"Several methods (of {titles}; one may be there with several settings) learn from the same {n_train} "

@@ -38,6 +38,13 @@ from ddad_jax.types import Array, EpsFn
 
 SEEN = ("layers", "patch", "channels", "pool")
 """What decides what is seen of a picture."""
+SCORED = {
+    "reconstruction": "Features of a test picture are drowned in some noise and made normal again; where they come out "
+    "otherwise,",
+    "inversion": "Features of a test picture are led back to the noise that belongs to them; where that noise is long,",
+    "resilience": "A little noise is put on features of a test picture; where the predictor does not see it,",
+}
+"""``feature_ddad.scoring`` -> where a map is bright."""
 
 
 class FeatureDDAD(MemoryMethod):
@@ -193,13 +200,12 @@ class FeatureDDAD(MemoryMethod):
     def described(self, shapes: Mapping[str, tuple[int, ...]]) -> str:
         return in_words(shapes)
 
-    def explained(self, n_train: int, subject: str) -> str:
+    def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (
             f"Knows from {n_train} pictures of good parts ({subject}) how the features of a trained network are "
             "distributed; it has never seen a defect, and nothing was trained. That distribution is the noise "
-            "predictor of a diffusion: features of a test picture are drowned in some noise and made normal again. "
-            "Where they come out otherwise, the anomaly map is bright; its highest value is the picture's score. Parts "
-            "must lie alike in all pictures."
+            f"predictor of a diffusion. {SCORED[row.get('scoring', 'reconstruction')]} the anomaly map is bright; its "
+            "highest value is the picture's score. Parts must lie alike in all pictures."
         )
 
 

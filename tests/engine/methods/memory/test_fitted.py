@@ -116,7 +116,7 @@ def test_a_run_says_what_it_remembers(fitted: FittedMemory, data: Data) -> None:
     assert point == fitted.method.point_of(row)
     (note,), warnings = fitted.ready([point.costly], data).told(data, row)
     assert "Remembered: a " in note and not warnings
-    assert "5 pictures of good parts (bolt)" in fitted.method.explained(5, "bolt")
+    assert "5 pictures of good parts (bolt)" in fitted.method.explained(5, "bolt", {})
 
 
 def test_maps_of_tiles_are_put_together(fitted: FittedMemory, data: Data) -> None:
