@@ -38,14 +38,14 @@ from ddad_jax.points import OPTIMISED, ReconPoint, ScorePoint, grid_key
 
 REDRAWN = (
     "It adds noise to a test picture and takes it away again step by step, steered towards the picture itself, and so "
-    "redraws the part as it would look without a defect. Where the picture and its redrawing differ, in their pixels and "
-    "in the features of a trained network, the anomaly map is bright."
+    "redraws the part as it would look without a defect. Where the picture and its redrawing differ, in their pixels "
+    "and in the features of a trained network, the anomaly map is bright."
 )
 SCORED_WITHOUT = {
     "inversion": "Its network leads a picture back to the noise that belongs to it, without redrawing anything. Where "
     "that noise is longer than good parts' noise is, the anomaly map is bright.",
-    "resilience": "It puts a little noise on a picture and asks its network for that noise, without redrawing anything. "
-    "Where the network does not see it, the anomaly map is bright.",
+    "resilience": "It puts a little noise on a picture and asks its network for that noise, without redrawing "
+    "anything. Where the network does not see it, the anomaly map is bright.",
 }
 """``sample.scoring`` -> how a picture is judged without a reconstruction."""
 NUMBERS = ("clip", "normalise", "adapt_epoch")
