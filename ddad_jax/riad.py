@@ -45,8 +45,8 @@ def cell_masks(order: Array, size: int, cell: int, sets: int = SETS) -> Array:
     n = size // cell
     share = -(-(n * n) // sets)
     set_of = jnp.zeros(n * n, jnp.int32).at[order].set(jnp.arange(n * n) // share).reshape(n, n)
-    kept = set_of[None] != jnp.arange(sets)[:, None, None]
-    return kept.repeat(cell, 1).repeat(cell, 2).astype(jnp.float32)
+    visible = set_of[None] != jnp.arange(sets)[:, None, None]
+    return visible.repeat(cell, 1).repeat(cell, 2).astype(jnp.float32)
 
 
 def drawn_masks(key: Array, size: int, cell: int) -> Array:

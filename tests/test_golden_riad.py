@@ -133,10 +133,10 @@ def test_training_step(case: dict[str, Any]) -> None:
             terms = inpainting_terms(x, filled, **PUBLISHED)
             return terms.sum(), (terms, filled, after["batch_stats"])
 
-        gradients, found = jax.grad(loss, has_aux=True)(params)
+        gradients, aside = jax.grad(loss, has_aux=True)(params)
         updates, _ = tx.update(gradients, tx.init(params), params)
         last = gradients["conv_final_0"]["kernel"]
-        return optax.tree.norm(gradients), optax.tree.norm(updates), last, found
+        return optax.tree.norm(gradients), optax.tree.norm(updates), last, aside
 
     norm, change, last, (terms, filled, stats) = step(variables["params"])
     assert_close(nchw(filled), of["output"], IN_TRAINING)

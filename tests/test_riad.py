@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ddad_jax.gradient_similarity import median3, multiscale_loss
+from ddad_jax.inpainting_unet import InpaintingUNet
 from ddad_jax.riad import cell_weights, drawn_masks, inpainted, inpainting_map, scoring_masks, training_masks
 from ddad_jax.types import Array
 
@@ -75,3 +76,8 @@ def test_median(key: Array) -> None:
     x = np.asarray(picture(key)[..., 0])
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(x, ((0, 0), (1, 1), (1, 1))), (3, 3), (1, 2))
     np.testing.assert_array_equal(jax.jit(median3)(x), np.median(windows, (-2, -1)))
+
+
+def test_the_published_network_has_its_published_size(key: Array) -> None:
+    like = jax.eval_shape(InpaintingUNet().init, key, jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32))
+    assert round(sum(leaf.size for leaf in jax.tree.leaves(like["params"])) / 1e6, 2) == 28.81

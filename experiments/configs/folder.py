@@ -73,7 +73,7 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
     "riad": {
         "data": {"size": 64},
         "model": {"widths": (16, 32, 64, 128), "cells": (2, 4, 8), "scales": 3},
-        "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 8, "learning_rate": 1e-3, "warmup_steps": 50},
+        "train": {"steps": 100_000, "max_minutes": 15.0, "batch_size": 4, "learning_rate": 1e-3, "warmup_steps": 50},
         "riad": {"batch_size": 16, "origin": "fixed in the config, before any result was seen"},
     },
     "diffad": {

@@ -212,10 +212,10 @@ class RIAD(TrainedMethod):
         key = jax.random.key(jnp.uint32(costly.seed))
         masks = core.scoring_masks(key, c.data.size, c.model.cells, costly.draws)
 
-        def asked(variables: Variables, x: Image) -> tuple[Image, Variables]:
+        def filled_in(variables: Variables, x: Image) -> tuple[Image, Variables]:
             return network.apply(variables, x), variables  # type: ignore[return-value]
 
-        return core.inpainted(asked, variables, x, masks)[0]
+        return core.inpainted(filled_in, variables, x, masks)[0]
 
     def compare(self, c: RIADSettings, costly: Masks, networks: Networks, x: Array, seeds: Array) -> Array:
         weights = core.cell_weights(c.data.size, c.model.cells, costly.weights)

@@ -57,7 +57,7 @@ def test_the_masks_are_those_of_the_seed(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize(
-    ("wrong", "said"),
+    ("wrong", "message"),
     [
         ({"model__cells": (2, 5)}, "--config.model.cells=(2, 5): expected divisors of data.size = 32"),
         ({"model__cells": ()}, "--config.model.cells=(): expected at least one"),
@@ -65,7 +65,7 @@ def test_the_masks_are_those_of_the_seed(tmp_path: Path, monkeypatch: pytest.Mon
         ({"model__scales": 5}, "--config.model.scales=5: expected fewer: the last one of 32 px needs 3 pixels"),
     ],
 )
-def test_settings_that_do_not_go_together(tmp_path: Path, wrong: dict[str, Any], said: str) -> None:
+def test_settings_that_do_not_go_together(tmp_path: Path, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError) as error:
         tiny_runs.config(tmp_path, "riad", **wrong)
-    assert said in str(error.value)
+    assert message in str(error.value)
