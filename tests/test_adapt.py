@@ -305,7 +305,7 @@ def _lite() -> tuple[Variables, Any]:
 
 def test_a_step_of_the_offline_default_keeps_every_shape_and_type() -> None:
     frozen, step = _lite()
-    state = init_adapt(frozen, TX)
+    state = jax.eval_shape(lambda frozen: init_adapt(frozen, TX), frozen)
     new, metrics = jax.eval_shape(step, state, _images(1, size=32), _images(2, size=32), frozen)
     # Equal in structure, shape and type: the next step compiles nothing.
     assert jax.tree.map(lambda a: (a.shape, a.dtype), new) == jax.tree.map(lambda a: (a.shape, a.dtype), state)

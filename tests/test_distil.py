@@ -100,7 +100,7 @@ def test_the_answers_are_what_sampling_with_one_and_two_calls_gives() -> None:
 
 def test_a_new_students_first_answer_is_the_teachers_in_one_call() -> None:
     asked = lesson(2)
-    errors = squared_errors(partial(apply, params()), asked, alpha_bar=ALPHA_BAR)
+    errors = jax.jit(lambda p, asked: squared_errors(partial(apply, p), asked, alpha_bar=ALPHA_BAR))(params(), asked)
     assert errors.shape == (2, 32)
     np.testing.assert_allclose(errors[0], asked.gap, rtol=1e-3, atol=1e-6)
 
@@ -108,6 +108,7 @@ def test_a_new_students_first_answer_is_the_teachers_in_one_call() -> None:
 def test_the_first_call_serves_its_own_answer_alone() -> None:
     asked = lesson(3)
 
+    @jax.jit
     def second(bias: Array) -> Array:
         def predict(x_t: Array, t: Array, y: Array, w: Array, t_prime: Array) -> tuple[Array, Array]:
             first = jnp.broadcast_to(t == t_prime, x_t.shape[:1])[:, None, None, None]

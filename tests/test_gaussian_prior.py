@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -42,6 +43,8 @@ FITS: dict[str, Callable[[Any], Prior]] = {
     "position": lambda batches: fit_positions(batches, pooled=POOLED, share=SHARE),
     "picture": lambda batches: fit_picture(batches, rank=5, share=SHARE),
 }
+eps_of = jax.jit(lambda prior, x_t, t: gaussian_eps(prior, ALPHA_BAR)(x_t, t))
+"""One program a kind: each operation by itself would be compiled, too."""
 each = pytest.mark.parametrize("kind", FITS)
 
 
@@ -71,7 +74,7 @@ def test_the_clean_picture_is_the_conditional_mean(kind: str, t: int) -> None:
     x_t = TEST.reshape(len(TEST), -1).astype(np.float64)
     noised = a * covariance + (1 - a) * np.eye(len(mean))
     expected = mean + np.sqrt(a) * np.linalg.solve(noised, (x_t - np.sqrt(a) * mean).T).T @ covariance
-    eps = gaussian_eps(prior, ALPHA_BAR)(jnp.asarray(TEST), jnp.asarray(t))
+    eps = eps_of(prior, jnp.asarray(TEST), jnp.asarray(t))
     found = denoised(jnp.asarray(TEST), eps, ALPHA_BAR[t])
     np.testing.assert_allclose(found.reshape(len(TEST), -1), expected, atol=2e-4 * np.abs(expected).max())
     np.testing.assert_allclose(
@@ -129,7 +132,7 @@ def test_batches_order_and_padding_change_nothing(kind: str) -> None:
 
 @each
 def test_a_batch_mate_and_a_time_of_another_picture_change_nothing(kind: str) -> None:
-    eps_fn = gaussian_eps(FITS[kind]([TRAIN]), ALPHA_BAR)
+    eps_fn = partial(eps_of, FITS[kind]([TRAIN]))
     t = jnp.array([10, 300, 700])
     together = eps_fn(jnp.asarray(TEST), t)
     for i in range(len(TEST)):
@@ -140,7 +143,7 @@ def test_a_batch_mate_and_a_time_of_another_picture_change_nothing(kind: str) ->
 def test_turned_channels_give_turned_predictions(kind: str) -> None:
     turn, _ = np.linalg.qr(RNG.standard_normal((D, D)))
     turn = turn.astype(np.float32)
-    here, there = (gaussian_eps(FITS[kind]([x]), ALPHA_BAR) for x in (TRAIN, TRAIN @ turn))
+    here, there = (partial(eps_of, FITS[kind]([x])) for x in (TRAIN, TRAIN @ turn))
     t = jnp.asarray(200)
     np.testing.assert_allclose(there(jnp.asarray(TEST @ turn), t), here(jnp.asarray(TEST), t) @ turn, atol=1e-3)
 
@@ -161,7 +164,7 @@ def test_directions_left_out_on_the_way_are_the_short_ones() -> None:
 @each
 def test_one_picture_and_equal_pictures_have_a_gaussian(kind: str, n: int) -> None:
     prior = FITS[kind]([np.repeat(TRAIN[:1], n, 0)])
-    eps = gaussian_eps(prior, ALPHA_BAR)(jnp.asarray(TEST), jnp.asarray(100))
+    eps = eps_of(prior, jnp.asarray(TEST), jnp.asarray(100))
     assert bool(jnp.isfinite(eps).all()) and bool((prior.variance > 0).all())
     np.testing.assert_allclose(prior.mean, TRAIN[0], rtol=1e-6)
 

@@ -23,6 +23,7 @@ import pytest
 import tiny_runs
 import yaml
 from packaging.requirements import Requirement
+from undrawn import blank_figures
 
 from ddad_jax.engine.pipeline import run_all
 
@@ -255,7 +256,9 @@ def station(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, di
     """A folder as of a program that judges: runs/mine, part.png, and the row of scores.csv of that picture."""
     folder, data = tmp_path_factory.mktemp("station"), tmp_path_factory.mktemp("data")
     config = tiny_runs.config(tiny_runs.folder(data), train__steps=1, sample__steps=1)
-    run_all(config, folder / "runs/mine", sweep=False)
+    with pytest.MonkeyPatch.context() as patch:
+        blank_figures(patch.setattr)
+        run_all(config, folder / "runs/mine", sweep=False)
     with (folder / "runs/mine/scores.csv").open(newline="") as file:
         row = list(csv.DictReader(file))[-1]
     shutil.copy(data / row["name"], folder / "part.png")

@@ -1,4 +1,4 @@
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import flax.linen as nn
@@ -27,6 +27,7 @@ def normal(*shape: int) -> Array:
     return jnp.asarray(RNG.standard_normal(shape, np.float32))
 
 
+@cache
 def shapes(net: UNet, channels: int = 3) -> tuple[Any, Variables]:
     """What the network would return and hold, without computing anything."""
     x = jnp.zeros((1, net.image_size, net.image_size, channels))
@@ -62,7 +63,7 @@ apply = jax.jit(SMALL.apply)
         (UNet(256, 32, heads=2, dropout=0.3), 8_257_731),
         (UNet(128, 64), 25.02e6),
         pytest.param(UNet(64, 64), 24.25e6, marks=pytest.mark.slow),
-        (UNet(32, 64), None),
+        pytest.param(UNet(32, 64), None, marks=pytest.mark.slow),
         pytest.param(UNet(512, 32, heads=2), None, marks=pytest.mark.slow),
     ],
     ids=lambda v: f"{v.image_size}px-base{v.base}" if isinstance(v, UNet) else None,

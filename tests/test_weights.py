@@ -1,5 +1,6 @@
 """Names and shapes of published weights: complete files load, every fault is named, export is the inverse."""
 
+import functools
 import hashlib
 import math
 from pathlib import Path
@@ -55,6 +56,7 @@ def _filled(template: Variables) -> Variables:
     return jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape), jnp.float32), template)
 
 
+@functools.cache
 def _unet_template() -> Variables:
     x, t = jax.ShapeDtypeStruct((1, 32, 32, 3), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.int32)
     return jax.eval_shape(UNet(image_size=32, base=32).init, jax.random.key(0), x, t)

@@ -10,8 +10,9 @@ SETTINGS: dict[str, Any] = {
     "train.steps": 40,
     "backbone.feature_size": 0,
     "adapt.epochs": 0,
+    "output.examples": 3,
 }
-"""By dotted name: 32 px, a U-Net of one level, 40 steps, a feature extractor as it came."""
+"""By dotted name: 32 px, a U-Net of one level, 40 steps, a feature extractor as it came, few pictures drawn."""
 
 CANS = {**SETTINGS, "data.kind": "folder", "data.root": "pictures", "data.category": "winter_melon"}
 """The same of cans that ``ddad_jax.data.cans.write_folder`` has written into ``pictures``."""

@@ -38,7 +38,7 @@ def tiled() -> DDADSettings:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("begin", [published, tiny, tiled])
+@pytest.mark.parametrize("begin", [published, pytest.param(tiny, marks=pytest.mark.slow), tiled])
 def test_what_is_refused_is_the_setting_that_is_wrong(begin: Any) -> None:
     c = begin()
     for flag in RANGES:

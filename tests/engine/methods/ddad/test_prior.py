@@ -35,8 +35,8 @@ def test_without_steps_it_is_the_gaussian_of_the_training_pictures_and_their_mir
     x = np.asarray(to_float(data.fit.images))
     expected = fit_picture([np.concatenate([x, x[:, :, ::-1]])], rank=3)
     x_t = jnp.asarray(x[:2])
-    found = eps_fn(build_unet(c.model, 32), trained(c, tmp_path, data))(x_t, TIMES)
-    np.testing.assert_allclose(found, gaussian_eps(expected, alpha_bar())(x_t, TIMES), rtol=1e-3, atol=1e-4)
+    found = jax.jit(eps_fn(build_unet(c.model, 32), trained(c, tmp_path, data)))(x_t, TIMES)
+    np.testing.assert_allclose(found, jax.jit(gaussian_eps(expected, alpha_bar()))(x_t, TIMES), rtol=1e-3, atol=1e-4)
     assert not (tmp_path / "train").exists()
 
 
