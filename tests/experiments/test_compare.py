@@ -52,6 +52,7 @@ def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
         ([f"--config={DEMO}", "--config.nosuch=1"], "--config.nosuch=1: the config has no such setting"),
         ([f"--config={DEMO}", "--config.methods.PaDiM.settings.data.size=0"], "PaDiM/coffee/seed0 (experiments"),
         ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
+        ([f"--config={DEMO}", "--page_only", "--shard=0/2"], "--page_only: is of all runs"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),
     ],
 )
