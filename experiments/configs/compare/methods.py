@@ -18,6 +18,7 @@ SMALL: dict[str, Mapping[str, Any]] = {
     "DRAEM": {"config": f"{FOLDER}:draem", "note": "128 px, small networks, minutes of training"},
     "RIAD": {"config": f"{FOLDER}:riad", "note": "64 px, small networks, minutes of training"},
     "DiffusionAD": {"config": f"{FOLDER}:diffusionad", "note": "64 px, small networks, minutes of training"},
+    "DiffAD": {"config": f"{FOLDER}:diffad", "note": "64 px, small networks, minutes of training"},
     "Gaussian DDAD": {"config": f"{FOLDER}:gaussian", "published_as": HERE, "note": "no network is trained"},
     "AnoDDPM": {"config": f"{FOLDER}:anoddpm", "note": "64 px and minutes of training"},
 }
