@@ -3,6 +3,7 @@
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
     python -m experiments.compare --config=... --workdir=... --list           the command of every run
     python -m experiments.compare --config=... --workdir=... --shard=0/4      every fourth run, no page
+    python -m experiments.compare --config=... --workdir=... --page_only      the page of what is there, no run
 
 A run lies in WORKDIR/runs/METHOD/DATA/SEED and has a report of its own. One that has ended is not repeated, one that
 was interrupted goes on, and one that fails is named and costs no other. Runs may be made elsewhere by the commands of
@@ -37,6 +38,7 @@ from experiments.papers.comparisons import published_numbers
 LIST = flags.DEFINE_boolean("list", False, "Print the command of every run, and run nothing.")
 RUNS = flags.DEFINE_list("runs", [], "Make these alone, as METHOD/DATA/SEED, and write no page.")
 SHARD = flags.DEFINE_string("shard", None, "K/N: make run K, K + N, ... of them alone, from 0, and write no page.")
+PAGE_ONLY = flags.DEFINE_boolean("page_only", False, "Run nothing: tables and page of what is there by now.")
 MEASURE = flags.DEFINE_string("measure", None, "Of one finished run alone: what its detector costs.")
 
 
@@ -57,6 +59,12 @@ def main() -> None:
             print(shlex.join(["python", *run.command()]))
         return
     folder = Path(entry.WORKDIR.value or "").expanduser().absolute()
+    if PAGE_ONLY.value:
+        if len(todo) < len(runs):
+            raise InputError("--page_only: is of all runs; expected it without --runs and --shard")
+        # Without the lock: whoever makes the runs has it, and files are replaced as a whole.
+        print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, published))
+        return
     with folder_lock(folder, shared=len(todo) < len(runs)):
         make_runs(
             todo,

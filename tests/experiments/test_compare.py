@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from ddad_jax.engine.comparison.plan import comparison_of
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import read_jsonl
+from experiments import entry
 from experiments.configs.compare import benchmark_paper, cans_paper, demo, folder, thesis
 from experiments.papers.comparisons import GROUPS, published_numbers
 
@@ -52,6 +54,7 @@ def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
         ([f"--config={DEMO}", "--config.nosuch=1"], "--config.nosuch=1: the config has no such setting"),
         ([f"--config={DEMO}", "--config.methods.PaDiM.settings.data.size=0"], "PaDiM/coffee/seed0 (experiments"),
         ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
+        ([f"--config={DEMO}", "--page_only", "--shard=0/2"], "--page_only: is of all runs"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),
     ],
 )
@@ -78,8 +81,13 @@ def test_configs_name_what_their_papers_have() -> None:
         assert len(known) >= 2, paper
     groups = {data.name: data.group for data in comparison_of(configs["benchmark"].to_dict()).data}
     assert groups == {name: group for group, names in GROUPS.items() for name in names}
-    assert len(comparison_of(demo.get_config().to_dict()).methods) >= 6
     assert [data.name for data in comparison_of(folder.get_config("a,b").to_dict()).data] == ["a", "b"]
+
+
+def test_every_method_stands_in_the_demo_and_among_those_for_ones_own_pictures() -> None:
+    for config in (demo.get_config(), folder.get_config()):
+        named = [method.config for method in comparison_of(config.to_dict()).methods]
+        assert {entry.ConfigFile().parse(name).method for name in named} == set(METHODS)
 
 
 @pytest.mark.slow

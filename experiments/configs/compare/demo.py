@@ -2,7 +2,7 @@
 
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
 
-``demo.py:coffee`` names another product. Networks are trained for one to three minutes: what that is too little for,
+``demo.py:coffee`` names another product. Networks are trained for one or two minutes: what that is too little for,
 its row says. Times are limits on the clock, so a busy machine trains less.
 """
 
@@ -12,14 +12,22 @@ from experiments.config import comparison
 from experiments.configs.compare.methods import small
 
 OF_FEATURES = ("Ensemble", "Feature DDAD", "PatchCore", "PaDiM")
-TRAINED = ("DRAEM", "RIAD", "DiffusionAD")
+MINUTES = {
+    "DDAD": {"train": 2.0},
+    "DRAEM": {"train": 1.2},
+    "RIAD": {"train": 1.2},
+    "DiffusionAD": {"train": 1.2},
+    "DiffAD": {"autoencoder": 0.4, "latent": 0.5, "train": 0.4},
+}
+"""Of each training, by the section of its settings."""
 
 
 def get_config(product: str = "winter_melon") -> ConfigDict:
-    methods = small("DDAD", *TRAINED, *OF_FEATURES)
-    methods["DDAD"].update(config=f"experiments/configs/demo.py:{product}", settings={"train": {"max_minutes": 3.0}})
-    for title in TRAINED:
-        methods[title]["settings"] = {"data": {"size": 64}, "train": {"max_minutes": 1.5}}
+    methods = small(*MINUTES, *OF_FEATURES)
+    methods["DDAD"]["config"] = f"experiments/configs/demo.py:{product}"
+    for title, minutes in MINUTES.items():
+        limits = {section: {"max_minutes": most} for section, most in minutes.items()}
+        methods[title]["settings"] = {"data": {"size": 64}, **limits}
     for title in OF_FEATURES:
         methods[title]["settings"] = {"data": {"size": 128}}
     return comparison(methods, {product: {"settings": {"data": {"kind": "cans", "category": product}}}})
