@@ -8,7 +8,7 @@ import numpy as np
 
 from ddad_jax.simplex import published_field, published_order, simplex_noise
 
-draw = partial(simplex_noise, shape=(12, 12, 2), wavelength=8.0, octaves=3)
+draw = partial(simplex_noise, shape=(12, 12, 2), wavelength=8.0, octaves=2)
 
 
 def test_mean_variance_and_waves(key: jax.Array) -> None:
@@ -33,8 +33,11 @@ def test_a_field_is_a_function_of_its_key(key: jax.Array) -> None:
 
 def test_published_fields_vary_with_the_slice_alone() -> None:
     order = published_order(7)
-    slices = [np.asarray(published_field(order, (4, 4), at, wavelength=8.0, octaves=2)) for at in (0, 3)]
-    assert slices[0][0, 0] == 0  # on a lattice point of every octave
-    assert np.abs(slices[0] - slices[1]).max() > 0.05
-    traced = published_field(order, (4, 4), jnp.asarray(3), wavelength=8.0, octaves=2)
-    np.testing.assert_allclose(traced, slices[1], atol=2e-4)
+
+    def field(at: jax.Array | int) -> jax.Array:
+        return published_field(order, (4, 4), at, wavelength=8.0, octaves=1)
+
+    fixed, first, traced = map(np.asarray, jax.jit(lambda at: (field(3), *jax.vmap(field)(at)))(jnp.array([0, 3])))
+    assert first[0, 0] == 0  # on a lattice point
+    assert np.abs(first - fixed).max() > 0.05
+    np.testing.assert_allclose(traced, fixed, atol=2e-4)
