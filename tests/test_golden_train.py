@@ -27,8 +27,7 @@ def one_step(tx: optax.GradientTransformation, params: Any, grads: Any) -> Any:
     one vector, which compiles in no time."""
 
     def flat(tree: Any) -> Array:
-        # As NumPy's: JAX would compile a program for each shape of a parameter.
-        return jnp.asarray(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(jax.device_get(tree))]))
+        return jnp.asarray(np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(tree)]))
 
     leaves, structure = jax.tree.flatten(params)
     before = flat(params)

@@ -41,9 +41,10 @@ SWEEPS: dict[str, dict[str, Any]] = {
     "riad": {"sweep__weights": ("mean", "area"), "sweep__sigma": (0.0, 4.0)},
 }
 """Of each method, two costly points and several cheap ones."""
-KINDS = [name if name in ("ddad", "patchcore", "ensemble") else pytest.param(name, marks=pytest.mark.slow)
+KINDS = [name if name in ("ddad", "patchcore", "ensemble", "draem") else pytest.param(name, marks=pytest.mark.slow)
          for name in METHODS]  # fmt: skip
-"""One method of each kind, for what is done by code that all of a kind share: a memory is fitted and measured alike."""
+"""One method of each kind, for what is done by code that all of a kind share: memories are made and measured alike, and
+so is what is trained."""
 
 
 @pytest.fixture(scope="module", autouse=True)
