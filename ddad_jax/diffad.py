@@ -80,7 +80,10 @@ def latent_grid(name: str, steps: int, t_prime: int = PURE) -> TimeGrid:
     if name != PUBLISHED_GRID:
         if name not in GRIDS:
             raise InputError(f"grid = {name!r}: expected one of {', '.join((PUBLISHED_GRID, *GRIDS))}")
-        return GRIDS[name](t_prime, steps)
+        by_noise: Any = {"alpha_bar": latent_alpha_bar()} if name.startswith("log_snr") else {}
+        return GRIDS[name](t_prime, steps, **by_noise)
+    if steps > T // 2:
+        raise InputError(f"grid = {name!r} with steps = {steps}: expected at most {T // 2}")
     if t_prime != PURE:
         raise InputError(f"grid = {name!r} with t_prime = {t_prime}: expected {PURE}, or one of {', '.join(GRIDS)}")
     t = (np.arange(0, T, T // steps) + 1)[::-1].astype(np.int32)

@@ -93,7 +93,12 @@ def quadratic(t_prime: int, steps: int) -> TimeGrid:
     return _grid(t_prime, t)
 
 
-def log_snr(t_prime: int, steps: int) -> TimeGrid:
+def _table(alpha_bar: np.ndarray | None) -> np.ndarray:
+    """Of the forward process, [T]; None for DDAD's."""
+    return (alpha_bar_table() if alpha_bar is None else alpha_bar).astype(np.float64)
+
+
+def log_snr(t_prime: int, steps: int, alpha_bar: np.ndarray | None = None) -> TimeGrid:
     """Evenly in lambda = log(alpha_bar / (1 - alpha_bar)) / 2: lambda_i = lambda_T' + (lambda_0 - lambda_T') i / K.
 
     Time runs in lambda for the exponential integrators (DPM-Solver++, UniPC): steps even in t leave them one
@@ -105,7 +110,7 @@ def log_snr(t_prime: int, steps: int) -> TimeGrid:
     [250, 112, 43, 15, 4]
     """
     _check(t_prime, steps)
-    a = alpha_bar_table().astype(np.float64)
+    a = _table(alpha_bar)
     lam = 0.5 * np.log(a / (1.0 - a))
     wanted = lam[t_prime] + (lam[0] - lam[t_prime]) * np.arange(steps) / steps
     t = np.round(np.interp(-wanted, -lam, np.arange(T)))
@@ -114,7 +119,7 @@ def log_snr(t_prime: int, steps: int) -> TimeGrid:
     return _grid(t_prime, t)
 
 
-def log_snr_continuous(t_prime: int, steps: int) -> TimeGrid:
+def log_snr_continuous(t_prime: int, steps: int, alpha_bar: np.ndarray | None = None) -> TimeGrid:
     """Evenly in lambda from T' to t = 0, both visited, at real times: as many as one likes.
 
     Times that are whole leave a grid even in lambda at most 13, 17 or 20 steps from T' = 100, 250 or 400. One step
@@ -134,7 +139,7 @@ def log_snr_continuous(t_prime: int, steps: int) -> TimeGrid:
         raise InputError(f"steps = {steps}: expected 1 to {T}")
     # As ``alpha_bar_at`` has them: straight in log alpha_bar between whole times.
     fine = np.linspace(0.0, t_prime, 32 * t_prime + 1)
-    log_a = np.interp(fine, np.arange(T), np.log(alpha_bar_table().astype(np.float64)))
+    log_a = np.interp(fine, np.arange(T), np.log(_table(alpha_bar)))
     lam = 0.5 * (log_a - np.log(-np.expm1(log_a)))
     t = np.interp(-np.linspace(lam[-1], lam[0], steps), -lam, fine).astype(np.float32)
     return TimeGrid(np.asarray(t_prime, np.int32), t, np.append(t[1:], -1.0).astype(np.float32))

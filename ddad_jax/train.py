@@ -174,14 +174,20 @@ def descend_variables(
     the collections that a forward pass changes, such as "batch_stats".
 
     Args:
-      loss_fn: variables -> (loss, (figures [] by name, the changed collections)); its gradient must reach parameters
+      loss_fn: variables -> (loss, (figures [] by name, the changed collections)); its gradient is taken to parameters
         alone, and ``tx`` is ``only_parameters``.
       ema_decay: as of ``train_step``; of the statistics those before the update are averaged.
 
     Returns:
       the new state; {"loss", "grad_norm"} and the figures.
     """
-    new, metrics, (figures, changed) = descend(state, loss_fn, tx=tx, ema_decay=ema_decay)
+
+    def learnt(variables: Any) -> tuple[Array, tuple[dict[str, Array], dict[str, Any]]]:
+        # What a loss reads of statistics must not count in the gradient's norm, nor move their average.
+        fixed = {name: jax.lax.stop_gradient(of) for name, of in variables.items() if name != "params"}
+        return loss_fn({**fixed, "params": variables["params"]})
+
+    new, metrics, (figures, changed) = descend(state, learnt, tx=tx, ema_decay=ema_decay)
     good = is_sound(metrics)
     kept = {name: jax.tree.map(lambda now, before: jnp.where(good, now, before), now, state.params[name])
             for name, now in changed.items()}  # fmt: skip

@@ -96,7 +96,7 @@ def _small_riad(c: ConfigDict) -> None:
 
 def _small_diffusionad(c: ConfigDict) -> None:
     c.diffusionad.update(batch_size=4)
-    c.model.update(base=2, segmentation=2)
+    c.model.update(base=8, segmentation=2)
     c.damage.update(texture_count=4)
     c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
 

@@ -58,13 +58,18 @@ def rectangle(key: Array, shape: tuple[int, int]) -> Array:
     return rows[:, None] & columns[None, :]
 
 
+def sometimes_turned(of_angle: Array, of_share: Array, picture: Array, share: float) -> Array:
+    """[h, w, 3], turned by -90 to 90 degrees with that probability, black corners."""
+    if not share:
+        return picture
+    angle = jax.random.uniform(of_angle, (), minval=-MOST_TURN, maxval=MOST_TURN)
+    return jnp.where(jax.random.uniform(of_share) < share, turned(picture, angle), picture)
+
+
 def _one(key: Array, picture: Array, textures: Array, shares: DamageShares) -> DamagedPictures:
     keys = jax.random.split(key, 8)
     h, w, _ = picture.shape
-    angle = jax.random.uniform(keys[0], (), minval=-MOST_TURN, maxval=MOST_TURN)
-    clean = picture
-    if shares.turned:
-        clean = jnp.where(jax.random.uniform(keys[1]) < shares.turned, turned(picture, angle), picture)
+    clean = sometimes_turned(keys[0], keys[1], picture, shares.turned)
     which = jax.random.uniform(keys[2])
     by_noise = perlin_mask(keys[3], (h, w)) & (which < shares.perlin)
     texture = textures[jax.random.randint(keys[4], (), 0, len(textures))].astype(picture.dtype) / 255.0

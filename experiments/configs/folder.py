@@ -67,7 +67,7 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
     "draem": {
         "data": {"size": 128},
         "model": {"reconstructive": 16, "discriminative": 16, "patch": 2},
-        "train": {"steps": 100_000, "max_minutes": 15.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
+        "train": {**_QUICK, "max_minutes": 15.0},
         "draem": {"origin": "fixed in the config, before any result was seen"},
     },
     "riad": {
@@ -86,16 +86,15 @@ SHORT: dict[str, dict[str, dict[str, Any]]] = {
             "unet_blocks": 1,
             "discriminative": 16,
         },
-        "autoencoder": {
-            "steps": 100_000,
-            "max_minutes": 4.0,
-            "learning_rate": 1e-3,
-            "warmup_steps": 50,
-            "clip_norm": 1.0,
+        "autoencoder": {**_QUICK, "max_minutes": 4.0},
+        "latent": {**_QUICK, "max_minutes": 6.0},
+        "train": {**_QUICK, "max_minutes": 5.0},
+        "diffad": {
+            "grid": "trailing",
+            "solver": "dpm2m",
+            "steps": 4,
+            "origin": "fixed in the config, before any result was seen",
         },
-        "latent": {"steps": 100_000, "max_minutes": 6.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
-        "train": {"steps": 100_000, "max_minutes": 5.0, "learning_rate": 1e-3, "warmup_steps": 50, "clip_norm": 1.0},
-        "diffad": {"grid": "trailing", "origin": "fixed in the config, before any result was seen"},
     },
     "diffusionad": {
         "data": {"size": 64},

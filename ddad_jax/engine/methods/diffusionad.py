@@ -17,11 +17,12 @@ import optax
 
 from ddad_jax import diffusionad as core
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.damage import TextureSettings, texture_columns, textures_of
+from ddad_jax.engine.methods.ddad.checks import need_unet
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
-from ddad_jax.engine.settings.need import Need
+from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
 from ddad_jax.engine.settings.setting import (
@@ -122,7 +123,6 @@ class GuidedTrainingSettings(NetworkTrainingSettings):
     """The training of both networks."""
 
     clip_norm: float = setting(1.0, number(0), "of the gradient of all parameters; 0: none, as published")
-    ema_decay: float = setting(0.999, number(0, 1), "of the average that is used afterwards; 0: none, as published")
     t_split: int = setting(300, whole_number(1, T - 1), "times are drawn below it and from it on; published 300")
     marks: float = setting(1.0, above(0, 1e3), "rate of the network that marks, in learning rates; published 0.1")
     swing: int = setting(
@@ -181,6 +181,7 @@ class DiffusionAD(TrainedMethod):
 
     name, title, settings = "diffusionad", "DiffusionAD", DiffusionADSettings
     costly, cheap = Guided, MarkedPixels
+    traced = ("w", "t", "t_noisier", "seed")
     trained_with: Mapping[str, tuple[str, ...]] = {"train": ("model", "damage")}
     figures: Mapping[str, tuple[str, ...]] = {"train": core.GuidedLosses._fields}
     axes: Mapping[str, SearchableSetting] = {
@@ -199,13 +200,15 @@ class DiffusionAD(TrainedMethod):
         super().together(c, need)
         fits = f"a multiple of {FOLDS}, such as {max(1, round(c.data.size / FOLDS)) * FOLDS}"
         need("data.size", c.data.size % FOLDS == 0, fits)
-        later = f"more than diffusionad.t = {c.diffusionad.t}"
-        need("diffusionad.t_noisier", c.diffusionad.t_noisier > c.diffusionad.t, later, ["diffusionad.t"])
+        need_unet(c.model, c.data.size, need)
+        at = max((*values_at(c, "diffusionad.t"), *values_at(c, "sweep.t")))
+        later = min((*values_at(c, "diffusionad.t_noisier"), *values_at(c, "sweep.t_noisier")))
+        of = ["diffusionad.t", "sweep.t", "sweep.t_noisier"]
+        need("diffusionad.t_noisier", later > at, f"later than every diffusionad.t, {at} (sweeps included)", of)
 
     def doubts(self, c: DiffusionADSettings) -> list[str]:
-        if not c.damage.share:
-            return ["--config.damage.share=0.0: no picture is damaged, so nothing is learnt to be marked"]
-        return []
+        nothing = ["--config.damage.share=0.0: no picture is damaged, so nothing is learnt to be marked"]
+        return [*super().doubts(c), *([] if c.damage.share else nothing)]
 
     def random(self, costly: Guided) -> bool:
         return True

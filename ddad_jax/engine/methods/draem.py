@@ -15,22 +15,28 @@ import jax.numpy as jnp
 
 from ddad_jax import draem as core
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.damage import (
+    DamageSettings,
+    damage_doubts,
+    need_shares,
+    shares_of,
+    texture_columns,
+    textures_of,
+)
+from ddad_jax.engine.methods.marks import Marked, MarkScoreSettings, judged_marks
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import TextureSettings, texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
-from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
+from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
-from ddad_jax.engine.settings.setting import DTYPE, TEXT, number, one_of, setting, swept, whole_number
+from ddad_jax.engine.settings.setting import DTYPE, TEXT, one_of, setting, swept, whole_number
 from ddad_jax.engine.settings.training import BATCH, DeviceSettings
-from ddad_jax.image import gaussian_blur, mean_filter
 from ddad_jax.plain_autoencoder import PlainAutoencoder
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
-from ddad_jax.synthetic.blending import DamageShares, damaged_pictures
+from ddad_jax.synthetic.blending import damaged_pictures
 from ddad_jax.types import Array, Variables
 
-_SHARE = number(0, 1, "a share from 0 to 1")
 _WIDTH = whole_number(1, 1024)
 
 
@@ -48,15 +54,6 @@ class Views(NamedTuple):
 
     mirrored: str = ""
     seed: int = 0
-
-
-class Marked(NamedTuple):
-    """From marks to maps and scores. Fields: as in ``MarkScoreSettings``; sigma: in pixels."""
-
-    window: int = 21
-    sigma: float = 0.0
-    standardise: bool = False
-    mask_after: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,31 +83,12 @@ class NetworkPairSettings(Section):
 
 
 @dataclass(frozen=True)
-class DamageSettings(TextureSettings):
-    """What is done to the pictures of a training."""
-
-    perlin: float = setting(0.5, _SHARE, "of pictures that get a foreign texture behind a mask of noise; published 0.5")
-    cutout: float = setting(0.0, _SHARE, "of pictures that get a white rectangle; published 0, with it 0.25 of each")
-    turned: float = setting(0.3, _SHARE, "of pictures that are turned by -90 to 90 degrees besides; published 0.3")
-
-
-@dataclass(frozen=True)
 class PairTrainingSettings(NetworkTrainingSettings):
     """The training of both networks."""
 
     ssim_range: str = setting(
         "unit", one_of("unit", "batch"), "of values in the structural similarity; | batch: read off the "
         "reconstructions of a batch, as published",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class MarkScoreSettings(TrainedScoreSettings):
-    """From marks to a map, and to the picture's score."""
-
-    window: int = setting(
-        21, whole_number(1, 256), "side of the squares whose largest mean is the picture's score, in pixels of a 256 "
-        "px image; published 21",
     )  # fmt: skip
 
 
@@ -143,13 +121,6 @@ def pair_of(m: NetworkPairSettings) -> core.NetworkPair:
     return core.NetworkPair(PlainAutoencoder(m.reconstructive, **how), SegmentationUNet(m.discriminative, **how))
 
 
-def judged_marks(marks: Array, cheap: Marked, size: int) -> tuple[Array, Array]:
-    """Maps and image scores of probabilities that a pixel is damaged, [b, h, w]; size: in pixels."""
-    side = 2 * round((cheap.window * size / 256 - 1) / 2) + 1
-    maps = gaussian_blur(marks, cheap.sigma) if cheap.sigma else marks
-    return maps, mean_filter(marks, max(1, side)).max((1, 2))
-
-
 class DRAEM(TrainedMethod):
     """``method.Method``."""
 
@@ -172,14 +143,10 @@ class DRAEM(TrainedMethod):
         near = max(1, round(c.data.size / side)) * side
         fits = f"a multiple of {side} with model.patch = {c.model.patch}, such as {near}"
         need("data.size", c.data.size % side == 0, fits, ["model.patch"])
-        rest = f"at most {1 - c.damage.perlin:g}, as damage.perlin = {c.damage.perlin:g}"
-        need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
+        need_shares(c.damage, need)
 
     def doubts(self, c: DRAEMSettings) -> list[str]:
-        d, said = c.damage, super().doubts(c)
-        if not d.perlin and not d.cutout:
-            said.append(f"--config.damage.perlin={d.perlin}: no picture is damaged, so nothing is learnt to be marked")
-        return said
+        return [*super().doubts(c), *damage_doubts(c.damage)]
 
     # --- The mathematics
 
@@ -192,10 +159,11 @@ class DRAEM(TrainedMethod):
     def _losses(
         self, c: DRAEMSettings, variables: Variables, given: Mapping[str, Any], x: Array, keys: Array, *, train: bool
     ) -> tuple[core.Losses, core.Pass]:
-        shares = DamageShares(c.damage.perlin, c.damage.cutout, c.damage.turned)
-        pictures = damaged_pictures(keys, (x + 1.0) / 2.0, given["textures"], shares)
+        pictures = damaged_pictures(keys, (x + 1.0) / 2.0, given["textures"], shares_of(c.damage))
         passed = core.forward(pair_of(c.model), variables, pictures.damaged, train=train)
-        return core.losses(passed, pictures.clean, pictures.mask, ssim_range=c.train.ssim_range), passed
+        # Read off a batch, a range would make a held-out picture's loss depend on its batch mates.
+        ssim_range = c.train.ssim_range if train else "unit"
+        return core.losses(passed, pictures.clean, pictures.mask, ssim_range=ssim_range), passed
 
     def loss(
         self, c: DRAEMSettings, stage: str, variables: Variables, given: Mapping[str, Any], x: Array, key: Array

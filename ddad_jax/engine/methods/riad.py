@@ -197,7 +197,7 @@ class RIAD(TrainedMethod):
         self, c: RIADSettings, stage: str, variables: Variables, given: Mapping[str, Any], x: Array, keys: Array
     ) -> Array:
         # The same masks whenever it is measured, of every side: losses of one side differ several-fold from another's.
-        filled = self._filled(c, Masks(), variables, x)[0]
+        filled = self._filled(c, variables, x, self._masks(c, Masks()))[0]
         how: Any = {"scales": c.model.scales, "span": c.model.span}
 
         def cost(x: Image, filled: Array) -> Array:
@@ -206,11 +206,13 @@ class RIAD(TrainedMethod):
 
         return jax.vmap(cost, (0, 1))(x, filled)
 
-    def _filled(self, c: RIADSettings, costly: Masks, variables: Variables, x: Image) -> Array:
+    def _masks(self, c: RIADSettings, costly: Masks) -> Array:
+        key = jax.random.key(jnp.uint32(costly.seed))
+        return core.scoring_masks(key, c.data.size, c.model.cells, costly.draws)
+
+    def _filled(self, c: RIADSettings, variables: Variables, x: Image, masks: Array) -> Array:
         """[draws, cells, b, h, w, c]"""
         network = inpainting_network(c.model)
-        key = jax.random.key(jnp.uint32(costly.seed))
-        masks = core.scoring_masks(key, c.data.size, c.model.cells, costly.draws)
 
         def filled_in(variables: Variables, x: Image) -> tuple[Image, Variables]:
             return network.apply(variables, x), variables  # type: ignore[return-value]
@@ -219,14 +221,20 @@ class RIAD(TrainedMethod):
 
     def compare(self, c: RIADSettings, costly: Masks, networks: Networks, x: Array, seeds: Array) -> Array:
         weights = core.cell_weights(c.data.size, c.model.cells, costly.weights)
-        filled = self._filled(c, costly, networks["train"], x)
-        return core.inpainting_map(x, filled, weights, scales=c.model.scales, span=c.model.span)
+
+        def of_draw(masks: Array) -> Array:
+            filled = self._filled(c, networks["train"], x, masks[None])
+            return core.inpainting_map(x, filled, weights, scales=c.model.scales, span=c.model.span)
+
+        # One after the other, so that memory does not grow with their number.
+        return jax.lax.map(of_draw, self._masks(c, costly)).mean(0)
 
     def judge(self, evidence: Array, cheap: Smoothing, size: tuple[int, int]) -> tuple[Array, None]:
         return gaussian_blur(evidence, cheap.sigma, repeat_edge=cheap.repeat_edge), None
 
     def reconstruction(self, c: RIADSettings, costly: Masks, networks: Networks, x: Array, seeds: Array) -> Array:
-        return self._filled(c, costly._replace(draws=1), networks["train"], x)[0].mean(0)
+        masks = self._masks(c, costly._replace(draws=1))
+        return self._filled(c, networks["train"], x, masks)[0].mean(0)
 
     # --- Told
 

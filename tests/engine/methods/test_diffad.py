@@ -45,6 +45,41 @@ def test_latents_are_measured_in_their_deviation_or_as_they_are(
         assert 0.99**4 < float(variance) < 1.0
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_no_gradient_reaches_the_unit_of_latents_or_its_average(
+    root: Path, data: Data, tmp_path: Path, normalise: bool
+) -> None:
+    how: dict[str, Any] = {"latent__normalise": normalise, "latent__ema_decay": 0.9, "latent__learning_rate": 0.1}
+    c = tiny_runs.config(root, "diffad", latent__steps=20, **how)
+    variance = METHOD.fit(c, tmp_path, data, lambda *_: None).variables["latent"]["batch_stats"]["variance"]
+    # Of 1 and what runs along, which lies between exp(-4) and 1.
+    assert 0.99**20 < float(variance) <= 1.0 and (float(variance) == 1.0) == (not normalise)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("model__unet_mult", (), "model.unet_mult=.*a level or more"),
+        ("model__autoencoder_mult", (), "model.autoencoder_mult=.*a level or more"),
+        ("model__unet", 100, "model.unet=100.*heads of 32 channels divide"),
+        ("sweep__t_prime", (500,), "diffad.steps=.*published.*expected 999"),
+        ("diffad__steps", 600, "diffad.steps=600.*at most 500"),
+    ],
+)
+def test_what_no_training_could_be_made_of_is_refused_before_any(root: Path, flag: str, value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        tiny_runs.config(root, "diffad", **{flag: value})
+
+
+def test_a_folder_of_textures_that_is_missing_is_refused_before_the_first_stage(
+    root: Path, data: Data, tmp_path: Path
+) -> None:
+    c = tiny_runs.config(root, "diffad", damage__textures=str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="nowhere"):
+        METHOD.fit(c, tmp_path / "w", data, lambda *_: None)
+    assert not (tmp_path / "w").exists()
+
+
 def test_the_share_of_the_pictures_own_latent_decides_what_lies_between(root: Path, data: Data, tmp_path: Path) -> None:
     fitted = METHOD.fit(tiny_runs.config(root, "diffad"), tmp_path, data, lambda *_: None)
     x = np.linspace(-1, 1, 2 * 32 * 32 * 3, dtype=np.float32).reshape(2, 32, 32, 3)

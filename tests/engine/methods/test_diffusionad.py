@@ -15,6 +15,7 @@ from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.diffusionad import DiffusionAD
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import read_jsonl
+from ddad_jax.engine.sweep.rows import measured_pictures
 from ddad_jax.errors import InputError
 
 METHOD = DiffusionAD()
@@ -64,6 +65,24 @@ def test_training_lowers_each_of_its_losses(root: Path, data: Data, tmp_path: Pa
     assert last["noise"] < first["noise"] and last["smooth_l1"] < first["smooth_l1"]
 
 
-def test_a_time_that_is_no_later_is_refused(root: Path) -> None:
-    with pytest.raises(InputError, match=r"--config.diffusionad.t_noisier=200.*more than diffusionad.t = 200"):
-        tiny_runs.config(root, "diffusionad", diffusionad__t_noisier=200)
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("diffusionad__t_noisier", 200, "t_noisier=200: expected later than every diffusionad.t, 200"),
+        ("sweep__t", (500,), "t_noisier=400: expected later than every diffusionad.t, 500"),
+        ("model__heads", 3, "model.heads=3: expected a divisor of every width"),
+    ],
+)
+def test_what_no_training_could_be_made_of_is_refused_before_any(root: Path, flag: str, value: Any, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        tiny_runs.config(root, "diffusionad", **{flag: value})
+
+
+def test_values_of_a_sweep_share_a_program(root: Path, data: Data, tmp_path: Path) -> None:
+    c = tiny_runs.config(root, "diffusionad", sweep__w=(0.0, 1.0, 3.0), sweep__t=(100, 200), sweep__sigma=(0.0,))
+    fitted = METHOD.fit(c, tmp_path, data, lambda *_: None)
+    maps = [
+        measured.evidence for measured in fitted.measure(measured_pictures(data), METHOD.plan(c, sweep=True).costly)
+    ]
+    assert len(maps) == 6 and fitted.compilations == 1
+    assert len({np.asarray(of).tobytes() for of in maps}) == 6

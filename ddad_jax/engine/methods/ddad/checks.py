@@ -1,5 +1,7 @@
 """What DDAD's settings can only break together."""
 
+from typing import Any
+
 from ddad_jax.engine.methods.backbone import need_stages
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.ddad.settings import adaptation_grid, products
@@ -47,6 +49,11 @@ def _model(c: DDADSettings, need: Need) -> None:
     taught = "student" in {model for of in products(c, "model") for model in of["model"]}
     need("model.prior", not (gaussian and taught), "none where a student is asked for", ["sample.model", "sweep.model"])
     need("model.noise", m.noise == "gaussian" or not gaussian, "gaussian with model.prior=gaussian", ["model.prior"])
+    need_unet(m, size, need)
+
+
+def need_unet(m: Any, size: int, need: Need) -> None:
+    """base, channel_mult, patch and heads of ``m`` must make a ``unet.UNet`` for pictures of that size."""
     need("model.patch", size % m.patch == 0, f"a divisor of data.size = {size}", ["data.size"])
     inner = size // m.patch
     if not m.channel_mult:

@@ -9,6 +9,7 @@ published code.
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import jax
@@ -17,12 +18,12 @@ import numpy as np
 
 from ddad_jax import diffad as core
 from ddad_jax.engine.data.splits import Data
+from ddad_jax.engine.methods.damage import damage_doubts, need_shares, shares_of, texture_columns, textures_of
 from ddad_jax.engine.methods.diffad.sections import DiffADSettings, LatentNetworkSettings, Sampled
-from ddad_jax.engine.methods.draem import Marked, judged_marks
+from ddad_jax.engine.methods.marks import Marked, judged_marks
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.textures import texture_columns, textures_of
 from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
-from ddad_jax.engine.settings.need import Need
+from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.errors import InputError
 from ddad_jax.kl_autoencoder import KLAutoencoder
 from ddad_jax.latent_unet import LatentUNet
@@ -31,7 +32,7 @@ from ddad_jax.sampler import noise_of
 from ddad_jax.schedule import T, alpha_bar_at, perturb
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
 from ddad_jax.solvers import SOLVERS
-from ddad_jax.synthetic.blending import DamagedPictures, DamageShares, damaged_pictures
+from ddad_jax.synthetic.blending import DamagedPictures, damaged_pictures, sometimes_turned
 from ddad_jax.types import Array, Variables
 
 FIRST = np.int32(0)
@@ -57,8 +58,9 @@ class DiffAD(TrainedMethod):
     name, title, settings = "diffad", "DiffAD", DiffADSettings
     costly, cheap = Sampled, Marked
     stages = ("autoencoder", "latent", "train")
+    traced = ("eta", "share", "seed")
     trained_with: Mapping[str, tuple[str, ...]] = {
-        "autoencoder": ("model",), "latent": ("model", "damage", "autoencoder"),
+        "autoencoder": ("model", "damage.turned"), "latent": ("model", "damage", "autoencoder"),
         # What it learns to compare is drawn at the config's point, but for its steps.
         "train": ("model", "damage", "autoencoder", "latent", *(f"diffad.{n}" for n in ("share", *BEGUN))),
     }  # fmt: skip
@@ -80,15 +82,28 @@ class DiffAD(TrainedMethod):
         side = max(FOLDS, 2 ** (len(c.model.autoencoder_mult) + len(c.model.unet_mult) - 2))
         near = max(1, round(c.data.size / side)) * side
         need("data.size", c.data.size % side == 0, f"a multiple of {side}, such as {near}")
-        rest = f"at most {1 - c.damage.perlin:g}, as damage.perlin = {c.damage.perlin:g}"
-        need("damage.cutout", c.damage.cutout + c.damage.perlin <= 1.0, rest, ["damage.perlin"])
-        asked = {"diffad.steps": (c.diffad.grid, c.diffad.steps),
-                 "train.sampling_steps": (c.train.sampling_grid, c.train.sampling_steps)}  # fmt: skip
-        for flag, (name, steps) in asked.items():
+        need_shares(c.damage, need)
+        m = c.model
+        need("model.autoencoder_mult", bool(m.autoencoder_mult), "a level or more, such as (1,2,4)")
+        need("model.unet_mult", bool(m.unet_mult), "a level or more, such as (1,2,4)")
+        need("model.unet", m.unet % 2 == 0, "an even number")
+        heads = [max(1, m.unet * mult // m.head_channels) for mult in m.unet_mult]
+        cut = all(m.unet * mult % n == 0 for mult, n in zip(m.unet_mult, heads, strict=True))
+        need("model.unet", cut, f"widths that heads of {m.head_channels} channels divide", ["model.head_channels"])
+        of = [f"{section}.{name}" for name in ("grid", "steps", "t_prime") for section in ("diffad", "sweep")]
+        asked = (
+            dict.fromkeys((*values_at(c, own), *values_at(c, swept)))
+            for own, swept in zip(of[::2], of[1::2], strict=True)
+        )
+        taught = (c.train.sampling_grid, c.train.sampling_steps, c.diffad.t_prime)
+        for flag, grid in (("train.sampling_steps", taught), *(("diffad.steps", each) for each in product(*asked))):
             try:
-                core.latent_grid(name, steps, c.diffad.t_prime)
+                core.latent_grid(*grid)
             except InputError as error:
-                need(flag, False, f"what a grid {name} takes: {error}")
+                need(flag, False, f"what its grid takes ({error})", of)
+
+    def doubts(self, c: DiffADSettings) -> list[str]:
+        return [*super().doubts(c), *damage_doubts(c.damage)]
 
     def random(self, costly: Sampled) -> bool:
         return True
@@ -116,7 +131,7 @@ class DiffAD(TrainedMethod):
     ) -> tuple[Array, tuple[dict[str, Array], dict[str, Any]]]:
         keys = jax.random.split(key, len(x))
         if stage == "autoencoder":
-            of = self._coding(c, variables, x, keys, dropout=key)
+            of = self._coding(c, variables, x, keys, dropout=jax.random.fold_in(key, len(x)))
             return self._coding_total(c, of).mean(), ({k: v.mean() for k, v in of._asdict().items()}, {})
         if stage == "latent":
             errors, variance = self._denoising(c, variables, given, x, keys)
@@ -138,9 +153,13 @@ class DiffAD(TrainedMethod):
     def _coding(
         self, c: DiffADSettings, variables: Variables, x: Array, keys: Array, dropout: Array | None = None
     ) -> core.AutoencoderLosses:
+        of_noise, of_angle, of_share = jax.vmap(lambda key: jax.random.split(key, 3))(keys).T
         pictures, train = (x + 1.0) / 2.0, dropout is not None and c.autoencoder.dropout > 0
+        # As those are that it will have to code.
+        turn = jax.vmap(lambda a, s, picture: sometimes_turned(a, s, picture, c.damage.turned))
+        pictures = turn(of_angle, of_share, pictures)
         network = latent_networks(c.model, c.autoencoder.dropout).autoencoder
-        noise = _normal(keys, self._latent_shape(c))
+        noise = _normal(of_noise, self._latent_shape(c))
         how: Any = {"rngs": {"dropout": dropout}} if train else {}
         coded: Any = network.apply(variables, pictures, noise, train=train, **how)
         decoded, posterior = coded
@@ -188,8 +207,7 @@ class DiffAD(TrainedMethod):
         return core.mark_losses(logits, pictures.mask), moved
 
     def _damaged(self, c: DiffADSettings, given: Mapping[str, Any], x: Array, keys: Array) -> DamagedPictures:
-        shares = DamageShares(c.damage.perlin, c.damage.cutout, c.damage.turned)
-        return damaged_pictures(keys, (x + 1.0) / 2.0, given["textures"], shares)
+        return damaged_pictures(keys, (x + 1.0) / 2.0, given["textures"], shares_of(c.damage))
 
     def _latent_shape(self, c: DiffADSettings) -> tuple[int, int, int]:
         side = c.data.size // latent_networks(c.model).autoencoder.fold

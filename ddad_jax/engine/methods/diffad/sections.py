@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ddad_jax.diffad import CONDITIONS, PUBLISHED_GRID, PURE
-from ddad_jax.engine.methods.draem import DamageSettings, MarkScoreSettings
+from ddad_jax.engine.methods.damage import DamageSettings
+from ddad_jax.engine.methods.marks import MarkScoreSettings
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings
 from ddad_jax.engine.settings.section import Section
 from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSettings
@@ -99,7 +100,6 @@ class AutoencoderTrainingSettings(NetworkTrainingSettings):
 class LatentTrainingSettings(NetworkTrainingSettings):
     """The training of the noise predictor."""
 
-    ema_decay: float = setting(0.999, number(0, 1), "of the average that is used afterwards; published 0.9999")
     weight_decay: float = setting(0.0, DECAY, "L2 coupled to the gradient; published decoupled, 0.01")
     condition: str = setting(
         "noisy", one_of(*CONDITIONS), "what it learns beside: the damaged picture's latent with noise, as it is, or "

@@ -73,9 +73,14 @@ class FittedNetworks:
             evidence: Any = None
             seconds: list[np.ndarray] = []
             how: Any = {"batch": self._batch, "mesh": self.mesh, "seeded": True}
-            what, compare = ("compare", point), self._compared(point)
-            first = 0
-            for part in in_batches(self.compiled, what, compare, self.variables, pictures.images, **how):
+            traced = {name: np.asarray(getattr(point, name)) for name in self.method.traced}
+            what = ("compare", point._replace(**dict.fromkeys(traced)))
+            weights, first = (self.variables, traced), 0
+
+            def compare(weights: Any, images: Array, seeds: Array, point: Any = point) -> Any:
+                return self._compared(point._replace(**weights[1]))(weights[0], images, seeds)
+
+            for part in in_batches(self.compiled, what, compare, weights, pictures.images, **how):
                 rows, n = jax.tree.map(np.asarray, part.of), int(part.valid.sum())
                 if evidence is None:
                     evidence = jax.tree.map(partial(self._room, pictures), rows)

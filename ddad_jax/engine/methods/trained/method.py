@@ -22,7 +22,7 @@ from ddad_jax.engine.methods.point import Point
 from ddad_jax.engine.methods.section_method import SectionMethod
 from ddad_jax.engine.methods.trained.fitted import FittedNetworks
 from ddad_jax.engine.methods.trained.sections import check_trained_jointly
-from ddad_jax.engine.methods.trained.training import restored_stage, trained_stage
+from ddad_jax.engine.methods.trained.training import materials_of, restored_stage, trained_stage
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.tracking import Write
@@ -36,12 +36,14 @@ class TrainedMethod(SectionMethod):
     """``method.Method``; the abstract functions are a method's own.
 
     stages: what is trained, in this order; each is a section of the settings, a folder of the workdir and a history
-    beside it, and ``train`` should be the last one. trained_with: of each stage, sections and settings besides its own
+    beside it, and ``train`` should be the last one. traced: fields of a costly point of which ``compare`` may be given
+    arrays, so that all their values are one program. trained_with: of each stage, sections and settings besides its own
     that it depends on, by dotted names; ``seed`` and ``data`` always count. figures: of each stage, what ``loss`` tells
     the history.
     """
 
     stages: Sequence[str] = ("train",)
+    traced: Sequence[str] = ()
     trained_with: Mapping[str, Sequence[str]] = {}
     figures: Mapping[str, Sequence[str]] = {}
 
@@ -138,8 +140,10 @@ class TrainedMethod(SectionMethod):
 
     def fit(self, c: Any, workdir: Path, data: Data, write: Write, mesh: Mesh | None = None) -> FittedNetworks:
         networks: dict[str, Variables] = {}
+        # What a later stage lacks is better said now than after the training of the earlier ones.
+        materials = {stage: materials_of(self, c, stage, workdir, data) for stage in self.stages}
         for stage in self.stages:
-            networks[stage] = trained_stage(self, c, stage, networks, workdir, data, write)
+            networks[stage] = trained_stage(self, c, stage, networks, workdir, data, write, materials.pop(stage))
         return FittedNetworks(self, c, workdir, jax.tree.map(np.asarray, networks), mesh)
 
     def restored(self, c: Any, workdir: Path, mesh: Mesh | None = None) -> FittedNetworks:

@@ -51,6 +51,18 @@ if TYPE_CHECKING:
 JUDGED = "validation_loss"
 
 
+def materials_of(method: "TrainedMethod", c: Any, stage: str, workdir: Path, data: Data) -> dict[str, Any] | None:
+    """``TrainedMethod.materials`` of a stage that has not been begun; None of one that has.
+
+    Raises:
+      InputError: a batch that cannot be cut over the devices; materials that cannot be had.
+    """
+    if Checkpoints(workdir / stage).steps():
+        return None
+    require_cut(_section(c, stage).batch_size, f"{stage}.batch_size", device_mesh())
+    return method.materials(c, stage, data)
+
+
 def trained_stage(
     method: "TrainedMethod",
     c: Any,
@@ -59,13 +71,14 @@ def trained_stage(
     workdir: Path,
     data: Data,
     write: Write = silent,
+    materials: Mapping[str, Any] | None = None,
 ) -> Variables:
     """The variables to judge with (their moving average where there is one), training first what is missing.
 
     Stops after ``steps`` updates or ``max_minutes`` of training, kill and resume included.
 
     Args:
-      before: the variables of earlier stages.
+      before: the variables of earlier stages. materials: ``materials_of`` it, where they were had before.
 
     Raises:
       InputError: a batch that cannot be cut over the devices; materials that cannot be had.
@@ -77,7 +90,8 @@ def trained_stage(
     if not at.finished:
         require_cut(s.batch_size, f"{stage}.batch_size", mesh)
         # Once: arrays of the host would go to the device with every step.
-        given = copied_to_devices({**method.materials(c, stage, data), **before}, mesh)
+        made = method.materials(c, stage, data) if materials is None else materials
+        given = copied_to_devices({**made, **before}, mesh)
         at = at._replace(state=copied(at.state, mesh))
         with fed(
             method.shown(c, stage, data.fit.images), s.batch_size, c.seed, c.data.flips, c.device, mesh
