@@ -40,7 +40,7 @@ def run_all(
 ) -> list[dict[str, Any]]:
     """Fit the method, measure, score and report; the rows of all points.
 
-    Training and measuring use every device of every host; what a method does alone (DDAD's adaptation, distillation and
+    Training and measuring use every device of every host; what a method does alone (DDAD's adaptation and
     search of grids) those of the first. With ``models_only`` what the points need is made and nothing else; no rows.
     ``track``: as of ``tracking.writer_of``.
 

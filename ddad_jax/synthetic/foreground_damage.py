@@ -17,7 +17,7 @@ SHOWN = (0.2, 0.8)
 """Share of the normal picture inside a mask."""
 CANDIDATES = 8
 """Masks that are drawn for a picture; the first one that meets the foreground counts. Deviation: published 50, one
-after the other."""
+after the other, of the same numbers of cells."""
 
 
 class MarkedPictures(NamedTuple):

@@ -1,7 +1,9 @@
 """L1. Textures made strange: three of eight changes, drawn, in drawn order; within a compiled program.
 
 Deviation: DRAEM's published code takes three of ten of imgaug. Histogram equalisation and sharpness are left out, a
-brightness is changed in the picture's own channels, and a hue by turning the colours about grey.
+brightness is changed in the picture's own channels, and a hue by turning the colours about grey. Colours are solarised
+whenever it is that change's turn (published every second time), 1 to 7 bits are left (1 to 8), and contrast is full
+without cutting off up to 20 % of the values first.
 
 Source: the choices and ranges of the published code of DRAEM.
 """
