@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from ddad_jax.image import upsample
 from ddad_jax.types import Array
+from ddad_jax.unet import uniform_fan_in
 
 EPS, MOMENTUM = 1e-5, 0.9
 """Of normalisations: PyTorch's, whose momentum is 0.1 in its own sense."""
@@ -60,14 +61,9 @@ class BatchNorm(nn.Module):
 
 def plain_conv(x: Array, features: int, name: str, dtype: Any = jnp.float32) -> Array:
     """3 x 3, height and width kept, zeros outside."""
-    bound = (9 * x.shape[-1]) ** -0.5
-
-    def uniform(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        return jax.random.uniform(key, shape, dtype, -bound, bound)
-
     layer = nn.Conv(
         features, (3, 3), padding=((1, 1), (1, 1)), dtype=dtype, name=name,
-        kernel_init=nn.initializers.normal(SPREAD), bias_init=uniform,
+        kernel_init=nn.initializers.normal(SPREAD), bias_init=uniform_fan_in(9 * x.shape[-1]),
     )  # fmt: skip
     return layer(x)
 

@@ -1,28 +1,21 @@
 """L2. RIAD's network: a U-Net that fills in what is missing of a picture."""
 
-from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from ddad_jax.backbones.batch_norm import TorchBatchNorm
 from ddad_jax.types import Array, Image
+from ddad_jax.unet import uniform_fan_in
 
 WIDTHS = (64, 128, 256, 512, 512)
 """Channels of each level, as published: 28.8 million parameters."""
 
 
-def _uniform(fan_in: int) -> Callable[..., Array]:
-    """U(-1 / sqrt(fan_in), 1 / sqrt(fan_in)), of kernels and biases alike, as PyTorch's layers begin."""
-    bound = fan_in**-0.5
-    return lambda key, shape, dtype=jnp.float32: jax.random.uniform(key, shape, dtype, -bound, bound)
-
-
 def _conv(features: int, side: int, stride: int, channels: int, name: str, dtype: Any) -> nn.Conv:
     # "SAME" would pad strided convolutions of odd sizes on one side only.
-    init = _uniform(channels * side**2)
+    init = uniform_fan_in(channels * side**2)
     how: Any = {"kernel_init": init, "bias_init": init, "dtype": dtype, "name": name}
     return nn.Conv(features, (side, side), (stride, stride), ((1, 1), (1, 1)), **how)
 
@@ -52,7 +45,7 @@ class _Up(nn.Module):
     @nn.compact
     def __call__(self, x: Array, skip: Array, train: bool) -> Array:
         # PyTorch counts the inputs of a transposed convolution by its outputs.
-        init = _uniform(self.features * 16)
+        init = uniform_fan_in(self.features * 16)
         how: Any = {"transpose_kernel": True, "kernel_init": init, "bias_init": init, "dtype": self.dtype}
         wider = nn.ConvTranspose(self.features, (4, 4), (2, 2), ((2, 2), (2, 2)), name="upconv", **how)
         x = jnp.concatenate([wider(x), skip], -1)

@@ -87,7 +87,9 @@ class _Halving(nn.Module):
         return nn.Conv(x.shape[-1], (3, 3), strides=(2, 2), padding=((0, 1), (0, 1)), **how)(x)
 
 
-class _Doubling(nn.Module):
+class Doubling(nn.Module):
+    """Nearest neighbours, then 3 x 3."""
+
     dtype: Any
 
     @nn.compact
@@ -110,7 +112,7 @@ class _Level(nn.Module):
             x = _Block(self.features, self.dropout, self.dtype, name=f"block_{i}")(x, train)
         if self.resample == "downsample":
             return _Halving(self.dtype, name="downsample")(x)
-        return _Doubling(self.dtype, name="upsample")(x) if self.resample else x
+        return Doubling(self.dtype, name="upsample")(x) if self.resample else x
 
 
 class _Coder(nn.Module):

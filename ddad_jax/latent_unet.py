@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ddad_jax.attention import attention
+from ddad_jax.kl_autoencoder import Doubling
 from ddad_jax.types import Array
 from ddad_jax.unet import GroupNorm32, conv, dense, uniform_fan_in
 
@@ -63,14 +64,6 @@ class _Halving(nn.Module):
         return nn.Conv(x.shape[-1], (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)), **how)(x)
 
 
-class _Doubling(nn.Module):
-    dtype: Any
-
-    @nn.compact
-    def __call__(self, x: Array) -> Array:
-        return conv(x.repeat(2, axis=1).repeat(2, axis=2), x.shape[-1], 3, "conv", self.dtype)
-
-
 class LatentUNet(nn.Module):
     """eps of latents [b, h, w, z] laid on conditions [b, h, w, z], at times [b]; float32 [b, h, w, out].
 
@@ -112,7 +105,7 @@ class LatentUNet(nn.Module):
             for i in range(self.res_blocks + 1):
                 h = stage(jnp.concatenate([h, skips.pop()], -1), width, f"output_blocks_{n}")
                 if level and i == self.res_blocks:
-                    h = _Doubling(self.dtype, name=f"output_blocks_{n}_2")(h)
+                    h = Doubling(self.dtype, name=f"output_blocks_{n}_2")(h)
                 n += 1
         h = nn.silu(GroupNorm32(name="out_0")(h.astype(jnp.float32)))
         return conv(h, self.out, 3, "out_2", jnp.float32, zero=True)
