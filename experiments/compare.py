@@ -12,7 +12,8 @@ what each detector costs, and leaves comparison.csv (a row a method), groups.csv
 .jsonl, comparison.md and comparison.html.
 
 ``--config`` is a file whose ``get_config`` begins with ``experiments.config.comparison()``; settings of all runs are
-``--config.settings.SECTION.NAME``, such as ``--config.settings.data.root=/path/to/sets``.
+``--config.settings.SECTION.NAME``, such as ``--config.settings.data.root=/path/to/sets``, and those of one method or
+data set ``--config.methods.NAME.settings.SECTION.NAME`` and ``--config.data.NAME.settings.SECTION.NAME``.
 """
 
 import shlex
@@ -87,7 +88,10 @@ def settings_of(run: ComparedRun) -> Settings:
         config = entry.ConfigFile().parse(run.config)
         return check_settings(changed(settings_from(config.to_dict()), run.settings), {*run.settings})
     except InputError as error:
-        mend = "of all runs by --config.settings.SECTION.NAME, of a method or a data set in the comparison's file"
+        mend = (
+            "of all runs, which all methods must have, by --config.settings.SECTION.NAME, of one method by "
+            "--config.methods.NAME.settings.SECTION.NAME, of one data set by --config.data.NAME.settings.SECTION.NAME"
+        )
         raise InputError(f"{run.name} ({run.config}): {error}. Settings are given {mend}") from None
 
 

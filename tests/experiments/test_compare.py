@@ -47,12 +47,32 @@ def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
     assert all(of_all <= {*command} for command in commands) and not any(tmp_path.iterdir())
 
 
+def test_any_setting_is_a_flag_of_all_runs_of_a_method_or_of_a_data_set(quick: Path, tmp_path: Path) -> None:
+    """Also those that the file gives nobody; what nobody gives stays each config's own."""
+    given = [
+        "settings.output.examples=3",
+        "methods.PaDiM.settings.padim.channels=7",
+        "data.coffee.settings.data.balance=true",
+    ]
+    run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--list", *(f"--config.{one}" for one in given))
+    commands = {Path(command[4]).parts[-3]: {*command[5:]} for command in map(shlex.split, run.stdout.splitlines())}
+    of_all = {"--config.output.examples=3", "--config.data.balance=True"}
+    assert commands and all(of_all <= command for command in commands.values())
+    assert [name for name, command in commands.items() if "--config.padim.channels=7" in command] == ["PaDiM"]
+    assert not any("data.root" in flag or "None" in flag for command in commands.values() for flag in command)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--config=experiments/configs/demo.py"], "--config.adapt: expected a comparison, which has methods, data"),
         ([f"--config={DEMO}", "--config.nosuch=1"], "--config.nosuch=1: the config has no such setting"),
         ([f"--config={DEMO}", "--config.methods.PaDiM.settings.data.size=0"], "PaDiM/coffee/seed0 (experiments"),
+        (
+            [f"--config={DEMO}", "--config.settings.data.rot=1"],
+            "--config.settings.data.rot=1: the config has no such setting",
+        ),
+        ([f"--config={DEMO}", "--config.settings.train.steps=9"], "--config.train.steps: there is no such setting"),
         ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
         ([f"--config={DEMO}", "--page_only", "--shard=0/2"], "--page_only: is of all runs"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),

@@ -40,5 +40,5 @@ def get_config(argument: str = "A") -> ConfigDict:
     }  # fmt: skip
     views = [name.strip() for name in argument.split(",") if name.strip()]
     data = {name: {"settings": {"data": {"category": name}}} for name in views}
-    settings = {"data": {"root": ""}, "view": {"mask": "masks.json"}}
+    settings = {"view": {"mask": "masks.json"}}
     return comparison(methods, data, paper="thesis", settings=settings)
