@@ -34,7 +34,7 @@ from ddad_jax.engine.store.lock import folder_lock
 from ddad_jax.engine.sweep.shards import parse_shard
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.papers.comparisons import published_numbers
+from experiments.papers.comparisons import published
 
 LIST = flags.DEFINE_boolean("list", False, "Print the command of every run, and run nothing.")
 RUNS = flags.DEFINE_list("runs", [], "Make these alone, as METHOD/DATA/SEED, and write no page.")
@@ -45,7 +45,7 @@ MEASURE = flags.DEFINE_string("measure", None, "Of one finished run alone: what 
 
 def main() -> None:
     comparison = comparison_of(entry.CONFIG.value.to_dict())
-    published = published_numbers(comparison.paper) if comparison.paper else {}
+    paper = published(comparison.paper) if comparison.paper else None
     runs = planned_runs(comparison, Path(entry.WORKDIR.value or ""))
     if MEASURE.value:
         (run,) = picked_runs(runs, [MEASURE.value], None)
@@ -64,7 +64,7 @@ def main() -> None:
         if len(todo) < len(runs):
             raise InputError("--page_only: is of all runs; expected it without --runs and --shard")
         # Without the lock: whoever makes the runs has it, and files are replaced as a whole.
-        print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, published))
+        print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, paper))
         return
     with folder_lock(folder, shared=len(todo) < len(runs)):
         make_runs(
@@ -75,7 +75,7 @@ def main() -> None:
             seed_of_costs=comparison.seeds[0],
         )
         if len(todo) == len(runs):
-            print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, published))
+            print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, paper))
 
 
 def settings_of(run: ComparedRun) -> Settings:

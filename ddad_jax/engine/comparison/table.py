@@ -25,8 +25,17 @@ ENDS = (0.025, 0.975)
 MOST_OF = ("fit_peak_gib", "judge_peak_gib", "device_peak_gib")
 """Costs of which the largest counts; of the others it is the mean."""
 
-Published = Mapping[str, Mapping[str, Mapping[str, float]]]
+Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Method -> AVERAGE, a group or a data set -> our column -> the paper's number, in our units."""
+
+
+class Published(NamedTuple):
+    """What a paper prints. sets: AVERAGE or group -> data sets that its number is of. notes: what a reader of the
+    numbers should know, source first."""
+
+    numbers: Numbers
+    sets: Mapping[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
 
 
 class ComparedGroup(NamedTuple):
@@ -151,15 +160,30 @@ def _doubt(row: Row, asked: Sequence[RunOutcome]) -> str:
 def published_rows(rows: Sequence[Row], published: Published) -> list[dict[str, Any]]:
     """Ours beside the paper's, a row for each method and group that it has: "METRIC" and "METRIC, paper".
 
-    rows: of ``group_rows`` of all groups and of runs' data sets, with "published_as".
+    A number of several data sets stands beside ours where all of them are run. Where some are, ours stands beside the
+    mean of what the paper has of each of these, in a row of its own, "mean of ...".
+
+    rows: of ``group_rows`` of each data set alone, with "published_as".
     """
+    ours = {(row["published_as"], row["group"]): row for row in rows if not row["missing"]}
     found = []
-    ours = {(row["published_as"], row["group"]): row for row in rows}
-    for method, columns in published.items():
+    for method, columns in published.numbers.items():
         for group, numbers in columns.items():
-            own = ours.get((method, group), {})
-            beside: dict[str, Any] = {"method": method, "group": group}
-            for name, number in numbers.items():
-                beside |= {name: own.get(name), f"{name}, paper": number}
-            found.append(beside)
-    return found
+            sets = published.sets.get(group, (group,))
+            there = [ours[method, name] for name in sets if (method, name) in ours]
+            found.append(_beside(method, group, numbers, there if len(there) == len(sets) else []))
+            run = [row["group"] for row in there]
+            if 1 < len(run) < len(sets):
+                shared = [name for name in numbers if all(name in columns.get(data, {}) for data in run)]
+                means = {name: mean_of_known([columns[data][name] for data in run]) for name in shared}
+                if means:
+                    found.append(_beside(method, f"mean of {', '.join(run)}", means, there))
+    return list({(row["method"], row["group"]): row for row in found}.values())
+
+
+def _beside(method: str, group: str, numbers: Mapping[str, float], ours: Sequence[Row]) -> dict[str, Any]:
+    beside: dict[str, Any] = {"method": method, "group": group}
+    for name, number in numbers.items():
+        own = mean_of_known([row.get(name) for row in ours])
+        beside |= {name: own if math.isfinite(own) else None, f"{name}, paper": number}
+    return beside

@@ -4,7 +4,8 @@
         --config.settings.data.root=/path/to/sets
 
 The six rows of the table, for two CPU cores: a quarter of an hour each and set. ``reference`` among the words takes the
-published sizes, for a GPU. The paper's numbers are means over all fifteen categories of MVTec AD. Its row f&r noises a
+published sizes, for a GPU. The paper's numbers are means over all fifteen categories of MVTec AD, so
+they stand beside ours where all of these are named, and alone elsewhere. Its row f&r noises a
 picture and denoises it; to which time it does not say, ours is 500.
 """
 

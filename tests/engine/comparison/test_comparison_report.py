@@ -17,6 +17,7 @@ from ddad_jax.engine.comparison.figures import pareto, shown_pictures
 from ddad_jax.engine.comparison.plan import ComparedRun, Comparison, Power
 from ddad_jax.engine.comparison.report import write_comparison
 from ddad_jax.engine.comparison.rows import outcomes_of
+from ddad_jax.engine.comparison.table import Published
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl
 from ddad_jax.errors import InputError
@@ -60,9 +61,9 @@ def test_costs_are_those_of_the_detector_in_use(made: Any) -> None:
 
 def test_the_page_has_every_method_whatever_became_of_it(made: Any) -> None:
     comparison, runs, folder, settings = made
-    said = write_comparison(comparison, list(runs.values()), lambda run: settings, folder, {
-        "PatchCore": {"bolt": {"image_auroc": 0.25}}, "GLASS": {"bolt": {"image_auroc": 0.5}},
-    })  # fmt: skip
+    numbers = {"PatchCore": {"bolt": {"image_auroc": 0.25}}, "GLASS": {"bolt": {"image_auroc": 0.5}}}
+    paper = Published(numbers, notes=("Of <another> split.",))
+    said = write_comparison(comparison, list(runs.values()), lambda run: settings, folder, paper)
     rows = {row["method"]: row for row in read_jsonl(folder / "comparison.jsonl")}
     assert rows["Fake"]["image_auroc"] == 1.0 and rows["PatchCore"]["missing"] == 0
     assert rows["A <b>"]["doubt"] == "1 of 1 runs failed: no <tea> here"
@@ -77,6 +78,7 @@ def test_the_page_has_every_method_whatever_became_of_it(made: Any) -> None:
     assert "most accurate: Fake" in said and "A <b>" in said
     markdown = (folder / "comparison.md").read_text()
     assert "| 1 | Fake | 1.0" in markdown and "Beside the paper" in markdown and "GLASS" in markdown
+    assert "- Of <another> split." in markdown and "Of <another> split." in text
     for name in ("cost", "side_by_side"):
         assert (folder / "figures" / f"{name}.png").stat().st_size
 

@@ -12,7 +12,7 @@ from finished_runs import compared, finish, runs_of
 from ddad_jax.engine.comparison.agreement import kind_rows, lone_finds
 from ddad_jax.engine.comparison.recommendation import recommended
 from ddad_jax.engine.comparison.rows import RunOutcome, outcomes_of
-from ddad_jax.engine.comparison.table import AVERAGE, group_rows, groups_of, published_rows
+from ddad_jax.engine.comparison.table import AVERAGE, Published, group_rows, groups_of, published_rows
 from ddad_jax.engine.settings.sections import Settings
 
 PERFECT, POOR, AVERSE = (0.1, 0.2, 0.8, 0.9, 0.7), (0.1, 0.6, 0.3, 0.9, 0.4), (0.9, 0.8, 0.1, 0.2, 0.3)
@@ -128,13 +128,34 @@ def test_defects_that_one_method_alone_finds_are_named(tmp_path: Path, settings:
 
 
 def test_the_papers_numbers_stand_beside_ours() -> None:
-    ours = [{"method": "A", "published_as": "DDAD", "group": "screw", "image_auroc": 0.9}]
-    published = {
-        "DDAD": {"screw": {"image_auroc": 0.99}, "pill": {"image_auroc": 0.5}},
-        "GLASS": {"screw": {"f1": 0.8}},
-    }
-    assert published_rows(ours, published) == [
+    ours = [{"published_as": "DDAD", "group": "screw", "missing": 0, "image_auroc": 0.9}]
+    numbers = {"DDAD": {"screw": {"image_auroc": 0.99}, "pill": {"image_auroc": 0.5}}, "GLASS": {"screw": {"f1": 0.8}}}
+    assert published_rows(ours, Published(numbers)) == [
         {"method": "DDAD", "group": "screw", "image_auroc": 0.9, "image_auroc, paper": 0.99},
         {"method": "DDAD", "group": "pill", "image_auroc": None, "image_auroc, paper": 0.5},
         {"method": "GLASS", "group": "screw", "f1": None, "f1, paper": 0.8},
     ]
+
+
+def test_a_papers_mean_stands_beside_ours_over_the_same_sets_alone() -> None:
+    def of(group: str, auroc: float, missing: int = 0) -> dict[str, Any]:
+        return {"published_as": "DDAD", "group": group, "missing": missing, "image_auroc": auroc, "ms_1": 4.0}
+
+    alone = {name: {"image_auroc": auroc} for name, auroc in {"screw": 0.9, "pill": 0.7, "tile": 0.2}.items()}
+    paper = Published(
+        {"DDAD": {AVERAGE: {"image_auroc": 0.6, "ms_1": 8.0}, **alone}}, {AVERAGE: ("screw", "pill", "tile")}
+    )
+    ours = [of("screw", 1.0), of("pill", 0.9), of("tile", 0.8)]
+
+    def means(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return {row["group"]: row for row in published_rows(rows, paper) if row["group"] not in alone}
+
+    whole = means(ours)
+    assert list(whole) == [AVERAGE] and whole[AVERAGE]["ms_1"] == 4.0
+    assert whole[AVERAGE]["image_auroc"] == pytest.approx(0.9) and whole[AVERAGE]["image_auroc, paper"] == 0.6
+    for rows in (ours[:2], [*ours[:2], of("tile", 0.8, missing=1)], [*ours[:2], of("beyond", 0.1)]):
+        some = means(rows)
+        assert some[AVERAGE]["image_auroc"] is None and some[AVERAGE]["ms_1, paper"] == 8.0
+        beside = some["mean of screw, pill"]
+        assert beside["image_auroc"] == pytest.approx(0.95) and beside["image_auroc, paper"] == pytest.approx(0.8)
+        assert "ms_1" not in beside
