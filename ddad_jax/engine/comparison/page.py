@@ -75,11 +75,12 @@ COST = {
     "judge_wh": "judging (Wh)",
     "fit_co2_g": "learning (g CO2)",
     "judge_co2_g": "judging (g CO2)",
+    "cost_failure": "not measured",
 }
 CAPTION = (
     "Means over data sets, of each over its seeds. Intervals are of redrawn test pictures, the same for all methods: "
-    "where that of what a method is behind the best holds 0, these pictures do not tell the two apart. Verdicts are "
-    "those of the threshold that rests on held-out normal pictures alone; the columns by labels are of that of the "
+    "where that of what a method is behind the best holds 0, these pictures do not tell the two apart. The best is of "
+    "those without a doubt. Verdicts are those of the threshold that rests on held-out normal pictures alone; the columns by labels are of that of the "
     "best F1 on the test, which nobody may use: the last column is what a method would gain by such peeking."
 )
 MOST = 60
@@ -238,10 +239,11 @@ def _finds(content: ComparisonPage) -> str:
         f"{len(alone)} defective pictures are found by one method alone, {nobody} by none (lone_finds.csv has them "
         "all). A method that finds what others miss is worth an ensemble."
     )
-    columns = {"found_by": "found by", "kind": "kind", "data": "data set", "seed": "seed", "picture": "picture"}
+    columns = {"found_by": "found by", "kind": "kind", "data": "data set", "picture": "picture"}
     table = plain_table(alone[:MOST], columns, label="Defects that one method alone finds")
     return (
-        '<p class="soft">Shares at the threshold in use, the kind that is found least first.</p>'
+        '<p class="soft">Shares at the threshold in use, the kind that is found least first. A method finds a picture '
+        "where it does with more than half of the seeds.</p>"
         f"{kinds}<p>{escape(said)}</p>{table}"
     )
 
@@ -257,6 +259,12 @@ def _runs(content: ComparisonPage, folder: Path) -> str:
         for row in content.runs
         if row["state"] != "done"
     )
-    return (f"<h3>Without a result</h3><ul>{failed}</ul>" if failed else "") + (
-        f"<details><summary>Reports of the runs</summary><ul>{lines}</ul></details>" if lines else ""
+    unmeasured = "".join(
+        f"<li>{escape(row['method'])} on {escape(row['data'])}, seed {row['seed']}: {escape(row['cost_failure'])}</li>"
+        for row in content.runs
+        if row.get("cost_failure")
     )
+    return (
+        (f"<h3>Without a result</h3><ul>{failed}</ul>" if failed else "")
+        + (f"<h3>Costs that could not be measured</h3><ul>{unmeasured}</ul>" if unmeasured else "")
+    ) + (f"<details><summary>Reports of the runs</summary><ul>{lines}</ul></details>" if lines else "")

@@ -59,8 +59,9 @@ def group_rows(comparison: Comparison, outcomes: Sequence[RunOutcome], group: Co
 
     Means are over data sets, of each over its seeds; "sets": over how many, of how many. METRIC_low, METRIC_high: 95 %
     of bootstrap draws of the test pictures, those of each data set drawn anew and the same for all methods. METRIC_sd:
-    over seeds, mean over data sets. behind: image AUROC of the best less its own, and in 95 % of the draws, where both
-    see the same pictures. "doubt": why its image AUROC says little; empty where nothing was found against it.
+    over seeds, mean over data sets. behind: image AUROC of the best of those without a doubt (of all where none is)
+    less its own, and in 95 % of the draws, where both see the same pictures. "doubt": why its image AUROC says little;
+    empty where nothing was found against it. cost_failure: why costs could not be measured.
     """
     made = [_method_row(method, comparison, outcomes, group) for method in comparison.methods]
     rows = [row for row, _ in made]
@@ -95,6 +96,9 @@ def _method_row(
         row[name] = (max(known) if name in MOST_OF else over_data(name)) if known else math.nan
     for name in ("energy", "device"):
         row[name] = "; ".join(sorted({one.row[name] for found in by_data.values() for one in found if name in one.row}))
+    row["cost_failure"] = "; ".join(
+        dict.fromkeys(one.row["cost_failure"] for one in asked if one.row.get("cost_failure"))
+    )
     row["kwh"] = row["fit_kwh"] + row["judge_kwh"]
     row["know_nothing"] = over_data("know_nothing")
     row["doubt"], row["note"] = _doubt(row, asked), method.note
@@ -127,7 +131,9 @@ def _intervals(draws: Mapping[str, np.ndarray]) -> dict[str, float]:
 def _add_behind(made: Sequence[tuple[dict[str, Any], np.ndarray]]) -> None:
     if not made:
         return
-    best, of_best = max(made, key=lambda one: one[0]["image_auroc"])
+    # What is recommended is the best of these (``recommendation``), and the others are measured from it.
+    fit = [one for one in made if not one[0]["doubt"]] or made
+    best, of_best = max(fit, key=lambda one: one[0]["image_auroc"])
     for row, draws in made:
         low, high = np.quantile(of_best - draws, ENDS)
         row["behind"] = best["image_auroc"] - row["image_auroc"]
@@ -184,6 +190,6 @@ def published_rows(rows: Sequence[Row], published: Published) -> list[dict[str, 
 def _beside(method: str, group: str, numbers: Mapping[str, float], ours: Sequence[Row]) -> dict[str, Any]:
     beside: dict[str, Any] = {"method": method, "group": group}
     for name, number in numbers.items():
-        own = mean_of_known([row.get(name) for row in ours])
-        beside |= {name: own if math.isfinite(own) else None, f"{name}, paper": number}
+        mean = mean_of_known([row.get(name) for row in ours])
+        beside |= {name: mean if math.isfinite(mean) else None, f"{name}, paper": number}
     return beside
