@@ -22,7 +22,7 @@ GROUPS = {
 CATEGORIES = tuple(name for names in GROUPS.values() for name in names)
 """Of MVTec AD."""
 
-SETS = {
+SETS: dict[str, dict[str, tuple[str, ...]]] = {
     "benchmark": {AVERAGE: CATEGORIES, **GROUPS},
     "cans": {AVERAGE: ("winter_melon", "sprite", "coffee")},
     "thesis": {},

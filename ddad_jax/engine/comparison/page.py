@@ -80,8 +80,9 @@ COST = {
 CAPTION = (
     "Means over data sets, of each over its seeds. Intervals are of redrawn test pictures, the same for all methods: "
     "where that of what a method is behind the best holds 0, these pictures do not tell the two apart. The best is of "
-    "those without a doubt. Verdicts are those of the threshold that rests on held-out normal pictures alone; the columns by labels are of that of the "
-    "best F1 on the test, which nobody may use: the last column is what a method would gain by such peeking."
+    "those without a doubt. Verdicts are those of the threshold that rests on held-out normal pictures alone; the "
+    "columns by labels are of that of the best F1 on the test, which nobody may use: the last column is what a method "
+    "would gain by such peeking."
 )
 MOST = 60
 """Rows of a list of pictures; the CSV has them all."""

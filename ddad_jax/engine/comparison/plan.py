@@ -18,7 +18,7 @@ class ComparedMethod(NamedTuple):
     """A column of the comparison. config: as ``--config`` of a run takes it, {data} in it stands for the name of the
     data set. settings: dotted name -> value, in the
     place of the config's. published_as: its name in the paper whose numbers stand beside; "" for ``name``. note: what
-    its row says of its settings."""
+    its row says besides the size and the length of training, which come from the settings."""
 
     name: str
     config: str

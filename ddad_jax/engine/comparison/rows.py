@@ -13,7 +13,7 @@ import numpy as np
 
 from ddad_jax.engine.comparison.plan import ComparedRun
 from ddad_jax.engine.comparison.running import cost_failure_of, failure_of, fitting, identity_of, is_finished
-from ddad_jax.engine.data.data_sets import KINDS
+from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
@@ -32,6 +32,10 @@ COSTS = (
     "xla_gmac", "parameters", "model_mib", "judge_peak_gib", "device_peak_gib", "judge_kwh",
 )  # fmt: skip
 """Of ``running.fitting`` and ``cost.detector_costs``."""
+
+
+TRAININGS = ("autoencoder", "latent", "train")
+"""Sections of trainings, of whatever method."""
 
 
 class ComparedScores(NamedTuple):
@@ -94,9 +98,27 @@ def verdict_columns(scores: ComparedScores) -> dict[str, float]:
     return found
 
 
+def note_of(settings: Settings) -> str:
+    """What the settings of a run allow it: the side of its pictures and how long it trains at most, "" of what is not
+    trained.
+
+    >>> from ddad_jax.engine.methods.table import METHODS
+    >>> note_of(METHODS["ddad"].settings())
+    '256 px, 20000 steps of training'
+    """
+    height, width = picture_size(settings.data)
+    side = f"{height} px" if height == width else f"{height} x {width} px"
+    parts = [part for name, part in settings.items() if name in TRAININGS and part.steps]
+    minutes = sum(part.max_minutes for part in parts)
+    steps = sum(part.steps for part in parts if not part.max_minutes)
+    limits = ([f"{minutes:g} min"] if minutes else []) + ([f"{steps} steps"] if steps else [])
+    return side + (f", {' and '.join(limits)} of training" if limits else "")
+
+
 def _outcome(run: ComparedRun, settings: Settings, kg_per_kwh: float) -> RunOutcome:
     drawn = KINDS[settings.data.kind].rendered
-    who = {"method": run.method.name, "data": run.data.name, "group": run.data.group, "seed": run.seed}
+    who: dict[str, Any] = {"method": run.method.name, "data": run.data.name, "group": run.data.group, "seed": run.seed}
+    who["note"] = note_of(settings)
     if not is_finished(run, settings):
         why = failure_of(run)
         return RunOutcome(run, {**who, "state": "failed" if why else "missing", "why": why}, None, drawn)

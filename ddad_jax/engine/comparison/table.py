@@ -61,7 +61,8 @@ def group_rows(comparison: Comparison, outcomes: Sequence[RunOutcome], group: Co
     of bootstrap draws of the test pictures, those of each data set drawn anew and the same for all methods. METRIC_sd:
     over seeds, mean over data sets. behind: image AUROC of the best of those without a doubt (of all where none is)
     less its own, and in 95 % of the draws, where both see the same pictures. "doubt": why its image AUROC says little;
-    empty where nothing was found against it. cost_failure: why costs could not be measured.
+    empty where nothing was found against it. cost_failure: why costs could not be measured. note:
+    the method's, and what settings of its runs allow (``rows.note_of``).
     """
     made = [_method_row(method, comparison, outcomes, group) for method in comparison.methods]
     rows = [row for row, _ in made]
@@ -101,7 +102,8 @@ def _method_row(
     )
     row["kwh"] = row["fit_kwh"] + row["judge_kwh"]
     row["know_nothing"] = over_data("know_nothing")
-    row["doubt"], row["note"] = _doubt(row, asked), method.note
+    row["doubt"] = _doubt(row, asked)
+    row["note"] = "; ".join(dict.fromkeys(filter(None, (method.note, *(one.row["note"] for one in asked)))))
     return row, draws["image_auroc"] if draws else None
 
 

@@ -10,6 +10,8 @@ categories takes what was published of each, which needs a GPU and the weights o
 of the benchmark are of thresholds that saw the test's labels, so they stand beside ours by labels.
 """
 
+from typing import Any
+
 from ml_collections import ConfigDict
 
 from ddad_jax.errors import InputError
@@ -17,7 +19,7 @@ from experiments.config import comparison
 from experiments.configs.compare.methods import FOLDER, HERE, small
 from experiments.papers.comparisons import GROUPS
 
-REFERENCE = {
+REFERENCE: dict[str, dict[str, Any]] = {
     "PatchCore": {"config": f"{FOLDER}:patchcore,reference"},
     # Its draw of channels is the published one, whatever the seed.
     "PaDiM": {"config": f"{FOLDER}:padim,reference", "published_as": HERE, "settings": {"sweep": {"seed": (1024,)}}},

@@ -26,7 +26,8 @@ MASKS: dict[str, dict[str, Any]] = {
 
 
 METHODS = {"DDAD": tuple(MASKS), "DRAEM": ("PO+M", "PO+NM")}
-"""Of DRAEM's map nothing is a distance, so there is no mask before it."""
+"""Of DRAEM's map nothing is a distance, so there is no mask before it: the thesis's PRE rows of DRAEM have the paper's
+numbers alone."""
 
 
 def get_config(argument: str = "A") -> ConfigDict:

@@ -183,6 +183,14 @@ def test_others_are_measured_from_the_recommended_method(tmp_path: Path, setting
     assert said.method == "fit" and said.sentence.endswith("not told apart from it by these pictures: near")
 
 
+def test_the_note_of_a_row_has_the_settings_of_its_runs(tmp_path: Path, settings: Settings) -> None:
+    c, found = outcomes(tmp_path, settings, {"a/one/seed0": PERFECT, "a/two/seed0": None})
+    c = c._replace(methods=(c.methods[0]._replace(note="as published"),))
+    found = [one._replace(run=one.run._replace(method=c.methods[0])) for one in found]
+    (row,) = group_rows(c, found, groups_of(c)[0])
+    assert row["note"] == "as published; 32 px"
+
+
 def test_costs_of_other_settings_are_not_shown(tmp_path: Path, settings: Settings) -> None:
     c, found = outcomes(tmp_path, settings, {"a/one/seed0": PERFECT})
     path = found[0].run.beside(".cost.json")
