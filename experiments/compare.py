@@ -12,7 +12,8 @@ what each detector costs, and leaves comparison.csv (a row a method), groups.csv
 .jsonl, comparison.md and comparison.html.
 
 ``--config`` is a file whose ``get_config`` begins with ``experiments.config.comparison()``; settings of all runs are
-``--config.settings.SECTION.NAME``, such as ``--config.settings.data.root=/path/to/sets``.
+``--config.settings.SECTION.NAME``, such as ``--config.settings.data.root=/path/to/sets``, and those of one method or
+data set ``--config.methods.NAME.settings.SECTION.NAME`` and ``--config.data.NAME.settings.SECTION.NAME``.
 """
 
 import shlex
@@ -33,7 +34,7 @@ from ddad_jax.engine.store.lock import folder_lock
 from ddad_jax.engine.sweep.shards import parse_shard
 from ddad_jax.errors import InputError
 from experiments import entry
-from experiments.papers.comparisons import published_numbers
+from experiments.papers.comparisons import published
 
 LIST = flags.DEFINE_boolean("list", False, "Print the command of every run, and run nothing.")
 RUNS = flags.DEFINE_list("runs", [], "Make these alone, as METHOD/DATA/SEED, and write no page.")
@@ -44,7 +45,7 @@ MEASURE = flags.DEFINE_string("measure", None, "Of one finished run alone: what 
 
 def main() -> None:
     comparison = comparison_of(entry.CONFIG.value.to_dict())
-    published = published_numbers(comparison.paper) if comparison.paper else {}
+    paper = published(comparison.paper) if comparison.paper else None
     runs = planned_runs(comparison, Path(entry.WORKDIR.value or ""))
     if MEASURE.value:
         (run,) = picked_runs(runs, [MEASURE.value], None)
@@ -63,7 +64,7 @@ def main() -> None:
         if len(todo) < len(runs):
             raise InputError("--page_only: is of all runs; expected it without --runs and --shard")
         # Without the lock: whoever makes the runs has it, and files are replaced as a whole.
-        print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, published))
+        print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, paper))
         return
     with folder_lock(folder, shared=len(todo) < len(runs)):
         make_runs(
@@ -74,7 +75,7 @@ def main() -> None:
             seed_of_costs=comparison.seeds[0],
         )
         if len(todo) == len(runs):
-            print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, published))
+            print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, paper))
 
 
 def settings_of(run: ComparedRun) -> Settings:
@@ -87,7 +88,10 @@ def settings_of(run: ComparedRun) -> Settings:
         config = entry.ConfigFile().parse(run.config)
         return check_settings(changed(settings_from(config.to_dict()), run.settings), {*run.settings})
     except InputError as error:
-        mend = "of all runs by --config.settings.SECTION.NAME, of a method or a data set in the comparison's file"
+        mend = (
+            "of all runs, which all methods must have, by --config.settings.SECTION.NAME, of one method by "
+            "--config.methods.NAME.settings.SECTION.NAME, of one data set by --config.data.NAME.settings.SECTION.NAME"
+        )
         raise InputError(f"{run.name} ({run.config}): {error}. Settings are given {mend}") from None
 
 

@@ -1,13 +1,16 @@
 """What config files begin from, of ``experiments/configs`` or a user's own: ``base()``, ``reference(c)``; and of
 comparisons, ``comparison()``."""
 
+import functools
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
 
-from ddad_jax.engine.comparison.plan import Comparison
+from ddad_jax.engine.comparison.plan import Comparison, dotted
 from ddad_jax.engine.methods.settings import FIRST, of_method, settings_from
+from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.setting_checks import check_settings
 from ddad_jax.errors import InputError
 
@@ -31,14 +34,38 @@ def comparison(methods: Mapping[str, Any], data: Mapping[str, Any], **more: Any)
       data: name -> {"settings": alike, "group": of data sets whose means stand beside each other}.
       more: as of ``Comparison``: seeds, settings of all runs, power, pictures, margin, paper. A method's settings go
         before those of its data, and these before those of all.
+
+    Its settings, those of each method and those of each data set have a place for every setting of every method, None
+    where the file says nothing, so that each can be given on the command line.
     """
     usual = Comparison((), ())
-    known = {name: {"config": one} if isinstance(one, str) else dict(one) for name, one in methods.items()}
-    given = {**usual._asdict(), "settings": {"data": {"root": ""}}, **more}
+    known = {name: _open({"config": one} if isinstance(one, str) else one) for name, one in methods.items()}
+    given = _open({**usual._asdict(), **more})
     given["power"] = {**usual.power._asdict(), **more.get("power", {})}
     # In the order given, which is that of the runs; others sort their names.
-    in_order = {"methods": ConfigDict(known, sort_keys=False), "data": ConfigDict(dict(data), sort_keys=False)}
+    sets = {name: _open(one) for name, one in data.items()}
+    in_order = {"methods": ConfigDict(known, sort_keys=False), "data": ConfigDict(sets, sort_keys=False)}
     return ConfigDict({**given, **in_order}).lock()
+
+
+def _open(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The entry with a place for every setting that it does not give."""
+    settings: dict[str, Any] = {
+        name: dict(section) if isinstance(section, Mapping) else section
+        for name, section in entry.get("settings", {}).items()
+    }
+    for name, kind in _kinds():
+        section, _, setting = name.rpartition(".")
+        if isinstance(place := settings.setdefault(section, {}) if section else settings, dict):
+            place.setdefault(setting, placeholder(kind))
+    return {**entry, "settings": settings}
+
+
+@functools.cache
+def _kinds() -> tuple[tuple[str, type], ...]:
+    """(dotted name, type) of the settings of all methods; those of one name are of one type."""
+    usual = {name: value for method in METHODS.values() for name, value in dotted(method.settings().to_dict()).items()}
+    return tuple((name, type(value)) for name, value in usual.items())
 
 
 def engine_settings(c: ConfigDict, given: Collection[str] = ()) -> Any:

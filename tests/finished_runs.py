@@ -52,5 +52,6 @@ def finish(
     line = {"stage": "fit", "status": 0, **took, "energy": "estimate", "error": "", "settings": identity_of(settings)}
     append_jsonl(run.beside(".jsonl"), line)
     cost = {"ms_1": ms, "ms_8": ms / 2, "gmac": 1.0, "judge_kwh": ms / 1e6, "device": "cpu", "pictures": 1000}
+    cost["settings"] = identity_of(settings)
     run.beside(".cost.json").write_text(json.dumps(cost))
     (run.workdir / "report.html").touch()

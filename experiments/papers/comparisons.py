@@ -8,7 +8,7 @@ import functools
 import json
 from typing import Any
 
-from ddad_jax.engine.comparison.table import AVERAGE
+from ddad_jax.engine.comparison.table import AVERAGE, Published
 from ddad_jax.errors import InputError
 from experiments.papers.numbers import FILE
 
@@ -19,6 +19,17 @@ GROUPS = {
 }
 """The benchmark's, of MVTec AD. It names none: its Tables 2 to 4 are the means of Tables A1 to A4 over these."""
 
+CATEGORIES = tuple(name for names in GROUPS.values() for name in names)
+"""Of MVTec AD."""
+
+SETS: dict[str, dict[str, tuple[str, ...]]] = {
+    "benchmark": {AVERAGE: CATEGORIES, **GROUPS},
+    "cans": {AVERAGE: ("winter_melon", "sprite", "coffee")},
+    "thesis": {},
+    "diffad": {AVERAGE: CATEGORIES},
+}  # fmt: skip
+"""Paper -> its column of several data sets -> which they are."""
+
 OURS = {"fit_kj": ("fit_kwh", 1 / 3600), "seconds_per_picture": ("ms_1", 1e3)}
 """A paper's quantity -> our column, and our units in one of its own."""
 
@@ -27,6 +38,16 @@ OURS = {"fit_kj": ("fit_kwh", 1 / 3600), "seconds_per_picture": ("ms_1", 1e3)}
 def comparing_papers() -> dict[str, dict[str, Any]]:
     """Name -> source, notes and tables as numbers.json has them."""
     return dict(json.loads(FILE.read_text("utf-8"))["comparisons"])
+
+
+def published(paper: str) -> Published:
+    """A paper's numbers, with what they are means over and what a reader should know of them.
+
+    Raises:
+      InputError: there is no such paper.
+    """
+    numbers, found = published_numbers(paper), comparing_papers()[paper]
+    return Published(numbers, SETS[paper], (found["source"], *found["notes"]))
 
 
 def published_numbers(paper: str) -> dict[str, dict[str, dict[str, float]]]:

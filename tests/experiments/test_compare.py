@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from ddad_jax.engine.comparison.plan import comparison_of
+from ddad_jax.engine.comparison.plan import comparison_of, planned_runs
+from ddad_jax.engine.comparison.rows import note_of
 from ddad_jax.engine.methods.table import METHODS
 from ddad_jax.engine.store.tables import read_jsonl
 from experiments import entry
+from experiments.compare import settings_of
 from experiments.configs.compare import benchmark_paper, cans_paper, demo, folder, thesis
 from experiments.papers.comparisons import GROUPS, published_numbers
 
@@ -47,12 +49,32 @@ def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
     assert all(of_all <= {*command} for command in commands) and not any(tmp_path.iterdir())
 
 
+def test_any_setting_is_a_flag_of_all_runs_of_a_method_or_of_a_data_set(quick: Path, tmp_path: Path) -> None:
+    """Also those that the file gives nobody; what nobody gives stays each config's own."""
+    given = [
+        "settings.output.examples=3",
+        "methods.PaDiM.settings.padim.channels=7",
+        "data.coffee.settings.data.balance=true",
+    ]
+    run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--list", *(f"--config.{one}" for one in given))
+    commands = {Path(command[4]).parts[-3]: {*command[5:]} for command in map(shlex.split, run.stdout.splitlines())}
+    of_all = {"--config.output.examples=3", "--config.data.balance=True"}
+    assert commands and all(of_all <= command for command in commands.values())
+    assert [name for name, command in commands.items() if "--config.padim.channels=7" in command] == ["PaDiM"]
+    assert not any("data.root" in flag or "None" in flag for command in commands.values() for flag in command)
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--config=experiments/configs/demo.py"], "--config.adapt: expected a comparison, which has methods, data"),
         ([f"--config={DEMO}", "--config.nosuch=1"], "--config.nosuch=1: the config has no such setting"),
         ([f"--config={DEMO}", "--config.methods.PaDiM.settings.data.size=0"], "PaDiM/coffee/seed0 (experiments"),
+        (
+            [f"--config={DEMO}", "--config.settings.data.rot=1"],
+            "--config.settings.data.rot=1: the config has no such setting",
+        ),
+        ([f"--config={DEMO}", "--config.settings.train.steps=9"], "--config.train.steps: there is no such setting"),
         ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
         ([f"--config={DEMO}", "--page_only", "--shard=0/2"], "--page_only: is of all runs"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),
@@ -88,6 +110,21 @@ def test_every_method_stands_in_the_demo_and_among_those_for_ones_own_pictures()
     for config in (demo.get_config(), folder.get_config()):
         named = [method.config for method in comparison_of(config.to_dict()).methods]
         assert {entry.ConfigFile().parse(name).method for name in named} == set(METHODS)
+
+
+def test_a_row_says_what_its_runs_are_allowed(tmp_path: Path) -> None:
+    """Of the settings that it runs with, so that no config file can say otherwise."""
+    runs = planned_runs(comparison_of(demo.get_config().to_dict()), tmp_path)
+    notes = {run.method.name: note_of(settings_of(run)) for run in runs}
+    assert notes["DRAEM"] == "64 px, 1.2 min of training" and notes["DiffAD"] == "64 px, 1.3 min of training"
+    assert notes["PatchCore"] == "128 px" and not any(run.method.note for run in runs)
+
+
+def test_the_cans_papers_methods_are_of_their_papers_size_on_a_gpu(tmp_path: Path) -> None:
+    cpu, gpu = (planned_runs(comparison_of(cans_paper.get_config(on).to_dict()), tmp_path) for on in ("cpu", "gpu"))
+    sizes = {run.method.name: settings_of(run).data.size for run in gpu}
+    assert sizes == {"PaDiM": 224, "PatchCore": 224, "DRAEM": 256, "Score-based PR": 256, "DDAD": 256}
+    assert not {run.config for run in cpu} & {run.config for run in gpu}
 
 
 @pytest.mark.slow

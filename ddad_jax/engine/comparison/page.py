@@ -19,7 +19,9 @@ NOTHING = "No method can be recommended yet: each has a run missing, or a doubt 
 NAMES = {
     **OF_METRICS,
     "method": "method", "group": "over", "recall": "recall", "precision": "precision", "f1": "F1",
-    "accuracy": "accuracy", "fit_seconds": "learning (s)", "ms_1": "ms/picture", "ms_8": "ms/picture of 8",
+    "accuracy": "accuracy", "peeked_recall": "recall, by labels", "peeked_precision": "precision, by labels",
+    "peeked_f1": "F1, by labels", "peeked_accuracy": "accuracy, by labels",
+    "fit_seconds": "learning (s)", "ms_1": "ms/picture", "ms_8": "ms/picture of 8",
     "gmac": "GMAC/picture", "model_mib": "model (MiB)", "fit_kwh": "learning (kWh)", "fit_co2_kg": "learning (kg CO2)",
 }  # fmt: skip
 ACCURACY = {
@@ -73,12 +75,14 @@ COST = {
     "judge_wh": "judging (Wh)",
     "fit_co2_g": "learning (g CO2)",
     "judge_co2_g": "judging (g CO2)",
+    "cost_failure": "not measured",
 }
 CAPTION = (
     "Means over data sets, of each over its seeds. Intervals are of redrawn test pictures, the same for all methods: "
-    "where that of what a method is behind the best holds 0, these pictures do not tell the two apart. Verdicts are "
-    "those of the threshold that rests on held-out normal pictures alone; the columns by labels are of that of the "
-    "best F1 on the test, which nobody may use: the last column is what a method would gain by such peeking."
+    "where that of what a method is behind the best holds 0, these pictures do not tell the two apart. The best is of "
+    "those without a doubt. Verdicts are those of the threshold that rests on held-out normal pictures alone; the "
+    "columns by labels are of that of the best F1 on the test, which nobody may use: the last column is what a method "
+    "would gain by such peeking."
 )
 MOST = 60
 """Rows of a list of pictures; the CSV has them all."""
@@ -86,7 +90,7 @@ MOST = 60
 
 class ComparisonPage(NamedTuple):
     """groups: name -> rows of ``table.group_rows``, AVERAGE first. runs, beside, kinds, lone: rows of the other tables.
-    shown: whose pictures stand side by side. reports: of the runs, by their name."""
+    shown: whose pictures stand side by side. reports: of the runs, by their name. notes: of the paper's numbers."""
 
     comparison: Comparison
     groups: Mapping[str, Sequence[Row]]
@@ -99,6 +103,7 @@ class ComparisonPage(NamedTuple):
     side_by_side: Path | None
     shown: str
     reports: Mapping[str, Path]
+    notes: Sequence[str] = ()
 
 
 def title_of(comparison: Comparison) -> str:
@@ -141,7 +146,7 @@ def comparison_page(content: ComparisonPage, folder: Path) -> str:
             "Bars are 95 % over test pictures. The grey line joins the methods that no other beats in both.", least=900,
         ),
         **{group_title(name): _tables(rows, c) for name, rows in content.groups.items()},
-        "Beside the paper": _beside(content.beside),
+        "Beside the paper": _beside(content.beside, content.notes),
         "Side by side": picture(
             content.side_by_side, "The same test pictures through all methods",
             f"{content.shown}: from pictures that most methods judge wrongly to those that all judge rightly, of every "
@@ -204,16 +209,19 @@ def _tables(rows: Sequence[Row], c: Comparison) -> str:
     )
 
 
-def _beside(rows: Sequence[Row]) -> str:
-    columns = {name: _paper_name(name) for row in rows for name in row}
+def _beside(rows: Sequence[Row], notes: Sequence[str]) -> str:
+    columns = {name: paper_name(name) for row in rows for name in row}
     table = plain_table(told(rows), columns, label="Our numbers beside the paper's")
     return table and (
         '<p class="soft">The paper\'s numbers are of its own networks, splits, machines and thresholds; '
-        f"a dash is a method or a data set that was not run here.</p>{table}"
+        "a dash is a method or a data set that was not run here with all seeds, or not all of the sets that a mean is "
+        f'over: a row "mean of" has the paper\'s mean over those that were.</p>{table}'
+        + (f"<ul>{''.join(f'<li>{escape(note)}</li>' for note in notes)}</ul>" if notes else "")
     )
 
 
-def _paper_name(name: str) -> str:
+def paper_name(name: str) -> str:
+    """What stands above a column of ``table.published_rows``."""
     own, _, paper = name.partition(", ")
     return NAMES.get(own, own) + (f", {paper}" if paper else "")
 
@@ -232,10 +240,11 @@ def _finds(content: ComparisonPage) -> str:
         f"{len(alone)} defective pictures are found by one method alone, {nobody} by none (lone_finds.csv has them "
         "all). A method that finds what others miss is worth an ensemble."
     )
-    columns = {"found_by": "found by", "kind": "kind", "data": "data set", "seed": "seed", "picture": "picture"}
+    columns = {"found_by": "found by", "kind": "kind", "data": "data set", "picture": "picture"}
     table = plain_table(alone[:MOST], columns, label="Defects that one method alone finds")
     return (
-        '<p class="soft">Shares at the threshold in use, the kind that is found least first.</p>'
+        '<p class="soft">Shares at the threshold in use, the kind that is found least first. A method finds a picture '
+        "where it does with more than half of the seeds.</p>"
         f"{kinds}<p>{escape(said)}</p>{table}"
     )
 
@@ -251,6 +260,12 @@ def _runs(content: ComparisonPage, folder: Path) -> str:
         for row in content.runs
         if row["state"] != "done"
     )
-    return (f"<h3>Without a result</h3><ul>{failed}</ul>" if failed else "") + (
-        f"<details><summary>Reports of the runs</summary><ul>{lines}</ul></details>" if lines else ""
+    unmeasured = "".join(
+        f"<li>{escape(row['method'])} on {escape(row['data'])}, seed {row['seed']}: {escape(row['cost_failure'])}</li>"
+        for row in content.runs
+        if row.get("cost_failure")
     )
+    return (
+        (f"<h3>Without a result</h3><ul>{failed}</ul>" if failed else "")
+        + (f"<h3>Costs that could not be measured</h3><ul>{unmeasured}</ul>" if unmeasured else "")
+    ) + (f"<details><summary>Reports of the runs</summary><ul>{lines}</ul></details>" if lines else "")

@@ -18,7 +18,7 @@ class ComparedMethod(NamedTuple):
     """A column of the comparison. config: as ``--config`` of a run takes it, {data} in it stands for the name of the
     data set. settings: dotted name -> value, in the
     place of the config's. published_as: its name in the paper whose numbers stand beside; "" for ``name``. note: what
-    its row says of its settings."""
+    its row says besides the size and the length of training, which come from the settings."""
 
     name: str
     config: str
@@ -116,7 +116,7 @@ def comparison_of(values: Mapping[str, Any]) -> Comparison:
         raise InputError(f"--config.pictures={pictures!r}: expected a whole number from 1 on")
     if not (is_finite_number(margin) and 0 <= margin < 1):
         raise InputError(f"--config.margin={margin!r}: expected a difference of AUROCs from 0 to below 1")
-    settings = dotted(values.get("settings", {}))
+    settings = _settings(values)
     return Comparison(
         methods, data, tuple(seeds), settings, Power(**power), pictures, float(margin), values.get("paper", "")
     )
@@ -151,14 +151,17 @@ def picked_runs(runs: Sequence[ComparedRun], names: Sequence[str], shard: Shard 
 
 
 def dotted(nested: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Settings of sections as dotted names.
+    """Settings of sections as dotted names, without those that are None: not given.
 
     >>> dotted({"data": {"kind": "cans"}, "seed": 1})
     {'data.kind': 'cans', 'seed': 1}
     """
     flat: dict[str, Any] = {}
     for name, value in nested.items():
-        flat |= dotted(value, f"{above}{name}.") if isinstance(value, Mapping) else {f"{above}{name}": value}
+        if isinstance(value, Mapping):
+            flat |= dotted(value, f"{above}{name}.")
+        elif value is not None:
+            flat[f"{above}{name}"] = value
     return flat
 
 
@@ -175,12 +178,18 @@ def _method(name: str, entry: Mapping[str, Any]) -> ComparedMethod:
         raise InputError(
             f"--config.methods.{name}.config: is empty; expected a config file, as path.py or path.py:word"
         )
-    return ComparedMethod(**{**entry, "name": name, "settings": dotted(entry.get("settings", {}))})
+    return ComparedMethod(**{**entry, "name": name, "settings": _settings(entry)})
 
 
 def _data(name: str, entry: Mapping[str, Any]) -> ComparedData:
     _require_fields(f"data.{name}", entry, ComparedData)
-    return ComparedData(**{**entry, "name": name, "settings": dotted(entry.get("settings", {}))})
+    return ComparedData(**{**entry, "name": name, "settings": _settings(entry)})
+
+
+def _settings(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """As dotted names. An empty folder is none: a config file's own stays."""
+    given = dotted(entry.get("settings", {}))
+    return {name: value for name, value in given.items() if (name, value) != ("data.root", "")}
 
 
 def _require_fields(at: str, entry: Mapping[str, Any], of: type[Any]) -> None:

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ddad_jax.engine.comparison.plan import ComparedRun
-from ddad_jax.engine.comparison.running import failure_of, fitting, is_finished
+from ddad_jax.engine.comparison.running import cost_failure_of, failure_of, fitting, identity_of, is_finished
+from ddad_jax.engine.data.data_sets import KINDS, picture_size
 from ddad_jax.engine.settings.sections import Settings
 from ddad_jax.engine.store import kept
 from ddad_jax.engine.store.tables import read_jsonl
@@ -33,6 +34,10 @@ COSTS = (
 """Of ``running.fitting`` and ``cost.detector_costs``."""
 
 
+TRAININGS = ("autoencoder", "latent", "train")
+"""Sections of trainings, of whatever method."""
+
+
 class ComparedScores(NamedTuple):
     """The test pictures of a finished run, in its order. scores: float64 [n]; labels: int [n], 1 = anomalous."""
 
@@ -49,18 +54,20 @@ class ComparedScores(NamedTuple):
 
 
 class RunOutcome(NamedTuple):
-    """row: of runs.csv. scores: None of a run that is not finished."""
+    """row: of runs.csv. scores: None of a run that is not finished. drawn: whether its test pictures are of its seed,
+    so that those of another seed are other pictures."""
 
     run: ComparedRun
     row: dict[str, Any]
     scores: ComparedScores | None
+    drawn: bool
 
 
 def outcomes_of(
     runs: Sequence[ComparedRun], settings_of: Callable[[ComparedRun], Settings], power_kg: float
 ) -> list[RunOutcome]:
     """Of all runs, in their order, finished or not."""
-    return [_outcome(run, is_finished(run, settings_of(run)), power_kg) for run in runs]
+    return [_outcome(run, settings_of(run), power_kg) for run in runs]
 
 
 def scores_of(run: ComparedRun) -> ComparedScores:
@@ -91,26 +98,48 @@ def verdict_columns(scores: ComparedScores) -> dict[str, float]:
     return found
 
 
-def _outcome(run: ComparedRun, finished: bool, kg_per_kwh: float) -> RunOutcome:
-    who = {"method": run.method.name, "data": run.data.name, "group": run.data.group, "seed": run.seed}
-    if not finished:
+def note_of(settings: Settings) -> str:
+    """What the settings of a run allow it: the side of its pictures and how long it trains at most, "" of what is not
+    trained.
+
+    >>> from ddad_jax.engine.methods.table import METHODS
+    >>> note_of(METHODS["ddad"].settings())
+    '256 px, 20000 steps of training'
+    """
+    height, width = picture_size(settings.data)
+    side = f"{height} px" if height == width else f"{height} x {width} px"
+    parts = [part for name, part in settings.items() if name in TRAININGS and part.steps]
+    minutes = sum(part.max_minutes for part in parts)
+    steps = sum(part.steps for part in parts if not part.max_minutes)
+    limits = ([f"{minutes:g} min"] if minutes else []) + ([f"{steps} steps"] if steps else [])
+    return side + (f", {' and '.join(limits)} of training" if limits else "")
+
+
+def _outcome(run: ComparedRun, settings: Settings, kg_per_kwh: float) -> RunOutcome:
+    drawn = KINDS[settings.data.kind].rendered
+    who: dict[str, Any] = {"method": run.method.name, "data": run.data.name, "group": run.data.group, "seed": run.seed}
+    who["note"] = note_of(settings)
+    if not is_finished(run, settings):
         why = failure_of(run)
-        return RunOutcome(run, {**who, "state": "failed" if why else "missing", "why": why}, None)
+        return RunOutcome(run, {**who, "state": "failed" if why else "missing", "why": why}, None, drawn)
     scores = scores_of(run)
     selected = [row for row in read_jsonl(run.workdir / "results.jsonl") if row.get("selected")]
     row: dict[str, Any] = {**who, "state": "done", "why": ""}
     row |= {"good": int((scores.labels == 0).sum()), "defective": int(scores.labels.sum())}
     row |= {name: mean_of_known([one.get(name) for one in selected]) for name in QUALITY}
-    row |= verdict_columns(scores) | _know_nothing(run) | fitting(run) | _costs(run)
+    row |= verdict_columns(scores) | _know_nothing(run) | fitting(run) | _costs(run, settings)
+    row["cost_failure"] = "" if "ms_1" in row else cost_failure_of(run)
     for name in ("fit", "judge"):
         if f"{name}_kwh" in row:
             row[f"{name}_co2_kg"] = row[f"{name}_kwh"] * kg_per_kwh
-    return RunOutcome(run, row, scores)
+    return RunOutcome(run, row, scores, drawn)
 
 
-def _costs(run: ComparedRun) -> dict[str, Any]:
+def _costs(run: ComparedRun, settings: Settings) -> dict[str, Any]:
     path = run.beside(".cost.json")
     content = kept.read_content(path)[0] if path.exists() else {}
+    if content.get("settings") != identity_of(settings):
+        return {}
     return {name: content[name] for name in (*COSTS, "device") if content.get(name) is not None}
 
 

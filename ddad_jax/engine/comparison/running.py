@@ -27,8 +27,11 @@ from ddad_jax.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 
-STAGES = {"fit": ("--models_only",), "judge": ()}
+LEARNS = "fit"
+STAGES = {LEARNS: ("--models_only",), "judge": ()}
 """Of a run, in their order, with the flags of each."""
+COST = "cost"
+"""Stage of the process that measures what the detector costs."""
 
 
 class EndedProcess(NamedTuple):
@@ -64,7 +67,7 @@ def make_runs(
             continue
         if run.seed == seed_of_costs and not _has_costs(run, settings):
             log.info("%s: its costs", where)
-            _process(cost_command(run), run, "cost", power, settings)
+            _process(cost_command(run), run, COST, power, settings)
 
 
 def is_finished(run: ComparedRun, settings: Settings) -> bool:
@@ -72,23 +75,23 @@ def is_finished(run: ComparedRun, settings: Settings) -> bool:
     report, config = run.workdir / "report.html", run.workdir / "config.json"
     if not report.exists() or not config.exists() or report.stat().st_mtime < config.stat().st_mtime:
         return False
-    try:
-        return bool(saved_config(run.workdir) == settings)
-    except InputError:  # of another version, or of a method that is gone
-        return False
+    return _holds(run, settings)
 
 
 def failure_of(run: ComparedRun) -> str:
     """What its last process ended with, "" where that did what it should or there was none."""
-    lines = [line for line in read_jsonl(run.beside(".jsonl")) if line["stage"] in STAGES]
-    return str(lines[-1]["error"]) if lines else ""
+    return _last_error(run, *STAGES)
+
+
+def cost_failure_of(run: ComparedRun) -> str:
+    """The same of the process that measures its costs."""
+    return _last_error(run, COST)
 
 
 def fitting(run: ComparedRun) -> dict[str, Any]:
-    """What learning took, over all processes that ended: {} where another program made the run."""
-    every = [line for line in read_jsonl(run.beside(".jsonl")) if line["stage"] == "fit"]
-    lines = [line for line in every if line["settings"] == every[-1]["settings"]]
-    if not lines:
+    """What learning took, over all processes from the one that began it on: {} where another program did."""
+    lines = _learning(run)
+    if not lines or lines[0].get("resumed"):
         return {}
     return {
         "fit_seconds": sum(line["seconds"] for line in lines),
@@ -121,12 +124,43 @@ def identity_of(settings: Settings) -> str:
 
 
 def _make(run: ComparedRun, settings: Settings, power: Power, where: str) -> bool:
-    """Whether it is there now."""
+    """Whether it is there now. What has learnt to the end does not learn again because it could not be judged."""
     for stage, flags in STAGES.items():
+        if stage == LEARNS and _has_learnt(run, settings):
+            continue
         log.info("%s: %s", where, stage)
         if _process(run.command(*flags), run, stage, power, settings).status:
             return False
     return True
+
+
+def _learning(run: ComparedRun) -> list[dict[str, Any]]:
+    """Lines of the processes that learnt what is there: of the last settings, since the workdir held none of them."""
+    every = [line for line in read_jsonl(run.beside(".jsonl")) if line["stage"] == LEARNS]
+    lines: list[dict[str, Any]] = []
+    for line in every:
+        if line["settings"] == every[-1]["settings"]:
+            lines = [*lines, line] if line.get("resumed") else [line]
+    return lines
+
+
+def _has_learnt(run: ComparedRun, settings: Settings) -> bool:
+    lines = _learning(run)
+    ended = bool(lines) and lines[-1]["status"] == 0 and lines[-1]["settings"] == identity_of(settings)
+    return ended and _holds(run, settings)
+
+
+def _holds(run: ComparedRun, settings: Settings) -> bool:
+    """Whether the workdir is of these settings, finished or not."""
+    try:
+        return bool(saved_config(run.workdir) == settings)
+    except InputError:  # none yet, or of another version, or of a method that is gone
+        return False
+
+
+def _last_error(run: ComparedRun, *stages: str) -> str:
+    lines = [line for line in read_jsonl(run.beside(".jsonl")) if line["stage"] in stages]
+    return str(lines[-1]["error"]) if lines else ""
 
 
 def _has_costs(run: ComparedRun, settings: Settings) -> bool:
@@ -144,6 +178,7 @@ def _process(flags: Sequence[str], run: ComparedRun, stage: str, power: Power, s
     """
     path = run.beside(f".{stage}.log")
     path.parent.mkdir(parents=True, exist_ok=True)
+    resumed = _holds(run, settings)
     stopped: BaseException | None = None
     with path.open("wb") as out:
         meter, started = EnergyMeter(power), time.perf_counter()
@@ -163,7 +198,7 @@ def _process(flags: Sequence[str], run: ComparedRun, stage: str, power: Power, s
     used = meter.read(cpu_seconds=cpu_seconds, seconds=seconds, accelerator=has_accelerator(run))
     ended = EndedProcess(process.returncode, seconds, cpu_seconds, usage.ru_maxrss / unit)
     error = last_words(path, ended.status) if ended.status and stopped is None else ""
-    line = {"stage": stage, **ended._asdict(), "kwh": used.kwh, "energy": used.how, "error": error}
+    line = {"stage": stage, **ended._asdict(), "kwh": used.kwh, "energy": used.how, "error": error, "resumed": resumed}
     append_jsonl(run.beside(".jsonl"), {**line, "settings": identity_of(settings)})
     if stopped is not None:
         raise stopped

@@ -25,8 +25,17 @@ ENDS = (0.025, 0.975)
 MOST_OF = ("fit_peak_gib", "judge_peak_gib", "device_peak_gib")
 """Costs of which the largest counts; of the others it is the mean."""
 
-Published = Mapping[str, Mapping[str, Mapping[str, float]]]
+Numbers = Mapping[str, Mapping[str, Mapping[str, float]]]
 """Method -> AVERAGE, a group or a data set -> our column -> the paper's number, in our units."""
+
+
+class Published(NamedTuple):
+    """What a paper prints. sets: AVERAGE or group -> data sets that its number is of. notes: what a reader of the
+    numbers should know, source first."""
+
+    numbers: Numbers
+    sets: Mapping[str, tuple[str, ...]] = {}
+    notes: tuple[str, ...] = ()
 
 
 class ComparedGroup(NamedTuple):
@@ -50,8 +59,10 @@ def group_rows(comparison: Comparison, outcomes: Sequence[RunOutcome], group: Co
 
     Means are over data sets, of each over its seeds; "sets": over how many, of how many. METRIC_low, METRIC_high: 95 %
     of bootstrap draws of the test pictures, those of each data set drawn anew and the same for all methods. METRIC_sd:
-    over seeds, mean over data sets. behind: image AUROC of the best less its own, and in 95 % of the draws, where both
-    see the same pictures. "doubt": why its image AUROC says little; empty where nothing was found against it.
+    over seeds, mean over data sets. behind: image AUROC of the best of those without a doubt (of all where none is)
+    less its own, and in 95 % of the draws, where both see the same pictures. "doubt": why its image AUROC says little;
+    empty where nothing was found against it. cost_failure: why costs could not be measured. note:
+    the method's, and what settings of its runs allow (``rows.note_of``).
     """
     made = [_method_row(method, comparison, outcomes, group) for method in comparison.methods]
     rows = [row for row, _ in made]
@@ -86,9 +97,13 @@ def _method_row(
         row[name] = (max(known) if name in MOST_OF else over_data(name)) if known else math.nan
     for name in ("energy", "device"):
         row[name] = "; ".join(sorted({one.row[name] for found in by_data.values() for one in found if name in one.row}))
+    row["cost_failure"] = "; ".join(
+        dict.fromkeys(one.row["cost_failure"] for one in asked if one.row.get("cost_failure"))
+    )
     row["kwh"] = row["fit_kwh"] + row["judge_kwh"]
     row["know_nothing"] = over_data("know_nothing")
-    row["doubt"], row["note"] = _doubt(row, asked), method.note
+    row["doubt"] = _doubt(row, asked)
+    row["note"] = "; ".join(dict.fromkeys(filter(None, (method.note, *(one.row["note"] for one in asked)))))
     return row, draws["image_auroc"] if draws else None
 
 
@@ -118,7 +133,9 @@ def _intervals(draws: Mapping[str, np.ndarray]) -> dict[str, float]:
 def _add_behind(made: Sequence[tuple[dict[str, Any], np.ndarray]]) -> None:
     if not made:
         return
-    best, of_best = max(made, key=lambda one: one[0]["image_auroc"])
+    # What is recommended is the best of these (``recommendation``), and the others are measured from it.
+    fit = [one for one in made if not one[0]["doubt"]] or made
+    best, of_best = max(fit, key=lambda one: one[0]["image_auroc"])
     for row, draws in made:
         low, high = np.quantile(of_best - draws, ENDS)
         row["behind"] = best["image_auroc"] - row["image_auroc"]
@@ -151,15 +168,30 @@ def _doubt(row: Row, asked: Sequence[RunOutcome]) -> str:
 def published_rows(rows: Sequence[Row], published: Published) -> list[dict[str, Any]]:
     """Ours beside the paper's, a row for each method and group that it has: "METRIC" and "METRIC, paper".
 
-    rows: of ``group_rows`` of all groups and of runs' data sets, with "published_as".
+    A number of several data sets stands beside ours where all of them are run. Where some are, ours stands beside the
+    mean of what the paper has of each of these, in a row of its own, "mean of ...".
+
+    rows: of ``group_rows`` of each data set alone, with "published_as".
     """
+    ours = {(row["published_as"], row["group"]): row for row in rows if not row["missing"]}
     found = []
-    ours = {(row["published_as"], row["group"]): row for row in rows}
-    for method, columns in published.items():
+    for method, columns in published.numbers.items():
         for group, numbers in columns.items():
-            own = ours.get((method, group), {})
-            beside: dict[str, Any] = {"method": method, "group": group}
-            for name, number in numbers.items():
-                beside |= {name: own.get(name), f"{name}, paper": number}
-            found.append(beside)
-    return found
+            sets = published.sets.get(group, (group,))
+            there = [ours[method, name] for name in sets if (method, name) in ours]
+            found.append(_beside(method, group, numbers, there if len(there) == len(sets) else []))
+            run = [row["group"] for row in there]
+            if 1 < len(run) < len(sets):
+                shared = [name for name in numbers if all(name in columns.get(data, {}) for data in run)]
+                means = {name: mean_of_known([columns[data][name] for data in run]) for name in shared}
+                if means:
+                    found.append(_beside(method, f"mean of {', '.join(run)}", means, there))
+    return list({(row["method"], row["group"]): row for row in found}.values())
+
+
+def _beside(method: str, group: str, numbers: Mapping[str, float], ours: Sequence[Row]) -> dict[str, Any]:
+    beside: dict[str, Any] = {"method": method, "group": group}
+    for name, number in numbers.items():
+        mean = mean_of_known([row.get(name) for row in ours])
+        beside |= {name: mean if math.isfinite(mean) else None, f"{name}, paper": number}
+    return beside

@@ -3,11 +3,14 @@
     python -m experiments.compare --config=experiments/configs/compare/benchmark_paper.py:screw,carpet \\
         --workdir=runs/benchmark --config.settings.data.root=/path/to/mvtec_ad
 
-Groups and the re-balanced test are the benchmark's. Without categories all fifteen are run. Of its ten methods those
+Groups and the re-balanced test are the benchmark's. Without categories all fifteen are run; of some, the benchmark's
+mean over these stands beside ours, where it has their numbers. Of its ten methods those
 stand here that this project has, for two CPU cores (an hour and a half a category); a word ``reference`` among the
 categories takes what was published of each, which needs a GPU and the weights of WideResNet-50 and -101. Recall and F1
 of the benchmark are of thresholds that saw the test's labels, so they stand beside ours by labels.
 """
+
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -16,7 +19,7 @@ from experiments.config import comparison
 from experiments.configs.compare.methods import FOLDER, HERE, small
 from experiments.papers.comparisons import GROUPS
 
-REFERENCE = {
+REFERENCE: dict[str, dict[str, Any]] = {
     "PatchCore": {"config": f"{FOLDER}:patchcore,reference"},
     # Its draw of channels is the published one, whatever the seed.
     "PaDiM": {"config": f"{FOLDER}:padim,reference", "published_as": HERE, "settings": {"sweep": {"seed": (1024,)}}},

@@ -1,9 +1,10 @@
-"""Every method on rendered cans, small enough for two CPU cores: under 20 minutes when nothing else runs there.
+"""Nine methods on rendered cans, small enough for two CPU cores: under 20 minutes when nothing else runs there.
 
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
 
-``demo.py:coffee`` names another product. Networks are trained for one or two minutes: what that is too little for,
-its row says. Times are limits on the clock, so a busy machine trains less.
+They are those of ``compare/folder.py`` without Gaussian DDAD and AnoDDPM. ``demo.py:coffee`` names another product.
+Networks are trained for one or two minutes, which is too little for most; the note of a row says how long. Times are
+limits on the clock, so a busy machine trains less.
 """
 
 from ml_collections import ConfigDict

@@ -14,13 +14,13 @@ SMALL: dict[str, Mapping[str, Any]] = {
     "Feature DDAD": {"config": f"{FOLDER}:feature_ddad", "published_as": HERE},
     "PatchCore": {"config": f"{FOLDER}:patchcore"},
     "PaDiM": {"config": f"{FOLDER}:padim"},
-    "DDAD": {"config": f"{FOLDER}:ddad", "note": "64 px and minutes of training; the paper: 256 px and hours"},
-    "DRAEM": {"config": f"{FOLDER}:draem", "note": "128 px, small networks, minutes of training"},
-    "RIAD": {"config": f"{FOLDER}:riad", "note": "64 px, small networks, minutes of training"},
-    "DiffusionAD": {"config": f"{FOLDER}:diffusionad", "note": "64 px, small networks, minutes of training"},
-    "DiffAD": {"config": f"{FOLDER}:diffad", "note": "64 px, small networks, minutes of training"},
-    "Gaussian DDAD": {"config": f"{FOLDER}:gaussian", "published_as": HERE, "note": "no network is trained"},
-    "AnoDDPM": {"config": f"{FOLDER}:anoddpm", "note": "64 px and minutes of training"},
+    "DDAD": {"config": f"{FOLDER}:ddad"},
+    "DRAEM": {"config": f"{FOLDER}:draem"},
+    "RIAD": {"config": f"{FOLDER}:riad"},
+    "DiffusionAD": {"config": f"{FOLDER}:diffusionad"},
+    "DiffAD": {"config": f"{FOLDER}:diffad"},
+    "Gaussian DDAD": {"config": f"{FOLDER}:gaussian", "published_as": HERE},
+    "AnoDDPM": {"config": f"{FOLDER}:anoddpm"},
 }
 """Title -> as of ``experiments.config.comparison``, of settings for two CPU cores."""
 

@@ -17,18 +17,19 @@ from ddad_jax.engine.comparison.figures import pareto, shown_pictures
 from ddad_jax.engine.comparison.plan import ComparedRun, Comparison, Power
 from ddad_jax.engine.comparison.report import write_comparison
 from ddad_jax.engine.comparison.rows import outcomes_of
+from ddad_jax.engine.comparison.table import Published
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.store.tables import append_jsonl, read_jsonl
 from ddad_jax.errors import InputError
 
-REAL, FAKE, FAILED = "PatchCore/bolt/seed0", "Fake/bolt/seed0", "A_b/bolt/seed0"
+REAL, FAKE, FAILED, UNMEASURED = (f"{name}/bolt/seed0" for name in ("PatchCore", "Fake", "A_b", "Unmeasured"))
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory, root: Path) -> tuple[Comparison, dict[str, ComparedRun], Path, Any]:
-    """A real run, one whose scores are written, and one that failed."""
+    """A real run, one whose scores are written, one that failed, and one whose costs could not be measured."""
     folder = tmp_path_factory.mktemp("compared")
-    comparison = compared(["PatchCore", "Fake", "A <b>"], {"bolt": "fixed"}, pictures=50)
+    comparison = compared(["PatchCore", "Fake", "A <b>", "Unmeasured"], {"bolt": "fixed"}, pictures=50)
     runs, settings = runs_of(comparison, folder), tiny_runs.config(root, "patchcore")
     with pytest.MonkeyPatch.context() as patch:
         tiny_runs.small_backbone(patch.setattr)
@@ -37,9 +38,13 @@ def made(tmp_path_factory: pytest.TempPathFactory, root: Path) -> tuple[Comparis
     rows = _csv(runs[REAL].workdir / "scores.csv")
     names, labels = [row["name"] for row in rows], [int(row["label"]) for row in rows]
     finish(runs[FAKE], settings, [0.9 * label for label in labels], names=names, labels=labels, ms=500.0)
-    shutil.copyfile(runs[REAL].workdir / "selected.npz", runs[FAKE].workdir / "selected.npz")
+    finish(runs[UNMEASURED], settings, [0.5] * len(labels), names=names, labels=labels)
+    for name in (FAKE, UNMEASURED):
+        shutil.copyfile(runs[REAL].workdir / "selected.npz", runs[name].workdir / "selected.npz")
     ended = {"seconds": 1.0, "cpu_seconds": 1.0, "peak_gib": 1.0, "kwh": 1.0, "energy": "estimate", "settings": "x"}
     append_jsonl(runs[FAILED].beside(".jsonl"), {"stage": "fit", "error": "no <tea> here", **ended})
+    runs[UNMEASURED].beside(".cost.json").unlink()
+    append_jsonl(runs[UNMEASURED].beside(".jsonl"), {"stage": "cost", "error": "no <memory>", **ended})
     return comparison, runs, folder, settings
 
 
@@ -60,16 +65,22 @@ def test_costs_are_those_of_the_detector_in_use(made: Any) -> None:
 
 def test_the_page_has_every_method_whatever_became_of_it(made: Any) -> None:
     comparison, runs, folder, settings = made
-    said = write_comparison(comparison, list(runs.values()), lambda run: settings, folder, {
-        "PatchCore": {"bolt": {"image_auroc": 0.25}}, "GLASS": {"bolt": {"image_auroc": 0.5}},
-    })  # fmt: skip
+    numbers = {"PatchCore": {"bolt": {"image_auroc": 0.25}}, "GLASS": {"bolt": {"image_auroc": 0.5}}}
+    paper = Published(numbers, notes=("Of <another> split.",))
+    said = write_comparison(comparison, list(runs.values()), lambda run: settings, folder, paper)
     rows = {row["method"]: row for row in read_jsonl(folder / "comparison.jsonl")}
     assert rows["Fake"]["image_auroc"] == 1.0 and rows["PatchCore"]["missing"] == 0
     assert rows["A <b>"]["doubt"] == "1 of 1 runs failed: no <tea> here"
-    assert [row["state"] for row in read_jsonl(folder / "runs.jsonl")] == ["done", "done", "failed"]
+    assert [row["state"] for row in read_jsonl(folder / "runs.jsonl")] == ["done", "done", "failed", "done"]
+    assert rows["Unmeasured"]["cost_failure"] == "no <memory>" and rows["Fake"]["cost_failure"] == ""
     page = (folder / "comparison.html").read_text()
     text = html.unescape(re.sub(r"<[^>]+>", " ", page))
-    assert "no <tea> here" in text and "<tea>" not in page and "A <b>" in text
+    assert (
+        "no <tea> here" in text
+        and "<tea>" not in page
+        and "Unmeasured on bolt, seed 0: no <memory>" in text
+        and "A <b>" in text
+    )
     assert not re.search(r"""(?:src|href)=["'](?:https?:)?//""", page) and 'src="data:image/png' in page
     assert f'href="runs/{REAL}/report.html"' in page
     own = next(row for row in read_jsonl(folder / "published.jsonl") if row["method"] == "PatchCore")
@@ -77,6 +88,7 @@ def test_the_page_has_every_method_whatever_became_of_it(made: Any) -> None:
     assert "most accurate: Fake" in said and "A <b>" in said
     markdown = (folder / "comparison.md").read_text()
     assert "| 1 | Fake | 1.0" in markdown and "Beside the paper" in markdown and "GLASS" in markdown
+    assert "- Of <another> split." in markdown and "Of <another> split." in text
     for name in ("cost", "side_by_side"):
         assert (folder / "figures" / f"{name}.png").stat().st_size
 

@@ -74,4 +74,9 @@ def test_what_cannot_be_compared_is_refused_by_its_flag(change: dict[str, Any], 
 
 def test_a_config_without_changes_is_the_default() -> None:
     usual, given = Comparison((), ()), comparison_of(asked())
-    assert given._replace(methods=(), data=(), settings={}) == usual and given.settings == {"data.root": ""}
+    assert given._replace(methods=(), data=(), settings={}) == usual and given.settings == {}
+
+
+def test_an_empty_root_leaves_that_of_the_config_files(tmp_path: Path) -> None:
+    for run in planned_runs(comparison_of(asked(settings={"data": {"root": ""}})), tmp_path):
+        assert not [flag for flag in run.command() if "data.root" in flag]

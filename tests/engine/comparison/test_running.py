@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -15,10 +16,11 @@ from ddad_jax.engine import stopping
 from ddad_jax.engine.comparison import energy
 from ddad_jax.engine.comparison.energy import EnergyMeter, EnergyUse
 from ddad_jax.engine.comparison.plan import ComparedData, ComparedMethod, ComparedRun, Power
-from ddad_jax.engine.comparison.running import failure_of, fitting, is_finished, make_runs
+from ddad_jax.engine.comparison.running import cost_failure_of, failure_of, fitting, is_finished, make_runs
 from ddad_jax.engine.store.tables import read_jsonl
 
 FINISHED = "import pathlib, sys; w = pathlib.Path(sys.argv[1]); w.mkdir(parents=True, exist_ok=True); "
+BEGUN = FINISHED + "(w / 'config.json').write_text(sys.argv[2])\n"
 FINISHED += "(w / 'config.json').write_text(sys.argv[2]); (w / 'report.html').touch(); (w / 'calibration.json').touch()"
 
 
@@ -67,7 +69,7 @@ def test_what_is_finished_is_not_repeated_and_other_settings_are(tmp_path: Path,
 def test_learning_is_timed_over_all_processes_that_learnt(tmp_path: Path, root: Path) -> None:
     settings = tiny_runs.config(root, "patchcore")
     busy = "import time; t = time.process_time()\nwhile time.process_time() < t + 0.1: pass\n"
-    run = scripted(tmp_path, "slow", settings, learn=busy + "raise SystemExit(2)")
+    run = scripted(tmp_path, "slow", settings, learn=BEGUN + busy + "raise SystemExit(2)")
     made([run], settings)
     made([run._replace(settings={**run.settings, "learn": busy})], settings)
     took = fitting(run)
@@ -75,6 +77,51 @@ def test_learning_is_timed_over_all_processes_that_learnt(tmp_path: Path, root: 
     assert took["fit_kwh"] == pytest.approx(took["fit_cpu_seconds"] * 15.0 / 3.6e6)
     assert took["energy"] == "estimate: 15 W a busy core"
     assert fitting(scripted(tmp_path, "made elsewhere", settings)) == {}
+
+
+def stages(run: ComparedRun) -> list[str]:
+    return [line["stage"] for line in read_jsonl(run.beside(".jsonl"))]
+
+
+def test_what_has_learnt_to_the_end_does_not_learn_again_where_judging_failed(tmp_path: Path, root: Path) -> None:
+    settings = tiny_runs.config(root, "patchcore")
+    run = scripted(tmp_path, "learnt", settings, learn=BEGUN, judge="raise SystemExit(2)")
+    made([run], settings)
+    took = fitting(run)
+    made([run], settings)
+    assert stages(run) == ["fit", "judge", "judge"] and fitting(run) == took
+    other = tiny_runs.config(root, "patchcore", seed=1)
+    saved = json.dumps(other.to_dict())
+    made([run._replace(settings={**run.settings, "config": saved})], other)
+    assert stages(run)[3:] == ["fit", "judge"] and fitting(run) != took
+
+
+def test_learning_anew_in_a_new_workdir_counts_once(tmp_path: Path, root: Path) -> None:
+    settings = tiny_runs.config(root, "patchcore")
+    run = scripted(tmp_path, "anew", settings, learn=BEGUN)
+    made([run], settings)
+    shutil.rmtree(run.workdir)
+    made([run], settings)
+    fits = [line for line in read_jsonl(run.beside(".jsonl")) if line["stage"] == "fit"]
+    assert len(fits) == 2 and fitting(run)["fit_seconds"] == fits[-1]["seconds"]
+
+
+def test_learning_that_another_program_began_has_no_time(tmp_path: Path, root: Path) -> None:
+    settings = tiny_runs.config(root, "patchcore")
+    run = scripted(tmp_path, "begun", settings)
+    run.workdir.mkdir(parents=True)
+    (run.workdir / "config.json").write_text(run.settings["config"])
+    made([run], settings)
+    assert stages(run)[:2] == ["fit", "judge"] and fitting(run) == {}
+
+
+def test_why_costs_could_not_be_measured_is_known_until_they_are(tmp_path: Path, root: Path) -> None:
+    settings = tiny_runs.config(root, "patchcore")
+    run = scripted(tmp_path, "good", settings)
+    made([run], settings, costs="raise SystemExit('error: no <memory>')")
+    assert is_finished(run, settings) and failure_of(run) == "" and cost_failure_of(run) == "no <memory>"
+    made([run], settings)
+    assert cost_failure_of(run) == ""
 
 
 def test_a_signal_stops_the_run_at_hand_which_goes_on_later(tmp_path: Path, root: Path) -> None:
