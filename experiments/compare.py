@@ -1,15 +1,15 @@
 """Methods x data sets x seeds, each an ordinary run; then one table and one page that say what to deploy.
 
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
-    python -m experiments.compare --config=... --workdir=... --list           the command of every run
+    python -m experiments.compare --config=... --workdir=... --commands       the command of every run
     python -m experiments.compare --config=... --workdir=... --shard=0/4      every fourth run, no page
     python -m experiments.compare --config=... --workdir=... --page_only      the page of what is there, no run
 
 A run lies in WORKDIR/runs/METHOD/DATA/SEED and has a report of its own. One that has ended is not repeated, one that
-was interrupted goes on, and one that fails is named and costs no other. Runs may be made elsewhere by the commands of
-``--list``, in the same folders; whoever calls this without ``--runs`` and ``--shard`` makes what is missing, measures
-what each detector costs, and leaves comparison.csv (a row a method), groups.csv, runs.csv (a row a run), each also as
-.jsonl, comparison.md and comparison.html.
+was interrupted goes on, and one that fails is named and costs no other. Runs may be made elsewhere by what
+``--commands`` prints, in the same folders; whoever calls this without ``--runs`` and ``--shard`` makes what is missing,
+measures what each detector costs, and leaves comparison.csv (a row a method), groups.csv, runs.csv (a row a run), each
+also as .jsonl, comparison.md and comparison.html.
 
 ``--config`` is a file whose ``get_config`` begins with ``experiments.config.comparison()``; settings of all runs are
 ``--config.settings.SECTION.NAME``, such as ``--config.settings.data.root=/path/to/sets``, and those of one method or
@@ -36,11 +36,11 @@ from ddad_jax.errors import InputError
 from experiments import entry
 from experiments.papers.comparisons import published
 
-LIST = flags.DEFINE_boolean("list", False, "Print the command of every run, and run nothing.")
+LIST = flags.DEFINE_boolean("commands", False, "Print the command of every run, and run nothing.")
 RUNS = flags.DEFINE_list("runs", [], "Make these alone, as METHOD/DATA/SEED, and write no page.")
 SHARD = flags.DEFINE_string("shard", None, "K/N: make run K, K + N, ... of them alone, from 0, and write no page.")
 PAGE_ONLY = flags.DEFINE_boolean("page_only", False, "Run nothing: tables and page of what is there by now.")
-MEASURE = flags.DEFINE_string("measure", None, "Of one finished run alone: what its detector costs.")
+MEASURE = flags.DEFINE_string("cost_of", None, "Of one finished run alone: what its detector costs.")
 
 
 def main() -> None:
@@ -71,7 +71,7 @@ def main() -> None:
             todo,
             lambda run: settings[run.name],
             comparison.power,
-            lambda run: ["-m", "experiments.compare", *sys.argv[1:], f"--measure={run.name}"],
+            lambda run: ["-m", "experiments.compare", *sys.argv[1:], f"--cost_of={run.name}"],
             seed_of_costs=comparison.seeds[0],
         )
         if len(todo) == len(runs):
@@ -97,5 +97,5 @@ def settings_of(run: ComparedRun) -> Settings:
 
 if __name__ == "__main__":
     entry.run_without_config(
-        main, required=["config", "workdir"], devices=lambda: flags.FLAGS["measure"].value is not None
+        main, required=["config", "workdir"], devices=lambda: flags.FLAGS["cost_of"].value is not None
     )

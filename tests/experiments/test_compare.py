@@ -38,7 +38,9 @@ def compare(python: Path | str, *flags: str) -> Any:
 
 
 def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
-    run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--list", "--config.seeds=(4,)", "--shard=1/3")
+    run = compare(
+        quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--commands", "--config.seeds=(4,)", "--shard=1/3"
+    )
     commands = list(map(shlex.split, run.stdout.splitlines()))
     assert all(command[:3] == ["python", "-m", "experiments.evaluate"] for command in commands)
     every = [method.name for method in comparison_of(demo.get_config("coffee").to_dict()).methods]
@@ -56,7 +58,9 @@ def test_any_setting_is_a_flag_of_all_runs_of_a_method_or_of_a_data_set(quick: P
         "methods.PaDiM.settings.padim.channels=7",
         "data.coffee.settings.data.balance=true",
     ]
-    run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--list", *(f"--config.{one}" for one in given))
+    run = compare(
+        quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--commands", *(f"--config.{one}" for one in given)
+    )
     commands = {Path(command[4]).parts[-3]: {*command[5:]} for command in map(shlex.split, run.stdout.splitlines())}
     of_all = {"--config.output.examples=3", "--config.data.balance=True"}
     assert commands and all(of_all <= command for command in commands.values())

@@ -112,7 +112,8 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny_runs.small_backbone(monkeypatch.setattr)
     monkeypatch.setattr("ddad_jax.engine.cost.untrained.random_backbone", lambda name, key: tiny_runs.variables())
     for module in ("untrained", "benchmarks"):
-        monkeypatch.setattr(f"ddad_jax.engine.cost.{module}.init_params", tiny_runs.init_params)
+        small = lambda unet: jax.tree.map(np.asarray, tiny_runs.init_params(unet, 0))  # noqa: E731
+        monkeypatch.setattr(f"ddad_jax.engine.cost.{module}.random_params", small)
 
 
 def test_the_faster_of_two_detectors_says_how_much(

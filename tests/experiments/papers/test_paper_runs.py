@@ -19,7 +19,6 @@ from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.errors import InputError
 from experiments import paper
-from experiments.config import engine_settings
 from experiments.papers import epochs, rendering, running, settings
 from experiments.papers.cells import filled
 from experiments.papers.overview import described
@@ -173,8 +172,8 @@ def test_rows_that_a_kill_left_out_are_made_and_only_those(made: Made, small: Co
 
 def test_a_training_is_taken_over_whole_or_not_at_all(made: Made, tmp_path: Path) -> None:
     (state,) = states(described("12").table, made.ask)
-    source, folder, config = state.folder.parent / "unet", tmp_path / "other", state.run.config
-    data = running.load_data(engine_settings(config))
+    source, folder, config = state.folder.parent / "unet", tmp_path / "other", state.run.settings
+    data = running.load_data(config)
     torn = folder / ".train.part" / "3"
     torn.mkdir(parents=True)
     (torn / "half").write_text("what a kill left")
