@@ -3,7 +3,7 @@
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
 
 They are those of ``compare/folder.py`` without Gaussian DDAD and AnoDDPM. ``demo.py:coffee`` names another product.
-Networks are trained for one or two minutes, which is too little for most; the note of a row says how long. Times are
+Networks are trained for a minute or less, which is too little for most; the note of a row says how long. Times are
 limits on the clock, so a busy machine trains less.
 """
 
@@ -14,11 +14,11 @@ from experiments.configs.compare.methods import small
 
 OF_FEATURES = ("Ensemble", "Feature DDAD", "PatchCore", "PaDiM")
 MINUTES = {
-    "DDAD": {"train": 2.0},
-    "DRAEM": {"train": 1.2},
-    "RIAD": {"train": 1.2},
-    "DiffusionAD": {"train": 1.2},
-    "DiffAD": {"autoencoder": 0.4, "latent": 0.5, "train": 0.4},
+    "DDAD": {"train": 0.9},
+    "DRAEM": {"train": 0.5},
+    "RIAD": {"train": 0.5},
+    "DiffusionAD": {"train": 0.5},
+    "DiffAD": {"autoencoder": 0.2, "latent": 0.2, "train": 0.2},
 }
 """Of each training, by the section of its settings."""
 
