@@ -120,7 +120,7 @@ def test_a_row_says_what_its_runs_are_allowed(tmp_path: Path) -> None:
     """Of the settings that it runs with, so that no config file can say otherwise."""
     runs = planned_runs(comparison_of(demo.get_config().to_dict()), tmp_path)
     notes = {run.method.name: note_of(settings_of(run)) for run in runs}
-    assert notes["DRAEM"] == "64 px, 0.5 min of training" and notes["DiffAD"] == "64 px, 1.3 min of training"
+    assert notes["DRAEM"] == "64 px, 0.5 min of training" and notes["DiffAD"] == "64 px, 0.6 min of training"
     assert notes["PatchCore"] == "128 px" and not any(run.method.note for run in runs)
 
 
