@@ -1,4 +1,4 @@
-"""Nine methods on rendered cans, small enough for two CPU cores: under 20 minutes when nothing else runs there.
+"""Nine methods on rendered cans, small enough for two CPU cores: about 20 minutes when nothing else runs there.
 
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
 
