@@ -2,12 +2,12 @@
 
     python -m experiments.compare --config=experiments/configs/compare/demo.py --workdir=runs/compared
     python -m experiments.compare --config=... --workdir=... --commands       the command of every run
-    python -m experiments.compare --config=... --workdir=... --shard=0/4      every fourth run, no page
+    python -m experiments.compare --config=... --workdir=... --part=0/4      every fourth run, no page
     python -m experiments.compare --config=... --workdir=... --page_only      the page of what is there, no run
 
 A run lies in WORKDIR/runs/METHOD/DATA/SEED and has a report of its own. One that has ended is not repeated, one that
 was interrupted goes on, and one that fails is named and costs no other. Runs may be made elsewhere by what
-``--commands`` prints, in the same folders; whoever calls this without ``--runs`` and ``--shard`` makes what is missing,
+``--commands`` prints, in the same folders; whoever calls this without ``--runs`` and ``--part`` makes what is missing,
 measures what each detector costs, and leaves comparison.csv (a row a method), groups.csv, runs.csv (a row a run), each
 also as .jsonl, comparison.md and comparison.html.
 
@@ -38,7 +38,7 @@ from experiments.papers.comparisons import published
 
 LIST = flags.DEFINE_boolean("commands", False, "Print the command of every run, and run nothing.")
 RUNS = flags.DEFINE_list("runs", [], "Make these alone, as METHOD/DATA/SEED, and write no page.")
-SHARD = flags.DEFINE_string("shard", None, "K/N: make run K, K + N, ... of them alone, from 0, and write no page.")
+SHARD = flags.DEFINE_string("part", None, "K/N: make run K, K + N, ... of them alone, from 0, and write no page.")
 PAGE_ONLY = flags.DEFINE_boolean("page_only", False, "Run nothing: tables and page of what is there by now.")
 MEASURE = flags.DEFINE_string("cost_of", None, "Of one finished run alone: what its detector costs.")
 
@@ -62,7 +62,7 @@ def main() -> None:
     folder = Path(entry.WORKDIR.value or "").expanduser().absolute()
     if PAGE_ONLY.value:
         if len(todo) < len(runs):
-            raise InputError("--page_only: is of all runs; expected it without --runs and --shard")
+            raise InputError("--page_only: is of all runs; expected it without --runs and --part")
         # Without the lock: whoever makes the runs has it, and files are replaced as a whole.
         print(write_comparison(comparison, runs, lambda run: settings[run.name], folder, paper))
         return

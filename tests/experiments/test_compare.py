@@ -38,9 +38,7 @@ def compare(python: Path | str, *flags: str) -> Any:
 
 
 def test_the_list_is_of_ordinary_commands(quick: Path, tmp_path: Path) -> None:
-    run = compare(
-        quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--commands", "--config.seeds=(4,)", "--shard=1/3"
-    )
+    run = compare(quick, f"--config={DEMO}", f"--workdir={tmp_path}", "--commands", "--config.seeds=(4,)", "--part=1/3")
     commands = list(map(shlex.split, run.stdout.splitlines()))
     assert all(command[:3] == ["python", "-m", "experiments.evaluate"] for command in commands)
     every = [method.name for method in comparison_of(demo.get_config("coffee").to_dict()).methods]
@@ -80,7 +78,7 @@ def test_any_setting_is_a_flag_of_all_runs_of_a_method_or_of_a_data_set(quick: P
         ),
         ([f"--config={DEMO}", "--config.settings.train.steps=9"], "--config.train.steps: there is no such setting"),
         ([f"--config={DEMO}", "--runs=DDAD"], "--runs=DDAD: is no run of this comparison; it has DDAD/coffee/seed0"),
-        ([f"--config={DEMO}", "--page_only", "--shard=0/2"], "--page_only: is of all runs"),
+        ([f"--config={DEMO}", "--page_only", "--part=0/2"], "--page_only: is of all runs"),
         ([f"--config={DEMO}", "--config.paper=cands"], "--config.paper=cands: expected one of benchmark, cans, thesis"),
     ],
 )
