@@ -5,7 +5,7 @@ import itertools
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +161,32 @@ class Killed(BaseException):
     """In the place of kill -9."""
 
 
+def on_one_and_all(run: Callable[..., Any], begin: Any, figures: Sequence[str]) -> dict[str, Any]:
+    """How far a learning on all devices is from that on one.
+
+    Args:
+      run: (name, mesh, until=step it is killed at, size=of a batch) -> parameters and history. begin: the parameters
+        before it. figures: of the history.
+    """
+    (alone, rows), (cut, rows_cut) = run("alone", None), run("cut", mesh)
+    with contextlib.suppress(Killed):
+        run("resumed", None, until=3)
+    resumed, _ = run("resumed", mesh)
+    refusal = ""
+    try:
+        run("refused", mesh, size=12)
+    except InputError as error:
+        refusal = str(error)
+    return {
+        "moved": furthest(begin, alone),
+        "apart": furthest(alone, cut),
+        "resumed_apart": furthest(alone, resumed),
+        "steps": [[row["step"] for row in history] for history in (rows, rows_cut)],
+        "figures_apart": max(abs(a[k] - b[k]) for a, b in zip(rows, rows_cut, strict=True) for k in figures if k in a),
+        "refusal": refusal,
+    }
+
+
 def train(folder: Path) -> dict[str, Any]:
     root = tiny_runs.folder(folder, n_train=24)
     tiny_runs.small_predictor()
@@ -180,23 +206,7 @@ def train(folder: Path) -> dict[str, Any]:
         params = noise_predictor.trained(c, folder / name, load_data(c))
         return params, read_jsonl(folder / name / "train.jsonl")
 
-    (alone, rows), (cut, rows_cut) = run("alone", None), run("cut", mesh)
-    with contextlib.suppress(Killed):
-        run("resumed", None, until=3)
-    resumed, _ = run("resumed", mesh)
-    refusal = ""
-    try:
-        run("refused", mesh, size=12)
-    except InputError as error:
-        refusal = str(error)
-    return {
-        "moved": furthest(tiny_runs.init_params(None, 0), alone),
-        "apart": furthest(alone, cut),
-        "resumed_apart": furthest(alone, resumed),
-        "steps": [[row["step"] for row in found] for found in (rows, rows_cut)],
-        "losses_apart": max(abs(a[k] - b[k]) for a, b in zip(rows, rows_cut, strict=True) for k in LOSSES if k in a),
-        "refusal": refusal,
-    }
+    return on_one_and_all(run, tiny_runs.init_params(None, 0), LOSSES)
 
 
 def distil(folder: Path) -> dict[str, Any]:
@@ -218,23 +228,8 @@ def distil(folder: Path) -> dict[str, Any]:
         student = ddad_student.distilled(c, folder / name, load_data(c), teacher)
         return student.params, read_jsonl(folder / name / "distil.jsonl")
 
-    (alone, rows), (cut, rows_cut) = run("alone", None), run("cut", mesh)
-    with contextlib.suppress(Killed):
-        run("resumed", None, until=3)
-    resumed, _ = run("resumed", mesh)
-    refusal = ""
-    try:
-        run("refused", mesh, size=12)
-    except InputError as error:
-        refusal = str(error)
     figures = ("loss", "grad_norm", "rmse_1", "rmse_2", "validation_rmse_1", "validation_rmse_2", "teacher_one_call")
-    return {
-        "moved": furthest(tiny_runs.init_student(None, teacher, jax.random.key(0)), alone),
-        "apart": furthest(alone, cut),
-        "resumed_apart": furthest(alone, resumed),
-        "figures_apart": max(abs(a[k] - b[k]) for a, b in zip(rows, rows_cut, strict=True) for k in figures if k in a),
-        "refusal": refusal,
-    }
+    return on_one_and_all(run, tiny_runs.init_student(None, teacher, jax.random.key(0)), figures)
 
 
 def refused(folder: Path) -> str:

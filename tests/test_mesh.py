@@ -87,7 +87,7 @@ def test_memories_and_what_is_measured_by_them_do_not_depend_on_the_devices(eigh
 def test_training_on_eight_devices_equals_that_on_one(eight: dict[str, Any]) -> None:
     train = eight["train"]
     assert train["moved"] > 100 * CLOSE
-    assert train["apart"] < CLOSE and train["losses_apart"] < CLOSE
+    assert train["apart"] < CLOSE and train["figures_apart"] < CLOSE
     assert train["steps"][0] == train["steps"][1] == [2, 4, 5]
 
 

@@ -81,24 +81,30 @@ def _small_ensemble(c: ConfigDict) -> None:
     c.feature_ddad_coarse.update(pool=2)
 
 
+SHORT: dict[str, Any] = {
+    "steps": 4, "batch_size": 4, "learning_rate": 1e-3, "log_every": 2, "validate_every": 4, "checkpoint_every": 2,
+}  # fmt: skip
+"""A training of a method that trains networks of its own."""
+
+
 def _small_draem(c: ConfigDict) -> None:
     c.draem.update(batch_size=4)
     c.model.update(reconstructive=2, discriminative=2)
     c.damage.update(texture_count=4)
-    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+    c.train.update(SHORT)
 
 
 def _small_riad(c: ConfigDict) -> None:
     c.riad.update(batch_size=4)
     c.model.update(widths=(2, 4), cells=(2, 4), scales=1)
-    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+    c.train.update(SHORT)
 
 
 def _small_diffusionad(c: ConfigDict) -> None:
     c.diffusionad.update(batch_size=4)
     c.model.update(base=8, segmentation=2)
     c.damage.update(texture_count=4)
-    c.train.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+    c.train.update(SHORT)
 
 
 def _small_diffad(c: ConfigDict) -> None:
@@ -107,7 +113,7 @@ def _small_diffad(c: ConfigDict) -> None:
     c.damage.update(texture_count=4)
     c.train.update(sampling_steps=1)
     for stage in (c.autoencoder, c.latent, c.train):
-        stage.update(steps=4, batch_size=4, learning_rate=1e-3, log_every=2, validate_every=4, checkpoint_every=2)
+        stage.update(SHORT)
 
 
 SMALL: dict[str, Callable[[ConfigDict], None]] = {

@@ -28,6 +28,11 @@ def texture_columns(s: TextureSettings) -> dict[str, str]:
     return {"textures": Path(s.textures).resolve().name if s.textures else "procedural"}
 
 
+def texture_words(s: TextureSettings) -> str:
+    """Where they are from, in words."""
+    return "foreign textures: " + ("those of a folder" if s.textures else f"{s.texture_count} procedural ones")
+
+
 def textures_of(s: TextureSettings, size: int, seed: int) -> np.ndarray:
     """uint8 [n, size, size, 3].
 

@@ -17,10 +17,10 @@ import optax
 
 from ddad_jax import diffusionad as core
 from ddad_jax.engine.data.splits import Data
-from ddad_jax.engine.methods.damage import TextureSettings, texture_columns, textures_of
+from ddad_jax.engine.methods.damage import TextureSettings, texture_columns, texture_words, textures_of
 from ddad_jax.engine.methods.ddad.checks import need_unet
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
+from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod, millions
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.engine.settings.section import Section
@@ -307,13 +307,8 @@ class DiffusionAD(TrainedMethod):
         return texture_columns(c.damage)
 
     def described(self, c: DiffusionADSettings, networks: Networks) -> str:
-        params: Any = networks["train"]["params"]
-        count = sum(int(leaf.size) for leaf in jax.tree.leaves(params))
-        source = "those of a folder" if c.damage.textures else f"{c.damage.texture_count} procedural ones"
-        return (
-            f"{count / 1e6:.2f} million parameters, base {c.model.base} (predicts) and {c.model.segmentation} (marks), "
-            f"at {c.data.size} px; foreign textures: {source}"
-        )
+        bases = f"base {c.model.base} (predicts) and {c.model.segmentation} (marks), at {c.data.size} px"
+        return f"{millions(networks['train']):.2f} million parameters, {bases}; {texture_words(c.damage)}"
 
     def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (

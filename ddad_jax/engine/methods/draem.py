@@ -21,11 +21,12 @@ from ddad_jax.engine.methods.damage import (
     need_shares,
     shares_of,
     texture_columns,
+    texture_words,
     textures_of,
 )
 from ddad_jax.engine.methods.marks import Marked, MarkScoreSettings, judged_marks
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
+from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod, millions
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings
 from ddad_jax.engine.settings.need import Need
 from ddad_jax.engine.settings.section import Section
@@ -200,12 +201,9 @@ class DRAEM(TrainedMethod):
         return texture_columns(c.damage)
 
     def described(self, c: DRAEMSettings, networks: Networks) -> str:
-        params: Any = networks["train"]["params"]
-        count = sum(int(leaf.size) for leaf in jax.tree.leaves(params))
-        source = "those of a folder" if c.damage.textures else f"{c.damage.texture_count} procedural ones"
         return (
-            f"{count / 1e6:.2f} million parameters, base {c.model.reconstructive} (removes damage) and "
-            f"{c.model.discriminative} (marks it), at {c.data.size} px; foreign textures: {source}"
+            f"{millions(networks['train']):.2f} million parameters, base {c.model.reconstructive} (removes damage) and "
+            f"{c.model.discriminative} (marks it), at {c.data.size} px; {texture_words(c.damage)}"
         )
 
     def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from ddad_jax import riad as core
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
+from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod, millions
 from ddad_jax.engine.methods.trained.sections import NetworkTrainingSettings, TrainedScoreSettings
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.engine.settings.section import Section
@@ -239,9 +239,8 @@ class RIAD(TrainedMethod):
     # --- Told
 
     def described(self, c: RIADSettings, networks: Networks) -> str:
-        params: Any = networks["train"]["params"]
-        count = sum(int(leaf.size) for leaf in jax.tree.leaves(params))
-        return f"{count / 1e6:.2f} million parameters in {len(c.model.widths)} levels, at {c.data.size} px"
+        levels = f"in {len(c.model.widths)} levels, at {c.data.size} px"
+        return f"{millions(networks['train']):.2f} million parameters {levels}"
 
     def explained(self, n_train: int, subject: str, row: Mapping[str, Any]) -> str:
         return (

@@ -279,7 +279,8 @@ def test_static_tables_sort_beside_tables_that_do_not(tab: Tab, tmp_path: Path) 
     changes: dict[str, Any] = {"frontier": _picture(tmp_path), "frontier_rows": ways, "browser": browser(1)}
     changes["defects"] = [{"defect": "dent", "images": 3}]
     opened(tab, tmp_path, replace(BARE, **changes))
-    cells = "[...document.querySelectorAll('#frontier tbody tr')].map(r => r.cells[2].textContent)"
+    at = "document.querySelector('#frontier th button[title=way]').closest('th').cellIndex"
+    cells = f"[...document.querySelectorAll('#frontier tbody tr')].map(r => r.cells[{at}].textContent)"
     tab.js("document.querySelector('#frontier th button[title=unet_calls]').click()")
     assert tab.js(cells) == ["a", "b", "c"] and tab.console == []
     tab.js("document.querySelector('#frontier th button[title=unet_calls]').click()")

@@ -15,7 +15,6 @@ from jax.sharding import Mesh
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.ddad.networks import (
@@ -31,7 +30,6 @@ from ddad_jax.engine.methods.ddad.prior import fitted_prior, restored_prior
 from ddad_jax.engine.methods.ddad.sections import DDADSettings, ModelSettings, TrainSettings
 from ddad_jax.engine.methods.loop import (
     TrainingTask,
-    asked_in_turn,
     begun,
     blank,
     optimiser_of,
@@ -40,12 +38,13 @@ from ddad_jax.engine.methods.loop import (
     used,
 )
 from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
+from ddad_jax.engine.methods.updates import Update, mean_over, updates_on
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
 from ddad_jax.gaussian_prior import PicturePrior
 from ddad_jax.gaussian_skip import reach
-from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
-from ddad_jax.train import TrainState, init_state, train_step, update_repeatedly, update_while_sound, validation_loss
+from ddad_jax.mesh import copied, device_mesh
+from ddad_jax.train import TrainState, init_state, train_step, validation_loss
 from ddad_jax.types import Array
 from ddad_jax.unet import output_weight
 
@@ -114,9 +113,8 @@ def _weight(s: TrainSettings, m: ModelSettings, prior: PicturePrior | None) -> W
     return functools.partial(output_weight, predict=m.predict, sigma_data=m.sigma_data)
 
 
-def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Callable[..., Any]:
-    """(state, Gaussian or None, batches, i) -> (state, metrics): an update on batch i. The Gaussian is handed to the
-    program: it may be large, and is in memory once."""
+def update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None = None) -> Update:
+    """Of the noise predictor; it is handed the Gaussian, or None."""
     how: Any = {name: c.train[name] for name in ("t_max", "ema_decay", "reduce", "min_snr")}
     how |= {"tx": tx, "alpha_bar": alpha_bar()}
     if c.model.noise != "gaussian":
@@ -133,65 +131,26 @@ def _update_fn(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None) -> Cal
     return update
 
 
-def training_program(c: DDADSettings, network: Any, tx: Any, mesh: Mesh | None = None) -> Any:
-    """(state, whether all before it were sound, Gaussian, batches, i) -> (state, the same, metrics), compiled; gives up
-    the state."""
-    return jax.jit(update_while_sound(_update_fn(c, network, tx, mesh)), donate_argnums=0, **_kept(mesh))
-
-
-def looped_program(c: DDADSettings, network: Any, tx: Any, most: int, mesh: Mesh | None = None) -> Any:
-    """(state, Gaussian, batches, how many) -> (state, metrics [most], updates made), compiled; gives the state up."""
-    update = _update_fn(c, network, tx, mesh)
-
-    def updates(
-        state: TrainState, prior: PicturePrior | None, batches: Batches, count: Array
-    ) -> tuple[TrainState, dict[str, Array], Array]:
-        return update_repeatedly(lambda state, i: update(state, prior, batches, i), state, count, most=most)
-
-    return jax.jit(updates, donate_argnums=0, **_kept(mesh))
-
-
-def _kept(mesh: Mesh | None) -> dict[str, Any]:
-    return {"out_shardings": everywhere(mesh)} if mesh else {}
-
-
-def _loops() -> bool:
-    """Whether the device is asked for many updates in one program: on a CPU XLA computes the convolutions of a loop's
-    body some thirty times slower, so there the host asks for one after the other, without waiting."""
-    return jax.default_backend() != "cpu"
-
-
 def _task(
     c: DDADSettings, data: Data, network: Any, tx: Any, pictures: Fed, mesh: Mesh | None, prior: PicturePrior | None
 ) -> TrainingTask:
-    loops, at_first = _loops(), copied(np.asarray(True), mesh)
-    program = looped_program(c, network, tx, pictures.most, mesh) if loops else training_program(c, network, tx, mesh)
-    validate = _validator(c, network, prior, data.validation.images, mesh)
-
-    def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        state, metrics, done = program(state, prior, pictures.batches(first, count), count)
-        metrics, made = jax.device_get((metrics, done))
-        return state, {name: rows[:made] for name, rows in metrics.items()}
-
-    def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        batches = pictures.batches(first, count)
-        return asked_in_turn(program, state, at_first, ((prior, batches.only(i), i) for i in range(count)))
-
+    validate = _validator(c, network, data.validation.images, mesh)
     return TrainingTask(
         names=("train", "training", "trained"),
-        updates=looped if loops else one_by_one,
+        updates=updates_on(update_fn(c, network, tx, mesh), prior, pictures, ("loss", "mse", "grad_norm"), mesh),
         most=pictures.most,
         told=lambda metrics: {"mse": float(metrics["mse"])},
-        examine=lambda params: {"validation_loss": validate(params)},
+        examine=lambda params: {"validation_loss": validate((params, prior))},
         judged=("validation_loss", "validation loss"),
         mend=f"Lower --config.train.learning_rate (now {c.train.learning_rate}) in a new workdir",
     )
 
 
-def _validator(c: DDADSettings, network: Any, prior: PicturePrior | None, chosen: np.ndarray, mesh: Mesh | None) -> Any:
-    """params -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
-    s, draw = c.train, drawn_noise(c.model, c.data.size)
-    times = np.linspace(0, s.t_max - 1, 8).astype(np.int32)
+def _validator(
+    c: DDADSettings, network: Any, chosen: np.ndarray, mesh: Mesh | None
+) -> Callable[[tuple[Any, PicturePrior | None]], float]:
+    """(params, Gaussian) -> mean squared error on the held-out normal images at eight fixed times with fixed noise."""
+    draw, times = drawn_noise(c.model, c.data.size), np.linspace(0, c.train.t_max - 1, 8).astype(np.int32)
 
     def errors_of(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
         keys = jax.vmap(jax.random.key)(seeds)
@@ -199,15 +158,4 @@ def _validator(c: DDADSettings, network: Any, prior: PicturePrior | None, chosen
         params, prior = weights
         return validation_loss(params, to_float(x), valid, keys, apply=train_with_prior(prior, network), **how)
 
-    loss = jit_rows(errors_of, mesh)
-    size = rounded_up(min(s.batch_size, len(chosen)), mesh)
-    own = own_rows(size, mesh)
-    seeds = np.array([image_seed(image) for image in chosen], np.uint32)
-
-    def validate(params: Any) -> float:
-        batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
-        # All of them are under way before the first one is read.
-        errors = [loss((params, prior), *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches]
-        return sum(float(each.sum()) for each in errors) / (len(chosen) * len(times))
-
-    return validate
+    return mean_over(chosen, c.train.batch_size, mesh, errors_of)

@@ -22,7 +22,7 @@ from ddad_jax.engine.methods.damage import damage_doubts, need_shares, shares_of
 from ddad_jax.engine.methods.diffad.sections import DiffADSettings, LatentNetworkSettings, Sampled
 from ddad_jax.engine.methods.marks import Marked, judged_marks
 from ddad_jax.engine.methods.point import SIGMA_STEP, SearchableSetting
-from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod
+from ddad_jax.engine.methods.trained.method import Networks, TrainedMethod, millions
 from ddad_jax.engine.settings.need import Need, values_at
 from ddad_jax.errors import InputError
 from ddad_jax.kl_autoencoder import KLAutoencoder
@@ -263,9 +263,8 @@ class DiffAD(TrainedMethod):
         return texture_columns(c.damage)
 
     def described(self, c: DiffADSettings, networks: Networks) -> str:
-        millions = [sum(leaf.size for leaf in jax.tree.leaves(networks[s]["params"])) / 1e6 for s in self.stages]
         side, _, channels = self._latent_shape(c)
-        coding, denoising, marking = millions
+        coding, denoising, marking = (millions(networks[stage]) for stage in self.stages)
         return (
             f"{coding:.2f} million parameters code and decode, {denoising:.2f} predict the noise of latents, "
             f"{marking:.2f} mark; latents are {side} x {side} x {channels}, their deviation "

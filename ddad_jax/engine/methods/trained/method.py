@@ -32,6 +32,11 @@ Networks = Mapping[str, Variables]
 """Variables of what was trained, by its stage."""
 
 
+def millions(variables: Variables) -> float:
+    """Of parameters."""
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"])) / 1e6
+
+
 class TrainedMethod(SectionMethod):
     """``method.Method``; the abstract functions are a method's own.
 

@@ -16,13 +16,11 @@ from jax.sharding import Mesh
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.data import to_float
-from ddad_jax.data.batches import image_seed, padded_batches
 from ddad_jax.engine import hosts
 from ddad_jax.engine.data.splits import Data
 from ddad_jax.engine.methods.batch_programs import copied_to_devices
 from ddad_jax.engine.methods.loop import (
     TrainingTask,
-    asked_in_turn,
     begun,
     blank,
     optimiser_of,
@@ -31,17 +29,16 @@ from ddad_jax.engine.methods.loop import (
     used,
 )
 from ddad_jax.engine.methods.training_pictures import Batches, Fed, batch_fn, fed
+from ddad_jax.engine.methods.updates import Update, mean_over, updates_on
 from ddad_jax.engine.settings.training import TrainingSettings
 from ddad_jax.engine.tracking import Write, silent
 from ddad_jax.errors import InputError
-from ddad_jax.mesh import copied, device_mesh, everywhere, jit_rows, own_rows, rounded_up, shard_rows
+from ddad_jax.mesh import copied, device_mesh
 from ddad_jax.train import (
     TrainState,
     descend_variables,
     init_state,
     only_parameters,
-    update_repeatedly,
-    update_while_sound,
 )
 from ddad_jax.types import Array, Variables
 
@@ -143,8 +140,8 @@ def _fresh(method: "TrainedMethod", c: Any, stage: str, tx: optax.GradientTransf
 
 def _update_fn(
     method: "TrainedMethod", c: Any, stage: str, tx: optax.GradientTransformation, mesh: Mesh | None
-) -> Callable[..., tuple[TrainState, dict[str, Array]]]:
-    """(state, given, batches, i) -> (state, metrics): an update on batch i."""
+) -> Update:
+    """Of a stage; it is handed its materials and the earlier stages' variables."""
     _, steps = _keys(method, c, stage)
     ema_decay = _section(c, stage).ema_decay
 
@@ -169,60 +166,26 @@ def _task(
     mesh: Mesh | None,
 ) -> TrainingTask:
     s, figures = _section(c, stage), tuple(method.figures.get(stage, ()))
-    update, at_first = _update_fn(method, c, stage, tx, mesh), copied(np.asarray(True), mesh)
-    placed: dict[str, Any] = {"donate_argnums": 0, **({"out_shardings": everywhere(mesh)} if mesh else {})}
-    validate = _validator(method, c, stage, given, method.shown(c, stage, data.validation.images), mesh)
-
-    def many(state: TrainState, given: Any, batches: Batches, count: Array) -> Any:
-        of = ("loss", "grad_norm", *figures)
-        return update_repeatedly(
-            lambda state, i: update(state, given, batches, i), state, count, most=pictures.most, metrics=of
-        )
-
-    # On a CPU XLA computes the convolutions of a loop's body some thirty times slower.
-    loops = jax.default_backend() != "cpu"
-    program = jax.jit(many if loops else update_while_sound(update), **placed)
-
-    def looped(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        state, metrics, done = program(state, given, pictures.batches(first, count), count)
-        metrics, made = jax.device_get((metrics, done))
-        return state, {name: rows[:made] for name, rows in metrics.items()}
-
-    def one_by_one(state: TrainState, first: int, count: int) -> tuple[TrainState, dict[str, np.ndarray]]:
-        batches = pictures.batches(first, count)
-        return asked_in_turn(program, state, at_first, ((given, batches.only(i), i) for i in range(count)))
-
+    update, metrics = _update_fn(method, c, stage, tx, mesh), ("loss", "grad_norm", *figures)
+    validate = _validator(method, c, stage, method.shown(c, stage, data.validation.images), mesh)
     return TrainingTask(
         names=(stage, "training" if stage == "train" else f"training of the {stage}", "trained"),
-        updates=looped if loops else one_by_one,
+        updates=updates_on(update, given, pictures, metrics, mesh),
         most=pictures.most,
         told=lambda metrics: {name: float(metrics[name]) for name in figures},
-        examine=lambda variables: {JUDGED: validate(variables)},
+        examine=lambda variables: {JUDGED: validate((variables, given))},
         judged=(JUDGED, "validation loss"),
         mend=f"Lower --config.{stage}.learning_rate (now {s.learning_rate}) in a new workdir",
     )
 
 
 def _validator(
-    method: "TrainedMethod", c: Any, stage: str, given: Any, chosen: np.ndarray, mesh: Mesh | None
-) -> Callable[[Any], float]:
-    """variables -> mean of ``TrainedMethod.validation`` over the held-out normal pictures."""
+    method: "TrainedMethod", c: Any, stage: str, chosen: np.ndarray, mesh: Mesh | None
+) -> Callable[[tuple[Variables, Any]], float]:
+    """(variables, what is handed) -> mean of ``TrainedMethod.validation`` over the held-out normal pictures."""
 
     def costs(weights: Any, x: Array, valid: Array, seeds: Array) -> Array:
         keys = jax.vmap(jax.random.key)(seeds)
         return jnp.where(valid, method.validation(c, stage, weights[0], weights[1], to_float(x), keys), 0.0)
 
-    program = jit_rows(costs, mesh)
-    size = rounded_up(min(_section(c, stage).batch_size, len(chosen)), mesh)
-    own = own_rows(size, mesh)
-    seeds = np.array([image_seed(image) for image in chosen], np.uint32)
-
-    def validate(variables: Any) -> float:
-        batches = [(at[own], valid[own]) for at, valid in padded_batches(len(chosen), size)]
-        # All of them are under way before the first one is read.
-        found = [
-            program((variables, given), *shard_rows((chosen[at], valid, seeds[at]), mesh)) for at, valid in batches
-        ]
-        return sum(float(each.sum()) for each in found) / len(chosen)
-
-    return validate
+    return mean_over(chosen, _section(c, stage).batch_size, mesh, costs)

@@ -14,7 +14,7 @@ from aliasing import written_in_place
 
 from ddad_jax.checkpoint import Checkpoints
 from ddad_jax.engine.data.splits import Data, load_data
-from ddad_jax.engine.methods import loop, training_pictures
+from ddad_jax.engine.methods import loop, training_pictures, updates
 from ddad_jax.engine.methods.ddad import noise_predictor
 from ddad_jax.engine.methods.ddad.noise_predictor import trained
 from ddad_jax.engine.store.tables import read_jsonl
@@ -207,7 +207,7 @@ def test_however_many_updates_are_asked_for_at_once_the_model_is_the_same(
         "streamed": {},
     }
     for name, device in ways.items():
-        monkeypatch.setattr(noise_predictor, "_loops", lambda name=name: name == "looped")
+        monkeypatch.setattr(updates, "loops", lambda name=name: name == "looped")
         if name == "streamed":
             monkeypatch.setattr(training_pictures, "fits", lambda images, allowed: False)
         c = tiny_runs.config(root, **how, **device)
@@ -230,7 +230,7 @@ def test_an_update_is_written_over_the_state_before_it(root: Path) -> None:
     images = jnp.zeros((5, 32, 32, 3), jnp.uint8)
     batches = training_pictures.Batches(images, jnp.zeros((2, 4), jnp.int32), jnp.zeros((2, 2, 4), bool))
     state = noise_predictor.init_state(tiny_runs.init_params(None, 0), tx)
-    one = noise_predictor.training_program(c, tiny_runs.predict, tx)
+    one = updates.training_program(noise_predictor.update_fn(c, tiny_runs.predict, tx))
     assert written_in_place(one, state, np.asarray(True), None, batches, 0) == 1
-    many = noise_predictor.looped_program(c, tiny_runs.predict, tx, 2)
+    many = updates.looped_program(noise_predictor.update_fn(c, tiny_runs.predict, tx), 2, ("loss", "mse", "grad_norm"))
     assert written_in_place(many, state, None, batches, 2) == 1
