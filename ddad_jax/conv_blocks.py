@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from ddad_jax.image import upsample
-from ddad_jax.types import Array
+from ddad_jax.types import Array, Variables
 from ddad_jax.unet import uniform_fan_in
 
 EPS, MOMENTUM = 1e-5, 0.9
@@ -83,6 +83,15 @@ def up_conv(x: Array, features: int, name: str, train: bool, dtype: Any = jnp.fl
     _, h, w, _ = x.shape
     x = plain_conv(upsample(x, (2 * h, 2 * w)).astype(dtype), features, f"{name}_1", dtype)
     return nn.relu(BatchNorm(dtype, name=f"{name}_2")(x, train))
+
+
+def with_statistics(network: nn.Module, variables: Variables, x: Array, *, train: bool) -> tuple[Array, Any]:
+    """(what the network makes of ``x``, its running statistics as the pass left them); train: normalised by the batch,
+    whose statistics run along."""
+    if not train:
+        return network.apply(variables, x), variables["batch_stats"]  # type: ignore[return-value]
+    out, changed = network.apply(variables, x, train=True, mutable=["batch_stats"])
+    return out, changed["batch_stats"]
 
 
 def halved(x: Array) -> Array:

@@ -9,10 +9,10 @@ published code.
 
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddad_jax.conv_blocks import with_statistics
 from ddad_jax.errors import InputError
 from ddad_jax.focal import focal_losses
 from ddad_jax.kl_autoencoder import KLAutoencoder, Posterior
@@ -170,17 +170,9 @@ def marks_of(
 ) -> tuple[Array, Any]:
     """(logits [b, h, w, 2], statistics as the pass left them); between: whether it is shown what lies half-way."""
     seen = jnp.concatenate([drawn.picture, *([drawn.between] if between else []), pictures], -1)
-    if not train:
-        return segmentation.apply(variables, seen), variables["batch_stats"]  # type: ignore[return-value]
-    logits, changed = segmentation.apply(variables, seen, train=True, mutable=["batch_stats"])
-    return logits, changed["batch_stats"]
+    return with_statistics(segmentation, variables, seen, train=train)
 
 
 def mark_losses(logits: Array, mask: Array) -> Array:
     """Mean focal loss of each picture, [b]; mask: bool [b, h, w]."""
     return focal_losses(logits, mask.astype(logits.dtype)).mean((1, 2))
-
-
-def marked(logits: Array) -> Array:
-    """Probability that a pixel is damaged, [b, h, w]."""
-    return jax.nn.softmax(logits, -1)[..., 1]

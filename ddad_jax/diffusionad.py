@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ddad_jax.conv_blocks import with_statistics
 from ddad_jax.norm_guided import NormGuided, norm_guided
 from ddad_jax.segmentation_unet import SegmentationUNet
 from ddad_jax.types import Array, Variables
@@ -80,14 +81,12 @@ def guided_forward(
     Args:
       train: the segmentation is normalised by the batch, whose statistics run along.
     """
-    unet, segmentation = (functools.partial(network.apply, own) for network, own in _parts(networks, variables))
-    guided = norm_guided(unet, pictures, *draws, w=w, alpha_bar=alpha_bar)
+    unet, segmentation = _parts(networks, variables)
+    guided = norm_guided(functools.partial(unet[0].apply, unet[1]), pictures, *draws, w=w, alpha_bar=alpha_bar)
     # Gradients of the marks reach the noise predictor through both of its calls.
     both = jnp.concatenate([pictures, guided.x0], -1)
-    if not train:
-        return GuidedPass(guided, segmentation(both)[..., 0], variables["batch_stats"])
-    logits, changed = segmentation(both, train=True, mutable=["batch_stats"])
-    return GuidedPass(guided, logits[..., 0], {"segmentation": changed["batch_stats"]})
+    logits, batch_stats = with_statistics(*segmentation, both, train=train)
+    return GuidedPass(guided, logits[..., 0], {"segmentation": batch_stats})
 
 
 def _parts(networks: GuidedNetworks, variables: Variables) -> Iterator[tuple[Any, Variables]]:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ddad_jax.conv_blocks import with_statistics
 from ddad_jax.focal import focal_losses
 from ddad_jax.plain_autoencoder import PlainAutoencoder
 from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
@@ -98,22 +99,13 @@ def forward(networks: NetworkPair, variables: Variables, pictures: Array, *, tra
     def apply(part: str, x: Array) -> Array:
         own = {kind: variables[kind][part] for kind in ("params", "batch_stats")}
         network = getattr(networks, part)
-        if not train:
-            ran[part] = own["batch_stats"]
-            return network.apply(own, x)
-        out, changed = network.apply(own, x, train=True, mutable=["batch_stats"])
-        ran[part] = changed["batch_stats"]
+        out, ran[part] = with_statistics(network, own, x, train=train)
         return out
 
     reconstruction = apply("reconstructive", pictures)
     # Gradients of the marks reach the reconstruction, too, as published.
     logits = apply("discriminative", jnp.concatenate([reconstruction, pictures], -1))
     return Pass(reconstruction, logits, ran)
-
-
-def damage_probability(logits: Array) -> Array:
-    """Probability that a pixel is damaged, [b, h, w]."""
-    return jax.nn.softmax(logits, -1)[..., 1]
 
 
 def losses(passed: Pass, clean: Array, mask: Array, *, ssim_range: str = "unit") -> Losses:

@@ -9,6 +9,7 @@ Source: Zavrtanik et al. 2021, "DRAEM"; names and layers as in the published cod
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from ddad_jax.conv_blocks import double_conv, halved, plain_conv, up_conv
@@ -17,6 +18,11 @@ from ddad_jax.unet import channels_to_pixels, pixels_to_channels
 
 FOLDS = 32
 """Sides of its pictures are multiples of this: five halvings."""
+
+
+def damage_probability(logits: Array) -> Array:
+    """Of each pixel, [b, h, w]; logits: [b, h, w, 2], sound and damaged."""
+    return jax.nn.softmax(logits, -1)[..., 1]
 
 
 class _Encoder(nn.Module):

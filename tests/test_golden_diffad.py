@@ -13,7 +13,7 @@ from ddad_jax import diffad as core
 from ddad_jax.image import mean_filter
 from ddad_jax.kl_autoencoder import KLAutoencoder
 from ddad_jax.latent_unet import LatentUNet
-from ddad_jax.segmentation_unet import SegmentationUNet
+from ddad_jax.segmentation_unet import SegmentationUNet, damage_probability
 from ddad_jax.types import Array, Variables
 from ddad_jax.weights import unet_variables
 
@@ -102,8 +102,8 @@ def test_noise_predictor_sampling_and_marks(case: dict[str, Any]) -> None:
             golden.held(METHOD, case["file"], name, nchw(value), 5e-4)
     segmentation = loaded("discriminative", NETWORKS.segmentation, (1, 64, 64, 9))
     logits, _ = jax.jit(lambda: core.marks_of(NETWORKS.segmentation, segmentation, drawn, damaged))()
-    golden.held(METHOD, case["file"], "map", core.marked(logits)[:, None], 5e-4)
-    golden.held(METHOD, case["file"], "score", mean_filter(core.marked(logits), 21).max((1, 2)), 5e-4)
+    golden.held(METHOD, case["file"], "map", damage_probability(logits)[:, None], 5e-4)
+    golden.held(METHOD, case["file"], "score", mean_filter(damage_probability(logits), 21).max((1, 2)), 5e-4)
 
 
 def test_the_folder_has_cases() -> None:

@@ -11,11 +11,11 @@ import optax
 import pytest
 from golden_files import assert_close, nchw, nhwc
 
-from ddad_jax.draem import NetworkPair, damage_probability, forward, losses, published_pair
+from ddad_jax.draem import NetworkPair, forward, losses, published_pair
 from ddad_jax.focal import focal_losses
 from ddad_jax.image import mean_filter
 from ddad_jax.plain_autoencoder import PlainAutoencoder
-from ddad_jax.segmentation_unet import SegmentationUNet
+from ddad_jax.segmentation_unet import SegmentationUNet, damage_probability
 from ddad_jax.ssim import ssim_map, value_range_of
 from ddad_jax.synthetic.blending import blended
 from ddad_jax.synthetic.perlin import perlin_noise

@@ -34,7 +34,7 @@ from ddad_jax.engine.settings.sections import LABEL_FREE, Settings, SweepSetting
 from ddad_jax.engine.settings.setting import DTYPE, TEXT, one_of, setting, swept, whole_number
 from ddad_jax.engine.settings.training import BATCH, DeviceSettings
 from ddad_jax.plain_autoencoder import PlainAutoencoder
-from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
+from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet, damage_probability
 from ddad_jax.synthetic.blending import damaged_pictures
 from ddad_jax.types import Array, Variables
 
@@ -185,7 +185,7 @@ class DRAEM(TrainedMethod):
     def compare(self, c: DRAEMSettings, costly: Views, networks: Networks, x: Array, seeds: Array) -> Array:
         def seen(axes: tuple[int, ...]) -> Array:
             logits = self._forward(c, networks, jnp.flip(x, axes)).logits
-            return jnp.flip(core.damage_probability(logits), axes)
+            return jnp.flip(damage_probability(logits), axes)
 
         return jnp.stack([seen(axes) for axes in MIRRORED[costly.mirrored]]).mean(0)
 

@@ -30,7 +30,7 @@ from ddad_jax.latent_unet import LatentUNet
 from ddad_jax.pair_program import pair_keys
 from ddad_jax.sampler import noise_of
 from ddad_jax.schedule import T, alpha_bar_at, perturb
-from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet
+from ddad_jax.segmentation_unet import FOLDS, SegmentationUNet, damage_probability
 from ddad_jax.solvers import SOLVERS
 from ddad_jax.synthetic.blending import DamagedPictures, damaged_pictures, sometimes_turned
 from ddad_jax.types import Array, Variables
@@ -242,7 +242,7 @@ class DiffAD(TrainedMethod):
 
         def marks(draw: Array) -> Array:
             drawn = self._drawn(c, costly, networks, pictures, keys, draw)
-            return core.marked(
+            return damage_probability(
                 core.marks_of(
                     latent_networks(c.model).segmentation, networks["train"], drawn, pictures, between=c.model.between
                 )[0]
