@@ -1,4 +1,4 @@
-"""Captures and labels written by hand, for tests of the data sets that are made of them."""
+"""Captures and labels written by hand, and what the folders of a data set made of them hold."""
 
 import csv
 import hashlib
@@ -82,3 +82,11 @@ def via(path: Path, regions: dict[str, list[dict[str, Any]]], **attributes: Any)
     }
     path.write_text(json.dumps(pictures))
     return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def recordings(folder: Path) -> set[str]:
+    return {name.rpartition("_")[0] for name in names(folder)}

@@ -1,73 +1,26 @@
-"""A capture: what a source gave, whole and with its origin; stopped and taken up again it is the same."""
+"""A capture: what a source gave, whole and with its origin; of a source that gives nothing, one error."""
 
-import csv
-import hashlib
-import json
 import os
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+from given_source import STATION, Given, asked, sharp
 
 from ddad_jax.data.read import read_full
-from ddad_jax.engine.captures import folder
-from ddad_jax.engine.captures.recording import COLUMNS, checked_manifest, how_to_go_on, read_capture
+from ddad_jax.engine.captures.recording import checked_manifest, read_capture
 from ddad_jax.engine.captures.writing import CaptureOptions, capture
 from ddad_jax.errors import InputError
-from ddad_jax.sources import Bad, Frame, SourceLost
 from ddad_jax.sources.open import open_source
 from ddad_jax.vision.quality import measured
 
 ROOT = Path(__file__).parents[3]
-STATION = "station:coffee?state=paint&video=2&size=32&seconds=8&rpm=7"
-
-
-class Given:
-    """A source of what it is given: pictures, Bad in their places, an exception at the end."""
-
-    name = "camera:0"
-
-    def __init__(self, pictures: list[np.ndarray | str], *, lost: str = "", live: bool = False, depth: bool = False):
-        self._pictures, self._lost, self.live, self._depth = pictures, lost, live, depth
-        self.settings: Mapping[str, Any] = {"kind": "camera", "exposure": 12.5}
-        self.closed = False
-
-    def frames(self) -> Iterator[Frame | Bad]:
-        for i, picture in enumerate(self._pictures):
-            if isinstance(picture, str):
-                yield Bad(i, picture)
-            else:
-                depth = np.full(picture.shape[:2], 300 * i, np.uint16) if self._depth else None
-                yield Frame(i, float(i), picture, depth)
-        if self._lost:
-            raise SourceLost(self._lost)
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def asked(out: Path, **more: Any) -> CaptureOptions:
-    return CaptureOptions(**{"source": "camera:0", "out": out, "product": "bottle", "state": "normal"} | more)
-
-
-def sharp(k: int, shape: tuple[int, int] = (20, 30)) -> np.ndarray:
-    return np.random.default_rng(k).integers(0, 200, (*shape, 3), np.uint8)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """All that must not depend on when and in how many goes it was captured."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
-    manifest = json.loads(files.pop("manifest.json"))
-    for name in ("started", "wall_seconds"):
-        manifest.pop(name)
-    return files | {"manifest.json": json.dumps(manifest, sort_keys=True).encode()}
 
 
 def test_the_station_with_its_truth(tmp_path: Path) -> None:
@@ -161,63 +114,6 @@ def test_limits(tmp_path: Path, limit: dict[str, Any], ended: str, kept: int) ->
     assert manifest["ended"] == ended and manifest["finished"] and manifest["frames"] == kept
 
 
-def stopping(after: int) -> tuple[threading.Event, Any]:
-    stop = threading.Event()
-    return stop, lambda counts: stop.set() if counts["seen"] == after else None
-
-
-def test_stopped_and_taken_up_again_it_is_the_unbroken_capture(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole/paint", tmp_path / "parts/paint"
-    capture(CaptureOptions(STATION, whole))
-    stop, tell = stopping(3)
-    manifest = capture(CaptureOptions(STATION, parts), stop=stop, tell=tell)
-    assert (manifest["ended"], manifest["finished"], manifest["frames"]) == ("interrupted", False, 3)
-    with pytest.raises(InputError, match=r"did not finish.*--resume"):
-        read_capture(parts)
-    assert len(read_capture(parts, unfinished=True, verify=True).frames) == 3
-    stop, tell = stopping(5)
-    capture(CaptureOptions(STATION, parts, resume=True), stop=stop, tell=tell)
-    capture(CaptureOptions(STATION, parts, resume=True))
-    assert contents(parts) == contents(whole)
-    written = {path: path.stat().st_mtime_ns for path in parts.rglob("*")}
-    assert capture(CaptureOptions(STATION, parts, resume=True))["finished"]
-    assert written == {path: path.stat().st_mtime_ns for path in parts.rglob("*")}, "nothing was left to do"
-
-
-def test_a_relative_folder_is_taken_up_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    stop, tell = stopping(3)
-    capture(CaptureOptions(STATION, Path("some/paint")), stop=stop, tell=tell)
-    assert capture(CaptureOptions(STATION, Path("some/paint"), resume=True))["finished"]
-    capture(CaptureOptions(STATION, Path("whole/paint")))
-    assert contents(Path("some/paint")) == contents(Path("whole/paint"))
-
-
-@pytest.mark.parametrize("resume", [False, True])
-def test_killed_before_its_first_file_was_whole_it_counts_as_not_begun(tmp_path: Path, resume: bool) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a/.manifest.json.part").write_bytes(b'{"format"')
-    assert capture(CaptureOptions(STATION, tmp_path / "a", resume=resume))["finished"]
-    assert not (tmp_path / "a/.manifest.json.part").exists()
-
-
-def test_rows_are_never_gone_while_a_capture_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    stop, tell = stopping(5)
-    capture(CaptureOptions(STATION, tmp_path / "a"), stop=stop, tell=tell)
-    table = tmp_path / "a/frames.csv"
-    rows, seen, replace = table.read_bytes(), list[bytes](), folder._replace
-
-    def watched(path: Path, content: bytes) -> str:
-        seen.append(table.read_bytes())
-        digest = replace(path, content)
-        seen.append(table.read_bytes())
-        return digest
-
-    monkeypatch.setattr(folder, "_replace", watched)
-    capture(CaptureOptions(STATION, tmp_path / "a", resume=True))
-    assert len(seen) > 4 and all(then.startswith(rows) for then in seen), "whenever it is killed"
-
-
 def test_a_source_of_which_nothing_can_be_read_is_an_error(tmp_path: Path) -> None:
     junk, out = tmp_path / "junk", tmp_path / "out"
     junk.mkdir()
@@ -244,44 +140,6 @@ def test_interrupted_while_a_camera_does_not_open(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="camera:0: interrupted before it was open"):
         capture(asked(tmp_path / "a"), open=never)
     assert not (tmp_path / "a").exists()
-
-
-def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "notes").mkdir()
-    (tmp_path / "notes/a.txt").write_text("mine")
-    for resume in (False, True):
-        with pytest.raises(InputError, match="is not empty"):
-            capture(CaptureOptions(STATION, tmp_path / "notes", resume=resume))
-    out = tmp_path / "film"
-    capture(CaptureOptions(STATION, out))
-    before = contents(out)
-    with pytest.raises(InputError, match="is not empty"):
-        capture(CaptureOptions(STATION, out))
-    with pytest.raises(InputError, match=r"something else.*fps 1\.0, now 2\.0"):
-        capture(CaptureOptions(STATION, out, fps=2.0, resume=True))
-    with pytest.raises(InputError, match="something else"):
-        capture(CaptureOptions(STATION.replace("video=2", "video=3"), out, resume=True))
-    assert contents(out) == before
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="is not empty"):
-        capture(CaptureOptions(STATION, tmp_path / "file"))
-
-
-def test_a_live_source_ends_by_hand_in_good_order_and_cannot_be_taken_up(tmp_path: Path) -> None:
-    pictures = [sharp(i) for i in range(5)]
-    stop, tell = stopping(2)
-    one = capture(asked(tmp_path / "a"), stop=stop, tell=tell, open=lambda *a, **k: Given(pictures, live=True))
-    assert one["ended"] == "interrupted" and one["finished"], "without a limit that is how it ends"
-    stop, tell = stopping(2)
-    limited = asked(tmp_path / "b", max_frames=4)
-    two = capture(limited, stop=stop, tell=tell, open=lambda *a, **k: Given(pictures, live=True))
-    assert not two["finished"]
-    with pytest.raises(InputError, match="its source was live and cannot be taken up.*--unfinished"):
-        read_capture(tmp_path / "b")
-    station = {"kind": "station", "settings": {"live": 1}}
-    assert "--resume" not in how_to_go_on(tmp_path, two) + how_to_go_on(tmp_path, station)
-    with pytest.raises(InputError, match="live"):
-        capture(limited._replace(resume=True), open=lambda *a, **k: Given(pictures, live=True))
 
 
 def test_a_source_lost_on_the_way_leaves_what_it_gave(tmp_path: Path) -> None:
@@ -315,65 +173,6 @@ def test_what_it_is_is_never_guessed(tmp_path: Path, wrong: dict[str, Any], told
 def test_the_station_cannot_be_called_something_else(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--state=normal: but the source films paint"):
         capture(CaptureOptions(STATION, tmp_path / "a", state="normal"))
-
-
-SIZES = {"size": [32], "negative": [0, -1], "truth": [True, 1], "huge": [10**12, 10**12]}
-
-
-def damaged(out: Path, what: str) -> None:
-    rows = list(csv.DictReader((out / "frames.csv").open(newline="")))
-    manifest = json.loads((out / "manifest.json").read_text())
-    if what == "manifest":
-        (out / "manifest.json").write_text("{")
-    elif what == "deep":
-        (out / "manifest.json").write_text("[" * 200_000)
-    elif what == "none":
-        (out / "manifest.json").unlink()
-    elif what == "format":
-        (out / "manifest.json").write_text(json.dumps(manifest | {"format": 99}))
-    elif what in SIZES:
-        (out / "manifest.json").write_text(json.dumps(manifest | {"size": SIZES[what]}))
-    elif what == "key":
-        (out / "manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != "state"}))
-    elif what == "table":
-        (out / "frames.csv").write_text((out / "frames.csv").read_text() + "\n")
-    elif what == "missing":
-        (out / rows[2]["file"]).unlink()
-    elif what == "changed":
-        (out / rows[2]["file"]).write_bytes((out / rows[3]["file"]).read_bytes())
-    elif what in ("outside", "columns", "number"):
-        rows[1] |= {"outside": {"file": "../../secret.png"}, "number": {"index": "two"}}.get(what, {})
-        with (out / "frames.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS if what != "columns" else COLUMNS[:5], extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        digest = hashlib.sha256((out / "frames.csv").read_bytes()).hexdigest()
-        (out / "manifest.json").write_text(json.dumps(manifest | {"sha256": digest}))
-
-
-@pytest.mark.parametrize(
-    ("what", "told"),
-    [
-        ("none", "no capture"), ("manifest", "cannot be read"), ("deep", "cannot be read"),
-        ("format", "format 99, expected 1"), ("key", "'state'"),
-        *((what, "'size'") for what in SIZES), ("table", "changed after the capture"), ("missing", "not there"),
-        ("changed", "digest differs"), ("outside", "not a row"), ("columns", "columns"),
-        ("number", "line 3: not a row"),
-    ],
-)  # fmt: skip
-def test_a_capture_that_was_tampered_with_is_refused(tmp_path: Path, what: str, told: str) -> None:
-    capture(asked(tmp_path / "a"), open=lambda *a, **k: Given([sharp(i) for i in range(4)]))
-    damaged(tmp_path / "a", what)
-    with pytest.raises(InputError, match=told):
-        read_capture(tmp_path / "a", verify=True)
-
-
-def test_a_capture_without_a_kept_frame_is_told_and_refused(tmp_path: Path) -> None:
-    white = np.full((60, 90, 3), 255, np.uint8)
-    manifest = capture(asked(tmp_path / "a", drop_flagged=True), open=lambda *a, **k: Given([white]))
-    assert manifest["finished"] and manifest["frames"] == 0
-    with pytest.raises(InputError, match="kept no frame"):
-        read_capture(tmp_path / "a")
 
 
 ENV = os.environ | {"GLIBC_TUNABLES": ""}
