@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import test_sweep
+import small_sweep
 import tiny_runs
 
 from ddad_jax.backbones import feature_fn
@@ -54,14 +54,14 @@ def furthest(left: Any, right: Any) -> float:
 
 
 def scaled_eps(weights: Any) -> Any:
-    return lambda x_t, t: weights["gain"] * test_sweep.eps_fn(x_t, t)
+    return lambda x_t, t: weights["gain"] * small_sweep.eps_fn(x_t, t)
 
 
 def program_on(mesh: Any) -> PairProgram:
     return PairProgram(
-        lambda weights: (scaled_eps(weights), test_sweep.features),
+        lambda weights: (scaled_eps(weights), small_sweep.features),
         {"gain": jnp.float32(0.9)},
-        alpha_bar=test_sweep.ALPHA_BAR,
+        alpha_bar=small_sweep.ALPHA_BAR,
         mesh=mesh,
     )
 
@@ -70,7 +70,7 @@ def swept(program: PairProgram, chunk: int) -> dict[Any, Distances]:
     """Every point of the grid on 5 pictures; the clock of a sweep ticks once a look."""
     clock = itertools.count().__next__
     return dict(
-        sweep_distances(program, test_sweep.pictures(), test_sweep.GRID, chunk=chunk, keep_x0=True, timer=clock)
+        sweep_distances(program, small_sweep.pictures(), small_sweep.GRID, chunk=chunk, keep_x0=True, timer=clock)
     )
 
 
@@ -105,12 +105,12 @@ def placed() -> dict[str, Any]:
     program = PairProgram(
         lambda weights: (eps_fn(unet, weights), features),
         init_params(unet, 0),
-        alpha_bar=test_sweep.ALPHA_BAR,
+        alpha_bar=small_sweep.ALPHA_BAR,
         feature_size=32,
         mesh=mesh,
     )
     (point,) = recon_grid(w=(3.0,), t_prime=(250,), steps=(2,), eta=(1.0,), grid=("trailing",), seed=(0,))
-    images = test_sweep.pictures(16)[:, :8, :8]
+    images = small_sweep.pictures(16)[:, :8, :8]
     given = pair_input([point] * 16, [time_grid(point)] * 16, images, np.arange(16, dtype=np.uint32))
     pairs = program.place(given)
     run: Any = program.compiled(pairs)
@@ -130,10 +130,10 @@ def placed() -> dict[str, Any]:
 def detected() -> dict[str, Any]:
     """A detector on one device and on eight: how far apart, where its rows lie, what is said of a batch of 12."""
     score = ScorePoint(2.0, ("layer2", "layer3"), 0.9, standardise=True)
-    side = test_sweep.SIZE
+    side = small_sweep.SIZE
     constants = Calibration(0.4, Spread(np.zeros((side, side)), np.full((side, side), 2.0)))
-    alone, cut = (Detector(program_on(on), test_sweep.GRID[-1], score, constants) for on in (None, mesh))
-    images = test_sweep.pictures(16)
+    alone, cut = (Detector(program_on(on), small_sweep.GRID[-1], score, constants) for on in (None, mesh))
+    images = small_sweep.pictures(16)
     found = cut(images)
     refusal = ""
     try:

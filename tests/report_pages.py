@@ -1,4 +1,4 @@
-"""Reports to look at: rows of a made-up sweep, and pictures with all that the browser shows of them."""
+"""Reports to look at: rows of made-up sweeps, and pictures with all that the browser shows of them."""
 
 import math
 from dataclasses import replace
@@ -13,6 +13,17 @@ HOSTILE = "</script></style><script>alert(1)</script>\"'><img src=x onerror=aler
 LEARNT = "It learnt from 200 pictures of good parts (cans)."
 BARE = Report("Demo", "cans", explanation=LEARNT, n_held_out=30, n_good=60, n_defective=120, image_size=64)
 TIMES = (250, 140, 60)
+
+
+def row(w: float, auroc: float | None, *, selected: bool = False, **more: Any) -> dict:
+    return {"w": w, "eta": 1.0, "layers": ["layer2"], "image_auroc": auroc, "aupro_30": math.nan} | {
+        "selected": selected,
+        **more,
+    }
+
+
+ROWS = [row(0, 0.9), row(3, 0.95, selected=True), row(11, 0.97), row(20, math.nan), row(30, None)]
+"""Row 1, counted from 0, is selected, row 2 the best by label; the last two have no image AUROC."""
 
 
 def sweep(n: int = 120) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_sweep import ALPHA_BAR, LAYERS, SIZE, eps_fn, features, pictures, program
+from small_sweep import ALPHA_BAR, LAYERS, SIZE, eps_fn, features, pictures, program
 
 from ddad_jax.detector import Calibration, Detection, Detector
 from ddad_jax.distance_maps import blurred

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_sweep import SIZE
 from test_detector import POINT, SCORE, pictures, program
-from test_sweep import SIZE
 
 from ddad_jax.detector import Calibration, Detector
 from ddad_jax.engine.detector import run_exported

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import test_sweep
-from test_sweep import LAYERS, N, program, swept
+import small_sweep
+from small_sweep import LAYERS, N, program, swept
 
 from ddad_jax.distance_maps import blurred
 from ddad_jax.errors import InputError
@@ -41,7 +41,7 @@ def test_the_first_pass_is_one_call_at_the_same_start() -> None:
 
 
 def test_first_scores_are_those_of_the_detector_itself() -> None:
-    distances = swept(test_sweep.pictures(), [first_pass(POINT)])[first_pass(POINT)]
+    distances = swept(small_sweep.pictures(), [first_pass(POINT)])[first_pass(POINT)]
     d_p, d_f = blurred(distances, LAYERS, 0.0, upsampling="align_corners")
     expected = anomaly_map(d_p, d_f, v=1.0, ratio=scale_from_normal(d_p[:2], d_f[:2]).ratio, sigma=1.5)
     found = first_scores(distances, ratio=first_ratio(distances, 2), sigma=1.5)
@@ -49,7 +49,7 @@ def test_first_scores_are_those_of_the_detector_itself() -> None:
 
 
 def test_a_picture_with_its_own_start_is_reconstructed_as_by_the_point_of_that_start() -> None:
-    images, own = test_sweep.pictures(), np.array([100, 140, 100, 200, 177])
+    images, own = small_sweep.pictures(), np.array([100, 140, 100, 200, 177])
     found = dict(
         sweep_distances(program(), images, [POINT], chunk=3, keep_x0=True, starts={POINT: own}, timer=lambda: 0.0)
     )[POINT]
@@ -76,4 +76,4 @@ def test_distances_that_diverged_are_refused() -> None:
 @pytest.mark.parametrize("starts", [None, {}, {POINT: np.array([100])}])
 def test_a_rising_point_without_starts_for_all_pictures_is_refused(starts: Any) -> None:
     with pytest.raises(InputError, match="rise = 1: expected starts, a T' for each of 5"):
-        list(sweep_distances(program(), test_sweep.pictures(), [POINT], chunk=3, starts=starts, timer=lambda: 0.0))
+        list(sweep_distances(program(), small_sweep.pictures(), [POINT], chunk=3, starts=starts, timer=lambda: 0.0))

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-import test_sweep
-from test_sweep import LAYERS, SIZE, alone, measured, pictures, program
+import small_sweep
+from small_sweep import LAYERS, SIZE, alone, measured, pictures, program
 
 from ddad_jax.data import to_float
 from ddad_jax.errors import InputError
+from ddad_jax.pair_program import PairProgram
 from ddad_jax.points import ReconPoint
 from ddad_jax.sweep import Distances, sweep_distances
 
@@ -42,8 +43,8 @@ def test_each_picture_may_have_a_mask_of_its_own() -> None:
 
 
 def test_a_mask_costs_points_without_it_nothing() -> None:
-    networks = test_sweep.LAYERED, test_sweep.features
-    one = test_sweep.PairProgram(lambda _: networks, None, alpha_bar=test_sweep.ALPHA_BAR)
+    networks = small_sweep.LAYERED, small_sweep.features
+    one = PairProgram(lambda _: networks, None, alpha_bar=small_sweep.ALPHA_BAR)
     how = {"chunk": 3, "watched": WATCHED, "timer": lambda: 0.0}
     for _ in sweep_distances(one, pictures(3), [POINT, POINT._replace(w=0.5)], **how):
         pass

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_sweep import ALPHA_BAR, eps_fn, pictures, program
+from small_sweep import ALPHA_BAR, eps_fn, pictures, program
 
 from ddad_jax.conditioning import conditioned, denoised
 from ddad_jax.distilled import reconstruct_by_student

@@ -1,9 +1,8 @@
-"""The search asks what no label has told, answers each trial once, and ends alike however often it was stopped."""
+"""A whole search asks what no label has told, answers each trial once and keeps the best point."""
 
 import json
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,15 @@ from ddad_jax.engine.methods.ddad import evidence
 from ddad_jax.engine.methods.ddad import method as ddad_method
 from ddad_jax.engine.methods.ddad.method import DDAD
 from ddad_jax.engine.methods.ddad.points import SETTINGS, config_point, ddad_point_of
-from ddad_jax.engine.methods.ddad.search import AXES
 from ddad_jax.engine.methods.ddad.sections import DDADSettings
 from ddad_jax.engine.methods.point import key_of, point_settings
 from ddad_jax.engine.pipeline import run_all
 from ddad_jax.engine.search import outcome
 from ddad_jax.engine.search import search as search_search
-from ddad_jax.engine.search import study as studies
 from ddad_jax.engine.search.judge import quantum_of, without_test, worth_of
 from ddad_jax.engine.search.outcome import kept_point_command
 from ddad_jax.engine.search.search import Search, run_search
-from ddad_jax.engine.search.space import Axis, parse_axes, point_at, values_of
+from ddad_jax.engine.search.space import point_at
 from ddad_jax.engine.settings.section import changed
 from ddad_jax.engine.store.tables import read_jsonl
 from ddad_jax.engine.sweep.choice import ChosenPoint, load_chosen, save_chosen
@@ -40,12 +37,6 @@ pytest.importorskip("optuna", reason="an extra: pip install '.[search]'")
 
 OVER = ["w:0:6", "t_prime", "fade", "v", "sigma:2:6"]
 HOW = Search(OVER, trials=12, scores=3, groups=2)
-CHANGES: dict[str, Any] = {
-    "synthetic_defects": 6,
-    "synthetic_normals": 4,
-    "sample__eta": 0.0,
-    "sample__start_noise": 0.0,
-}
 MEASURED = ("ms_per_image",)
 
 
@@ -66,11 +57,6 @@ def programs() -> Iterator[Any]:
         for module in (evidence, ddad_method):
             patch.setattr(module, "program_of", shared)
         yield made.values()
-
-
-@pytest.fixture(scope="module")
-def config(root: Path) -> DDADSettings:
-    return tiny_runs.config(root, **CHANGES)
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +81,6 @@ def drawn_once(done: tuple[Path, dict[str, Any]], monkeypatch: pytest.MonkeyPatc
 
 def bare(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [{k: v for k, v in row.items() if k not in MEASURED} for row in rows]
-
-
-# --- A whole search ---------------------------------------------------------------------------------------------
 
 
 def test_every_trial_has_a_row_and_the_best_is_kept(done: tuple[Path, dict[str, Any]], config: DDADSettings) -> None:
@@ -225,61 +208,6 @@ def test_a_better_point_that_asks_a_student_or_grid_of_another_time_does_not_sta
         assert "The best is kept in" in capsys.readouterr().out
 
 
-# --- The study alone --------------------------------------------------------------------------------------------
-
-SPACE = [Axis("w", 0.0, 4.0, AXES["w"]), Axis("t_prime", 20, 300, AXES["t_prime"]), Axis("v", 0.0, 9.0, AXES["v"])]
-
-
-def worth(values: dict[str, float]) -> float:
-    return -((values["w"] - 1) ** 2) - ((values["t_prime"] - 200) / 100) ** 2 - (values["v"] - 3) ** 2 / 20
-
-
-def asked_and_told(url: str, most: int, stop: int | None = None) -> dict[int, dict[str, float]]:
-    """All trials; stop: the search dies when it has called the study's sampler so often."""
-    study, found = studies.open_study(url, {"over": 1}), {}
-    how: Any = {"groups": 2, "scores": 2, "most": most, "seed": 3}
-    calls, suggest = 0, studies._suggest
-
-    def dying(trial: Any, axes: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == stop:
-            raise KeyboardInterrupt
-        suggest(trial, axes)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studies, "_suggest", dying)
-        patch.setattr(studies, "STARTUP", 1)  # so that what was told decides what is asked
-        while trials := studies.ask(study, SPACE, [{"w": 2.0, "t_prime": 100, "v": 1.0}], **how):
-            for trial in trials:
-                found[trial.number] = trial.values
-                studies.tell_study(study, trial.number, worth(trial.values))
-    return found
-
-
-def test_where_it_was_killed_makes_no_difference_to_what_is_asked(tmp_path: Path) -> None:
-    whole = asked_and_told(f"sqlite:///{tmp_path / 'whole.db'}", 8)
-    assert list(whole) == list(range(8)) and whole[0] == {"w": 2.0, "t_prime": 100, "v": 1.0}
-    url, found = f"sqlite:///{tmp_path / 'broken.db'}", {}
-    for stop in (3, 4):
-        with pytest.raises(KeyboardInterrupt):
-            asked_and_told(url, 8, stop)
-    found = asked_and_told(url, 8)
-    study = studies.open_study(url, {"over": 1})
-    kept = {t.number: t.params for t in study.get_trials(deepcopy=False)}
-    assert kept == whole and found.items() <= whole.items()
-
-
-def test_a_trial_that_diverged_is_worse_than_all_others(tmp_path: Path) -> None:
-    study = studies.open_study(f"sqlite:///{tmp_path / 'a.db'}", {})
-    trials = studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
-    studies.tell_study(study, trials[0].number, float("nan"))
-    studies.tell_study(study, trials[1].number, 0.25)
-    told = studies.answered(study)
-    assert np.isnan(told[0]) and told[1] == 0.25 == study.best_value
-    assert not studies.ask(study, SPACE, [], groups=1, scores=2, most=2, seed=0)
-
-
 def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
     c = changed(config, {"select": "synthetic"})
     data = load_data(c)
@@ -297,54 +225,6 @@ def test_no_aupro_outweighs_an_auroc(config: DDADSettings) -> None:
         without_test(data._replace(choice=None))
 
 
-# --- What a user can get wrong ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("over", "says"),
-    [
-        (["steps"], r"--over=steps: steps cannot be searched; expected some of w, t_prime"),
-        (["layers"], r"layers cannot be searched"),
-        ([], r"--over=: expected one or more"),
-        ([""], r"nothing cannot be searched"),
-        (["w", "w:0:2"], r"w is named twice"),
-        (["w:3:3"], r"range 3 to 3 is empty"),
-        (["w:5:1"], r"is empty; expected LOW below HIGH"),
-        (["w:a:b"], r"expected w:LOW:HIGH with two numbers"),
-        (["t_prime:1.5:20"], r"two whole numbers"),
-        (["w:0"], r"expected w:LOW:HIGH"),
-        (["w:-1:2"], r"--over=w:-1:2: .*sample\.w=-1"),
-        (["w:0:inf"], r"--over=w:0:inf"),
-        (["t_prime:1:100"], r"--over=t_prime:1:100"),
-        (["t_prime:10:1000"], r"--over=t_prime:10:1000"),
-        (["eta:0:2"], r"--over=eta:0:2: .*sample\.eta=2"),
-        (["v:-1:2"], r"--over=v:-1:2: --config.score.v"),
-    ],
-)
-def test_ranges_that_cannot_be_searched_name_their_flag(config: DDADSettings, over: list[str], says: str) -> None:
-    with pytest.raises(InputError, match=says):
-        parse_axes(config, over)
-
-
-def test_settings_that_make_no_difference_are_refused(root: Path) -> None:
-    with pytest.raises(InputError, match=r"--over=eta: makes no difference with model = teacher, solver = dpm2m"):
-        parse_axes(tiny_runs.config(root, sample__solver="dpm2m"), ["eta"])
-    with pytest.raises(InputError, match=r"--config.sample.grid=reference takes T' divisible"):
-        parse_axes(tiny_runs.config(root, sample__grid="reference"), ["t_prime"])
-
-
-def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
-    c = tiny_runs.config(root, train__t_max=300)
-    assert parse_axes(c, ["t_prime"]) == [Axis("t_prime", 50, 299, AXES["t_prime"])]
-    every = {axis.name: axis for axis in parse_axes(c, list(AXES))}
-    assert every.keys() == AXES.keys() and every["t_prime"].high * (1 + every["rise"].high) < 300
-    with pytest.raises(InputError, match=r"at their largest values together: --config.train.t_max=300"):
-        parse_axes(c, ["t_prime:50:200", "rise:0:0.9"])
-    own = point_at(c, {"w": 1.25, "t_prime": 77, "sigma": 3.5})
-    assert values_of(c, parse_axes(c, ["w", "t_prime", "sigma"]), own) == {"w": 1.25, "t_prime": 77, "sigma": 3.5}
-    assert values_of(c, parse_axes(c, ["w"]), own) is None, "another T' is out of reach"
-
-
 @pytest.mark.parametrize(
     ("changes", "says"),
     [({"trials": 0}, "--trials=0"), ({"scores": 0}, "--scores=0"), ({"minutes": -1.0}, "--timeout_minutes=-1.0"),
@@ -353,19 +233,6 @@ def test_usual_ranges_end_where_the_training_does(root: Path) -> None:
 def test_numbers_out_of_range_name_their_flag(config: DDADSettings, changes: dict[str, Any], says: str) -> None:
     with pytest.raises(InputError, match=says):
         run_search(config, Path("never"), Search(["w"])._replace(**changes))
-
-
-def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(InputError, match=r"needs the package optuna; pip install '.\[search\]'"):
-        studies.require_optuna()
-
-
-def test_a_storage_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    (tmp_path / "search.db").write_bytes(b"no database" * 500)
-    for url in (f"sqlite:///{tmp_path / 'search.db'}", "nonsense", f"sqlite:///{tmp_path / 'no' / 'x.db'}"):
-        with pytest.raises(InputError, match=r"--storage=.*cannot be used"):
-            studies.open_study(url, {})
 
 
 def test_rows_that_are_gone_are_asked_for(tmp_path: Path) -> None:

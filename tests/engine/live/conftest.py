@@ -1,0 +1,5 @@
+"""What these tests share: an inspection by fakes."""
+
+from faked_inspection import inspect
+
+__all__ = ["inspect"]
